@@ -1,0 +1,52 @@
+"""The errors that Spikeloom raises on purpose.
+
+Every message states the rule first, then the offending value, then what to do about it. `exit_status` is what the
+command line returns: 2 for a mistake that the user can mend, 1 for a tool that failed or spikes that differ.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SpikeloomError(Exception):
+    """Base of every deliberate error."""
+
+    exit_status = 1
+
+
+class InputError(SpikeloomError):
+    """Something the user gave is wrong: a file, a value, an option."""
+
+    exit_status = 2
+
+
+class ModelError(InputError):
+    """A network that breaks a rule of the IR, or uses what Spikeloom does not support."""
+
+
+class SampleError(InputError):
+    """Samples or labels that do not suit the network."""
+
+
+class OptionError(InputError):
+    """An option out of range, unknown, or in contradiction with another."""
+
+
+class CapacityError(InputError):
+    """A design that needs more of a resource than the device has."""
+
+
+class ToolError(SpikeloomError):
+    """An external tool is missing, was killed or failed.
+
+    `log` is the file with the tool's own words, where there is one.
+    """
+
+    def __init__(self, message: str, log: Path | None = None) -> None:
+        super().__init__(message if log is None else f"{message}; see {log}")
+        self.log = log
+
+
+class MismatchError(SpikeloomError):
+    """Two executors disagree; the message is the first divergence."""
