@@ -236,7 +236,7 @@ class IntegerDynamics:
     """The integer neuron of the arithmetic contract (DESIGN section 3); every executor from the reference on obeys it.
 
     `decay` is None for IF, `decay_syn` only for CubaLIF. `fire`, `sub`, `v_reset` and the population's bias are in
-    membrane units: `scale` is the real value of one weight unit per neuron, a membrane unit is `scale / 2**fraction_bits`.
+    membrane units: `scale` is the real value of one weight unit per neuron, a membrane unit `scale / 2**fraction_bits`.
     A spike is u > fire. `state_bits` is the two's complement width of V and g, to which they saturate.
     `reset_mode` is `subtract` or `value` (`none` is subtract with sub = 0).
     """
