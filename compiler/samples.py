@@ -1,0 +1,257 @@
+"""Samples from an `.npz` file: the input spikes of a network and, optionally, the class of each sample.
+
+The file is read as hostile input. The headers of the arrays are read inside the zip before anything is allocated, so a
+file is refused for what it declares; pickled arrays are never loaded; and the arrays are decompressed block by block.
+"""
+
+from __future__ import annotations
+
+import math
+import tokenize
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from ..hdl.errors import SampleError
+from .ir import Network
+
+MAX_BYTES = 8 << 30
+"""The largest array that is read unless the caller says otherwise, in bytes."""
+
+MAX_RATIO = 300
+"""The largest expansion that is read: compressed spikes reach about 100, a zip bomb 1000."""
+
+RATIO_FREE_BYTES = 64 << 20
+"""Arrays up to this size are harmless whatever their expansion, in bytes."""
+
+_BLOCK_BYTES = 4 << 20
+_MAX_DIMENSIONS = 8
+_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
+"""What NumPy's header parser, which evaluates a Python literal, raises on nonsense."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Samples:
+    """`spikes` uint8 [samples, steps, inputs], the number of spikes per step; `labels` int64 [samples] or None."""
+
+    spikes: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.spikes)
+
+    @property
+    def steps(self) -> int:
+        """Time steps per sample."""
+        return int(self.spikes.shape[1])
+
+    def first(self, count: int | None) -> Samples:
+        """The first `count` samples, or all of them for None."""
+        if count is None or count >= len(self):
+            return self
+        return Samples(spikes=self.spikes[:count], labels=None if self.labels is None else self.labels[:count])
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What an array inside the file declares about itself."""
+
+    key: str
+    shape: tuple[int, ...]
+    fortran_order: bool
+    dtype: np.dtype[np.generic]
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def load_samples(path: str | Path, network: Network | None = None, *, max_bytes: int = MAX_BYTES) -> Samples:
+    """Read an `.npz` file with `spikes` [samples, steps, inputs...] and optionally `labels` [samples].
+
+    Both are integers (spikes may be bool): spikes 0..255 per step, labels class numbers. The inputs' dimensions are
+    flattened row-major. With a `network`, the inputs must match its `input_shape` (or be flat), no value may exceed its
+    `x_max`, and labels must number its outputs. Arrays larger than `max_bytes` are refused.
+
+    Raises SampleError, in one line, for anything else.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read_archive(archive, path, network, max_bytes)
+    except FileNotFoundError:
+        raise SampleError(f"samples must be an existing .npz file: {path} was not found") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise SampleError(f"samples must be an intact .npz file (numpy.savez): {path}: {error}") from None
+    except OSError as error:
+        raise SampleError(f"samples must be a readable .npz file: {path}: {error.strerror or error}") from None
+    except (NotImplementedError, RuntimeError) as error:  # zipfile's words for odd compression and for encryption
+        raise SampleError(f"samples must be a plain .npz file: {path}: {error}") from None
+
+
+def _read_archive(archive: zipfile.ZipFile, path: Path, network: Network | None, max_bytes: int) -> Samples:
+    members = _members(archive, path)
+    if "spikes" not in members:
+        found = ", ".join(sorted(members)) or "nothing"
+        raise SampleError(f"samples need the key 'spikes' [samples, steps, inputs...]: {path} holds {found}")
+    headers = {
+        key: _read_header(archive, members[key], key, max_bytes) for key in ("spikes", "labels") if key in members
+    }
+    _check_spikes_header(headers["spikes"], network)
+    if "labels" in headers:
+        _check_labels_header(headers["labels"], headers["spikes"].shape[0])
+    spikes = _read_spikes(archive, members["spikes"], headers["spikes"], network)
+    if "labels" not in headers:
+        return Samples(spikes=spikes)
+    labels = _read_array(archive, members["labels"], headers["labels"]).astype(np.int64)
+    _check_labels(labels, network)
+    return Samples(spikes=spikes, labels=labels)
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The arrays of the file by key; each key once."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        key = info.filename.removesuffix(".npy")
+        if key in members:
+            raise SampleError(f"samples must hold every key once: {path} holds {_quoted(key)} twice")
+        members[key] = info
+    return members
+
+
+def _quoted(text: str) -> str:
+    """Text from a file, in one short line."""
+    return ascii(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, max_bytes: int) -> _Header:
+    """Read what one array declares, and refuse what cannot be true or would not fit."""
+    with archive.open(info) as stream:
+        header = _parse_header(stream, key)
+        offset = stream.tell()
+    if header.bytes > max_bytes:
+        raise SampleError(f"'{key}' may hold at most {max_bytes} bytes: it declares {header.bytes}; use fewer samples")
+    if header.bytes != info.file_size - offset:
+        raise SampleError(
+            f"'{key}' must hold the {header.bytes} bytes that its shape {header.shape} declares: "
+            f"it holds {info.file_size - offset}"
+        )
+    if header.bytes > RATIO_FREE_BYTES and header.bytes > MAX_RATIO * info.compress_size:
+        raise SampleError(
+            f"'{key}' may expand at most {MAX_RATIO} times: {info.compress_size} bytes declare {header.bytes}; "
+            "save it with numpy.savez instead of savez_compressed if it is real"
+        )
+    return header
+
+
+def _parse_header(stream: IO[bytes], key: str) -> _Header:
+    try:
+        version = npy.read_magic(stream)
+        if version == (1, 0):
+            shape, fortran_order, dtype = npy.read_array_header_1_0(stream)
+        elif version == (2, 0):
+            shape, fortran_order, dtype = npy.read_array_header_2_0(stream)
+        else:
+            raise SampleError(f"'{key}' must be a plain array: its format version is {version}")
+    except _HEADER_ERRORS as error:
+        raise SampleError(f"'{key}' must be a NumPy array: {_first_line(error)}") from None
+    if dtype.kind not in "biu":
+        hint = "; round or encode it first" if dtype.kind == "f" else ""
+        raise SampleError(f"'{key}' must be integers{' or bool' if key == 'spikes' else ''}: it is {dtype}{hint}")
+    if len(shape) > _MAX_DIMENSIONS or any(size < 0 for size in shape):
+        raise SampleError(f"'{key}' must have at most {_MAX_DIMENSIONS} dimensions: its shape is {shape}")
+    return _Header(key, shape, fortran_order, dtype)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+
+
+def _check_spikes_header(header: _Header, network: Network | None) -> None:
+    shape = header.shape
+    if len(shape) < 3:
+        raise SampleError(f"'spikes' must be [samples, steps, inputs...]: its shape is {shape}")
+    if shape[0] == 0:
+        raise SampleError(f"'spikes' must hold at least one sample: its shape is {shape}")
+    if shape[1] == 0:
+        raise SampleError(f"'spikes' must hold at least one time step: its shape is {shape}")
+    inputs = shape[2:]
+    if network is None:
+        if math.prod(inputs) == 0:
+            raise SampleError(f"'spikes' must hold at least one input: its shape is {shape}")
+    elif inputs not in (network.input_shape, (network.input_size,)):
+        wanted = " x ".join(map(str, network.input_shape))
+        raise SampleError(
+            f"'spikes' must have the network's inputs, {wanted}, after samples and steps: its shape is {shape}"
+        )
+
+
+def _check_labels_header(header: _Header, samples: int) -> None:
+    if header.dtype.kind == "b" or header.shape != (samples,):
+        raise SampleError(
+            f"'labels' must be one class number per sample, shape ({samples},): it is {header.dtype} {header.shape}"
+        )
+
+
+def _read_spikes(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, network: Network | None
+) -> npt.NDArray[np.uint8]:
+    largest = 255 if network is None else min(255, network.x_max)
+    spikes = _read_array(archive, info, header, (np.dtype(np.uint8), largest))
+    samples, steps = header.shape[:2]
+    return np.ascontiguousarray(spikes).reshape(samples, steps, -1).view(np.uint8)
+
+
+def _read_array(
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    header: _Header,
+    narrow: tuple[np.dtype[np.uint8], int] | None = None,
+) -> npt.NDArray[np.generic]:
+    """Read an array block by block; with `narrow` = (type, largest), check 0..largest and convert each block."""
+    count = math.prod(header.shape)
+    flat = np.empty(count, header.dtype if narrow is None else narrow[0])
+    per_block = max(1, _BLOCK_BYTES // header.dtype.itemsize)
+    with archive.open(info) as stream:
+        _parse_header(stream, header.key)
+        for start in range(0, count, per_block):
+            stop = min(count, start + per_block)
+            block = np.frombuffer(_read_exactly(stream, (stop - start) * header.dtype.itemsize), header.dtype)
+            if narrow is not None:
+                _check_range(header.key, block, narrow[1])
+            flat[start:stop] = block
+        stream.read(1)  # reaching the end checks the zip's checksum
+    return flat.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def _read_exactly(stream: IO[bytes], count: int) -> bytes:
+    data = stream.read(count)
+    while len(data) < count:
+        more = stream.read(count - len(data))
+        if not more:
+            raise EOFError("an array ends early")
+        data += more
+    return data
+
+
+def _check_range(key: str, block: npt.NDArray[np.generic], largest: int) -> None:
+    low, high = int(block.min()), int(block.max())
+    if low < 0 or high > largest:
+        raise SampleError(
+            f"'{key}' must be 0..{largest} spikes per step (the network's x_max): a value is {low if low < 0 else high}"
+        )
+
+
+def _check_labels(labels: npt.NDArray[np.int64], network: Network | None) -> None:
+    outputs = None if network is None else network.size_of(network.output)
+    bad = labels < 0 if outputs is None else (labels < 0) | (labels >= outputs)
+    if bad.any():
+        sample = int(np.argmax(bad))
+        rule = "0 or more" if outputs is None else f"0..{outputs - 1}, the network's outputs"
+        raise SampleError(f"'labels' must be {rule}: sample {sample} has {int(labels[sample])}")
