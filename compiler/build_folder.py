@@ -1,0 +1,225 @@
+"""The build folder: complete or absent, described by a manifest that depends on nothing but its contents.
+
+A build is written into a hidden staging folder beside its target, on the same file system, and renamed at the end.
+Whatever interrupts it, the target is either what it was before or the whole new build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..hdl.errors import InputError, OptionError
+
+MANIFEST = "manifest.json"
+REPORT = "report.json"
+NETWORK = "network.nir"
+LOGS = "logs"
+"""The folder of the tools' own words: with times and paths in them, so the manifest does not list them."""
+
+MANIFEST_SCHEMA = 1
+_MAX_JSON_BYTES = 64 << 20
+
+
+# ---------------------------------------------------------------------------------------------------- writing
+
+
+def check_target(target: Path, *, force: bool = False) -> Path:
+    """The absolute path of a build folder that may be written.
+
+    An existing folder is refused unless `force`; a file, and a folder that holds the home or the working directory,
+    always are. Raises OptionError.
+    """
+    target = Path(os.path.realpath(target))
+    if not target.name or any(place.is_relative_to(target) for place in (Path.cwd(), Path.home())):
+        raise OptionError(f"the output must be a folder of its own: {target} holds the working or home directory")
+    if target.is_dir():
+        if not force:
+            raise OptionError(f"the output folder must not exist yet: {target} does; use --force to replace it")
+    elif target.exists():
+        raise OptionError(f"the output must be a folder: {target} is a file")
+    return target
+
+
+@contextmanager
+def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """A folder to fill that becomes `target` when the block ends, and vanishes when the block raises.
+
+    With `force`, an older build is replaced at that moment; a folder that is no build is kept as `NAME.old`.
+    Raises OptionError as `check_target` does.
+    """
+    target = check_target(target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.parent / f".spikeloom-{secrets.token_hex(6)}"
+    staging.mkdir()
+    try:
+        yield staging
+        _put_in_place(staging, target, force)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)  # gone already when it was put in place
+
+
+def _put_in_place(staging: Path, target: Path, force: bool) -> None:
+    if not target.exists():
+        staging.rename(target)
+        return
+    check_target(target, force=force)  # somebody else may have made it meanwhile
+    retired = staging.with_name(staging.name + ".old") if _is_build(target) else _free_name(target)
+    target.rename(retired)
+    try:
+        staging.rename(target)
+    except BaseException:
+        retired.rename(target)
+        raise
+    if retired.name.startswith(".spikeloom-"):
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _is_build(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() or not any(folder.iterdir())
+
+
+def _free_name(target: Path) -> Path:
+    candidate, number = target.with_name(target.name + ".old"), 1
+    while candidate.exists():
+        number += 1
+        candidate = target.with_name(f"{target.name}.old{number}")
+    return candidate
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A temporary path, beside `path` and with its suffix, that replaces `path` when the block ends without raising."""
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise OptionError(f"the output must be a file: {path} is a folder")
+    if not path.parent.is_dir():
+        raise OptionError(f"the output's folder must exist: {path.parent} does not")
+    temporary = path.with_name(f".spikeloom-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON with sorted keys: the same data are the same bytes."""
+    path.write_text(json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_manifest(
+    folder: Path, *, inputs: Mapping[str, Path], options: Mapping[str, Any], tools: Mapping[str, str]
+) -> None:
+    """Describe a complete build in `manifest.json`.
+
+    `inputs` are the files that the user gave, by role; `options` what was asked for, seeds included; `tools` versions
+    by name. The manifest holds hashes of inputs and outputs, and neither times nor paths, so that the same inputs,
+    options and versions give the same bytes.
+    """
+    manifest = {
+        "schema_version": MANIFEST_SCHEMA,
+        "inputs": {role: {"sha256": sha256(path)} for role, path in inputs.items()},
+        "options": dict(options),
+        "outputs": {name: {"sha256": sha256(folder / name)} for name in _output_names(folder)},
+        "tools": dict(tools),
+    }
+    write_json(folder / MANIFEST, manifest)
+
+
+def _output_names(folder: Path) -> list[str]:
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in files if name != MANIFEST and not name.startswith(f"{LOGS}/"))
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, eq=False)
+class BuildFolder:
+    """A finished build, validated: its manifest is sound and every file that it lists is there."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def network_file(self) -> Path:
+        """The integer network."""
+        return self.path / NETWORK
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the build was asked for."""
+        return self.manifest["options"]
+
+    def report(self) -> dict[str, Any]:
+        """The contents of `report.json`; raises InputError where it is damaged."""
+        return _read_json(self.path / REPORT)
+
+    def changed_files(self) -> tuple[str, ...]:
+        """The outputs whose contents are not what the manifest says, in order."""
+        outputs = self.manifest["outputs"]
+        return tuple(name for name in sorted(outputs) if sha256(self.path / name) != outputs[name]["sha256"])
+
+
+def load_build_folder(path: str | Path) -> BuildFolder:
+    """Open a build folder. Raises InputError where there is none, or where it is incomplete or damaged."""
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"a build folder must exist: {path} does not; make one with spikeloom compile")
+    if not (path / MANIFEST).is_file():
+        raise InputError(f"a build folder must hold {MANIFEST}: {path} does not; make one with spikeloom compile")
+    manifest = _read_json(path / MANIFEST)
+    if manifest.get("schema_version") != MANIFEST_SCHEMA:
+        raise InputError(
+            f"the manifest's schema_version must be {MANIFEST_SCHEMA}: {path / MANIFEST} has "
+            f"{manifest.get('schema_version')!r:.40}; compile again with this version of Spikeloom"
+        )
+    _check_manifest(path, manifest)
+    return BuildFolder(path, manifest)
+
+
+def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    if not all(isinstance(manifest.get(key), dict) for key in ("inputs", "options", "outputs", "tools")):
+        raise InputError(f"a manifest must hold inputs, options, outputs and tools: {path / MANIFEST} is damaged")
+    outputs = manifest["outputs"]
+    for name in (REPORT, NETWORK):
+        if name not in outputs:
+            raise InputError(f"a manifest must list {name}: {path / MANIFEST} does not; compile again")
+    for name, entry in outputs.items():
+        inside = not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+        if not inside or not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str):
+            raise InputError(f"a manifest must list files of its folder: {path / MANIFEST} has {name!a:.60}")
+        if not (path / name).is_file():
+            raise InputError(f"a build folder must be complete: {path / name} is missing; compile again")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file of bounded size."""
+    try:
+        if path.stat().st_size > _MAX_JSON_BYTES:
+            raise InputError(f"{path.name} may hold at most {_MAX_JSON_BYTES} bytes: {path} is larger")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path.name} must be intact JSON: {path}: {reason}; compile again") from None
+    except OSError as error:
+        raise InputError(f"{path.name} must be readable: {path}: {error.strerror}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path.name} must hold an object: {path} holds {type(data).__name__}; compile again")
+    return data
