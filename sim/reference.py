@@ -1,0 +1,250 @@
+"""The integer reference: the arithmetic contract (DESIGN section 3, docs/arithmetic.md) in NumPy.
+
+This is the definition of correct. It is written from the contract and shares no code with the hardware generator.
+
+Time runs step by step, populations in evaluation order, samples in blocks. The sums of a step are matrix products in
+the fastest format that is proven exact for them (`bounds.partial_sum_bound`): float32 below 2^24, float64 below 2^53,
+else int64. Everything behind the sums is int64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..compiler.bounds import partial_sum_bound
+from ..compiler.ir import (
+    INPUT,
+    Decay,
+    Drive,
+    IntArray,
+    IntegerDynamics,
+    Kind,
+    Network,
+    Population,
+    Projection,
+    Quantised,
+    ResetMode,
+    ResetPlace,
+    Rounding,
+)
+from ..compiler.verifier import verify
+from ..hdl.errors import ModelError, SampleError
+from .recording import PopulationRecording, Recording, SpikeArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+_BLOCK_VALUES = 1 << 21
+"""How many neuron states (inputs included) a block of samples holds: about 100 MB of temporaries."""
+
+
+def run_reference(
+    network: Network,
+    spikes: npt.NDArray[Any],
+    membranes: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Recording:
+    """Run an integer network on `spikes`, integers 0..x_max [samples, steps, inputs] (inputs in any shape).
+
+    Every sample starts from cleared state. Records every population's spikes and, with `membranes`, V at the end of
+    each step (int32). `progress(done, total)` counts samples. Raises ModelError for a network that is not a valid
+    integer network and SampleError for samples that do not suit it.
+    """
+    verify(network)
+    if not network.is_integer:
+        raise ModelError(f"the reference runs integer networks: {network.name!r} is a float network; quantise it first")
+    inputs = _checked_samples(network, spikes)
+    samples, steps = inputs.shape[:2]
+    recorded = {p.name: np.zeros((samples, steps, p.size), np.uint8) for p in network.populations}
+    traces = {p.name: np.zeros((samples, steps, p.size), np.int32) for p in network.populations if membranes}
+    engines = [_Engine.of(network, population) for population in network.populations]
+    block = max(1, _BLOCK_VALUES // (network.input_size + sum(p.size for p in network.populations)))
+    for start in range(0, samples, block):
+        part = slice(start, start + block)
+        sources = {INPUT: inputs[part], **{name: array[part] for name, array in recorded.items()}}
+        _run_block(engines, sources, {name: array[part] for name, array in traces.items()})
+        if progress is not None:
+            progress(min(start + block, samples), samples)
+    return Recording(
+        output=network.output,
+        populations={
+            name: PopulationRecording(spikes=array, membranes=traces.get(name)) for name, array in recorded.items()
+        },
+    )
+
+
+def decay(x: IntArray, leak: Decay) -> IntArray:
+    """decay(x) = x - ((x*c + r) >> k), r from the rounding rule."""
+    product = x * leak.c
+    if leak.rounding is Rounding.NEAREST:
+        product += (1 << leak.k) >> 1
+    elif leak.rounding is Rounding.TOWARD_ZERO:
+        product += np.where(product < 0, (1 << leak.k) - 1, 0)
+    product >>= leak.k
+    return x - product
+
+
+def saturate(x: IntArray, bits: int) -> IntArray:
+    """`x` limited to a two's complement width."""
+    limit = 1 << (bits - 1)
+    return np.clip(x, -limit, limit - 1)
+
+
+def _checked_samples(network: Network, spikes: npt.NDArray[Any]) -> SpikeArray:
+    array = np.asarray(spikes)
+    if array.ndim < 2 or array.shape[2:] not in ((network.input_size,), network.input_shape):
+        raise SampleError(
+            f"samples have the shape [samples, steps, {network.input_size} inputs]: got {list(array.shape)}"
+        )
+    if array.dtype.kind not in "iub":
+        raise SampleError(f"samples hold integers: got {array.dtype}; convert them to uint8")
+    if array.size and not (array.min() >= 0 and array.max() <= network.x_max):
+        raise SampleError(
+            f"samples hold 0 to {network.x_max} spikes per input and step: got {array.min()} to {array.max()}"
+        )
+    return array.reshape(*array.shape[:2], network.input_size).astype(np.uint8, copy=False)
+
+
+# ----------------------------------------------------------------------------------------------------- sums
+
+
+@dataclass(frozen=True)
+class _Synapses:
+    """The synapses of one projection that share a delay, as a matrix [the pre neurons that have any, post]."""
+
+    pre: str
+    rows: npt.NDArray[np.intp] | None
+    """The pre neurons' indices, or None for all of them."""
+    weights: npt.NDArray[Any]
+    delay: int
+    shift: int
+
+    def add_to(self, drive: IntArray, sources: Mapping[str, SpikeArray], step: int) -> None:
+        """Add this step's (sum of w x) << shift, exactly."""
+        if step < self.delay:
+            return  # spikes from before the sample are 0
+        x = sources[self.pre][:, step - self.delay]
+        x = x if self.rows is None else x[:, self.rows]
+        drive += (x.astype(self.weights.dtype) @ self.weights).astype(np.int64) << self.shift
+
+
+def _synapses(network: Network, projection: Projection) -> list[_Synapses]:
+    assert isinstance(projection.weights, Quantised)
+    codes = projection.weights.codes
+    bound = partial_sum_bound(network, projection)
+    dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
+    delays = np.broadcast_to(projection.delay, codes.shape)
+    groups = []
+    for delay in np.unique(delays[codes != 0]):
+        weights = np.where(delays == delay, codes, 0)
+        used = np.flatnonzero(weights.any(axis=1))
+        rows = used if 2 * len(used) < len(weights) else None
+        matrix = np.ascontiguousarray(weights if rows is None else weights[rows], dtype=dtype)
+        groups.append(_Synapses(projection.pre, rows, matrix, int(delay), projection.shift))
+    return groups
+
+
+# ---------------------------------------------------------------------------------------------------- neurons
+
+
+@dataclass
+class _State:
+    """What a population remembers from step to step, [samples, neurons]."""
+
+    v: IntArray
+    g: IntArray
+    spiked: BoolArray
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """One population with the synapses into it."""
+
+    population: Population
+    synapses: tuple[_Synapses, ...]
+
+    @classmethod
+    def of(cls, network: Network, population: Population) -> _Engine:
+        groups = [g for p in network.projections_into(population.name) for g in _synapses(network, p)]
+        return cls(population, tuple(groups))
+
+    def start(self, samples: int) -> _State:
+        shape = (samples, self.population.size)
+        return _State(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
+
+    def step(self, state: _State, sources: Mapping[str, SpikeArray], step: int) -> None:
+        dynamics = self.population.dynamics
+        assert isinstance(dynamics, IntegerDynamics)
+        drive = np.empty_like(state.v)
+        drive[:] = self.population.bias
+        for synapses in self.synapses:
+            synapses.add_to(drive, sources, step)
+        if dynamics.kind is Kind.CUBALIF:
+            drive = _filter(dynamics, state, drive)
+        if dynamics.kind is Kind.LI:
+            state.v = saturate(_leak(dynamics, state.v) + drive, dynamics.state_bits)
+        else:
+            _RESETS[dynamics.reset_place](dynamics, state, drive)
+
+
+def _filter(dynamics: IntegerDynamics, state: _State, inputs: IntArray) -> IntArray:
+    """CubaLIF: g = sat(decay_syn(g) + I); the drive is the new or the old g."""
+    assert dynamics.decay_syn is not None
+    old = state.g
+    state.g = saturate(decay(old, dynamics.decay_syn) + inputs, dynamics.state_bits)
+    return old if dynamics.drive is Drive.OLD else state.g
+
+
+def _leak(dynamics: IntegerDynamics, v: IntArray) -> IntArray:
+    return v if dynamics.decay is None else decay(v, dynamics.decay)
+
+
+def _reset_same(dynamics: IntegerDynamics, state: _State, drive: IntArray) -> None:
+    u = _leak(dynamics, state.v) + drive
+    s = u > dynamics.fire
+    after = u - dynamics.sub if dynamics.reset_mode is ResetMode.SUBTRACT else dynamics.v_reset
+    state.v = saturate(np.where(s, after, u), dynamics.state_bits)
+    state.spiked = s
+
+
+def _reset_next(dynamics: IntegerDynamics, state: _State, drive: IntArray) -> None:
+    if dynamics.reset_mode is ResetMode.SUBTRACT:
+        u = _leak(dynamics, state.v) + drive - state.spiked * dynamics.sub
+    else:
+        u = _leak(dynamics, np.where(state.spiked, dynamics.v_reset, state.v)) + drive
+    state.spiked = u > dynamics.fire
+    state.v = saturate(u, dynamics.state_bits)
+
+
+def _reset_snntorch_same(dynamics: IntegerDynamics, state: _State, drive: IntArray) -> None:
+    r = state.v > dynamics.fire
+    u = _leak(dynamics, state.v) + drive - r * dynamics.sub
+    s = u > dynamics.fire
+    state.v = saturate(u - (s.astype(np.int64) - r) * dynamics.sub, dynamics.state_bits)
+    state.spiked = s
+
+
+_RESETS: dict[ResetPlace, Callable[[IntegerDynamics, _State, IntArray], None]] = {
+    ResetPlace.SAME: _reset_same,
+    ResetPlace.NEXT: _reset_next,
+    ResetPlace.SNNTORCH_SAME: _reset_snntorch_same,
+}
+
+
+def _run_block(
+    engines: list[_Engine], sources: Mapping[str, SpikeArray], traces: Mapping[str, npt.NDArray[np.int32]]
+) -> None:
+    """Run one block of samples through all steps, writing spikes into `sources` and membranes into `traces`."""
+    samples, steps = sources[INPUT].shape[:2]
+    states = [engine.start(samples) for engine in engines]
+    for step in range(steps):
+        for engine, state in zip(engines, states, strict=True):
+            engine.step(state, sources, step)
+            name = engine.population.name
+            sources[name][:, step] = state.spiked
+            if traces:
+                traces[name][:, step] = state.v

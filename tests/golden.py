@@ -1,0 +1,107 @@
+"""Golden cases of the arithmetic contract as integer networks (`contract.json`, format 1)."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spikeloom.compiler.ir import (
+    Decay,
+    Dense,
+    Drive,
+    IntegerDynamics,
+    Kind,
+    Network,
+    Population,
+    Projection,
+    Quantised,
+    ResetMode,
+    ResetPlace,
+    Rounding,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class GoldenCase:
+    """One case: what goes in, and the spikes and membranes [sample, step, neuron] that must come out by population."""
+
+    name: str
+    needs: frozenset[str]
+    network: Network
+    spikes: npt.NDArray[np.uint8]
+    expected: dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]
+
+
+def golden_file() -> Path:
+    """Where the cases are: `$SPIKELOOM_SHARED/golden/contract.json`; it may be absent."""
+    return ROOT / os.environ.get("SPIKELOOM_SHARED", "../shared") / "golden" / "contract.json"
+
+
+def golden_cases() -> list[GoldenCase]:
+    """All cases, in file order; none where the file is absent."""
+    file = golden_file()
+    if not file.is_file():
+        return []
+    document = json.loads(file.read_text())
+    if document["format"] != FORMAT:
+        raise ValueError(f"{file} has format {document['format']}, this loader knows {FORMAT}")
+    return [_case(entry) for entry in document["cases"]]
+
+
+def _case(entry: dict[str, Any]) -> GoldenCase:
+    network = Network(
+        input_shape=(entry["input"]["size"],),
+        populations=tuple(_population(p) for p in entry["populations"]),
+        projections=tuple(_projection(p) for p in entry["projections"]),
+        output=entry["populations"][-1]["name"],
+        x_max=entry["input"]["x_max"],
+        name=entry["name"],
+    )
+    expected = {
+        name: (np.array(record["spikes"], np.uint8), np.array(record["membranes"], np.int64))
+        for name, record in entry["expected"].items()
+    }
+    spikes = np.array(entry["input"]["spikes"], np.uint8)
+    return GoldenCase(entry["name"], frozenset(entry["needs"]), network, spikes, expected)
+
+
+def _population(entry: dict[str, Any]) -> Population:
+    kind = Kind(entry["dynamics"])
+    dynamics = IntegerDynamics(
+        kind=kind,
+        fire=entry["fire"],
+        sub=entry["sub"],
+        v_reset=entry["v_reset"],
+        decay=None if kind is Kind.IF else _decay(entry["decay"]),
+        decay_syn=_decay(entry["decay_syn"]) if kind is Kind.CUBALIF else None,
+        drive=Drive(entry["drive"]),
+        reset_mode=ResetMode(entry["reset_mode"]),
+        reset_place=ResetPlace(entry["reset"]),
+        state_bits=entry["state_bits"],
+    )
+    return Population(name=entry["name"], shape=(entry["size"],), dynamics=dynamics, bias=entry["bias"])
+
+
+def _decay(entry: dict[str, Any]) -> Decay:
+    return Decay(c=entry["c"], k=entry["k"], rounding=Rounding(entry["rounding"]))
+
+
+def _projection(entry: dict[str, Any]) -> Projection:
+    codes = np.array(entry["weights"], np.int64)
+    bits = max(2, int(np.abs(codes).max(initial=0)).bit_length() + 1)
+    return Projection(
+        pre=entry["pre"],
+        post=entry["post"],
+        connectivity=Dense(weights=Quantised(codes=codes, bits=bits)),
+        delay=entry["delay"],
+        shift=entry["shift"],
+    )
