@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from golden import GoldenCase, golden_cases, golden_file
-
 from spikeloom.sim.recording import Recording
 from spikeloom.sim.reference import run_reference
 
