@@ -1,0 +1,185 @@
+"""Memories shaped to the block RAMs of a device family.
+
+Synthesis is never left to guess: a memory is cut into columns and each column into blocks that are exactly one block
+RAM, so the number of block RAMs is known before any tool runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache, cached_property
+from itertools import pairwise
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import ValueLike
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Family(StrEnum):
+    """The FPGA families, named as their yosys commands are."""
+
+    ICE40 = "ice40"
+    ECP5 = "ecp5"
+
+
+BLOCK_SHAPES: dict[Family, tuple[tuple[int, int], ...]] = {
+    Family.ICE40: ((256, 16), (512, 8), (1024, 4), (2048, 2)),
+    Family.ECP5: ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1)),
+}
+"""(depth, width) of one block RAM in each of its modes."""
+
+LOGIC_ROM_LUTS = 32
+"""A read-only memory of at most this many 4-input look-up tables is built from them instead of a block RAM."""
+
+DISTRIBUTED_DEPTH = 32
+"""On ECP5 a writable memory of at most this many words is built from distributed RAM."""
+
+
+Shapes = tuple[tuple[int, int], ...]
+
+
+@cache
+def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, Shapes]:
+    if width <= 0:
+        return 0, ()
+    candidates = []
+    for shape in shapes:
+        blocks, columns = _best_columns(shapes, depth, width - shape[1])
+        candidates.append((blocks + -(-depth // shape[0]), (shape, *columns)))
+    return min(candidates, key=lambda candidate: (candidate[0], len(candidate[1])))
+
+
+@dataclass(frozen=True)
+class MemoryShape:
+    """How `depth` words of `width` bits lie in the blocks of `family`; `writable` for RAM, else ROM."""
+
+    family: Family
+    depth: int
+    width: int
+    writable: bool = False
+
+    @cached_property
+    def style(self) -> str:
+        """`block`, `distributed` or `logic`."""
+        if not self.writable and self.width * -(-self.depth // 16) <= LOGIC_ROM_LUTS:
+            return "logic"
+        if self.writable and self.family is Family.ECP5 and self.depth <= DISTRIBUTED_DEPTH:
+            return "distributed"
+        return "block"
+
+    @cached_property
+    def columns(self) -> tuple[tuple[int, int], ...]:
+        """(first bit, block depth) of each column, low bits first, with the fewest blocks in all."""
+        if self.style != "block":
+            return ((0, self.depth),)
+        shapes = _best_columns(BLOCK_SHAPES[self.family], self.depth, self.width)[1]
+        columns, low = [], 0
+        for depth, width in sorted(shapes, key=lambda shape: -shape[1]):
+            columns.append((low, depth))
+            low += width
+        return tuple(columns)
+
+    @cached_property
+    def brams(self) -> int:
+        """Block RAMs used."""
+        if self.style != "block":
+            return 0
+        return sum(-(-self.depth // depth) for _, depth in self.columns)
+
+    @property
+    def bits(self) -> int:
+        """Bits of the words themselves."""
+        return self.depth * self.width
+
+
+def select_from(choices: Sequence[ValueLike], index: Signal) -> ValueLike:
+    """A balanced tree of multiplexers: synthesis stalls on long chains."""
+    level, layer = 0, list(choices)
+    while len(layer) > 1:
+        paired = [Mux(index[level], high, low) for low, high in zip(layer[::2], layer[1::2], strict=False)]
+        layer = paired + ([layer[-1]] if len(layer) % 2 else [])
+        level += 1
+    return layer[0]
+
+
+class ShapedMemory(wiring.Component):
+    """One synchronous read port and, when writable, one write port over a memory shaped to real blocks.
+
+    A read of the word that is being written returns the new word.
+
+    ============ === =========================================================
+    Port         Dir Meaning
+    ============ === =========================================================
+    read_address in  word to read
+    read_enable  in  start a read; the data stay until the next one
+    read_data    out the word, one cycle after `read_enable`
+    write_*      in  address, data and enable (writable memories only)
+    ============ === =========================================================
+
+    Latency one cycle, throughput one read and one write per cycle.
+    """
+
+    read_address: Signal
+    read_enable: Signal
+    read_data: Signal
+    write_address: Signal
+    write_data: Signal
+    write_enable: Signal
+
+    def __init__(self, shape: MemoryShape, init: Sequence[int] = ()) -> None:
+        if len(init) > shape.depth:
+            raise ValueError(f"a memory of {shape.depth} words cannot hold {len(init)}")
+        self._shape = shape
+        self._init = tuple(init) + (0,) * (shape.depth - len(init))
+        address = max(1, (shape.depth - 1).bit_length())
+        ports = {"read_address": In(address), "read_enable": In(1), "read_data": Out(shape.width)}
+        if shape.writable:
+            ports |= {"write_address": In(address), "write_data": In(shape.width), "write_enable": In(1)}
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        shape = self._shape
+        bounds = [low for low, _ in shape.columns] + [shape.width]
+        words = []
+        for number, ((low, high), (_, depth)) in enumerate(zip(pairwise(bounds), shape.columns, strict=True)):
+            words.append(self._column(m, f"column{number}", low, high, depth))
+        m.d.comb += self.read_data.eq(Cat(*words))
+        return m
+
+    def _column(self, m: Module, name: str, low: int, high: int, depth: int) -> ValueLike:
+        """The bits `low` to `high` of every word, in blocks of `depth` words."""
+        mask = (1 << (high - low)) - 1
+        offset_bits = (depth - 1).bit_length()
+        blocks = []
+        for number, first in enumerate(range(0, self._shape.depth, depth)):
+            init = [(word >> low) & mask for word in self._init[first : first + depth]]
+            block = memory.Memory(shape=high - low, depth=len(init), init=init, attrs=self._attributes())
+            m.submodules[f"{name}_block{number}"] = block
+            selected = self._shape.depth <= depth
+            if self._shape.writable:
+                write = block.write_port()
+                here = 1 if selected else self.write_address[offset_bits:] == number
+                m.d.comb += [
+                    write.addr.eq(self.write_address[:offset_bits]),
+                    write.data.eq(self.write_data[low:high]),
+                    write.en.eq(self.write_enable & here),
+                ]
+                read = block.read_port(transparent_for=(write,))
+            else:
+                read = block.read_port()
+            m.d.comb += [read.addr.eq(self.read_address[:offset_bits]), read.en.eq(self.read_enable)]
+            blocks.append(read.data)
+        if len(blocks) == 1:
+            return blocks[0]
+        block_index = Signal(range(len(blocks)), name=f"{name}_index")
+        with m.If(self.read_enable):
+            m.d.sync += block_index.eq(self.read_address[offset_bits:])
+        return select_from(blocks, block_index)
+
+    def _attributes(self) -> dict[str, str]:
+        style = "registers" if self._shape.style == "logic" else self._shape.style
+        return {"ram_style": style, "rom_style": style}

@@ -1,0 +1,92 @@
+"""Where populations meet: a fork hands one stream to several layers, a merge joins several into one address space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .tokens import TokenKind, token_layout
+
+
+class Fork(wiring.Component):
+    """Every output receives every token; a token is taken when the last output has it.
+
+    ======= === ================
+    Port    Dir Meaning
+    ======= === ================
+    i       in  stream of tokens
+    o0, ... out the same stream
+    ======= === ================
+
+    Latency 0 cycles; throughput that of the slowest output.
+    """
+
+    i: stream.Interface
+
+    def __init__(self, addresses: int, outputs: int) -> None:
+        self._outputs = outputs
+        signature = stream.Signature(token_layout(addresses))
+        super().__init__({"i": In(signature)} | {f"o{number}": Out(signature) for number in range(outputs)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        done = Signal(self._outputs)
+        taken = Signal(self._outputs)
+        m.d.comb += self.i.ready.eq((done | taken).all())
+        for number in range(self._outputs):
+            output = getattr(self, f"o{number}")
+            m.d.comb += [
+                output.payload.eq(self.i.payload),
+                output.valid.eq(self.i.valid & ~done[number]),
+                taken[number].eq(output.valid & output.ready),
+            ]
+        with m.If(self.i.valid):
+            m.d.sync += done.eq((done | taken) & ~self.i.ready.replicate(self._outputs))
+        return m
+
+
+class Merge(wiring.Component):
+    """Joins streams over `sizes` neurons each into one over their concatenation.
+
+    ======= === ==============================================================
+    Port    Dir Meaning
+    ======= === ==============================================================
+    i0, ... in  streams of tokens; the address of input n is offset by the sizes before it
+    o       out events in any order; one end once every input has ended
+    ======= === ==============================================================
+
+    An input waits after its end until all have ended; ends of one step are of one kind, since every block passes them
+    on in order. Latency 0 cycles, throughput one token per cycle; the lowest input goes first.
+    """
+
+    o: stream.Interface
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self._sizes = tuple(sizes)
+        ports = {f"i{number}": In(stream.Signature(token_layout(size))) for number, size in enumerate(sizes)}
+        super().__init__(ports | {"o": Out(stream.Signature(token_layout(sum(sizes))))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        inputs = [getattr(self, f"i{number}") for number in range(len(self._sizes))]
+        is_event = [token.payload.kind == TokenKind.EVENT for token in inputs]
+        all_ended = Cat(*(token.valid & ~event for token, event in zip(inputs, is_event, strict=True))).all()
+        offset = sum(self._sizes)
+        with m.If(all_ended):
+            m.d.comb += [self.o.valid.eq(1), self.o.payload.kind.eq(inputs[0].payload.kind)]
+            m.d.comb += [token.ready.eq(self.o.ready) for token in inputs]
+        for number in reversed(range(len(inputs))):
+            token = inputs[number]
+            offset -= self._sizes[number]
+            earlier = Cat(*(i.valid & event for i, event in zip(inputs[:number], is_event, strict=False))).any()
+            with m.If(token.valid & is_event[number] & ~earlier):
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.kind.eq(TokenKind.EVENT),
+                    self.o.payload.address.eq(token.payload.address + offset),
+                    token.ready.eq(self.o.ready),
+                ]
+        return m

@@ -1,0 +1,30 @@
+"""The tokens that travel between the blocks of a core.
+
+A stream of tokens carries one sample after another. Inside a step the order of events is free; a value above 1 is that
+many events. `END_OF_SAMPLE` ends the last step too, so a sample of T steps holds T - 1 `END_OF_STEP` tokens and one
+`END_OF_SAMPLE`. `ABORT` drops the sample under way: every block clears its state and passes the token on.
+"""
+
+from __future__ import annotations
+
+from amaranth.hdl import unsigned
+from amaranth.lib import data, enum
+
+
+class TokenKind(enum.Enum, shape=unsigned(2)):
+    """What a token says."""
+
+    EVENT = 0
+    END_OF_STEP = 1
+    END_OF_SAMPLE = 2
+    ABORT = 3
+
+
+def address_bits(addresses: int) -> int:
+    """The width of an address field for `addresses` neurons; at least 1."""
+    return max(1, (addresses - 1).bit_length())
+
+
+def token_layout(addresses: int) -> data.StructLayout:
+    """The payload of a token stream over `addresses` neurons: `kind` in the two low bits, `address` above it."""
+    return data.StructLayout({"kind": TokenKind, "address": unsigned(address_bits(addresses))})
