@@ -1,0 +1,336 @@
+"""The float executor: a float network in NumPy, in the framework's float type and order of operations.
+
+It stands between the framework and the integer reference: what it computes must be the framework's own spikes. Every
+operation on membranes is the framework's, in its order, so it gives the framework's bits. The one exception is the sum
+over synapses, whose order a framework leaves to its matrix library and which changes with the library, the machine and
+the batch. Here the sum runs in float64 and is rounded once, so that it depends on none of these.
+
+How far that can move a membrane is bounded for every neuron-step (`_State.error`): with eps the distance from 1 to
+the next number of the network's float type, a sum of k non-zero terms errs by at most (k + 2) * eps * sum |w x| between
+any two orders (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), the operations of one neuron step
+by at most 8 * eps times the magnitudes that take part in it, and the leak carries the error to the next step. Where
+the membrane is closer to the threshold than this bound the neuron-step is ambiguous: another order may fire
+differently. Anywhere else a mismatch with the framework is a mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..compiler.ir import (
+    IF,
+    INPUT,
+    LI,
+    LIF,
+    Arithmetic,
+    CubaLIF,
+    Drive,
+    Fire,
+    FloatArray,
+    IntegerDynamics,
+    Network,
+    Population,
+    Projection,
+    Quantised,
+    ResetMode,
+    ResetPlace,
+)
+from ..compiler.verifier import verify
+from ..hdl.errors import ModelError
+from .inputs import checked_spikes
+from .recording import PopulationRecording, Recording, SpikeArray
+
+Array = npt.NDArray[np.floating[Any]]
+BoolArray = npt.NDArray[np.bool_]
+
+_BLOCK_VALUES = 1 << 20
+"""How many neuron states (inputs included) a block of samples holds: about 50 MB of temporaries."""
+
+_NEURON_ERROR = 8
+"""Rounding of one neuron step, in units of eps times the magnitudes that take part."""
+
+
+def run_float(
+    network: Network,
+    spikes: npt.NDArray[Any],
+    membranes: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Recording:
+    """Run a float network on `spikes`, integers 0..x_max [samples, steps, inputs] (inputs in any shape).
+
+    Every sample starts from `v_init`. Records every population's spikes and, with `membranes`, V at the end of each
+    step in the network's float type; `ambiguous` counts the neuron-steps whose spike the order of summation may
+    change. `progress(done, total)` counts samples.
+
+    Raises ModelError for an integer network, recurrence or delays, and SampleError for samples that do not suit.
+    """
+    verify(network)
+    _check_supported(network)
+    inputs = checked_spikes(network, spikes)
+    samples, steps = inputs.shape[:2]
+    recorded = {p.name: np.zeros((samples, steps, p.size), np.uint8) for p in network.populations}
+    traces = {p.name: np.zeros((samples, steps, p.size), network.dtype) for p in network.populations if membranes}
+    engines = [_Engine.of(network, population) for population in network.populations]
+    block = max(1, _BLOCK_VALUES // (network.input_size + sum(p.size for p in network.populations)))
+    ambiguous = 0
+    for start in range(0, samples, block):
+        part = slice(start, start + block)
+        sources = {INPUT: inputs[part], **{name: array[part] for name, array in recorded.items()}}
+        ambiguous += _run_block(engines, sources, {name: array[part] for name, array in traces.items()})
+        if progress is not None:
+            progress(min(start + block, samples), samples)
+    return Recording(
+        output=network.output,
+        populations={
+            name: PopulationRecording(spikes=array, membranes=traces.get(name)) for name, array in recorded.items()
+        },
+        ambiguous=ambiguous,
+    )
+
+
+def _check_supported(network: Network) -> None:
+    if network.is_integer:
+        raise ModelError(
+            f"the float executor runs float networks: {network.name!r} is an integer network; "
+            "run the integer reference, or dequantise it"
+        )
+    position = {INPUT: -1, **{p.name: i for i, p in enumerate(network.populations)}}
+    for projection in network.projections:
+        if position[projection.pre] >= position[projection.post]:
+            raise ModelError(
+                f"the float executor runs feed-forward networks: {projection.pre!r} -> {projection.post!r} is a "
+                "recurrent projection"
+            )
+        if np.any(projection.delay):
+            raise ModelError(
+                f"the float executor has no delays yet: {projection.pre!r} -> {projection.post!r} has a delay of "
+                f"{projection.delay.max()} steps"
+            )
+
+
+# -------------------------------------------------------------------------------------------------------- sums
+
+
+@dataclass(frozen=True)
+class _Synapses:
+    """The synapses of one projection: weights, and their magnitudes for the rounding bound, [pre, post]."""
+
+    pre: str
+    weights: FloatArray
+    magnitudes: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, projection: Projection, dtype: np.dtype[Any]) -> _Synapses:
+        weights = projection.weights
+        assert not isinstance(weights, Quantised)
+        weights = weights.astype(dtype).astype(np.float64)
+        return cls(projection.pre, weights, np.abs(weights).astype(np.float32))
+
+
+@dataclass
+class _Current:
+    """The input of one population in one step [samples, neurons], and how far another order of summation is off."""
+
+    value: Array
+    error: Array
+
+
+# ----------------------------------------------------------------------------------------------------- neurons
+
+
+@dataclass
+class _State:
+    """What a population remembers from step to step, [samples, neurons], and the rounding bound of V and g."""
+
+    v: Array
+    g: Array
+    spiked: BoolArray
+    error: Array
+    g_error: Array
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """One population with the synapses into it.
+
+    `parameters` are the arrays of its dynamics by name, in the network's float type, one entry per neuron.
+    """
+
+    population: Population
+    dynamics: IF | LIF | CubaLIF | LI
+    parameters: Mapping[str, Array]
+    synapses: tuple[_Synapses, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def of(cls, network: Network, population: Population) -> _Engine:
+        dynamics = population.dynamics
+        assert not isinstance(dynamics, IntegerDynamics)
+        dtype = np.dtype(network.dtype)
+        parameters = {name: value for name, value in vars(dynamics).items() if isinstance(value, np.ndarray)}
+        parameters |= _decay_parameters(dynamics)
+        return cls(
+            population,
+            dynamics,
+            {name: np.broadcast_to(value.astype(dtype), (population.size,)) for name, value in parameters.items()},
+            tuple(_Synapses.of(p, dtype) for p in network.projections_into(population.name)),
+            dtype,
+        )
+
+    @property
+    def eps(self) -> float:
+        return float(np.finfo(self.dtype).eps)
+
+    def start(self, samples: int) -> _State:
+        shape = (samples, self.population.size)
+        v = np.empty(shape, self.dtype)
+        v[:] = self.parameters["v_init"]
+        zero = np.zeros(shape, self.dtype)
+        return _State(v, zero, np.zeros(shape, np.bool_), zero, zero)
+
+    def step(self, state: _State, sources: Mapping[str, SpikeArray], step: int) -> int:
+        """Advance one time step; returns how many neurons are ambiguous in it."""
+        drive = self.current(sources, step)
+        if isinstance(self.dynamics, CubaLIF):
+            drive = self.filtered(self.dynamics, state, drive)
+        if isinstance(self.dynamics, LI):
+            state.v, state.error = self.integrated(state.v, state.error, drive)
+            return 0
+        return _RESETS[self.dynamics.reset_place](self, self.dynamics, state, drive)
+
+    def current(self, sources: Mapping[str, SpikeArray], step: int) -> _Current:
+        """I of the contract: the bias and the sum over all synapses, rounded once."""
+        bias = self.population.bias.astype(self.dtype).astype(np.float64)
+        total, magnitude = bias, np.abs(bias).astype(np.float32)
+        terms = np.ones((), np.float32)
+        for synapses in self.synapses:
+            x = sources[synapses.pre][:, step]
+            total = total + x.astype(np.float64) @ synapses.weights
+            magnitude = magnitude + x.astype(np.float32) @ synapses.magnitudes
+            terms = terms + np.count_nonzero(x, axis=1, keepdims=True)
+        error = ((terms + 2) * self.eps * magnitude).astype(self.dtype)
+        return _Current(np.asarray(total).astype(self.dtype), error)
+
+    def filtered(self, dynamics: CubaLIF, state: _State, current: _Current) -> _Current:
+        """CubaLIF: g = alpha*g + w_in*I; the drive is the new or the old g."""
+        old = _Current(state.g, state.g_error)
+        inputs = self.parameters["w_in"] * current.value
+        if dynamics.arithmetic is Arithmetic.DECAY:
+            state.g = self.parameters["alpha"] * old.value + inputs
+        else:
+            state.g = (old.value - self.parameters["leak_syn"] * old.value) + inputs
+        rounding = _NEURON_ERROR * self.eps * (np.abs(old.value) + np.abs(inputs))
+        scaled = np.abs(self.parameters["w_in"]) * current.error
+        state.g_error = self.parameters["alpha"] * old.error + scaled + rounding
+        return old if dynamics.drive is Drive.OLD else _Current(state.g, state.g_error)
+
+    def integrated(self, v: Array, error: Array, drive: _Current) -> tuple[Array, Array]:
+        """The membrane after leak and input, with its rounding bound."""
+        p = self.parameters
+        inputs = p["r"] * drive.value
+        input_error = np.abs(p["r"]) * drive.error
+        magnitude = np.abs(v) + np.abs(inputs)
+        if isinstance(self.dynamics, IF):
+            return v + inputs, error + input_error + _NEURON_ERROR * self.eps * magnitude
+        if self.dynamics.arithmetic is Arithmetic.DECAY:
+            u = p["beta"] * v + inputs
+            if np.any(p["v_leak"]):
+                u = u + p["leak"] * p["v_leak"]
+        else:
+            if self.dynamics.arithmetic is Arithmetic.EULER:
+                u = v + p["leak"] * ((p["v_leak"] - v) + inputs)
+            else:
+                u = v + (inputs - (v - p["v_leak"])) / p["tau"]
+            input_error = p["leak"] * input_error
+        rounding = _NEURON_ERROR * self.eps * (magnitude + np.abs(p["v_leak"]))
+        return u, p["beta"] * error + input_error + rounding
+
+    def fires(self, dynamics: IF | LIF | CubaLIF, u: Array, error: Array) -> tuple[BoolArray, BoolArray]:
+        """Which neurons fire at membrane `u`, and for which of them `error` may change that."""
+        threshold = self.parameters["threshold"]
+        fired = u > threshold if dynamics.fire is Fire.GT else u >= threshold
+        return fired, (np.abs(u - threshold) <= error) & (error > 0)
+
+    def subtracted(self, u: Array, error: Array, spiked: BoolArray) -> tuple[Array, Array]:
+        """`u` less the threshold where `spiked`, with its rounding bound."""
+        amount = spiked * self.parameters["threshold"]
+        return u - amount, error + self.eps * (np.abs(u) + np.abs(amount)) * spiked
+
+
+def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI) -> dict[str, FloatArray]:
+    """leak = 1 - beta and tau = 1/leak, and the synaptic leak, each from the exact beta and rounded once."""
+    if isinstance(dynamics, IF):
+        return {}
+    parameters = {"leak": 1 - dynamics.beta}
+    if dynamics.arithmetic is Arithmetic.EULER_DIVIDE:
+        parameters["tau"] = 1 / parameters["leak"]
+    if isinstance(dynamics, CubaLIF):
+        parameters["leak_syn"] = 1 - dynamics.alpha
+    return parameters
+
+
+def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> int:
+    u, error = engine.integrated(state.v, state.error, drive)
+    s, unsure = engine.fires(dynamics, u, error)
+    if dynamics.reset_mode is ResetMode.SUBTRACT:
+        state.v, state.error = engine.subtracted(u, error, s)
+    elif dynamics.reset_mode is ResetMode.VALUE:
+        state.v, state.error = np.where(s, engine.parameters["v_reset"], u), error * ~s
+    else:
+        state.v, state.error = u, error
+    state.spiked = s
+    return int(np.count_nonzero(unsure))
+
+
+def _reset_next(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> int:
+    v, error = state.v, state.error
+    if dynamics.reset_mode is ResetMode.VALUE:
+        v, error = np.where(state.spiked, engine.parameters["v_reset"], v), error * ~state.spiked
+    u, error = engine.integrated(v, error, drive)
+    if dynamics.reset_mode is ResetMode.SUBTRACT:
+        u, error = engine.subtracted(u, error, state.spiked)
+    state.spiked, unsure = engine.fires(dynamics, u, error)
+    state.v, state.error = u, error
+    return int(np.count_nonzero(unsure))
+
+
+def _reset_snntorch_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> int:
+    r, unsure_before = engine.fires(dynamics, state.v, state.error)
+    u, error = engine.integrated(state.v, state.error, drive)
+    if dynamics.reset_mode is ResetMode.SUBTRACT:
+        u, error = engine.subtracted(u, error, r)
+    s, unsure = engine.fires(dynamics, u, error)
+    state.v, state.error = u, error
+    if dynamics.reset_mode is ResetMode.SUBTRACT:
+        amount = (s.astype(engine.dtype) - r) * engine.parameters["threshold"]
+        state.v = u - amount
+        state.error = error + engine.eps * (np.abs(u) + np.abs(amount)) * (s | r)
+    state.spiked = s
+    return int(np.count_nonzero(unsure | unsure_before))
+
+
+_RESETS: dict[ResetPlace, Callable[[_Engine, IF | LIF | CubaLIF, _State, _Current], int]] = {
+    ResetPlace.SAME: _reset_same,
+    ResetPlace.NEXT: _reset_next,
+    ResetPlace.SNNTORCH_SAME: _reset_snntorch_same,
+}
+
+
+def _run_block(engines: list[_Engine], sources: Mapping[str, SpikeArray], traces: Mapping[str, Array]) -> int:
+    """Run one block of samples through all steps, writing `sources` and `traces`; returns the ambiguous count."""
+    samples, steps = sources[INPUT].shape[:2]
+    states = [engine.start(samples) for engine in engines]
+    ambiguous = 0
+    for step in range(steps):
+        for engine, state in zip(engines, states, strict=True):
+            ambiguous += engine.step(state, sources, step)
+            name = engine.population.name
+            sources[name][:, step] = state.spiked
+            if traces:
+                traces[name][:, step] = state.v
+    return ambiguous
