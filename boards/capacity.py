@@ -1,0 +1,51 @@
+"""Does a design fit, and what would?"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from ..hdl.errors import CapacityError
+from ..hdl.resources import Resources
+from .boards import BOARDS, Board
+from .devices import DEVICES, Device
+
+_NAMES = {
+    "luts": ("LUT", "LUTs"),
+    "ffs": ("flip-flop", "flip-flops"),
+    "lcs": ("logic cell", "logic cells"),
+    "brams": ("block RAM", "block RAMs"),
+    "spram": ("single-port RAM", "single-port RAMs"),
+    "dsps": ("DSP block", "DSP blocks"),
+}
+
+
+def check_capacity(needed: Resources, target: Board | Device) -> None:
+    """Raise `CapacityError` when a target has less than `needed`, saying what would help."""
+    device = target.device if isinstance(target, Board) else target
+    if needed.fits(device.capacity):
+        return
+    over = [f.name for f in fields(Resources) if getattr(needed, f.name) > getattr(device.capacity, f.name)]
+    wanted = " and ".join(_amount(name, getattr(needed, name)) for name in over)
+    has = " and ".join(
+        str(getattr(device.capacity, name)) if len(over) == 1 else _amount(name, getattr(device.capacity, name))
+        for name in over
+    )
+    where = f"{target.id} ({device.name})" if isinstance(target, Board) else f"the {device.name}"
+    raise CapacityError(
+        f"the design needs {wanted}, {where} has {has}: prune more, use fewer bits{_larger(needed, target)}"
+    )
+
+
+def _amount(name: str, count: int) -> str:
+    return f"{count} {_NAMES[name][count != 1]}"
+
+
+def _larger(needed: Resources, target: Board | Device) -> str:
+    """The smallest boards, or devices, on which the design fits."""
+    known = {b.id: b.device for b in BOARDS.values()} if isinstance(target, Board) else DEVICES
+    fitting = [id for id, device in known.items() if needed.fits(device.capacity)]
+    if not fitting:
+        return "; no device that Spikeloom knows is large enough"
+    fitting.sort(key=lambda id: known[id].capacity.luts)
+    kind = "board" if isinstance(target, Board) else "device"
+    return f", or take a larger {kind} such as {' or '.join(fitting[:2])}"

@@ -1,0 +1,132 @@
+"""Where a design's clock comes from, and when its reset ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth.lib import io
+from amaranth.lib.cdc import FFSynchronizer
+
+from ..hdl.errors import OptionError
+from .boards import Board
+from .devices import Device
+from .pll import TOLERANCE, Pll, find_pll
+
+# iCE40 block RAM reads zeros for about 3 us after configuration; Amaranth's own reset waits five times that.
+_SETTLE_SECONDS = 15e-6
+# The iCE40's internal oscillator is stable after this time.
+_OSCILLATOR_SECONDS = 100e-6
+
+_OSCILLATOR = "SB_HFOSC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockPlan:
+    """How a design gets its clock: `hz` as it will be, through `pll` or the oscillator's divider where there is one."""
+
+    hz: float
+    pll: Pll | None = None
+    oscillator_div: int | None = None
+    pll_pad: bool = False
+
+    @property
+    def reset_cycles(self) -> int:
+        """Clock cycles that the reset lasts at least."""
+        seconds = _SETTLE_SECONDS if self.oscillator_div is None else _OSCILLATOR_SECONDS
+        return math.ceil(seconds * self.hz)
+
+
+def plan_clock(target: Board | Device, wanted_hz: float | None = None) -> ClockPlan:
+    """The clock of a design on a board, or on a bare device, where any frequency will do.
+
+    Without `wanted_hz` it is the target's default. The plan's `hz` may differ by up to 2 %: a serial link must be
+    built for the plan's. Raises `OptionError` when the target cannot make it.
+    """
+    wanted = target.clock_hz if wanted_hz is None else wanted_hz
+    if not (math.isfinite(wanted) and wanted > 0):
+        raise OptionError(f"a clock frequency must be positive: {wanted:g} Hz; give one in hertz")
+    if isinstance(target, Device):
+        return ClockPlan(hz=wanted)
+    if target.create_platform().default_clk == _OSCILLATOR:
+        return _plan_oscillator(target, wanted)
+    if wanted == target.source_hz:
+        return ClockPlan(hz=wanted)
+    pll = find_pll(target.device.family, target.source_hz, wanted)
+    return ClockPlan(hz=pll.output_hz, pll=pll, pll_pad=target.pll_pad)
+
+
+def _plan_oscillator(board: Board, wanted: float) -> ClockPlan:
+    choices = [board.source_hz / 2**div for div in range(4)]
+    div = min(range(4), key=lambda div: abs(choices[div] - wanted))
+    if abs(choices[div] - wanted) > TOLERANCE * wanted:
+        offered = ", ".join(f"{hz / 1e6:g}" for hz in choices)
+        raise OptionError(f"{board.id} has no clock of {wanted / 1e6:g} MHz; its oscillator offers {offered} MHz")
+    return ClockPlan(hz=choices[div], oscillator_div=div)
+
+
+class ClockGenerator(Elaboratable):
+    """Drives the domain `sync` from the platform's clock, or from `clk` where there is no platform.
+
+    The reset ends when the PLL has locked and the time that block RAM needs after configuration has passed; the
+    board's reset button starts it again.
+    """
+
+    def __init__(self, plan: ClockPlan) -> None:
+        self.plan = plan
+        self.clk = Signal()
+
+    def elaborate(self, platform: Any) -> Module:
+        """The hardware."""
+        m = Module()
+        clock = Signal()
+        locked = Signal()
+        source = self._source(m, platform)
+        if self.plan.pll is None:
+            m.d.comb += [clock.eq(source), locked.eq(1)]
+        else:
+            m.submodules.pll = self.plan.pll.create(source, clock, locked)
+
+        m.domains.start = ClockDomain("start", reset_less=True, local=True)
+        m.domains.sync = ClockDomain("sync")
+        m.d.comb += [ClockSignal("start").eq(clock), ClockSignal("sync").eq(clock)]
+
+        hold = Signal(init=1)
+        m.submodules.hold = FFSynchronizer(~locked | self._button(m, platform), hold, o_domain="start", init=1)
+        # The top bit ends the reset, so that it ends whatever value the counter starts from.
+        timer = Signal((self.plan.reset_cycles - 1).bit_length() + 1)
+        with m.If(hold):
+            m.d.start += timer.eq(0)
+        with m.Elif(~timer[-1]):
+            m.d.start += timer.eq(timer + 1)
+        m.d.comb += ResetSignal("sync").eq(~timer[-1])
+        return m
+
+    def _source(self, m: Module, platform: Any) -> Any:
+        """The clock before any PLL."""
+        if platform is None:
+            return self.clk
+        if self.plan.oscillator_div is not None:
+            oscillator = Signal()
+            m.submodules.oscillator = Instance(
+                _OSCILLATOR,
+                p_CLKHF_DIV=f"0b{self.plan.oscillator_div:02b}",
+                i_CLKHFEN=Const(1),
+                i_CLKHFPU=Const(1),
+                o_CLKHF=oscillator,
+            )
+            return oscillator
+        port = platform.request(platform.default_clk, dir="-")
+        if self.plan.pll_pad:
+            return port.io
+        m.submodules.clk_buffer = buffer = io.Buffer("i", port)
+        return buffer.i
+
+    def _button(self, m: Module, platform: Any) -> Any:
+        """The board's reset button, pressed = 1."""
+        if platform is None or platform.default_rst is None:
+            return Const(0)
+        m.submodules.rst_buffer = buffer = io.Buffer("i", platform.request(platform.default_rst, dir="-"))
+        return buffer.i

@@ -1,0 +1,265 @@
+"""From a component to a bitstream: yosys, nextpnr and the packers, each run in the build folder.
+
+No command line or script contains text from a model: the design is called `top`, and its files have fixed names.
+The same design, target, options and tool versions give the same bytes in any folder; only the logs differ.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil
+
+from ..hdl.emit import verilog_from_rtlil
+from ..hdl.errors import OptionError, ToolError
+from ..hdl.memory import Family
+from ..hdl.resources import Resources
+from ..hdl.tools import find_tool, run_tool
+from .boards import Board
+from .capacity import check_capacity
+from .clock import ClockPlan, plan_clock
+from .critical_path import TOP, Timing, module_paths, read_timing
+from .devices import Device
+from .top import BoardTop, DeviceTop, SerialCore
+from .utilisation import Utilisation, count_cells, read_overflow, read_utilisation
+
+_MAX_SEED = 2**31 - 1
+_STAT = "stat.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flow:
+    """What differs between the families: tools, files and the options that never change."""
+
+    synthesis: str
+    router: str
+    routed_flag: str
+    routed: str
+    constraints_flag: str
+    constraints: str
+    packer: str
+    bitstream: str
+
+
+_FLOWS = {
+    Family.ICE40: _Flow(
+        synthesis="synth_ice40",
+        router="nextpnr-ice40",
+        routed_flag="--asc",
+        routed="top.asc",
+        constraints_flag="--pcf",
+        constraints="top.pcf",
+        packer="icepack",
+        bitstream="top.bin",
+    ),
+    Family.ECP5: _Flow(
+        synthesis="synth_ecp5",
+        router="nextpnr-ecp5",
+        routed_flag="--textcfg",
+        routed="top.config",
+        constraints_flag="--lpf",
+        constraints="top.lpf",
+        packer="ecppack",
+        bitstream="top.bit",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildResult:
+    """A finished build. `files` are the names of what was written into the folder, logs aside; `tools` were used."""
+
+    bitstream: Path
+    clock_hz: float
+    utilisation: Utilisation
+    timing: Timing
+    files: tuple[str, ...]
+    tools: tuple[str, ...]
+
+
+def build(
+    core: SerialCore,
+    target: Board | Device,
+    folder: Path,
+    *,
+    seed: int = 1,
+    clock_hz: float | None = None,
+    native: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> BuildResult:
+    """Build the bitstream of a core with a serial link, for a board or for a bare device.
+
+    Writes `top.il`, `top.v`, `top.pcf` or `top.lpf` (on a board), `nextpnr.json`, `top.asc` or `top.config`, `top.bin`
+    or `top.bit` and `logs/` into an existing folder. `clock_hz` is as in `plan_clock`, by whose result the core must
+    have been made. `seed` starts the placement. A bare device's pins are where nextpnr put them, so its bitstream
+    serves for figures, not for a board.
+
+    Raises `OptionError` for a bad option, `CapacityError` when the design does not fit, and `ToolError` when a tool
+    fails or the design is too slow for its clock.
+    """
+    if not 0 <= seed <= _MAX_SEED:
+        raise OptionError(f"a seed must lie in 0 to {_MAX_SEED}: {seed}; choose another")
+    clock = plan_clock(target, clock_hz)
+    device = target.device if isinstance(target, Board) else target
+    flow = _FLOWS[device.family]
+    tick = _stages(progress, 5)
+
+    options = _emit(core, target, clock, folder)
+    tick()
+    verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "logs" / "verilog.log")
+    tick()
+    cells = _synthesise(flow, device, folder, native)
+    check_capacity(count_cells(cells), target)
+    tick()
+    report = _place_and_route(flow, target, folder, [*options, "--seed", str(seed), *_frequency(clock)], native)
+    utilisation = read_utilisation(report, _nextpnr_log(folder), cells, device.family, device.capacity)
+    timing = read_timing(report, module_paths((folder / "top.il").read_text(encoding="utf-8")))
+    _check_timing(timing, folder)
+    tick()
+    _pack(flow, target, folder, native)
+    tick()
+    constraints = [flow.constraints] if isinstance(target, Board) else []
+    return BuildResult(
+        bitstream=folder / flow.bitstream,
+        clock_hz=clock.hz,
+        utilisation=utilisation,
+        timing=timing,
+        files=("top.il", "top.v", *constraints, "nextpnr.json", flow.routed, flow.bitstream),
+        tools=("yosys", flow.router, flow.packer),
+    )
+
+
+def synthesise_hierarchical(
+    il_file: Path, family: Family, *, top: str = TOP, native: bool = False
+) -> dict[str, Resources]:
+    """What each module of an RTLIL file costs by itself when the design is synthesised without flattening.
+
+    The keys are instance paths below the top ("core.layer0"), the top itself is its own name. The sum is more than what
+    the flat design takes, as nothing is shared or simplified across modules. Writes `stat.json` and a log beside the
+    file.
+    """
+    folder = il_file.parent
+    synthesis = f"{_FLOWS[family].synthesis} -noflatten -top {top}"
+    _yosys(folder, f"read_rtlil {il_file.name}; {synthesis}; {_statistics()}", "hierarchy", native)
+    statistics = _read_statistics(folder)
+    names = {module.removeprefix("\\") for module in statistics["modules"]}
+    return {
+        name.removeprefix(f"{top}."): count_cells(statistics["modules"]["\\" + name]["num_cells_by_type"])
+        for name in sorted(names)
+        if name == top or name.startswith(f"{top}.")
+    }
+
+
+def _stages(progress: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    return tick
+
+
+def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Path) -> list[str]:
+    """Write the RTLIL, and on a board the constraints; returns nextpnr's options for the part."""
+    if isinstance(target, Device):
+        top = DeviceTop(core, clock)
+        text = rtlil.convert(top, name=TOP, ports=top.ports, emit_src=False)
+        (folder / "top.il").write_text(text, encoding="utf-8")
+        speed = [] if target.speed is None else ["--speed", str(target.speed)]
+        unconstrained = ["--lpf-allow-unconstrained"] if target.family is Family.ECP5 else []
+        return [target.flag, "--package", target.package, *speed, *unconstrained]
+    platform = target.create_platform()
+    constraints = _FLOWS[target.device.family].constraints
+    # Amaranth's plan also holds build scripts, which are not for us: its tools' environment and paths are the user's.
+    files = platform.prepare(BoardTop(core, target, clock), TOP, emit_src=False).files
+    for name in ("top.il", constraints):
+        (folder / name).write_text(files[name], encoding="utf-8")
+    speed = ["--speed", platform.speed] if target.device.family is Family.ECP5 else []
+    return [target.device.flag, "--package", target.nextpnr_package(platform), *speed]
+
+
+def _synthesise(flow: _Flow, device: Device, folder: Path, native: bool) -> dict[str, int]:
+    """Write top.json; returns the number of cells of each type."""
+    dsp = " -dsp" if device.family is Family.ICE40 and device.capacity.dsps else ""
+    script = f"read_rtlil top.il; {flow.synthesis}{dsp} -top {TOP}; {_statistics()}; write_json top.json"
+    _yosys(folder, script, "yosys", native)
+    cells: dict[str, int] = _read_statistics(folder)["design"]["num_cells_by_type"]
+    return cells
+
+
+def _statistics() -> str:
+    return f"tee -q -o {_STAT} stat -json"
+
+
+def _read_statistics(folder: Path) -> dict[str, Any]:
+    file = folder / _STAT
+    statistics: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()
+    return statistics
+
+
+def _yosys(folder: Path, script: str, log: str, native: bool) -> None:
+    """Run a script. yosys's own log is complete where its console output through YoWASP may be cut short."""
+    argv = [*find_tool("yosys", native), "-q", "-l", f"logs/{log}.log", "-p", script]
+    _run(argv, folder, log)
+
+
+def _run(argv: list[str], folder: Path, log: str) -> None:
+    run_tool(argv, cwd=folder, log=folder / "logs" / f"{log}.console.log")
+
+
+def _frequency(clock: ClockPlan) -> list[str]:
+    return ["--freq", f"{clock.hz / 1e6:.6f}"]
+
+
+def _place_and_route(
+    flow: _Flow, target: Board | Device, folder: Path, options: list[str], native: bool
+) -> dict[str, Any]:
+    """Write nextpnr.json and the routed design; top.json, which is large and can be made again, goes."""
+    constraints = [flow.constraints_flag, flow.constraints] if isinstance(target, Board) else []
+    device = target.device if isinstance(target, Board) else target
+    argv = [
+        *find_tool(flow.router, native),
+        "--quiet",
+        *("--log", "logs/nextpnr.log"),
+        *("--json", "top.json"),
+        *constraints,
+        *(flow.routed_flag, flow.routed),
+        *("--report", "nextpnr.json"),
+        "--timing-allow-fail",
+        *options,
+    ]
+    try:
+        _run(argv, folder, "nextpnr")
+    except ToolError:
+        check_capacity(read_overflow(_nextpnr_log(folder), device.family), target)
+        raise
+    (folder / "top.json").unlink()
+    report: dict[str, Any] = json.loads((folder / "nextpnr.json").read_text(encoding="utf-8"))
+    return report
+
+
+def _nextpnr_log(folder: Path) -> str:
+    file = folder / "logs" / "nextpnr.log"
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+
+def _check_timing(timing: Timing, folder: Path) -> None:
+    if not timing.met:
+        raise ToolError(
+            f"the design is too slow: {timing.fmax_mhz:.1f} MHz for a clock of {timing.constraint_mhz:.1f} MHz; "
+            "choose a lower clock or another seed",
+            folder / "logs" / "nextpnr.log",
+        )
+
+
+def _pack(flow: _Flow, target: Board | Device, folder: Path, native: bool) -> None:
+    options = target.pack if isinstance(target, Board) else ()
+    _run([*find_tool(flow.packer, native), *options, flow.routed, flow.bitstream], folder, flow.packer)
