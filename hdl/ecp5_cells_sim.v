@@ -5,9 +5,13 @@
 // 18 bits or in pseudo dual-port form with 36 bits (written through A, read through B), and the 18 x 18 multiplier
 // without registers. Sources: Lattice FPGA-DS-02012 (ECP5 family), FPGA-TN-02204 (memories), FPGA-TN-02205 (sysDSP).
 
+// A tree of multiplexers: an unknown input matters only where the table depends on it, as an index would not show.
 module LUT4(input A, B, C, D, output Z);
     parameter [15:0] INIT = 16'h0;
-    assign Z = INIT[{D, C, B, A}];
+    wire [7:0] table3 = D ? INIT[15:8] : INIT[7:0];
+    wire [3:0] table2 = C ? table3[7:4] : table3[3:0];
+    wire [1:0] table1 = B ? table2[3:2] : table2[1:0];
+    assign Z = A ? table1[1] : table1[0];
 endmodule
 
 module PFUMX(input ALUT, BLUT, C0, output Z);
@@ -26,10 +30,13 @@ module CCU2C(input CIN, A0, B0, C0, D0, A1, B1, C1, D1, output S0, S1, COUT);
     parameter INJECT1_0 = "YES";
     parameter INJECT1_1 = "YES";
 
-    wire propagate0 = INIT0[{D0, C0, B0, A0}];
-    wire propagate1 = INIT1[{D1, C1, B1, A1}];
-    wire generate0 = INJECT1_0 == "YES" ? 1'b0 : INIT0[{2'b00, B0, A0}];
-    wire generate1 = INJECT1_1 == "YES" ? 1'b0 : INIT1[{2'b00, B1, A1}];
+    wire propagate0, propagate1, lower0, lower1;
+    LUT4 #(.INIT(INIT0)) whole0(.A(A0), .B(B0), .C(C0), .D(D0), .Z(propagate0));
+    LUT4 #(.INIT(INIT1)) whole1(.A(A1), .B(B1), .C(C1), .D(D1), .Z(propagate1));
+    LUT4 #(.INIT(INIT0)) part0(.A(A0), .B(B0), .C(1'b0), .D(1'b0), .Z(lower0));
+    LUT4 #(.INIT(INIT1)) part1(.A(A1), .B(B1), .C(1'b0), .D(1'b0), .Z(lower1));
+    wire generate0 = INJECT1_0 == "YES" ? 1'b0 : lower0;
+    wire generate1 = INJECT1_1 == "YES" ? 1'b0 : lower1;
     wire middle = propagate0 ? CIN : generate0;
 
     assign S0 = propagate0 ^ (INJECT1_0 == "YES" ? 1'b0 : CIN);

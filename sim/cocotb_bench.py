@@ -1,0 +1,240 @@
+"""The cocotb test bench of a core; it runs inside the simulator, started by `cocotb_runner`.
+
+`job.npz` in the run folder holds what to send and, for a regression, what to expect; `outcome.json` and `recorded.npz`
+are left there. Only numbers pass: populations are indices, names stay outside.
+
+Timing: inputs change right after the rising edge, everything is sampled at the falling edge, when it has settled. A
+coroutine sleeps while its handshake is idle, so the cost is per token and not per clock cycle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, Event, FallingEdge, RisingEdge, Timer, ValueChange
+from cocotb.utils import get_sim_time
+
+from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, first_divergence
+from .observer import OUTPUT, OutputObserver, ProtocolError, TraceObserver
+
+RUN_FOLDER = "SPIKELOOM_RUN_FOLDER"
+"""The environment variable that names the run folder."""
+
+INPUT = -2
+"""The source of a problem on the input stream; see `observer.OUTPUT`."""
+
+PERIOD_NS = 10
+_RESET_CYCLES = 4
+_LONGEST_STALL = 8
+
+
+def read(handle: Any) -> int:
+    """The unsigned value of a port. Raises ValueError where a bit is X or Z."""
+    value = handle.value
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{handle._name} is {value}") from None
+
+
+class CoreBench:
+    """Drives one core through the job and records what it does."""
+
+    def __init__(self, dut: Any, folder: Path) -> None:
+        self.dut = dut
+        self.folder = folder
+        with np.load(folder / "job.npz") as job:
+            self.job = dict(job)
+        samples, steps = (int(n) for n in self.job["shape"])
+        self.output = OutputObserver(samples, steps, int(self.job["outputs"]))
+        self.traces = [TraceObserver(k, samples, steps, int(n)) for k, n in enumerate(self.job["traced"])]
+        self.stop_after = samples * steps
+        self.failure: ProtocolError | None = None
+        self.over = Event()
+        self.activity = 0
+        self.ready = True
+        self.started = np.zeros(samples, np.int64)
+        self.ended = np.zeros(samples, np.int64)
+
+    async def run(self) -> None:
+        """Reset the core, let all sources play until everything has arrived, something fails or nothing moves."""
+        Clock(self.dut.clk, PERIOD_NS, "ns").start()
+        self.dut.i__valid.value = 0
+        self.dut.i__payload.value = 0
+        self.dut.o__ready.value = 1
+        self.dut.rst.value = 1
+        await ClockCycles(self.dut.clk, _RESET_CYCLES)
+        self.dut.rst.value = 0
+        sources = [self._drive(), self._watch_output(), self._watch_progress()]
+        sources += [self._watch_trace(trace) for trace in self.traces]
+        if int(self.job["stress"]) >= 0:
+            sources.append(self._stall_output(random.Random(int(self.job["stress"]))))
+        tasks = [cocotb.start_soon(self._guarded(source)) for source in sources]
+        await self.over.wait()
+        if self.failure is None:
+            await ClockCycles(self.dut.clk, int(self.job["drain_cycles"]))
+        for task in tasks:
+            task.cancel()
+
+    # ------------------------------------------------------------------------------------------------- sources
+
+    async def _guarded(self, source: Coroutine[Any, Any, None]) -> None:
+        try:
+            await source
+        except ProtocolError as error:
+            self.failure = error
+            self.over.set()
+
+    async def _drive(self) -> None:
+        dut, job = self.dut, self.job
+        sample = -1
+        for index, (payload, gap) in enumerate(zip(job["payloads"].tolist(), job["gaps"].tolist(), strict=True)):
+            if gap:
+                dut.i__valid.value = 0
+                await ClockCycles(dut.clk, gap)
+            dut.i__payload.value = payload
+            dut.i__valid.value = 1
+            place = (INPUT, int(job["samples"][index]), int(job["steps"][index]))
+            await self._sampled_high(dut.i__ready, place)
+            self.activity += 1
+            if place[1] != sample:
+                sample = place[1]
+                self.started[sample] = _cycle()
+            await RisingEdge(dut.clk)
+        dut.i__valid.value = 0
+
+    async def _watch_output(self) -> None:
+        dut, output = self.dut, self.output
+        while True:
+            await self._sampled_high(dut.o__valid, (OUTPUT, *output.place))
+            if not self.ready:
+                continue
+            self.activity += 1
+            if not output.token(self._value(dut.o__payload, (OUTPUT, *output.place))):
+                continue
+            sample, step = output.place
+            if step == 0:
+                self.ended[sample - 1] = _cycle()
+                (self.folder / "progress").write_text(str(sample), encoding="ascii")
+            self._step_finished(output, self._output_comparisons())
+
+    async def _watch_trace(self, trace: TraceObserver) -> None:
+        ports = [getattr(self.dut, f"trace{trace.source}__{field}") for field in ("neuron", "membrane", "spike")]
+        valid = getattr(self.dut, f"trace{trace.source}__valid")
+        sign = 1 << (len(ports[1]) - 1)
+        while True:
+            place = (trace.source, *trace.place)
+            await self._sampled_high(valid, place)
+            self.activity += 1
+            neuron, membrane, spike = (self._value(port, place) for port in ports)
+            if trace.beat(neuron, (membrane ^ sign) - sign, spike):
+                self._step_finished(trace, self._trace_comparisons(trace))
+
+    async def _stall_output(self, rng: random.Random) -> None:
+        while True:
+            self.ready = not self.ready
+            self.dut.o__ready.value = int(self.ready)
+            await ClockCycles(self.dut.clk, rng.randint(1, _LONGEST_STALL))
+
+    async def _watch_progress(self) -> None:
+        while True:
+            before = self.activity
+            await Timer(int(self.job["hang_cycles"]) * PERIOD_NS, "ns")
+            if self.activity == before:
+                behind = min([*self.traces, self.output], key=lambda source: source.finished)
+                raise behind.error(f"nothing has moved for {int(self.job['hang_cycles'])} cycles: the core hangs")
+
+    async def _sampled_high(self, handle: Any, place: tuple[int, int, int]) -> None:
+        """Wait for the next falling clock edge at which `handle` is 1."""
+        await FallingEdge(self.dut.clk)
+        while not self._value(handle, place):
+            await ValueChange(handle)
+            await FallingEdge(self.dut.clk)
+
+    def _value(self, handle: Any, place: tuple[int, int, int]) -> int:
+        try:
+            return read(handle)
+        except ValueError as error:
+            raise ProtocolError(*place, f"a port has no known value: {error}") from None
+
+    # ------------------------------------------------------------------------------------------------ comparing
+
+    def _step_finished(self, source: OutputObserver | TraceObserver, comparisons: list[Comparison]) -> None:
+        """Look at the step that a source just finished; after a difference, only steps up to it are waited for."""
+        if any(_last_step_differs(comparison) for comparison in comparisons):
+            self.stop_after = min(self.stop_after, source.finished)
+        if all(source.finished >= self.stop_after for source in (self.output, *self.traces)):
+            self.over.set()
+
+    def _output_comparisons(self) -> list[Comparison]:
+        index = int(self.job["output"])
+        return self._comparisons(index, self.output.finished, {EVENTS: ("spikes", self.output.spikes)})
+
+    def _trace_comparisons(self, trace: TraceObserver) -> list[Comparison]:
+        recorded = {SPIKE: ("spikes", trace.spikes), MEMBRANE: ("membranes", trace.membranes)}
+        return self._comparisons(trace.source, trace.finished, recorded)
+
+    def _comparisons(self, population: int, finished: int, recorded: dict[str, tuple[str, Any]]) -> list[Comparison]:
+        return [
+            Comparison(
+                population=population,
+                quantity=quantity,
+                expected=self.job[f"{array}{population}"],
+                got=got,
+                finished=finished,
+            )
+            for quantity, (array, got) in recorded.items()
+            if f"{array}{population}" in self.job
+        ]
+
+    def outcome(self) -> dict[str, Any]:
+        """What `outcome.json` says: agreement, the first divergence, or a broken protocol, whichever comes first."""
+        comparisons = [c for trace in self.traces for c in self._trace_comparisons(trace)]
+        divergence = first_divergence(comparisons + self._output_comparisons())
+        if divergence is not None and not self._fails_before(divergence):
+            return {"status": "divergence", **vars(divergence)}
+        if self.failure is not None:
+            return {"status": "protocol", **vars(self.failure)}
+        return {"status": "done", "cycles": (self.ended - self.started + 1).tolist(), "total_cycles": _cycle()}
+
+    def _fails_before(self, divergence: Divergence) -> bool:
+        place = (divergence.sample, divergence.step)
+        return self.failure is not None and (self.failure.sample, self.failure.step) < place
+
+    def save(self) -> dict[str, Any]:
+        """Leave the recording and the outcome in the run folder."""
+        arrays: dict[str, Any] = {"events": self.output.spikes}
+        for trace in self.traces:
+            arrays[f"spikes{trace.source}"] = trace.spikes
+            arrays[f"membranes{trace.source}"] = trace.membranes
+        np.savez(self.folder / "recorded.npz", **arrays)
+        outcome = self.outcome()
+        (self.folder / "outcome.json").write_text(json.dumps(outcome), encoding="ascii")
+        return outcome
+
+
+def _last_step_differs(comparison: Comparison) -> bool:
+    assert comparison.finished
+    row = divmod(comparison.finished - 1, comparison.expected.shape[1])
+    return not np.array_equal(comparison.expected[row], comparison.got[row])
+
+
+def _cycle() -> int:
+    return int(get_sim_time("ns")) // PERIOD_NS
+
+
+@cocotb.test()
+async def core(dut: Any) -> None:
+    """Send the job's tokens and compare what comes out."""
+    bench = CoreBench(dut, Path(os.environ[RUN_FOLDER]))
+    await bench.run()
+    outcome = bench.save()
+    assert outcome["status"] == "done", outcome

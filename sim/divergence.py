@@ -1,0 +1,93 @@
+"""Where two recordings of the same network first differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .recording import Recording
+
+SPIKE = "spike"
+MEMBRANE = "membrane"
+EVENTS = "output events"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One thing to compare: `quantity` of a population, arrays [samples, steps, neurons].
+
+    Only the first `finished` steps, counted over all samples, were recorded; None means all of them.
+    """
+
+    population: int
+    quantity: str
+    expected: npt.NDArray[Any]
+    got: npt.NDArray[Any]
+    finished: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """The first difference. Samples, steps and neurons count from 0; `population` is an index in evaluation order."""
+
+    sample: int
+    step: int
+    population: int
+    neuron: int
+    quantity: str
+    expected: int
+    got: int
+
+    def describe(self, population: str) -> str:
+        """One line, with the population's name."""
+        where = f"sample {self.sample}, step {self.step}, population {population!r}, neuron {self.neuron}"
+        return f"{where}: {self.quantity} expected {self.expected}, got {self.got}"
+
+
+def first_divergence(comparisons: Iterable[Comparison]) -> Divergence | None:
+    """The earliest difference: by sample, then step, then population, then neuron; None where there is none.
+
+    A difference in a later population of the same step may follow from one in an earlier population, never the other
+    way round, so the first one in this order is where to look. Of several quantities the one listed first counts.
+    """
+    found = [divergence for comparison in comparisons if (divergence := _first_in(comparison)) is not None]
+    return min(found, key=lambda d: (d.sample, d.step, d.population, d.neuron), default=None)
+
+
+def compare_recordings(expected: Recording, got: Recording) -> Divergence | None:
+    """The first divergence of two recordings' spikes and, where both have them, membranes."""
+    comparisons = []
+    for index, (name, wanted) in enumerate(expected.populations.items()):
+        recorded = got.populations[name]
+        comparisons.append(
+            Comparison(population=index, quantity=SPIKE, expected=wanted.spikes, got=recorded.spikes)
+        )
+        if wanted.membranes is not None and recorded.membranes is not None:
+            comparisons.append(
+                Comparison(population=index, quantity=MEMBRANE, expected=wanted.membranes, got=recorded.membranes)
+            )
+    return first_divergence(comparisons)
+
+
+def _first_in(comparison: Comparison) -> Divergence | None:
+    samples, steps, neurons = comparison.expected.shape
+    expected = comparison.expected.reshape(samples * steps, neurons)[: comparison.finished]
+    got = comparison.got.reshape(samples * steps, neurons)[: comparison.finished]
+    differing = np.flatnonzero((expected != got).any(axis=1))
+    if not len(differing):
+        return None
+    row = int(differing[0])
+    neuron = int(np.flatnonzero(expected[row] != got[row])[0])
+    return Divergence(
+        sample=row // steps,
+        step=row % steps,
+        population=comparison.population,
+        neuron=neuron,
+        quantity=comparison.quantity,
+        expected=int(expected[row, neuron]),
+        got=int(got[row, neuron]),
+    )

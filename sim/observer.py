@@ -1,0 +1,113 @@
+"""What comes out of a core, recorded token by token and checked against the protocol.
+
+Plain Python, used by every hardware executor: the simulators differ only in how they sample ports.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hdl.tokens import TokenKind
+from .recording import SpikeArray
+from .stimulus import KIND_BITS
+
+OUTPUT = -1
+"""The source of what comes out of the output stream; a population's trace has its index."""
+
+
+class ProtocolError(Exception):
+    """A core that says something else than the protocol allows: where and what. `source` as for `OUTPUT`."""
+
+    def __init__(self, source: int, sample: int, step: int, problem: str) -> None:
+        super().__init__(problem)
+        self.source = source
+        self.sample = sample
+        self.step = step
+        self.problem = problem
+
+
+class _Observer:
+    """The place in samples and steps that a source has reached."""
+
+    def __init__(self, source: int, samples: int, steps: int, neurons: int) -> None:
+        self.source = source
+        self.samples = samples
+        self.steps = steps
+        self.neurons = neurons
+        self.spikes: SpikeArray = np.zeros((samples, steps, neurons), np.uint8)
+        self.finished = 0
+        """Steps that are complete, over all samples."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """(sample, step) that comes next."""
+        return divmod(self.finished, self.steps)
+
+    @property
+    def done(self) -> bool:
+        return self.finished == self.samples * self.steps
+
+    def error(self, problem: str) -> ProtocolError:
+        return ProtocolError(self.source, *self.place, problem)
+
+
+class OutputObserver(_Observer):
+    """Records the output stream: `spikes` uint8 [samples, steps, neurons] counts the events (255 means 255 or more)."""
+
+    def __init__(self, samples: int, steps: int, neurons: int) -> None:
+        super().__init__(OUTPUT, samples, steps, neurons)
+
+    def token(self, payload: int) -> bool:
+        """Take the next token; True when it ends a step. Raises ProtocolError."""
+        kind, address = TokenKind(payload & (1 << KIND_BITS) - 1), payload >> KIND_BITS
+        if self.done:
+            raise self.error(f"an extra {kind.name} token follows the last sample")
+        if kind is TokenKind.ABORT:
+            self._abort()
+            return False
+        if kind is TokenKind.EVENT:
+            self._count(address)
+            return False
+        due = TokenKind.END_OF_SAMPLE if self.place[1] == self.steps - 1 else TokenKind.END_OF_STEP
+        if kind is not due:
+            raise self.error(f"expected the token {due.name}, got {kind.name}")
+        self.finished += 1
+        return True
+
+    def _count(self, address: int) -> None:
+        if address >= self.neurons:
+            raise self.error(f"expected events of neurons 0 to {self.neurons - 1}, got neuron {address}")
+        sample, step = self.place
+        self.spikes[sample, step, address] = min(255, int(self.spikes[sample, step, address]) + 1)
+
+    def _abort(self) -> None:
+        """Forget the sample under way: its steps come again."""
+        sample = self.place[0]
+        self.spikes[sample] = 0
+        self.finished = sample * self.steps
+
+
+class TraceObserver(_Observer):
+    """Records one population's neuron passes: `spikes` uint8 and `membranes` int64, [samples, steps, neurons]."""
+
+    def __init__(self, source: int, samples: int, steps: int, neurons: int) -> None:
+        super().__init__(source, samples, steps, neurons)
+        self.membranes: npt.NDArray[np.int64] = np.zeros((samples, steps, neurons), np.int64)
+        self._neuron = 0
+
+    def beat(self, neuron: int, membrane: int, spike: int) -> bool:
+        """Take the next neuron of a pass; True when it ends the pass. Raises ProtocolError."""
+        if self.done:
+            raise self.error("an extra neuron pass follows the last sample")
+        if neuron != self._neuron:
+            raise self.error(f"expected neuron {self._neuron} next in the pass, got neuron {neuron}")
+        sample, step = self.place
+        self.spikes[sample, step, neuron] = spike
+        self.membranes[sample, step, neuron] = membrane
+        self._neuron += 1
+        if self._neuron < self.neurons:
+            return False
+        self._neuron = 0
+        self.finished += 1
+        return True

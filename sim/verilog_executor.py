@@ -1,0 +1,261 @@
+"""The emitted Verilog of a core, or its post-synthesis netlist, executed by a Verilog simulator under cocotb."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..compiler.ir import INPUT, Network
+from ..compiler.plan import make_plan
+from ..hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
+from ..hdl.errors import InputError, MismatchError, ToolError
+from .cocotb_runner import WAVES, Bench, require_simulator, run_bench, simulation_log
+from .divergence import EVENTS, Comparison, Divergence, first_divergence
+from .recording import PopulationRecording, Recording, SpikeArray
+from .stimulus import Stimulus, checked_spikes, make_stimulus
+
+LEVELS = ("rtl", "netlist")
+_MODULE = "spikeloom.sim.cocotb_bench"
+_PLACES = {-1: "the output stream", -2: "the input stream"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreSource:
+    """A core's RTLIL and Verilog files and its top module; `traced` is whether it has monitors."""
+
+    rtlil: Path
+    verilog: Path
+    top: str
+    traced: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CoreRun:
+    """What one core did: output `events` [samples, steps, outputs]; `populations` if it was traced.
+
+    `cycles` are the clock cycles of each sample from its first token in to its end out, `total_cycles` those of the run.
+    """
+
+    events: SpikeArray
+    populations: dict[str, PopulationRecording]
+    cycles: tuple[int, ...]
+    total_cycles: int
+
+
+def core_in(folder: Path, traced: bool) -> CoreSource:
+    """A core's files by the names that they have in a build folder."""
+    name = "core_traced" if traced else "core"
+    return CoreSource(
+        rtlil=folder / f"{name}.il", verilog=folder / f"{name}.v", top=f"spikeloom_{name}", traced=traced
+    )
+
+
+def run_verilog(
+    network: Network,
+    spikes: npt.NDArray[Any],
+    membranes: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    level: str = "rtl",
+    folder: Path | None = None,
+    family: str = "ice40",
+    simulator: str = "icarus",
+    stress: int | None = None,
+) -> Recording:
+    """Run an integer network's traced core on `spikes`, integers 0..x_max [samples, steps, inputs].
+
+    `level` is "rtl" (the emitted Verilog) or "netlist" (synthesised for `family` first). The core is taken from the
+    build folder `folder` where one is given, else it is emitted. `stress` is the seed of random input gaps and output
+    stalls; without it the core runs at full speed. Raises ModelError, SampleError, ToolError, and MismatchError where
+    the core breaks its protocol or its output events differ from its output population's spikes.
+    """
+    inputs = checked_spikes(network, spikes)
+    require_simulator(simulator)
+    with run_folder() as work:
+        source = core_in(work if folder is None else folder, traced=True)
+        if folder is None:
+            emit_core(network, family, source)
+        bench = make_bench(source, level, family, work)
+        run = run_core(
+            bench,
+            network,
+            make_stimulus(inputs, stress=stress),
+            inputs.shape[:2],
+            work,
+            traced=True,
+            simulator=simulator,
+            stress=stress,
+            progress=progress,
+        )
+    _check_output(network, run)
+    return _recording(network, run, membranes)
+
+
+@contextmanager
+def run_folder() -> Iterator[Path]:
+    """A temporary folder to run tools in; when one fails there, its log outlives the folder."""
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
+        try:
+            yield Path(name)
+        except ToolError as error:
+            if error.log is None or Path(name) not in error.log.parents or not error.log.is_file():
+                raise
+            message = str(error).removesuffix(f"; see {error.log}")
+            with tempfile.NamedTemporaryFile(prefix="spikeloom-", suffix=".log", delete=False) as kept:
+                shutil.copyfile(error.log, kept.name)
+            raise ToolError(message, Path(kept.name)) from error
+
+
+def emit_core(network: Network, family: str, source: CoreSource) -> None:
+    """Write the RTLIL and Verilog of a network's core. Raises ModelError for what the hardware lacks."""
+    component = make_plan(network, family).core(trace=source.traced)
+    source.rtlil.write_text(to_rtlil(component, source.top), encoding="utf-8")
+    verilog_from_rtlil(source.rtlil, source.verilog, source.rtlil.with_name("emit.log"))
+
+
+def make_bench(source: CoreSource, level: str, family: str, work: Path) -> Bench:
+    """The Verilog to simulate at a level, with the core's files copied (and synthesised) into `work`.
+
+    Raises InputError for a file that is missing or an unknown level.
+    """
+    if level not in LEVELS:
+        raise InputError(f"the level is one of {', '.join(LEVELS)}: got {level!r}")
+    original = source.verilog if level == "rtl" else source.rtlil
+    if not original.is_file():
+        raise InputError(f"a build folder has a file {original.name}: {original} is missing; compile again")
+    copy = work / original.name
+    if copy != original:
+        shutil.copyfile(original, copy)
+    if level == "rtl":
+        return Bench(sources=[copy], top=source.top, module=_MODULE)
+    netlist = work / "netlist.v"
+    netlist_from_rtlil(copy, netlist, family, source.top, work / "synthesis.log")
+    cells = cells_sim(family)
+    return Bench(sources=[netlist, *cells.sources], top=source.top, module=_MODULE, defines=cells.defines)
+
+
+def run_core(
+    bench: Bench,
+    network: Network,
+    stimulus: Stimulus,
+    shape: tuple[int, ...],
+    work: Path,
+    *,
+    traced: bool,
+    simulator: str,
+    expected: Recording | None = None,
+    stress: int | None = None,
+    waves: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CoreRun:
+    """Run one core on a stimulus of `shape` = (samples, steps) in the run folder `work`.
+
+    With `expected`, everything recorded must equal it. `waves` is the file for waveforms. Raises MismatchError with the
+    first divergence, and ToolError.
+    """
+    _write_job(work, network, stimulus, shape, traced, expected, stress)
+    try:
+        run_bench(bench, work, simulator=simulator, waves=waves is not None, total=shape[0], progress=progress)
+    finally:
+        if waves is not None and (work / WAVES).is_file():
+            waves.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(work / WAVES, waves)
+    return _read_outcome(work, network, traced, simulator)
+
+
+def _write_job(
+    work: Path,
+    network: Network,
+    stimulus: Stimulus,
+    shape: tuple[int, ...],
+    traced: bool,
+    expected: Recording | None,
+    stress: int | None,
+) -> None:
+    names = [population.name for population in network.populations]
+    job: dict[str, Any] = {
+        **vars(stimulus),
+        "shape": np.array(shape),
+        "outputs": network.size_of(network.output),
+        "output": names.index(network.output),
+        "traced": np.array([network.size_of(name) for name in names] if traced else [], np.int64),
+        "stress": -1 if stress is None else stress,
+        "hang_cycles": hang_cycles(network),
+        "drain_cycles": drain_cycles(network),
+    }
+    if expected is not None:
+        for index, name in enumerate(names):
+            recorded = expected.populations[name]
+            job[f"spikes{index}"] = recorded.spikes
+            if recorded.membranes is not None:
+                job[f"membranes{index}"] = recorded.membranes
+    np.savez(work / "job.npz", **job)
+
+
+def hang_cycles(network: Network) -> int:
+    """Clock cycles without a token or a beat that no working core needs: four times the synapses of a full step."""
+    events = sum(
+        network.size_of(p.pre) * network.size_of(p.post) * (network.x_max if p.pre == INPUT else 1)
+        for p in network.projections
+    )
+    return 4 * (events + sum(p.size for p in network.populations)) + 1000
+
+
+def drain_cycles(network: Network) -> int:
+    """Clock cycles in which a core that says too much after the last sample says more: two passes of the neurons."""
+    return 2 * sum(p.size for p in network.populations) + 200
+
+
+def _read_outcome(work: Path, network: Network, traced: bool, simulator: str) -> CoreRun:
+    file = work / "outcome.json"
+    if not file.is_file():
+        raise ToolError(f"the {simulator} simulation ended without a result", simulation_log(work))
+    outcome = json.loads(file.read_text(encoding="ascii"))
+    status = outcome.pop("status")
+    names = [population.name for population in network.populations]
+    if status == "divergence":
+        divergence = Divergence(**outcome)
+        raise MismatchError(divergence.describe(names[divergence.population]))
+    if status == "protocol":
+        source = outcome["source"]
+        where = _PLACES.get(source) or f"population {names[source]!r}"
+        raise MismatchError(f"sample {outcome['sample']}, step {outcome['step']}, {where}: {outcome['problem']}")
+    with np.load(work / "recorded.npz") as recorded:
+        arrays = dict(recorded)
+    populations = {
+        name: PopulationRecording(spikes=arrays[f"spikes{index}"], membranes=arrays[f"membranes{index}"])
+        for index, name in enumerate(names if traced else [])
+    }
+    return CoreRun(
+        events=arrays["events"],
+        populations=populations,
+        cycles=tuple(outcome["cycles"]),
+        total_cycles=outcome["total_cycles"],
+    )
+
+
+def _check_output(network: Network, run: CoreRun) -> None:
+    """The output stream must carry exactly the spikes that the output population's trace shows."""
+    index = [population.name for population in network.populations].index(network.output)
+    expected = run.populations[network.output].spikes
+    comparison = Comparison(population=index, quantity=EVENTS, expected=expected, got=run.events)
+    divergence = first_divergence([comparison])
+    if divergence is not None:
+        raise MismatchError(divergence.describe(network.output))
+
+
+def _recording(network: Network, run: CoreRun, membranes: bool) -> Recording:
+    populations = {
+        name: recorded if membranes else PopulationRecording(spikes=recorded.spikes)
+        for name, recorded in run.populations.items()
+    }
+    return Recording(output=network.output, populations=populations)
