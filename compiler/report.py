@@ -1,0 +1,361 @@
+"""The synthesis report: what a compiled network costs, as one versioned JSON object (docs/report.md).
+
+`build_report` turns facts into the schema and measures nothing itself: the figures come from the plan, the tools and
+the simulation, and each group says whether it is `measured` or `estimated`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from ..hdl.resources import Resources
+from .ir import LI, CubaLIF, Decay, FloatDynamics, IntegerDynamics, Network, Population, Quantised
+from .plan import MemoryUse, Plan
+
+REPORT_SCHEMA = 1
+WEIGHT_ROLES = ("rows", "entries")
+"""The memories that hold weights and where they go: what `stored_bits` counts and `entropy_bits` bounds."""
+
+
+class Source(StrEnum):
+    """Where a figure comes from."""
+
+    MEASURED = "measured"
+    ESTIMATED = "estimated"
+
+
+# ------------------------------------------------------------------------------------------------------ facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """The FPGA: its id, family (`ice40`, `ecp5`), package and capacity."""
+
+    id: str
+    family: str
+    package: str
+    capacity: Resources
+
+
+@dataclass(frozen=True)
+class PathStep:
+    """One stretch of the critical path that stays inside one of our modules, in nanoseconds."""
+
+    block: str
+    logic_ns: float
+    routing_ns: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """The clock asked for, what the placed and routed design reaches, and what limits it."""
+
+    clock_mhz: float
+    fmax_mhz: float | None = None
+    critical_path: tuple[PathStep, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Clock cycles of the core, counted in simulation over `cycles` = one figure per sample.
+
+    `stimulus` says which samples: `calibration`, or `random` where the user gave none. `cycles_per_layer` is the mean
+    per sample by population.
+    """
+
+    cycles: tuple[int, ...]
+    steps: int
+    stimulus: str
+    cycles_per_layer: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """The host link's own time: bytes on the wire per sample, mean over the samples measured."""
+
+    baud: int
+    bytes_per_sample: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """One of our modules in a hierarchical synthesis run, without the modules below it."""
+
+    name: str
+    resources: Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    """Mean spikes per sample of the input and of every population, from the integer reference."""
+
+    samples: int
+    spikes_per_sample: Mapping[str, float]
+    rate_per_step: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """The share of labelled samples whose class was right, before and after quantisation."""
+
+    samples: int
+    float: float
+    integer: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that a report is made of; what was not done is None or empty.
+
+    `source` is the float network as read, `pruned` the same without its pruned synapses, `plan` holds the integer one.
+    """
+
+    plan: Plan
+    source: Network
+    pruned: Network
+    used: Resources
+    used_source: Source
+    timing: Timing
+    device: Device | None = None
+    board: Mapping[str, Any] | None = None
+    latency: Latency | None = None
+    link: Link | None = None
+    blocks: Sequence[Block] = ()
+    activity: Activity | None = None
+    accuracy: Accuracy | None = None
+    warnings: Sequence[str] = ()
+
+
+# ----------------------------------------------------------------------------------------------------- schema
+
+
+def build_report(facts: Facts) -> dict[str, Any]:
+    """The report as JSON data. Times are in the units that the keys name; see docs/report.md."""
+    layers = [_layer(facts, number) for number in range(len(facts.plan.layers))]
+    return {
+        "schema_version": REPORT_SCHEMA,
+        "network": _network(facts),
+        "semantics": {p.name: _semantics(facts, p) for p in facts.plan.network.populations},
+        "device": None if facts.device is None else asdict(facts.device),
+        "board": None if facts.board is None else dict(facts.board),
+        "utilization": _utilization(facts),
+        "timing": _timing(facts),
+        "latency": _latency(facts),
+        "link": _link(facts.link),
+        "memory": {
+            "stored_bits": sum(layer["stored_bits"] for layer in layers),
+            "entropy_bits": round(sum(layer["entropy_bits"] for layer in layers), 1),
+            "total_bits": sum(use.shape.bits for use in facts.plan.memories),
+            "map": [_memory(facts.plan, use) for use in facts.plan.memories],
+        },
+        "layers": layers,
+        "blocks": {
+            "origin": "hierarchical synthesis: not flattened, so the sum exceeds the utilization",
+            "source": Source.ESTIMATED,
+            "list": [{"name": block.name, **asdict(block.resources)} for block in facts.blocks],
+        },
+        "activity": _activity(facts.activity),
+        "accuracy": None if facts.accuracy is None else asdict(facts.accuracy) | {"source": Source.MEASURED},
+        "warnings": list(facts.warnings),
+    }
+
+
+def _utilization(facts: Facts) -> dict[str, Any]:
+    capacity = None if facts.device is None else facts.device.capacity
+    return {
+        f.name: {
+            "used": getattr(facts.used, f.name),
+            "available": None if capacity is None else getattr(capacity, f.name),
+            "source": facts.used_source,
+        }
+        for f in fields(Resources)
+    }
+
+
+def _timing(facts: Facts) -> dict[str, Any]:
+    timing = facts.timing
+    return {
+        "clock_mhz": timing.clock_mhz,
+        "fmax_mhz": timing.fmax_mhz,
+        "met": None if timing.fmax_mhz is None else timing.fmax_mhz >= timing.clock_mhz,
+        "critical_path": [asdict(step) for step in timing.critical_path],
+        "source": None if timing.fmax_mhz is None else Source.MEASURED,
+    }
+
+
+def _latency(facts: Facts) -> dict[str, Any]:
+    """The core's time; null figures where nothing was simulated."""
+    latency, clock_mhz = facts.latency, facts.timing.clock_mhz
+    if latency is None:
+        return {"cycles_per_sample": None, "microseconds_per_sample": None, "samples_measured": 0, "source": None}
+    mean = sum(latency.cycles) / len(latency.cycles)
+    return {
+        "cycles_per_sample": round(mean, 2),
+        "cycles_per_sample_min": min(latency.cycles),
+        "cycles_per_sample_max": max(latency.cycles),
+        "cycles_per_step": round(mean / latency.steps, 2),
+        "microseconds_per_sample": round(mean / clock_mhz, 3),
+        "steps_per_sample": latency.steps,
+        "samples_measured": len(latency.cycles),
+        "stimulus": latency.stimulus,
+        "source": Source.MEASURED,
+    }
+
+
+def _link(link: Link | None) -> dict[str, Any] | None:
+    if link is None:
+        return None
+    return {
+        "baud": link.baud,
+        "bytes_per_sample": round(link.bytes_per_sample, 2),
+        "microseconds_per_sample": round(link.bytes_per_sample * UART_BITS_PER_BYTE * 1e6 / link.baud, 3),
+        "source": Source.ESTIMATED,
+    }
+
+
+UART_BITS_PER_BYTE = 10
+"""Start bit, eight data bits, stop bit."""
+
+
+def _activity(activity: Activity | None) -> dict[str, Any] | None:
+    if activity is None:
+        return None
+    return {
+        "samples": activity.samples,
+        "spikes_per_sample": {name: round(value, 3) for name, value in activity.spikes_per_sample.items()},
+        "rate_per_step": {name: [round(r, 5) for r in rates] for name, rates in activity.rate_per_step.items()},
+        "source": Source.MEASURED,
+    }
+
+
+# ---------------------------------------------------------------------------------------------------- network
+
+
+def _network(facts: Facts) -> dict[str, Any]:
+    network = facts.plan.network
+    stored = sum(layer.synapses for layer in facts.plan.layers)
+    possible = sum(math.prod(projection.weights.shape) for projection in network.projections)
+    return {
+        "name": network.name,
+        "dialect": network.dialect,
+        "dt_seconds": network.dt,
+        "input_shape": list(network.input_shape),
+        "inputs": network.input_size,
+        "outputs": network.size_of(network.output),
+        "output": network.output,
+        "x_max": network.x_max,
+        "neurons": sum(population.size for population in network.populations),
+        "synapses": stored,
+        "sparsity": round(1 - stored / possible, 6) if possible else 0.0,
+    }
+
+
+def _layer(facts: Facts, number: int) -> dict[str, Any]:
+    """One population with the synapses into it."""
+    layer = facts.plan.layers[number]
+    form = layer.instance.form
+    dynamics = facts.plan.network.population(layer.population).dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    cycles = None if facts.latency is None else facts.latency.cycles_per_layer.get(layer.population)
+    return {
+        "population": layer.population,
+        "neurons": form.rows.post,
+        "fan_in": form.rows.pre,
+        "synapses": layer.synapses,
+        "weight_bits": form.neurons.weight_bits,
+        "state_bits": dynamics.state_bits,
+        "fraction_bits": dynamics.fraction_bits,
+        "stored_bits": sum(
+            use.shape.bits for use in facts.plan.memories if use.layer == number and use.role in WEIGHT_ROLES
+        ),
+        "entropy_bits": round(layer.entropy_bits, 1),
+        "cycles_per_sample": None if cycles is None else round(cycles, 2),
+    }
+
+
+def _memory(plan: Plan, use: MemoryUse) -> dict[str, Any]:
+    return {
+        "population": plan.layers[use.layer].population,
+        "role": use.role,
+        "depth": use.shape.depth,
+        "width_bits": use.shape.width,
+        "bits": use.shape.bits,
+        "style": use.shape.style,
+        "brams": use.shape.brams,
+    }
+
+
+# -------------------------------------------------------------------------------------------------- semantics
+
+
+def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
+    """How a population behaves, and how far its integers are from the network that was given."""
+    dynamics = population.dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    wanted = facts.source.population(population.name).dynamics
+    assert not isinstance(wanted, IntegerDynamics)
+    return {
+        "model": dynamics.kind,
+        "reset": dynamics.reset_mode if not isinstance(wanted, LI) else "none",
+        "reset_place": dynamics.reset_place,
+        "fire": None if isinstance(wanted, LI) else wanted.fire,
+        "decay": _decay(dynamics.decay),
+        "decay_syn": _decay(dynamics.decay_syn),
+        "rounding": None if dynamics.decay is None else dynamics.decay.rounding,
+        "errors": {
+            "decay_abs": _decay_error(dynamics.decay, wanted),
+            "threshold_relative": _threshold_error(dynamics, wanted),
+            "weight_lsb": _weight_error(facts, population.name),
+        },
+    }
+
+
+def _decay(decay: Decay | None) -> dict[str, Any] | None:
+    """The factor that a state keeps per step, 1 - c/2^k, over the neurons."""
+    if decay is None:
+        return None
+    kept = 1 - decay.c / 2**decay.k
+    return {"keeps_min": float(np.min(kept)), "keeps_max": float(np.max(kept)), "k": decay.k}
+
+
+def _decay_error(decay: Decay | None, wanted: FloatDynamics) -> float | None:
+    """The largest |kept share - beta| over the neurons."""
+    beta = getattr(wanted, "beta", None)
+    if decay is None or beta is None:
+        return None
+    return _figure(np.max(np.abs((1 - decay.c / 2**decay.k) - beta)))
+
+
+def _threshold_error(dynamics: IntegerDynamics, wanted: FloatDynamics) -> float | None:
+    """The largest |integer threshold - threshold| / threshold over the neurons that can fire."""
+    if isinstance(wanted, LI):
+        return None
+    # u > fire with integers u compares with a level between fire and fire + 1.
+    level = (dynamics.fire + 0.5) * dynamics.scale / 2**dynamics.fraction_bits
+    gain = wanted.r if not isinstance(wanted, CubaLIF) else wanted.r * wanted.w_in
+    threshold = np.abs(wanted.threshold / np.where(gain == 0, 1, gain))
+    error = np.abs(np.abs(level) - threshold) / np.where(threshold == 0, 1, threshold)
+    return _figure(np.max(error))
+
+
+def _weight_error(facts: Facts, name: str) -> float | None:
+    """The largest distance of a kept weight from its float value, in units of the weight's last bit."""
+    errors = []
+    for integer, real in zip(
+        facts.plan.network.projections_into(name), facts.pruned.projections_into(name), strict=True
+    ):
+        if isinstance(integer.weights, Quantised) and not isinstance(real.weights, Quantised):
+            scaled = real.weights / np.where(integer.weights.scale == 0, 1, integer.weights.scale)
+            errors.append(np.max(np.abs(integer.weights.codes - scaled), initial=0.0))
+    return _figure(max(errors)) if errors else None
+
+
+def _figure(value: Any) -> float:
+    """Six significant digits: enough for a report, and the same on every machine."""
+    return float(f"{float(value):.6g}")

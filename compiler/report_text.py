@@ -1,0 +1,208 @@
+"""The report for a terminal: tables on a terminal, the same as plain text when piped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+RESOURCE_NAMES = {
+    "lcs": "Logic cells",
+    "luts": "LUTs",
+    "ffs": "Flip-flops",
+    "brams": "Block RAMs",
+    "spram": "SPRAM",
+    "dsps": "DSP blocks",
+}
+
+WIDTH = 100
+"""Columns of the text; terminals that are narrower get less."""
+
+
+def print_report(report: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print a report (docs/report.md) to `console`, or to standard output."""
+    console = console or Console(highlight=False)
+    if not console.is_terminal or console.width > WIDTH:
+        console.width = WIDTH
+    network, device = report["network"], report["device"]
+    console.print(Text(f"{network['name']} on {target_name(report)}", style="bold"))
+    console.print(
+        Text(
+            f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons, {number(network['outputs'])} "
+            f"outputs; {number(network['synapses'])} synapses, {network['sparsity']:.1%} pruned"
+        )
+    )
+    if device is not None:
+        console.print(Text(f"device {device['id']} ({device['family']}, {device['package']})"))
+    for warning in report["warnings"]:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    for table in (_utilization(report), _performance(report), _layers(report), _memory(report), _blocks(report)):
+        if table is not None:
+            console.print()
+            console.print(table)
+    headings, rows = semantics_rows(report["semantics"])
+    console.print()
+    console.print(_table("Semantics", headings, rows, numeric=(5, 6, 7)))
+
+
+# ----------------------------------------------------------------------------------------------------- tables
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if column in numeric else "left", overflow="fold", style="")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _utilization(report: Mapping[str, Any]) -> Table:
+    rows = [
+        (name, number(entry["used"]), "" if entry["available"] is None else number(entry["available"]), share(entry))
+        for key, name in RESOURCE_NAMES.items()
+        if (entry := report["utilization"][key])["used"] or entry["available"]
+    ]
+    title = f"Utilisation ({report['utilization']['lcs']['source']})"
+    return _table(title, ("Resource", "Used", "Available", "Share"), rows, numeric=(1, 2, 3))
+
+
+def _performance(report: Mapping[str, Any]) -> Table:
+    timing, latency, link, accuracy = (report[key] for key in ("timing", "latency", "link", "accuracy"))
+    rows = [("Clock", f"{timing['clock_mhz']:g} MHz", "")]
+    if timing["fmax_mhz"] is not None:
+        note = "meets the clock" if timing["met"] else "MISSES the clock"
+        rows.append(("Fmax", f"{timing['fmax_mhz']:.2f} MHz", note))
+        path = " > ".join(step["block"] for step in timing["critical_path"])
+        total = sum(step["logic_ns"] + step["routing_ns"] for step in timing["critical_path"])
+        rows.append(("Critical path", f"{total:.2f} ns", path))
+    if latency["cycles_per_sample"] is not None:
+        spread = f"{number(latency['cycles_per_sample_min'])} to {number(latency['cycles_per_sample_max'])} over "
+        samples = f"{latency['samples_measured']} {latency['stimulus']} samples of {latency['steps_per_sample']} steps"
+        rows.append(("Cycles per sample", number(latency["cycles_per_sample"]), spread + samples))
+        rows.append(("Time per sample", f"{number(latency['microseconds_per_sample'])} µs", "the core alone"))
+    if link is not None:
+        note = f"{number(link['bytes_per_sample'])} bytes at {number(link['baud'])} baud, {link['source']}"
+        rows.append(("Link per sample", f"{number(link['microseconds_per_sample'])} µs", note))
+    if accuracy is not None:
+        rows.append(("Accuracy", f"{accuracy['integer']:.2%}", accuracy_text(accuracy)))
+    return _table("Performance", ("Figure", "Value", "Note"), rows, numeric=(1,))
+
+
+def _layers(report: Mapping[str, Any]) -> Table:
+    headings = ("Layer", "Fan-in", "Neurons", "Synapses", "Weight bits", "State bits", "Stored bits", "Bound", "Cycles")
+    rows = [
+        (
+            layer["population"],
+            number(layer["fan_in"]),
+            number(layer["neurons"]),
+            number(layer["synapses"]),
+            str(layer["weight_bits"]),
+            f"{layer['state_bits']} ({layer['fraction_bits']} frac.)",
+            number(layer["stored_bits"]),
+            number(layer["entropy_bits"]),
+            "" if layer["cycles_per_sample"] is None else number(layer["cycles_per_sample"]),
+        )
+        for layer in report["layers"]
+    ]
+    return _table("Layers", headings, rows, numeric=range(1, len(headings)))
+
+
+def _memory(report: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            region["population"],
+            region["role"],
+            f"{number(region['depth'])} x {region['width_bits']}",
+            number(region["bits"]),
+            region["style"],
+            str(region["brams"]),
+        )
+        for region in report["memory"]["map"]
+    ]
+    return _table("Memory map", ("Layer", "Memory", "Words", "Bits", "Kind", "Block RAMs"), rows, numeric=(2, 3, 5))
+
+
+def _blocks(report: Mapping[str, Any]) -> Table | None:
+    blocks = report["blocks"]
+    if not blocks["list"]:
+        return None
+    rows = [
+        (block["name"], number(block["luts"]), number(block["ffs"]), str(block["brams"])) for block in blocks["list"]
+    ]
+    title = f"Blocks ({blocks['source']}, {blocks['origin']})"
+    return _table(title, ("Block", "LUTs", "Flip-flops", "Block RAMs"), rows, numeric=(1, 2, 3))
+
+
+def semantics_rows(semantics: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows of the table of populations."""
+    headings = (
+        "Population",
+        "Model",
+        "Reset",
+        "Fires",
+        "Keeps per step",
+        "Decay error",
+        "Threshold error",
+        "Weight error",
+    )
+    rows = []
+    for name, entry in semantics.items():
+        errors = entry["errors"]
+        rows.append(
+            (
+                name,
+                entry["model"],
+                f"{entry['reset']}, {entry['reset_place']}" if entry["reset"] != "none" else "none",
+                {"gt": "above", "ge": "at or above", None: "never"}[entry["fire"]],
+                decay_text(entry["decay"]),
+                _error(errors["decay_abs"], "{:.2g}"),
+                _error(errors["threshold_relative"], "{:.2%}"),
+                _error(errors["weight_lsb"], "{:.2f} LSB"),
+            )
+        )
+    return headings, rows
+
+
+# ----------------------------------------------------------------------------------------------------- wording
+
+
+def target_name(report: Mapping[str, Any]) -> str:
+    """The board, else the device, else a word for neither."""
+    if report["board"] is not None:
+        return str(report["board"]["name"])
+    return "no device" if report["device"] is None else str(report["device"]["id"])
+
+
+def number(value: float) -> str:
+    """A figure with thousands apart, and decimals only where they say something."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:,.2f}"
+
+
+def share(entry: Mapping[str, Any]) -> str:
+    """Used of available, in percent."""
+    if not entry["available"]:
+        return str(entry["source"]) if entry["available"] is None else ""
+    return f"{entry['used'] / entry['available']:.1%} of {number(entry['available'])}"
+
+
+def accuracy_text(accuracy: Mapping[str, Any]) -> str:
+    """The accuracy before quantisation, and over how many samples."""
+    return f"float {accuracy['float']:.2%}, over {accuracy['samples']} labelled samples"
+
+
+def decay_text(decay: Mapping[str, Any] | None) -> str:
+    """The share of the membrane that a step keeps."""
+    if decay is None:
+        return "all"
+    low, high = decay["keeps_min"], decay["keeps_max"]
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _error(value: float | None, form: str) -> str:
+    return "" if value is None else form.format(value)

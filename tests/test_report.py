@@ -1,0 +1,311 @@
+"""The report: its schema, its text and its page."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from spikeloom.compiler.ir import (
+    INPUT,
+    LIF,
+    Decay,
+    Dense,
+    IntegerDynamics,
+    Kind,
+    Network,
+    Population,
+    Projection,
+    Quantised,
+)
+from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.report import (
+    Accuracy,
+    Activity,
+    Block,
+    Device,
+    Facts,
+    Latency,
+    Link,
+    PathStep,
+    Source,
+    Timing,
+    build_report,
+)
+from spikeloom.compiler.report_html import render_html
+from spikeloom.compiler.report_plots import Bar, Stack, bars, lines, stacks
+from spikeloom.compiler.report_text import print_report
+from spikeloom.hdl.resources import Resources
+
+SIZES = (16, 12, 4)
+NAMES = ("hidden", 'out</script><b onload="x">&')
+
+
+def float_network() -> Network:
+    """16-12-4 with half of its synapses missing, and a hostile name."""
+    rng = np.random.default_rng(3)
+    populations, projections, pre = [], [], INPUT
+    for name, inputs, outputs in zip(NAMES, SIZES, SIZES[1:], strict=False):
+        weights = rng.integers(-7, 8, (inputs, outputs)) * (rng.random((inputs, outputs)) < 0.5) * 0.125
+        dynamics = LIF(beta=np.array(0.9), threshold=np.array(1.0))
+        populations.append(Population(name=name, shape=(outputs,), dynamics=dynamics))
+        projections.append(Projection(pre=pre, post=name, connectivity=Dense(weights=weights)))
+        pre = name
+    return Network(
+        input_shape=(SIZES[0],),
+        populations=tuple(populations),
+        projections=tuple(projections),
+        output=NAMES[-1],
+        name="<network> & co",
+        dialect="snntorch",
+    )
+
+
+def integer_network() -> Network:
+    """The same with a weight unit of 0.125 and two fraction bits."""
+    network = float_network()
+    dynamics = IntegerDynamics(
+        kind=Kind.LIF,
+        fire=np.array(32),
+        sub=np.array(32),
+        decay=Decay(c=np.array(13), k=7),
+        state_bits=12,
+        fraction_bits=2,
+        scale=np.array(0.125),
+    )
+    populations = [replace(p, dynamics=dynamics, bias=np.zeros((), np.int64)) for p in network.populations]
+    projections = [
+        replace(
+            p,
+            connectivity=Dense(weights=Quantised(codes=np.asarray(p.weights) * 8, bits=4, scale=np.array(0.125))),
+            shift=2,
+        )
+        for p in network.projections
+    ]
+    return replace(network, populations=tuple(populations), projections=tuple(projections))
+
+
+def facts(**changes: Any) -> Facts:
+    network = float_network()
+    everything = Facts(
+        plan=make_plan(integer_network(), "ice40"),
+        source=network,
+        pruned=network,
+        used=Resources(luts=850, ffs=420, lcs=910, brams=6),
+        used_source=Source.MEASURED,
+        timing=Timing(
+            clock_mhz=12.0,
+            fmax_mhz=41.25,
+            critical_path=(PathStep("layer0.bank", 6.5, 9.25), PathStep("layer0.walker", 3.25, 5.25)),
+        ),
+        device=Device(
+            id="up5k",
+            family="ice40",
+            package="sg48",
+            capacity=Resources(luts=5280, ffs=5280, lcs=5280, brams=30, spram=4),
+        ),
+        board={"id": "icebreaker", "name": "iCEBreaker"},
+        latency=Latency(
+            cycles=(100, 140, 120),
+            steps=4,
+            stimulus="calibration",
+            cycles_per_layer=dict(zip(NAMES, (70.5, 45), strict=True)),
+        ),
+        link=Link(baud=1_000_000, bytes_per_sample=60.0),
+        blocks=(
+            Block("layer0.bank", Resources(luts=300, ffs=120, brams=2)),
+            Block("link", Resources(luts=200, ffs=90)),
+        ),
+        activity=Activity(
+            samples=3,
+            spikes_per_sample={INPUT: 20.0, NAMES[0]: 11.0, NAMES[1]: 3.0},
+            rate_per_step={
+                INPUT: (0.2, 0.4, 0.3, 0.35),
+                NAMES[0]: (0.0, 0.2, 0.3, 0.4),
+                NAMES[1]: (0.0, 0.1, 0.2, 0.45),
+            },
+        ),
+        accuracy=Accuracy(samples=3, float=1.0, integer=2 / 3),
+        warnings=("the clock is <slow> & steady",),
+    )
+    return replace(everything, **changes)
+
+
+BARE: dict[str, Any] = {
+    "device": None,
+    "board": None,
+    "latency": None,
+    "link": None,
+    "blocks": (),
+    "activity": None,
+    "accuracy": None,
+    "warnings": (),
+    "used": Resources(brams=4),
+    "used_source": Source.ESTIMATED,
+    "timing": Timing(clock_mhz=12.0),
+}
+
+
+def documented_keys() -> set[str]:
+    """The paths in the tables of docs/report.md, such as `timing.fmax_mhz`."""
+    text = (Path(__file__).resolve().parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
+    return set(re.findall(r"^\| `([^`]+)`", text, re.MULTILINE))
+
+
+def paths(value: Any, prefix: str = "") -> set[str]:
+    """Every path to a figure; names of populations, and places in lists, become `*`."""
+    if isinstance(value, dict):
+        if prefix in ("semantics", "activity.spikes_per_sample", "activity.rate_per_step"):
+            return set().union(*(paths(item, f"{prefix}.*") for item in value.values()))
+        dot = f"{prefix}." if prefix else ""
+        return set().union(*(paths(item, f"{dot}{key}") for key, item in value.items()))
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return set().union(*(paths(item, f"{prefix}[]") for item in value))
+    return {prefix}
+
+
+def test_every_key_is_documented_and_every_documented_key_is_there() -> None:
+    report = build_report(facts())
+    found = {re.sub(r"^utilization\.\w+", "utilization.*", path) for path in paths(report)}
+    assert found == documented_keys()
+
+
+def test_the_report_is_json_and_says_what_the_facts_say() -> None:
+    report = json.loads(json.dumps(build_report(facts()), allow_nan=False))
+    assert report["schema_version"] == 1
+    assert report["utilization"]["lcs"] == {"used": 910, "available": 5280, "source": "measured"}
+    assert set(report["utilization"]) == {"luts", "ffs", "lcs", "brams", "spram", "dsps"}
+    assert report["timing"]["met"] is True
+    latency = report["latency"]
+    assert (latency["cycles_per_sample"], latency["microseconds_per_sample"]) == (120, 10.0)
+    assert (latency["cycles_per_sample_min"], latency["cycles_per_sample_max"]) == (100, 140)
+    assert (latency["cycles_per_step"], latency["samples_measured"]) == (30, 3)
+    assert report["link"] == {
+        "baud": 1_000_000,
+        "bytes_per_sample": 60.0,
+        "microseconds_per_sample": 600.0,
+        "source": "estimated",
+    }
+
+
+def test_bits_are_those_of_the_memories_and_of_the_bound() -> None:
+    report = build_report(facts())
+    memory = report["memory"]
+    weights = [region for region in memory["map"] if region["role"] in ("rows", "entries")]
+    assert memory["stored_bits"] == sum(region["depth"] * region["width_bits"] for region in weights)
+    assert memory["total_bits"] == sum(region["bits"] for region in memory["map"]) > memory["stored_bits"]
+    bound = 0.0
+    for projection in integer_network().projections:
+        codes = projection.weights.codes  # type: ignore[union-attr]
+        synapses = int(np.count_nonzero(codes))
+        levels = len(np.unique(codes[codes != 0]))
+        bound += math.log2(math.comb(codes.size, synapses)) + synapses * math.ceil(math.log2(levels))
+    assert memory["entropy_bits"] == pytest.approx(bound, abs=0.2)
+    assert report["network"]["synapses"] == sum(layer["synapses"] for layer in report["layers"])
+
+
+def test_errors_of_quantisation_are_stated() -> None:
+    errors = build_report(facts())["semantics"]["hidden"]["errors"]
+    assert errors["weight_lsb"] == 0
+    assert errors["decay_abs"] == pytest.approx(abs(13 / 128 - 0.1), rel=1e-4)
+    assert errors["threshold_relative"] <= 1 / 32
+
+
+def test_what_was_not_measured_is_null() -> None:
+    report = build_report(facts(**BARE))
+    assert report["device"] is None and report["board"] is None and report["link"] is None
+    assert report["utilization"]["brams"] == {"used": 4, "available": None, "source": "estimated"}
+    assert report["timing"] == {
+        "clock_mhz": 12.0,
+        "fmax_mhz": None,
+        "met": None,
+        "critical_path": [],
+        "source": None,
+    }
+    assert report["latency"]["cycles_per_sample"] is None and report["latency"]["samples_measured"] == 0
+
+
+def text_of(report: dict[str, Any], width: int = 200) -> str:
+    stream = io.StringIO()
+    print_report(report, Console(file=stream, width=width, highlight=False))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("changes", [{}, BARE])
+def test_piped_text_is_plain_and_at_most_100_columns_wide(changes: dict[str, Any]) -> None:
+    text = text_of(json.loads(json.dumps(build_report(facts(**changes)))))
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    for word in ("Utilisation", "Block RAMs", "Memory map", "Semantics", "hidden"):
+        assert word in text
+
+
+def test_text_holds_the_figures() -> None:
+    text = text_of(build_report(facts()))
+    for figure in ("910", "5,280", "17.2%", "41.25 MHz", "meets the clock", "100 to 140", "600 µs", "66.67%"):
+        assert figure in text
+
+
+class _Page(HTMLParser):
+    """Checks that tags nest, and collects what a browser would load or run."""
+
+    VOID = ("meta", "rect", "path", "polyline")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("changes", [{}, BARE])
+def test_the_page_is_self_contained_and_escapes_the_model(changes: dict[str, Any]) -> None:
+    html = render_html(json.loads(json.dumps(build_report(facts(**changes)))))
+    page = _Page()
+    page.feed(html)
+    assert page.open == []
+    assert not page.tags & {"script", "link", "img", "iframe", "b onload", "network"}
+    assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "href")}
+    assert "<network>" not in html and "&lt;network&gt; &amp; co" in html
+    assert "http" not in re.sub(r'http-equiv="[^"]*"', "", html)
+
+
+def test_the_page_shows_every_plot() -> None:
+    html = render_html(build_report(facts()))
+    for title in ("Resources used", "Critical path", "Busy cycles", "Bits per layer", "LUTs per block", "Spikes per"):
+        assert f'aria-label="{title}' in html
+    assert "&lt;slow&gt;" in html
+
+
+def test_plots_of_nothing_are_still_plots() -> None:
+    assert bars("none", []).startswith("<svg")
+    assert "nan" not in bars("zero", [Bar("a", 0, "0", 0), Bar("b", 0, "0")])
+    assert "nan" not in stacks("zero", ("x",), [Stack("a", (0,), "0")])
+    assert "nan" not in lines("one", "step", {"a": (0.0,)}) and lines("none", "step", {}).startswith("<svg")
+
+
+def test_a_long_name_is_cut_and_kept_whole_as_a_hint() -> None:
+    name = "population_with_a_very_long_name"
+    svg = bars("long", [Bar(name, 1, "1")])
+    assert f"<title>{name}</title>" in svg and "…" in svg
