@@ -1,0 +1,147 @@
+"""The regression: every spike and every membrane of the hardware against the integer reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ..compiler.ir import Network
+from ..hdl.errors import MismatchError
+from .cocotb_runner import require_simulator
+from .recording import Recording, SpikeArray
+from .reference import run_reference
+from .stimulus import checked_spikes, make_stimulus
+from .verilog_executor import CoreRun, core_in, make_bench, run_core, run_folder
+
+_STRESS_SEED = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressionResult:
+    """What a regression compared, all of it equal.
+
+    `spikes_compared` and `membranes_compared` count neuron-steps: every population's on the traced core, and the
+    output's spikes once more on the shipped core. `cycles` are the shipped core's clock cycles of each sample, from its
+    first token in to its end out at full speed, back to back; `waves` the waveform files.
+    """
+
+    simulator: str
+    level: str
+    samples: int
+    steps: int
+    spikes_compared: int
+    membranes_compared: int
+    cycles: tuple[int, ...]
+    waves: tuple[Path, ...]
+
+
+def regress(
+    network: Network,
+    folder: Path,
+    spikes: npt.NDArray[Any],
+    *,
+    family: str = "ice40",
+    simulator: str = "icarus",
+    level: str = "rtl",
+    waves: bool = False,
+    stress: int = _STRESS_SEED,
+    progress: Callable[[int, int], None] | None = None,
+) -> RegressionResult:
+    """Compare the cores in a build folder with the reference on `spikes`, integers 0..x_max [samples, steps, inputs].
+
+    Samples run back to back. The traced core shows spikes and membranes of every population while the input pauses and
+    the output stalls at random (`stress` is the seed); the shipped core runs at full speed and must give the output
+    spikes, also after a sample that is aborted half way. `level` is "rtl" (the emitted Verilog) or "netlist" (the
+    RTLIL synthesised for `family` first), `simulator` "icarus" or "verilator". With `waves`, waveforms are written to
+    `folder`/waves. `progress(done, total)` counts samples, once per core.
+
+    Raises MismatchError with the first divergence (or where the core broke its protocol or hung), SampleError,
+    InputError for a folder without the cores, OptionError, ToolError.
+    """
+    inputs = checked_spikes(network, spikes)
+    require_simulator(simulator)
+    expected = run_reference(network, inputs, membranes=True)
+    runs: list[CoreRun] = []
+    files: list[Path] = []
+    for traced in (True, False):
+        wave_file = folder / "waves" / f"{'core_traced' if traced else 'core'}_{level}.fst" if waves else None
+        try:
+            runs.append(
+                _run_one(
+                    network,
+                    folder,
+                    inputs,
+                    expected,
+                    traced=traced,
+                    family=family,
+                    simulator=simulator,
+                    level=level,
+                    stress=stress,
+                    waves=wave_file,
+                    progress=_offset(progress, len(runs) * len(inputs), 2 * len(inputs)),
+                )
+            )
+        except MismatchError as error:
+            hint = f"; waveforms: {wave_file}" if wave_file is not None and wave_file.is_file() else ""
+            raise MismatchError(f"{'traced' if traced else 'shipped'} core, {error}{hint}") from None
+        files += [wave_file] if wave_file is not None else []
+    neurons = sum(population.size for population in network.populations)
+    samples, steps = inputs.shape[:2]
+    return RegressionResult(
+        simulator=simulator,
+        level=level,
+        samples=samples,
+        steps=steps,
+        spikes_compared=samples * steps * (neurons + network.size_of(network.output)),
+        membranes_compared=samples * steps * neurons,
+        cycles=runs[-1].cycles,
+        waves=tuple(files),
+    )
+
+
+def _run_one(
+    network: Network,
+    folder: Path,
+    inputs: SpikeArray,
+    expected: Recording,
+    *,
+    traced: bool,
+    family: str,
+    simulator: str,
+    level: str,
+    stress: int,
+    waves: Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> CoreRun:
+    """One core against the reference; see `regress` for what the traced and the shipped core are put through."""
+    if traced:
+        stimulus = make_stimulus(inputs, stress=stress)
+    else:
+        stimulus = make_stimulus(inputs, abort=min(1, len(inputs) - 1))
+    with run_folder() as work:
+        bench = make_bench(core_in(folder, traced), level, family, work)
+        return run_core(
+            bench,
+            network,
+            stimulus,
+            inputs.shape[:2],
+            work,
+            traced=traced,
+            simulator=simulator,
+            expected=expected,
+            stress=stress if traced else None,
+            waves=waves,
+            progress=progress,
+        )
+
+
+def _offset(progress: Callable[[int, int], None] | None, before: int, total: int) -> Callable[[int, int], None] | None:
+    """Progress of one part as progress of the whole."""
+    if progress is None:
+        return None
+    report = progress
+    return lambda done, _: report(before + done, total)
