@@ -26,11 +26,11 @@ _ECP5_PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381"
 class Board:
     """A board: an FPGA with a clock and a serial line to the host.
 
-    `platform` is the class in amaranth-boards, as "module.Class". `source_hz` is the board's own clock, `clock_hz` what a
-    design runs at unless told otherwise. `pll_pad` says that the clock enters at the pad of an iCE40's PLL. `uart` and
-    `led` are resources of the platform or of `resources`, which are added to it; `led` may name a subsignal, and is None
-    on a board without a free one. `baud` is a rate that the board's serial bridge is sure to take. `pack` are options
-    of ecppack. `note` tells the user what must be wired or known.
+    `platform` is the class in amaranth-boards, as "module.Class". `source_hz` is the board's own clock, `clock_hz` what
+    a design runs at unless told otherwise. `pll_pad` says that the clock enters at the pad of an iCE40's PLL. `uart`
+    and `led` are resources of the platform or of `resources`, which are added to it; `led` may name a subsignal, and is
+    None on a board without a free one. `baud` is a rate that the board's serial bridge is sure to take. `pack` are
+    options of ecppack. `note` tells the user what must be wired or known.
     """
 
     id: str

@@ -21,23 +21,21 @@ _NAMES = {
 
 def check_capacity(needed: Resources, target: Board | Device) -> None:
     """Raise `CapacityError` when a target has less than `needed`, saying what would help."""
-    device = target.device if isinstance(target, Board) else target
+    if isinstance(target, Board):
+        device, where = target.device, f"{target.id} ({target.device.name})"
+    else:
+        device, where = target, f"the {target.name}"
     if needed.fits(device.capacity):
         return
     over = [f.name for f in fields(Resources) if getattr(needed, f.name) > getattr(device.capacity, f.name)]
     wanted = " and ".join(_amount(name, getattr(needed, name)) for name in over)
-    has = " and ".join(
-        str(getattr(device.capacity, name)) if len(over) == 1 else _amount(name, getattr(device.capacity, name))
-        for name in over
-    )
-    where = f"{target.id} ({device.name})" if isinstance(target, Board) else f"the {device.name}"
-    raise CapacityError(
-        f"the design needs {wanted}, {where} has {has}: prune more, use fewer bits{_larger(needed, target)}"
-    )
+    offered = " and ".join(f"{getattr(device.capacity, name):,}" for name in over)
+    advice = f"prune more, use fewer bits{_larger(needed, target)}"
+    raise CapacityError(f"the design needs {wanted}, {where} has {offered}: {advice}")
 
 
 def _amount(name: str, count: int) -> str:
-    return f"{count} {_NAMES[name][count != 1]}"
+    return f"{count:,} {_NAMES[name][count != 1]}"
 
 
 def _larger(needed: Resources, target: Board | Device) -> str:

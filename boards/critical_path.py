@@ -43,7 +43,7 @@ def read_timing(report: Mapping[str, Any], blocks: Iterable[str]) -> Timing:
     clock, figures = min(report["fmax"].items(), key=lambda item: item[1]["achieved"] / item[1]["constraint"])
     edges = {f"posedge {clock}", f"negedge {clock}"}
     paths = [path["path"] for path in report["critical_paths"] if path["from"] in edges and path["to"] in edges]
-    longest = max(paths, key=_length, default=[])
+    longest: list[dict[str, Any]] = max(paths, key=_length) if paths else []
     return Timing(
         constraint_mhz=float(figures["constraint"]),
         fmax_mhz=float(figures["achieved"]),

@@ -1,7 +1,7 @@
 """The FPGAs that Spikeloom can build for, and what each of them holds.
 
-The capacities are the ones that nextpnr itself works with (its report's `available`), not the data sheet's: an LFE5U-12F
-is the die of a 25F and nextpnr uses all of it.
+The capacities are the ones that nextpnr itself works with (its report's `available`), not the data sheet's: an
+LFE5U-12F is the die of a 25F and nextpnr uses all of it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class Device:
     """An FPGA.
 
     `flag`, `package` and `speed` are nextpnr's options; a board brings its own package and speed grade, the ones here
-    are for a build without a board. `luts`, `ffs` and `lcs` of the capacity overlap: an iCE40 logic cell is one LUT with
-    its carry and flip-flop, an ECP5 COMB cell is one LUT with half a carry. `clock_hz` is what a build without a board
-    is timed for unless told otherwise.
+    are for a build without a board. `luts`, `ffs` and `lcs` of the capacity overlap: an iCE40 logic cell is one LUT
+    with its carry and flip-flop, an ECP5 COMB cell is one LUT with half a carry. `clock_hz` is what a build without a
+    board is timed for unless told otherwise.
     """
 
     id: str

@@ -134,7 +134,7 @@ def find_pll(family: Family, input_hz: float, output_hz: float) -> Pll:
 
     Raises `OptionError` when the PLL does not take the input, or misses the output by more than `TOLERANCE`.
     """
-    candidates = list(_ice40_settings(input_hz) if family is Family.ICE40 else _ecp5_settings(input_hz))
+    candidates: list[Pll] = [*(_ice40_settings if family is Family.ICE40 else _ecp5_settings)(input_hz)]
     if not candidates:
         raise OptionError(
             f"the {family} PLL needs a source of 10 to 133 MHz: {input_hz / 1e6:g} MHz; use the clock as is"
