@@ -26,7 +26,14 @@ WAVES = "waves.fst"
 
 _PLAN = "run.json"
 _POLL_SECONDS = 0.2
-_FOREIGN_SETTINGS = ("PYTEST_CURRENT_TEST", "WAVES", "GUI", "COCOTB_TEST_FILTER", "COCOTB_TEST_MODULES", "COCOTB_PLUSARGS")
+_FOREIGN_SETTINGS = (
+    "PYTEST_CURRENT_TEST",
+    "WAVES",
+    "GUI",
+    "COCOTB_TEST_FILTER",
+    "COCOTB_TEST_MODULES",
+    "COCOTB_PLUSARGS",
+)
 """Environment variables that would change what cocotb's runner does."""
 
 
@@ -149,7 +156,7 @@ def _run(folder: Path) -> None:
     runner.build(
         sources=plan["sources"],
         hdl_toplevel=plan["top"],
-        defines={name: 1 for name in plan["defines"]},
+        defines=dict.fromkeys(plan["defines"], 1),
         build_args=["-Wno-fatal", *(["--trace-fst"] if plan["waves"] else [])] if is_verilator else [],
         build_dir=folder / "build",
         always=True,

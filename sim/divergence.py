@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .recording import Recording
+from ..compiler.ir import Network
+from ..hdl.errors import MismatchError
+from .recording import Recording, SpikeArray
 
 SPIKE = "spike"
 MEMBRANE = "membrane"
@@ -63,14 +65,23 @@ def compare_recordings(expected: Recording, got: Recording) -> Divergence | None
     comparisons = []
     for index, (name, wanted) in enumerate(expected.populations.items()):
         recorded = got.populations[name]
-        comparisons.append(
-            Comparison(population=index, quantity=SPIKE, expected=wanted.spikes, got=recorded.spikes)
-        )
+        comparisons.append(Comparison(population=index, quantity=SPIKE, expected=wanted.spikes, got=recorded.spikes))
         if wanted.membranes is not None and recorded.membranes is not None:
             comparisons.append(
                 Comparison(population=index, quantity=MEMBRANE, expected=wanted.membranes, got=recorded.membranes)
             )
     return first_divergence(comparisons)
+
+
+def check_output_events(network: Network, events: SpikeArray, spikes: SpikeArray) -> None:
+    """A core's output stream must carry exactly the `spikes` of its output population; raises MismatchError.
+
+    Both are [samples, steps, outputs]; `events` counts the events on the stream.
+    """
+    index = [population.name for population in network.populations].index(network.output)
+    divergence = first_divergence([Comparison(population=index, quantity=EVENTS, expected=spikes, got=events)])
+    if divergence is not None:
+        raise MismatchError(divergence.describe(network.output))
 
 
 def _first_in(comparison: Comparison) -> Divergence | None:

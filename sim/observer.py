@@ -5,6 +5,8 @@ Plain Python, used by every hardware executor: the simulators differ only in how
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -69,7 +71,7 @@ class OutputObserver(_Observer):
         if kind is TokenKind.EVENT:
             self._count(address)
             return False
-        due = TokenKind.END_OF_SAMPLE if self.place[1] == self.steps - 1 else TokenKind.END_OF_STEP
+        due: Any = TokenKind.END_OF_SAMPLE if self.place[1] == self.steps - 1 else TokenKind.END_OF_STEP
         if kind is not due:
             raise self.error(f"expected the token {due.name}, got {kind.name}")
         self.finished += 1

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from ..compiler.ir import Network
 from ..hdl.errors import MismatchError
 from .cocotb_runner import require_simulator
+from .inputs import checked_spikes
 from .recording import Recording, SpikeArray
 from .reference import run_reference
-from .stimulus import checked_spikes, make_stimulus
+from .stimulus import make_stimulus
 from .verilog_executor import CoreRun, core_in, make_bench, run_core, run_folder
 
 _STRESS_SEED = 1
@@ -26,7 +27,7 @@ class RegressionResult:
 
     `spikes_compared` and `membranes_compared` count neuron-steps: every population's on the traced core, and the
     output's spikes once more on the shipped core. `cycles` are the shipped core's clock cycles of each sample, from its
-    first token in to its end out at full speed, back to back; `waves` the waveform files.
+    first token in to its end out at full speed, back to back; `waves` are the waveform files.
     """
 
     simulator: str
@@ -47,7 +48,7 @@ def regress(
     family: str = "ice40",
     simulator: str = "icarus",
     level: str = "rtl",
-    waves: bool = False,
+    waves: Path | None = None,
     stress: int = _STRESS_SEED,
     progress: Callable[[int, int], None] | None = None,
 ) -> RegressionResult:
@@ -56,8 +57,8 @@ def regress(
     Samples run back to back. The traced core shows spikes and membranes of every population while the input pauses and
     the output stalls at random (`stress` is the seed); the shipped core runs at full speed and must give the output
     spikes, also after a sample that is aborted half way. `level` is "rtl" (the emitted Verilog) or "netlist" (the
-    RTLIL synthesised for `family` first), `simulator` "icarus" or "verilator". With `waves`, waveforms are written to
-    `folder`/waves. `progress(done, total)` counts samples, once per core.
+    RTLIL synthesised for `family` first), `simulator` "icarus" or "verilator". `waves` is the FST file for the traced
+    core's waveforms; the shipped core's lie beside it. `progress(done, total)` counts samples, once per core.
 
     Raises MismatchError with the first divergence (or where the core broke its protocol or hung), SampleError,
     InputError for a folder without the cores, OptionError, ToolError.
@@ -68,7 +69,7 @@ def regress(
     runs: list[CoreRun] = []
     files: list[Path] = []
     for traced in (True, False):
-        wave_file = folder / "waves" / f"{'core_traced' if traced else 'core'}_{level}.fst" if waves else None
+        wave_file = _wave_file(waves, traced)
         try:
             runs.append(
                 _run_one(
@@ -118,10 +119,8 @@ def _run_one(
     progress: Callable[[int, int], None] | None,
 ) -> CoreRun:
     """One core against the reference; see `regress` for what the traced and the shipped core are put through."""
-    if traced:
-        stimulus = make_stimulus(inputs, stress=stress)
-    else:
-        stimulus = make_stimulus(inputs, abort=min(1, len(inputs) - 1))
+    abort = None if traced else min(1, len(inputs) - 1)
+    stimulus = make_stimulus(inputs, stress=stress if traced else None, abort=abort)
     with run_folder() as work:
         bench = make_bench(core_in(folder, traced), level, family, work)
         return run_core(
@@ -137,6 +136,10 @@ def _run_one(
             waves=waves,
             progress=progress,
         )
+
+
+def _wave_file(waves: Path | None, traced: bool) -> Path | None:
+    return waves if waves is None or traced else waves.with_name(f"{waves.stem}-shipped{waves.suffix}")
 
 
 def _offset(progress: Callable[[int, int], None] | None, before: int, total: int) -> Callable[[int, int], None] | None:

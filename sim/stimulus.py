@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import Network
 from ..hdl.errors import SampleError
 from ..hdl.tokens import TokenKind
 from .recording import SpikeArray
@@ -34,31 +33,15 @@ class Stimulus:
     steps: npt.NDArray[np.int64]
 
 
-def checked_spikes(network: Network, spikes: npt.NDArray[Any]) -> SpikeArray:
-    """`spikes` as uint8 [samples, steps, inputs], given in that shape or with the inputs in the network's input shape.
-
-    Raises SampleError for another shape, no samples, no steps, values that are not integers, or values out of range.
-    """
-    array = np.asarray(spikes)
-    if array.ndim < 2 or array.shape[2:] not in ((network.input_size,), network.input_shape):
-        wanted = f"[samples, steps, {network.input_size} inputs]"
-        raise SampleError(f"samples have the shape {wanted}: got {list(array.shape)}")
-    if array.dtype.kind not in "iub":
-        raise SampleError(f"samples hold integers: got {array.dtype}; convert them to uint8")
-    if 0 in array.shape[:2]:
-        raise SampleError(f"at least one sample of one step is needed: got {list(array.shape)}")
-    if array.min() < 0 or array.max() > network.x_max:
-        found = f"{array.min()} to {array.max()}"
-        raise SampleError(f"samples hold 0 to {network.x_max} spikes per input and step: got {found}")
-    return array.reshape(*array.shape[:2], network.input_size).astype(np.uint8, copy=False)
-
-
 def make_stimulus(spikes: SpikeArray, *, stress: int | None = None, abort: int | None = None) -> Stimulus:
     """The tokens of `spikes`, uint8 [samples, steps, inputs], back to back.
 
     A value above 1 is that many events. `stress` is a seed: the events of a step then come in random order and random
     gaps stand before some tokens. With `abort`, the first half of that sample is sent and aborted before the sample.
+    Raises SampleError without samples or steps, which a stream of tokens cannot say.
     """
+    if 0 in spikes.shape[:2]:
+        raise SampleError(f"hardware runs at least one sample of one step: got {list(spikes.shape)}")
     rng = None if stress is None else np.random.default_rng(stress)
     parts = []
     for sample, steps in enumerate(spikes):
@@ -71,7 +54,7 @@ def make_stimulus(spikes: SpikeArray, *, stress: int | None = None, abort: int |
 
 
 def _sample_tokens(
-    steps: SpikeArray, sample: int, last: TokenKind, rng: np.random.Generator | None
+    steps: SpikeArray, sample: int, last: Any, rng: np.random.Generator | None
 ) -> tuple[npt.NDArray[np.int64], ...]:
     """(payloads, samples, steps) of one sample, whose last step ends with the token `last`."""
     payloads, places = [], []
@@ -80,10 +63,14 @@ def _sample_tokens(
         if rng is not None:
             rng.shuffle(addresses)
         end = last if step == len(steps) - 1 else TokenKind.END_OF_STEP
-        payloads.append(np.append(addresses << KIND_BITS | TokenKind.EVENT.value, end.value))
+        payloads.append(np.append(addresses << KIND_BITS | _code(TokenKind.EVENT), _code(end)))
         places.append(np.full(len(addresses) + 1, step, np.int64))
     tokens = np.concatenate(payloads)
     return tokens, np.full(len(tokens), sample, np.int64), np.concatenate(places)
+
+
+def _code(kind: Any) -> int:
+    return int(kind.value)
 
 
 def _gaps(count: int, rng: np.random.Generator | None) -> npt.NDArray[np.int64]:

@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import INPUT, Network
+from ..compiler.ir import Network
 from ..compiler.plan import make_plan
 from ..hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench, simulation_log
-from .divergence import EVENTS, Comparison, Divergence, first_divergence
+from .divergence import Divergence, check_output_events
+from .inputs import checked_spikes
+from .limits import drain_cycles, hang_cycles
 from .recording import PopulationRecording, Recording, SpikeArray
-from .stimulus import Stimulus, checked_spikes, make_stimulus
+from .stimulus import Stimulus, make_stimulus
 
 LEVELS = ("rtl", "netlist")
 _MODULE = "spikeloom.sim.cocotb_bench"
@@ -42,7 +44,7 @@ class CoreSource:
 class CoreRun:
     """What one core did: output `events` [samples, steps, outputs]; `populations` if it was traced.
 
-    `cycles` are the clock cycles of each sample from its first token in to its end out, `total_cycles` those of the run.
+    `cycles` are each sample's clock cycles from its first token in to its end out, `total_cycles` those of the run.
     """
 
     events: SpikeArray
@@ -54,9 +56,7 @@ class CoreRun:
 def core_in(folder: Path, traced: bool) -> CoreSource:
     """A core's files by the names that they have in a build folder."""
     name = "core_traced" if traced else "core"
-    return CoreSource(
-        rtlil=folder / f"{name}.il", verilog=folder / f"{name}.v", top=f"spikeloom_{name}", traced=traced
-    )
+    return CoreSource(rtlil=folder / f"{name}.il", verilog=folder / f"{name}.v", top=f"spikeloom_{name}", traced=traced)
 
 
 def run_verilog(
@@ -96,7 +96,7 @@ def run_verilog(
             stress=stress,
             progress=progress,
         )
-    _check_output(network, run)
+    check_output_events(network, run.events, run.populations[network.output].spikes)
     return _recording(network, run, membranes)
 
 
@@ -201,20 +201,6 @@ def _write_job(
     np.savez(work / "job.npz", **job)
 
 
-def hang_cycles(network: Network) -> int:
-    """Clock cycles without a token or a beat that no working core needs: four times the synapses of a full step."""
-    events = sum(
-        network.size_of(p.pre) * network.size_of(p.post) * (network.x_max if p.pre == INPUT else 1)
-        for p in network.projections
-    )
-    return 4 * (events + sum(p.size for p in network.populations)) + 1000
-
-
-def drain_cycles(network: Network) -> int:
-    """Clock cycles in which a core that says too much after the last sample says more: two passes of the neurons."""
-    return 2 * sum(p.size for p in network.populations) + 200
-
-
 def _read_outcome(work: Path, network: Network, traced: bool, simulator: str) -> CoreRun:
     file = work / "outcome.json"
     if not file.is_file():
@@ -241,16 +227,6 @@ def _read_outcome(work: Path, network: Network, traced: bool, simulator: str) ->
         cycles=tuple(outcome["cycles"]),
         total_cycles=outcome["total_cycles"],
     )
-
-
-def _check_output(network: Network, run: CoreRun) -> None:
-    """The output stream must carry exactly the spikes that the output population's trace shows."""
-    index = [population.name for population in network.populations].index(network.output)
-    expected = run.populations[network.output].spikes
-    comparison = Comparison(population=index, quantity=EVENTS, expected=expected, got=run.events)
-    divergence = first_divergence([comparison])
-    if divergence is not None:
-        raise MismatchError(divergence.describe(network.output))
 
 
 def _recording(network: Network, run: CoreRun, membranes: bool) -> Recording:

@@ -1,0 +1,182 @@
+"""A core in Amaranth's own simulator: no Verilog, no tool, for tests and for counting cycles."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy.typing as npt
+from amaranth.sim import Simulator as AmaranthSimulator
+from amaranth.sim import SimulatorContext
+
+from ..compiler.plan import Plan
+from ..hdl.core import Core
+from ..hdl.errors import MismatchError
+from .divergence import check_output_events
+from .inputs import checked_spikes
+from .limits import drain_cycles, hang_cycles
+from .observer import OUTPUT, OutputObserver, ProtocolError, TraceObserver
+from .recording import PopulationRecording, Recording
+from .stimulus import Stimulus, make_stimulus
+
+_LONGEST_STALL = 8
+_CLOCK_SECONDS = 1e-6
+
+
+def run_amaranth(
+    plan: Plan,
+    spikes: npt.NDArray[Any],
+    membranes: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    stress: int | None = None,
+) -> Recording:
+    """Simulate a plan's traced core on `spikes`, integers 0..x_max [samples, steps, inputs], samples back to back.
+
+    `stress` is the seed of random input gaps, event order and output stalls; without it the core runs at full speed.
+    Raises SampleError, and MismatchError where the core hangs, breaks its protocol, or its output events differ from
+    its output population's spikes.
+    """
+    inputs = checked_spikes(plan.network, spikes)
+    simulation = _Simulation(plan, inputs.shape[:2], traced=True, progress=progress)
+    simulation.run(make_stimulus(inputs, stress=stress), stress)
+    output = plan.populations.index(plan.network.output)
+    check_output_events(plan.network, simulation.output.spikes, simulation.traces[output].spikes)
+    return Recording(
+        output=plan.network.output,
+        populations={
+            name: PopulationRecording(spikes=trace.spikes, membranes=trace.membranes if membranes else None)
+            for name, trace in zip(plan.populations, simulation.traces, strict=True)
+        },
+    )
+
+
+def measure_cycles(
+    plan: Plan, spikes: npt.NDArray[Any], progress: Callable[[int, int], None] | None = None
+) -> list[int]:
+    """The clock cycles that each sample takes alone on the core: from its first token in to its END_OF_SAMPLE out.
+
+    Input and output never wait for the host. `spikes` and errors as for `run_amaranth`.
+    """
+    inputs = checked_spikes(plan.network, spikes)
+    cycles = []
+    for index in range(len(inputs)):
+        simulation = _Simulation(plan, (1, inputs.shape[1]), traced=False, progress=None)
+        simulation.run(make_stimulus(inputs[index : index + 1]), None)
+        cycles.append(simulation.last_end - simulation.first_token + 1)
+        if progress is not None:
+            progress(index + 1, len(inputs))
+    return cycles
+
+
+class _Simulation:
+    """One core being simulated."""
+
+    def __init__(
+        self, plan: Plan, shape: tuple[int, ...], *, traced: bool, progress: Callable[[int, int], None] | None
+    ) -> None:
+        samples, steps = shape
+        network = plan.network
+        self.plan = plan
+        self.core: Core = plan.core(trace=traced)
+        self.output = OutputObserver(samples, steps, network.size_of(network.output))
+        names = plan.populations if traced else ()
+        self.traces = [TraceObserver(k, samples, steps, network.size_of(name)) for k, name in enumerate(names)]
+        self.progress = progress
+        self.first_token = -1
+        self.last_end = -1
+
+    def run(self, stimulus: Stimulus, stress: int | None) -> None:
+        """Send the stimulus and record until everything has arrived. Raises MismatchError."""
+
+        async def drive(context: SimulatorContext) -> None:
+            await self._drive(context, stimulus)
+
+        async def watch(context: SimulatorContext) -> None:
+            await self._watch(context)
+
+        async def stall(context: SimulatorContext) -> None:
+            await self._stall(context, stress)
+
+        simulator = AmaranthSimulator(self.core)
+        simulator.add_clock(_CLOCK_SECONDS)
+        simulator.add_testbench(watch)
+        simulator.add_testbench(drive, background=True)
+        simulator.add_testbench(stall, background=True)
+        try:
+            simulator.run()
+        except ProtocolError as error:
+            source = (
+                "the output stream" if error.source == OUTPUT else f"population {self.plan.populations[error.source]!r}"
+            )
+            raise MismatchError(f"sample {error.sample}, step {error.step}, {source}: {error.problem}") from None
+
+    async def _drive(self, context: SimulatorContext, stimulus: Stimulus) -> None:
+        stream = self.core.i
+        payload = stream.payload.as_value()
+        for token, gap in zip(stimulus.payloads.tolist(), stimulus.gaps.tolist(), strict=True):
+            if gap:
+                context.set(stream.valid, 0)
+                await _wait(context, gap)
+            context.set(payload, token)
+            context.set(stream.valid, 1)
+            while not (await context.tick().sample(stream.ready))[-1]:
+                pass
+        context.set(stream.valid, 0)
+
+    async def _stall(self, context: SimulatorContext, stress: int | None) -> None:
+        context.set(self.core.o.ready, 1)
+        if stress is None:
+            return
+        rng = random.Random(stress)
+        while True:
+            for ready in (0, 1):
+                context.set(self.core.o.ready, ready)
+                await _wait(context, rng.randint(1, _LONGEST_STALL))
+
+    async def _watch(self, context: SimulatorContext) -> None:
+        """Sample every port at every clock edge."""
+        patience, drain = hang_cycles(self.plan.network), drain_cycles(self.plan.network)
+        cycle = quiet = 0
+        async for values in context.tick().sample(*self._sampled_ports()):
+            moved = self._record(cycle, values[2:])
+            cycle += 1
+            quiet = 0 if moved else quiet + 1
+            finished = all(source.done for source in (self.output, *self.traces))
+            if finished and quiet >= drain:
+                return
+            if quiet > patience:
+                behind = min([*self.traces, self.output], key=lambda source: source.finished)
+                raise behind.error(f"nothing has moved for {patience} cycles: the core hangs")
+
+    def _sampled_ports(self) -> list[Any]:
+        core = self.core
+        ports = [core.i.valid & core.i.ready, core.o.valid & core.o.ready, core.o.payload.as_value()]
+        for index in range(len(self.traces)):
+            trace = getattr(core, f"trace{index}")
+            ports += [trace.valid, trace.neuron, trace.membrane, trace.spike]
+        return ports
+
+    def _record(self, cycle: int, values: tuple[Any, ...]) -> bool:
+        """Take one clock edge's values; whether anything moved."""
+        accepted, emitted, payload = values[:3]
+        if accepted and self.first_token < 0:
+            self.first_token = cycle
+        if emitted and self.output.token(payload) and self.output.place[1] == 0:
+            self.last_end = cycle
+            if self.progress is not None:
+                self.progress(self.output.place[0], self.output.samples)
+        moved = bool(accepted or emitted)
+        for index, trace in enumerate(self.traces):
+            valid, neuron, membrane, spike = values[3 + 4 * index : 7 + 4 * index]
+            if valid:
+                trace.beat(neuron, membrane, spike)
+                moved = True
+        return moved
+
+
+async def _wait(context: SimulatorContext, cycles: int) -> None:
+    """Plain ticks: a simulation that ends early leaves no generator behind, as `repeat` would."""
+    for _ in range(cycles):
+        await context.tick()
