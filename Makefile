@@ -1,0 +1,52 @@
+# Everything runs in .venv, which `make setup` makes and keeps up to date. The two commands to know:
+#
+#   make demo   from a trained network to a verified bitstream, with a report of what it costs
+#   make test   the checks and the tests that CI runs
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find compiler hdl boards sim -name '*.py' -o -name '*.v' -o -name py.typed)
+
+LEFTOVERS := build/lib build/bdist.* spikeloom.egg-info
+
+.PHONY: setup demo test test-slow lint clean
+.DELETE_ON_ERROR:
+
+setup: $(VENV)/.ready
+
+$(VENV)/.python: constraints.txt pyproject.toml
+	@sh .ci/debian_packages.sh "$(PYTHON)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "Installing the Python packages, PyTorch among them: a few minutes the first time"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[dev]"
+	@rm -rf $(LEFTOVERS)
+	@touch $@
+
+# Not editable, so that tests see what a user gets. Left-overs of an earlier build would slip into the package.
+$(VENV)/.ready: $(VENV)/.python $(SOURCES)
+	@rm -rf $(LEFTOVERS)
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
+	@rm -rf $(LEFTOVERS)
+	$(BIN)/python -c "from spikeloom.hdl.tools import warm_up; warm_up()"
+	@touch $@
+
+demo: setup
+	$(BIN)/spikeloom demo --output build/demo --force
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build
