@@ -95,7 +95,7 @@ def saturated(value: Value, bits: int) -> Value:
     return Mux(overflow, limit, value[:bits]).as_signed()
 
 
-class _Job(enum.Enum, shape=unsigned(2)):
+class _Job(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
     """What the state memory's ports are used for."""
 
     INTEGRATE = 0

@@ -11,7 +11,7 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
 
-class TokenKind(enum.Enum, shape=unsigned(2)):
+class TokenKind(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
     """What a token says."""
 
     EVENT = 0
