@@ -1,0 +1,46 @@
+"""The leak in hardware equals its formula for every rounding rule."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from amaranth import Module, Signal
+from amaranth.hdl import signed
+from amaranth.sim import Simulator
+from spikeloom.hdl.decay import DecayFormat, decayed, signed_digits
+
+
+@pytest.mark.parametrize("value", range(300))
+def test_signed_digits_add_up(value: int) -> None:
+    digits = signed_digits(value)
+    assert sum(sign << shift for sign, shift in digits) == value
+    shifts = [shift for _, shift in digits]
+    assert all(later - earlier > 1 for earlier, later in pairwise(shifts))  # canonical
+
+
+@pytest.mark.parametrize("rounding", ["nearest", "floor", "toward_zero"])
+@pytest.mark.parametrize("per_neuron", [False, True])
+@pytest.mark.parametrize(("c", "k"), [(0, 4), (1, 4), (7, 4), (13, 4), (16, 4), (1, 0), (0, 0), (205, 11)])
+def test_decay(c: int, k: int, per_neuron: bool, rounding: str) -> None:
+    x, coefficient = Signal(signed(9)), Signal(8)
+    form = DecayFormat(c=None if per_neuron else c, k=k, rounding=rounding, c_bits=8 if per_neuron else 0)
+    m = Module()
+    out = Signal(signed(12))
+    m.d.comb += out.eq(decayed(x, form, coefficient))
+
+    async def check(ctx) -> None:  # type: ignore[no-untyped-def]
+        ctx.set(coefficient, c)
+        for value in range(-256, 256):
+            ctx.set(x, value)
+            r = {"nearest": (1 << k) >> 1, "floor": 0, "toward_zero": (1 << k) - 1 if value * c < 0 else 0}[rounding]
+            assert ctx.get(out) == value - ((value * c + r) >> k)
+
+    simulator = Simulator(m)
+    simulator.add_testbench(check)
+    simulator.run()
+
+
+def test_no_decay() -> None:
+    x = Signal(signed(4))
+    assert decayed(x, None, Signal(1)) is x

@@ -1,0 +1,42 @@
+"""Compressed rows hold exactly the weights, in few bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from networks import random_codes
+from spikeloom.compiler.encode import decode_rows, encode_rows
+from spikeloom.hdl.memory import Family
+
+
+@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.3, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (37, 129)])
+def test_rows_decode_to_the_weights(shape: tuple[int, int], density: float, family: Family) -> None:
+    codes = random_codes(np.random.default_rng(1), *shape, bits=5, density=density)
+    form, image = encode_rows(codes, 5, family)
+    assert np.array_equal(decode_rows(form, image), codes)
+    assert len(image.rows) == shape[0]
+    assert all(word < 1 << form.row_bits for word in image.rows)
+    assert all(word < 1 << form.entry_bits for word in image.entries)
+
+
+def test_a_dense_layer_stores_no_index() -> None:
+    codes = random_codes(np.random.default_rng(1), 64, 64, density=1.0)
+    form, _ = encode_rows(codes, 4, Family.ICE40)
+    assert (form.index_bits, form.entries) == (0, codes.size)
+
+
+def test_a_sparse_layer_stores_few_entries_that_are_not_synapses() -> None:
+    codes = random_codes(np.random.default_rng(1), 784, 128, density=0.05)
+    form, _ = encode_rows(codes, 4, Family.ICE40)
+    assert form.entries <= 1.1 * np.count_nonzero(codes)
+
+
+def test_gaps_wider_than_the_index_are_bridged() -> None:
+    codes = np.zeros((400, 1000), np.int64)
+    codes[:, 0], codes[:, 1] = 1, 2
+    codes[7, 999] = -3
+    form, image = encode_rows(codes, 3, Family.ICE40)
+    assert form.index_bits < 10
+    assert np.array_equal(decode_rows(form, image), codes)

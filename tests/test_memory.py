@@ -1,0 +1,100 @@
+"""Memories are shaped to real blocks, and read back what was written."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+from spikeloom.hdl.memory import BLOCK_SHAPES, Family, MemoryShape, ShapedMemory
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "brams"),
+    [(2444, 10, 7), (256, 16, 1), (257, 16, 2), (512, 8, 1), (1024, 4, 1), (2048, 2, 1), (784, 17, 5), (128, 17, 2)],
+)
+def test_ice40_columns_take_the_fewest_blocks(depth: int, width: int, brams: int) -> None:
+    assert MemoryShape(Family.ICE40, depth, width).brams == brams
+
+
+@pytest.mark.parametrize(("depth", "width", "brams"), [(512, 36, 1), (512, 37, 2), (1024, 18, 1), (2444, 10, 3)])
+def test_ecp5_columns_take_the_fewest_blocks(depth: int, width: int, brams: int) -> None:
+    assert MemoryShape(Family.ECP5, depth, width).brams == brams
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_columns_cover_the_width_with_whole_blocks(family: Family) -> None:
+    rng = random.Random(1)
+    for _ in range(200):
+        shape = MemoryShape(family, rng.randint(100, 6000), rng.randint(1, 70), writable=True)
+        widths = dict(BLOCK_SHAPES[family])
+        covered = 0
+        for low, depth in shape.columns:
+            assert low == covered
+            covered += widths[depth]
+        assert covered >= shape.width
+
+
+def test_small_memories_take_no_block() -> None:
+    assert MemoryShape(Family.ICE40, 10, 16).style == "logic"
+    assert MemoryShape(Family.ICE40, 10, 16, writable=True).style == "block"
+    assert MemoryShape(Family.ECP5, 10, 16, writable=True).style == "distributed"
+    assert MemoryShape(Family.ECP5, 10, 16, writable=True).brams == 0
+
+
+def test_too_many_words_are_refused() -> None:
+    with pytest.raises(ValueError, match="a memory of 2 words cannot hold 3"):
+        ShapedMemory(MemoryShape(Family.ICE40, 2, 4), [1, 2, 3])
+
+
+@pytest.mark.parametrize(("depth", "width"), [(1, 1), (10, 3), (600, 10), (2100, 13)])
+def test_read_only_words(depth: int, width: int) -> None:
+    rng = random.Random(depth)
+    words = [rng.getrandbits(width) for _ in range(depth)]
+    dut = ShapedMemory(MemoryShape(Family.ICE40, depth, width), words)
+
+    async def check(ctx) -> None:  # type: ignore[no-untyped-def]
+        ctx.set(dut.read_enable, 1)
+        for address in rng.choices(range(depth), k=100):
+            ctx.set(dut.read_address, address)
+            await ctx.tick()
+            assert ctx.get(dut.read_data) == words[address]
+        ctx.set(dut.read_enable, 0)
+        kept = ctx.get(dut.read_data)
+        ctx.set(dut.read_address, 0)
+        await ctx.tick()
+        assert ctx.get(dut.read_data) == kept
+
+    _simulate(dut, check)
+
+
+@pytest.mark.parametrize("depth", [5, 600])
+def test_a_read_sees_the_word_being_written(depth: int) -> None:
+    rng = random.Random(depth)
+    dut = ShapedMemory(MemoryShape(Family.ICE40, depth, 12, writable=True))
+    model = [0] * depth
+
+    async def check(ctx) -> None:  # type: ignore[no-untyped-def]
+        for _ in range(300):
+            write, read = rng.randrange(depth), rng.randrange(depth)
+            if rng.random() < 0.5:
+                read = write
+            value, enable = rng.getrandbits(12), rng.random() < 0.7
+            ctx.set(dut.write_address, write)
+            ctx.set(dut.write_data, value)
+            ctx.set(dut.write_enable, enable)
+            ctx.set(dut.read_address, read)
+            ctx.set(dut.read_enable, 1)
+            await ctx.tick()
+            if enable:
+                model[write] = value
+            assert ctx.get(dut.read_data) == model[read]
+
+    _simulate(dut, check)
+
+
+def _simulate(dut, testbench) -> None:  # type: ignore[no-untyped-def]
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(testbench)
+    simulator.run()

@@ -1,0 +1,117 @@
+"""Plans: what the hardware lacks is refused by name, and what a plan says of its memories and cycles is so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from networks import chain, connect, random_population, random_spikes
+from spikeloom.compiler.ir import INPUT, Decay, Kind, Network, ResetMode, ResetPlace
+from spikeloom.compiler.plan import make_plan, require_spiking_output
+from spikeloom.hdl.errors import ModelError
+from spikeloom.sim import simulate
+from spikeloom.sim.amaranth_executor import measure_cycles
+
+
+def assert_hardware_agrees(network: Network, spikes: np.ndarray, family: str = "ice40") -> None:
+    expected = simulate(network, spikes, executor="reference", membranes=True)
+    got = simulate(network, spikes, executor="amaranth", membranes=True, family=family)
+    assert any(population.spikes.any() for population in expected.populations.values())
+    for name, population in expected.populations.items():
+        assert np.array_equal(got.populations[name].spikes, population.spikes), name
+        assert np.array_equal(got.populations[name].membranes, population.membranes), name
+
+
+def branching(seed: int) -> Network:
+    """Input to a, b and c; a to c; b to nobody; c to d; a to d: forks, merges and a dead end."""
+    rng = np.random.default_rng(seed)
+    sizes = {INPUT: 9, "a": 7, "b": 3, "c": 12, "d": 5}
+    edges = [(INPUT, "a"), (INPUT, "b"), (INPUT, "c"), ("a", "c"), ("c", "d"), ("a", "d")]
+    return Network(
+        input_shape=(9,),
+        populations=tuple(random_population(rng, name, sizes[name]) for name in "abcd"),
+        projections=tuple(connect(rng, a, b, (sizes[a], sizes[b]), density=0.6) for a, b in edges),
+        output="d",
+        x_max=3,
+    )
+
+
+def test_branches_meet_in_step() -> None:
+    network = branching(1)
+    assert_hardware_agrees(network, random_spikes(2, network, samples=4, steps=8))
+
+
+@pytest.mark.parametrize("family", ["ice40", "ecp5"])
+def test_memories_of_several_blocks(family: str) -> None:
+    network = chain(3, (300, 40, 10))
+    assert_hardware_agrees(network, random_spikes(4, network, samples=2, steps=4, rate=0.1), family)
+
+
+@pytest.mark.parametrize("place", list(ResetPlace))
+def test_leak_of_every_neuron(place: ResetPlace) -> None:
+    rng = np.random.default_rng(5)
+    network = chain(6, (10, 8), decay=Decay(c=rng.integers(0, 17, 8), k=4), reset_place=place)
+    assert_hardware_agrees(network, random_spikes(7, network, steps=12))
+
+
+def test_reset_to_a_value_other_than_zero() -> None:
+    for place in (ResetPlace.SAME, ResetPlace.NEXT):
+        network = chain(8, (10, 8), reset_mode=ResetMode.VALUE, reset_place=place, v_reset=np.arange(8) - 4)
+        assert_hardware_agrees(network, random_spikes(9, network, steps=12))
+
+
+def test_a_single_neuron_without_synapses() -> None:
+    network = chain(10, (1, 1))
+    silent = dataclasses.replace(network.projections[0], connectivity=connect_nothing())
+    network = dataclasses.replace(network, projections=(silent,))
+    biased = dataclasses.replace(network.populations[0], bias=np.array([40]))
+    network = dataclasses.replace(network, populations=(biased,))
+    assert_hardware_agrees(network, np.zeros((2, 5, 1), np.uint8))
+
+
+def connect_nothing():  # type: ignore[no-untyped-def]
+    return connect(np.random.default_rng(0), INPUT, "p0", (1, 1), density=0.0).connectivity
+
+
+def test_cycles_follow_the_formula() -> None:
+    network = chain(11, (40, 30))
+    plan = make_plan(network)
+    spikes = random_spikes(12, network, samples=3, steps=10)
+    layer = plan.layers[0].instance
+    lengths = np.array([word >> layer.form.rows.start_bits for word in layer.image.rows.rows])
+    per_step = (spikes.astype(int) * np.maximum(1, lengths)).sum(axis=2) + 30 + 10
+    cycles = np.array(measure_cycles(plan, spikes))
+    assert np.all(cycles <= per_step.sum(axis=1) + 10)
+
+
+def test_brams_are_the_memories_blocks() -> None:
+    plan = make_plan(chain(13, (784, 128, 10)))
+    assert plan.brams == sum(memory.shape.brams for memory in plan.memories)
+    assert {memory.role for memory in plan.memories} == {"rows", "entries", "state", "parameters"}
+    assert plan.needs.brams == plan.brams
+
+
+def test_the_entropy_bound_is_below_what_is_stored() -> None:
+    plan = make_plan(chain(14, (200, 50)))
+    stored = sum(memory.shape.bits for memory in plan.memories if memory.role in ("rows", "entries"))
+    assert 0 < plan.layers[0].entropy_bits <= stored
+
+
+def test_what_the_hardware_lacks_is_named() -> None:
+    network = chain(15, (4, 3, 2))
+    first, second = network.projections
+    delayed = dataclasses.replace(second, delay=np.array(2))
+    with pytest.raises(ModelError, match=r"no delays.*'p0'.*'p1'"):
+        make_plan(dataclasses.replace(network, projections=(first, delayed)))
+    back = dataclasses.replace(connect(np.random.default_rng(0), "p1", "p1", (2, 2)), delay=np.array(1))
+    with pytest.raises(ModelError, match=r"no recurrence.*'p1'.*'p1'"):
+        make_plan(dataclasses.replace(network, projections=(first, second, back)))
+    cubalif = chain(15, (4, 3), kind=Kind.CUBALIF, decay_syn=Decay(c=1, k=2))
+    with pytest.raises(ModelError, match="not CubaLIF: population 'p0'"):
+        make_plan(cubalif)
+
+
+def test_an_output_that_never_fires_is_refused() -> None:
+    with pytest.raises(ModelError, match="'p0' is LI, which never fires"):
+        require_spiking_output(chain(16, (4, 3), kind=Kind.LI))
