@@ -110,7 +110,7 @@ class Host:
 
         return talk
 
-    def awaits(self, replies: int, patience: int = 20_000) -> Callable[[Any], Coroutine[Any, Any, None]]:
+    def awaits(self, replies: int, patience: int = 200_000) -> Callable[[Any], Coroutine[Any, Any, None]]:
         """Wait until there are so many replies in all."""
 
         async def talk(ctx: Any) -> None:
@@ -178,7 +178,7 @@ def spikes_and_answer(net: Network, samples: int, steps: int) -> tuple[np.ndarra
 @pytest.mark.parametrize(("inputs", "outputs"), [(6, 5), (300, 5), (6, 300)])
 def test_samples_back_to_back(inputs: int, outputs: int) -> None:
     net = network(inputs, outputs)
-    spikes, expected = spikes_and_answer(net, samples=3, steps=3)
+    spikes, expected = spikes_and_answer(net, samples=2, steps=3)
     assert expected.any()
     host = Host(net)
     frames = [frame for sample in spikes for frame in encode_sample(host.form, sample)]
