@@ -62,6 +62,7 @@ def run_bench(
     folder: Path,
     *,
     simulator: str,
+    outcome: str,
     waves: bool = False,
     total: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -70,7 +71,7 @@ def run_bench(
 
     The bench may write what it has done of `total` into the file `progress`. With `waves`, the waveforms are in
     `WAVES`. Logs are `build.log` and `simulation.log`. A failing test is no error here: the bench leaves its outcome in
-    the folder. Raises ToolError when the simulator is missing, fails or is killed.
+    the file `outcome`. Raises ToolError when the simulator is missing, fails, is killed or ends without an outcome.
     """
     require_simulator(simulator)
     plan = {
@@ -82,11 +83,16 @@ def run_bench(
         "waves": waves,
     }
     (folder / _PLAN).write_text(json.dumps(plan), encoding="utf-8")
-    with _reporting(folder / "progress", total, progress):
-        run_tool([sys.executable, "-m", __name__, _PLAN], cwd=folder, log=folder / "runner.log")
+    try:
+        with _reporting(folder / "progress", total, progress):
+            run_tool([sys.executable, "-m", __name__, _PLAN], cwd=folder, log=folder / "runner.log")
+    except ToolError as error:
+        raise ToolError(f"the {simulator} simulation failed", _best_log(folder)) from error
+    if not (folder / outcome).is_file():
+        raise ToolError(f"the {simulator} simulation ended without a result", _best_log(folder))
 
 
-def simulation_log(folder: Path) -> Path:
+def _best_log(folder: Path) -> Path:
     """The log that says most about a run: the simulation's if it got that far, else the build's, else the runner's."""
     logs = [folder / name for name in ("simulation.log", "build.log", "runner.log")]
     return next((log for log in logs if log.is_file() and log.stat().st_size), logs[-1])

@@ -18,7 +18,7 @@ from ..compiler.ir import Network
 from ..compiler.plan import make_plan
 from ..hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
-from .cocotb_runner import WAVES, Bench, require_simulator, run_bench, simulation_log
+from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles
@@ -27,6 +27,7 @@ from .stimulus import Stimulus, make_stimulus
 
 LEVELS = ("rtl", "netlist")
 _MODULE = "spikeloom.sim.cocotb_bench"
+_OUTCOME = "outcome.json"
 _PLACES = {-1: "the output stream", -2: "the input stream"}
 
 
@@ -112,7 +113,7 @@ def run_folder() -> Iterator[Path]:
             message = str(error).removesuffix(f"; see {error.log}")
             with tempfile.NamedTemporaryFile(prefix="spikeloom-", suffix=".log", delete=False) as kept:
                 shutil.copyfile(error.log, kept.name)
-            raise ToolError(message, Path(kept.name)) from error
+            raise ToolError(message, Path(kept.name)) from None
 
 
 def emit_core(network: Network, family: str, source: CoreSource) -> None:
@@ -164,12 +165,20 @@ def run_core(
     """
     _write_job(work, network, stimulus, shape, traced, expected, stress)
     try:
-        run_bench(bench, work, simulator=simulator, waves=waves is not None, total=shape[0], progress=progress)
+        run_bench(
+            bench,
+            work,
+            simulator=simulator,
+            outcome=_OUTCOME,
+            waves=waves is not None,
+            total=shape[0],
+            progress=progress,
+        )
     finally:
         if waves is not None and (work / WAVES).is_file():
             waves.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(work / WAVES, waves)
-    return _read_outcome(work, network, traced, simulator)
+    return _read_outcome(work, network, traced)
 
 
 def _write_job(
@@ -201,11 +210,8 @@ def _write_job(
     np.savez(work / "job.npz", **job)
 
 
-def _read_outcome(work: Path, network: Network, traced: bool, simulator: str) -> CoreRun:
-    file = work / "outcome.json"
-    if not file.is_file():
-        raise ToolError(f"the {simulator} simulation ended without a result", simulation_log(work))
-    outcome = json.loads(file.read_text(encoding="ascii"))
+def _read_outcome(work: Path, network: Network, traced: bool) -> CoreRun:
+    outcome = json.loads((work / _OUTCOME).read_text(encoding="ascii"))
     status = outcome.pop("status")
     names = [population.name for population in network.populations]
     if status == "divergence":

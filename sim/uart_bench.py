@@ -1,0 +1,87 @@
+"""The cocotb test bench of a board top, down to its pins; it runs inside the simulator, started by `cocotb_runner`.
+
+`uart_job.json` in the run folder holds the pins and the bytes to send, `uart_outcome.json` what the device answered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import Event, First, Timer
+
+from ..hdl.link_protocol import END
+from .cocotb_bench import RUN_FOLDER
+from .uart_model import FramingError, UartHost
+
+_BITS_PER_BYTE = 10
+_QUIET_BYTES = 8
+"""How long to listen for what nobody asked for, in bytes."""
+
+
+class UartBench:
+    """Sends the job's transmissions, never more unanswered words than the device has room for, and keeps the answers."""
+
+    def __init__(self, dut: Any, folder: Path) -> None:
+        self.dut = dut
+        self.job = json.loads((folder / "uart_job.json").read_text(encoding="ascii"))
+        self.host = UartHost(getattr(dut, self.job["rx"]), getattr(dut, self.job["tx"]), self.job["bit_ps"])
+        self.received = bytearray()
+        self.unanswered: deque[int] = deque()
+        self.answered = Event()
+        self.folder = folder
+
+    async def run(self) -> dict[str, Any]:
+        """What `uart_outcome.json` says."""
+        if self.job["clock"] is not None:
+            Clock(getattr(self.dut, self.job["clock"]), self.job["period_ps"], "ps").start()
+        await Timer(self.job["settle_ps"], "ps")
+        listener = cocotb.start_soon(self.host.receive(self._take))
+        talker = cocotb.start_soon(self._talk())
+        problem = ""
+        try:
+            await First(listener, talker)
+        except (FramingError, TimeoutError) as error:
+            problem = str(error)
+        listener.cancel()
+        talker.cancel()
+        return {"problem": problem, "received": self.received.hex()}
+
+    async def _talk(self) -> None:
+        for number, transmission in enumerate(self.job["transmissions"]):
+            await self._until_answered(self.job["credit"] - transmission["words"], number)
+            self.unanswered += [transmission["words"]] * transmission["replies"]
+            broken = set(transmission["broken"])
+            for index, byte in enumerate(bytes.fromhex(transmission["data"])):
+                await self.host.send(byte, broken=index in broken)
+            (self.folder / "progress").write_text(str(transmission["sample"]), encoding="ascii")
+        await self._until_answered(0, len(self.job["transmissions"]))
+        await Timer(_QUIET_BYTES * _BITS_PER_BYTE * self.job["bit_ps"], "ps")
+
+    async def _until_answered(self, words: int, number: int) -> None:
+        """Wait until no more than `words` are unanswered. Raises TimeoutError when no answer comes."""
+        while sum(self.unanswered) > words:
+            self.answered.clear()
+            patience = Timer(self.job["patience_ps"], "ps")
+            if await First(self.answered.wait(), patience) is patience:
+                raise TimeoutError(f"no reply to transmission {number - len(self.unanswered)}: the device is silent")
+
+    def _take(self, byte: int) -> None:
+        self.received.append(byte)
+        self.answered.set()
+        if byte == END and self.unanswered:
+            self.unanswered.popleft()
+
+
+@cocotb.test()
+async def board(dut: Any) -> None:
+    """Send the job's bytes and keep the answers."""
+    bench = UartBench(dut, Path(os.environ[RUN_FOLDER]))
+    outcome = await bench.run()
+    (bench.folder / "uart_outcome.json").write_text(json.dumps(outcome), encoding="ascii")
+    assert not outcome["problem"], outcome["problem"]

@@ -1,0 +1,162 @@
+"""A board top simulated down to its UART pins: samples travel as a host would send them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..compiler.ir import Network
+from ..hdl.emit import cells_sim
+from ..hdl.errors import MismatchError
+from ..hdl.link_protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample
+from .cocotb_runner import Bench, require_simulator, run_bench
+from .inputs import checked_spikes
+from .limits import hang_cycles
+from .recording import PopulationRecording, Recording
+from .verilog_executor import run_folder
+
+_MODULE = "spikeloom.sim.uart_bench"
+_OUTCOME = "uart_outcome.json"
+_BOARD_CELLS = Path(__file__).with_name("ice40_board_sim.v")
+_REPLACED = re.compile(r"module (SB_IO|SB_PLL40_CORE|SB_PLL40_PAD|SB_HFOSC)\b.*?\bendmodule", re.DOTALL)
+_BOOT_CYCLES = 100
+"""Clock cycles before the host speaks, on top of the reset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UartTop:
+    """A board top's Verilog file, its module and pins, and its UART's clock cycles per bit.
+
+    `clock` is the clock pin, or None where the device's own oscillator runs at `clock_hz`. A PLL passes its input
+    through in simulation, so that the design runs at the pin's frequency, whatever the PLL makes of it in hardware.
+    `reset_cycles` is how long the design holds itself in reset.
+    """
+
+    verilog: Path
+    top: str
+    clock: str | None
+    clock_hz: float
+    rx: str
+    tx: str
+    clocks_per_bit: int
+    reset_cycles: int
+    family: str = "ice40"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transmission:
+    """Bytes to the device. `broken` bytes lose their stop bit; `replies` is how many answers they should bring.
+
+    `words` is the room that they take in the device until answered; `sample` counts for the progress.
+    """
+
+    data: bytes
+    broken: tuple[int, ...] = ()
+    words: int = 0
+    replies: int = 1
+    sample: int = 0
+
+    @classmethod
+    def of(cls, frame: Frame, sample: int = 0) -> Transmission:
+        """A whole frame."""
+        return cls(data=frame.data, words=frame.words, sample=sample)
+
+
+def run_through_uart(
+    top: UartTop,
+    network: Network,
+    spikes: npt.NDArray[Any],
+    form: LinkFormat,
+    *,
+    simulator: str = "icarus",
+    progress: Callable[[int, int], None] | None = None,
+) -> Recording:
+    """The output spikes of `network` on `spikes` [samples, steps, inputs], through the pins of its board top.
+
+    Only the output population is recorded. Raises SampleError, ToolError, and MismatchError where the device is silent,
+    refuses a frame, or answers something else than a step per step.
+    """
+    inputs = checked_spikes(network, spikes)
+    frames = [(number, frame) for number, sample in enumerate(inputs) for frame in encode_sample(form, sample)]
+    transmissions = [Transmission.of(frame, sample) for sample, frame in frames]
+    replies = exchange(
+        top, transmissions, form, patience_cycles=hang_cycles(network), simulator=simulator, progress=progress
+    )
+    recorded = np.zeros((inputs.shape[0] * inputs.shape[1], network.size_of(network.output)), np.uint8)
+    step = 0
+    for number, reply in enumerate(replies):
+        if reply.code is Code.ERROR:
+            raise MismatchError(f"the device refused frame {number}: {reply.reason!r}")
+        if reply.code is not Code.ACCEPTED:
+            np.add.at(recorded[step], list(reply.spikes), 1)
+            step += 1
+    if step != len(recorded):
+        raise MismatchError(f"the device must answer every step: {len(recorded)} were sent, {step} answered")
+    spikes_out = recorded.reshape(*inputs.shape[:2], -1)
+    return Recording(output=network.output, populations={network.output: PopulationRecording(spikes=spikes_out)})
+
+
+def exchange(
+    top: UartTop,
+    transmissions: Sequence[Transmission],
+    form: LinkFormat,
+    *,
+    patience_cycles: int = 10_000,
+    simulator: str = "icarus",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Reply]:
+    """Send transmissions to a board top and return the device's replies, in order.
+
+    Raises ToolError, and MismatchError where the device stays silent for `patience_cycles` beyond the length of a
+    reply, or where its bytes are no replies.
+    """
+    require_simulator(simulator)
+    period_ps = 2 * round(0.5e12 / top.clock_hz)
+    bit_ps = period_ps * top.clocks_per_bit
+    longest_reply = 2 * (form.outputs * form.output_bytes + 8) * 10 * bit_ps
+    job = {
+        "clock": top.clock,
+        "period_ps": period_ps,
+        "rx": top.rx,
+        "tx": top.tx,
+        "bit_ps": bit_ps,
+        "settle_ps": (top.reset_cycles + _BOOT_CYCLES) * period_ps,
+        "patience_ps": patience_cycles * period_ps + longest_reply,
+        "credit": form.fifo_words - 1,
+        "transmissions": [{**vars(item), "data": item.data.hex()} for item in transmissions],
+    }
+    with run_folder() as work:
+        (work / "uart_job.json").write_text(json.dumps(job), encoding="ascii")
+        bench = Bench(sources=_sources(top, work), top=top.top, module=_MODULE, defines=cells_sim(top.family).defines)
+        total = transmissions[-1].sample + 1
+        run_bench(bench, work, simulator=simulator, outcome=_OUTCOME, total=total, progress=progress)
+        outcome = json.loads((work / _OUTCOME).read_text(encoding="ascii"))
+    if outcome["problem"]:
+        raise MismatchError(f"UART: {outcome['problem']}")
+    return _decode(form, bytes.fromhex(outcome["received"]))
+
+
+def _sources(top: UartTop, work: Path) -> Iterable[Path]:
+    """The top and the models of its cells, with ours of the cells at the pins in place of yosys's."""
+    if top.family != "ice40":
+        return [top.verilog, *cells_sim(top.family).sources]
+    (models,) = cells_sim(top.family).sources
+    cells = work / "cells.v"
+    cells.write_text(_REPLACED.sub("", models.read_text(encoding="utf-8")), encoding="utf-8")
+    return [top.verilog, cells, _BOARD_CELLS]
+
+
+def _decode(form: LinkFormat, received: bytes) -> list[Reply]:
+    decoder = ReplyDecoder(form)
+    try:
+        replies = [decoder.feed(byte) for byte in received]
+    except LinkError as error:
+        raise MismatchError(f"UART: {error}") from None
+    return [reply for reply in replies if reply is not None]
