@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 
@@ -68,7 +68,7 @@ def _plan_oscillator(board: Board, wanted: float) -> ClockPlan:
 
 
 class ClockGenerator(Elaboratable):
-    """Drives the domain `sync` from the platform's clock, or from `clk` where there is no platform.
+    """Makes the clock `clk` and its synchronous reset `rst` from the platform's clock, or from `source` without one.
 
     The reset ends when the PLL has locked and the time that block RAM needs after configuration has passed; the
     board's reset button starts it again.
@@ -76,38 +76,31 @@ class ClockGenerator(Elaboratable):
 
     def __init__(self, plan: ClockPlan) -> None:
         self.plan = plan
+        self.source = Signal()
         self.clk = Signal()
+        self.rst = Signal()
 
     def elaborate(self, platform: Any) -> Module:
         """The hardware."""
         m = Module()
-        clock = Signal()
-        locked = Signal()
+        locked = Signal(init=1)
         source = self._source(m, platform)
         if self.plan.pll is None:
-            m.d.comb += [clock.eq(source), locked.eq(1)]
+            m.d.comb += self.clk.eq(source)
         else:
-            m.submodules.pll = self.plan.pll.create(source, clock, locked)
-
-        m.domains.start = ClockDomain("start", reset_less=True, local=True)
-        m.domains.sync = ClockDomain("sync")
-        m.d.comb += [ClockSignal("start").eq(clock), ClockSignal("sync").eq(clock)]
-
-        hold = Signal(init=1)
-        m.submodules.hold = FFSynchronizer(~locked | self._button(m, platform), hold, o_domain="start", init=1)
-        # The top bit ends the reset, so that it ends whatever value the counter starts from.
-        timer = Signal((self.plan.reset_cycles - 1).bit_length() + 1)
-        with m.If(hold):
-            m.d.start += timer.eq(0)
-        with m.Elif(~timer[-1]):
-            m.d.start += timer.eq(timer + 1)
-        m.d.comb += ResetSignal("sync").eq(~timer[-1])
+            m.submodules.pll = self.plan.pll.create(source, self.clk, locked)
+        m.submodules.reset = reset = PowerOnReset(self.plan.reset_cycles)
+        m.d.comb += [
+            reset.clk.eq(self.clk),
+            reset.hold.eq(~locked | self._button(m, platform)),
+            self.rst.eq(reset.rst),
+        ]
         return m
 
     def _source(self, m: Module, platform: Any) -> Any:
         """The clock before any PLL."""
         if platform is None:
-            return self.clk
+            return self.source
         if self.plan.oscillator_div is not None:
             oscillator = Signal()
             m.submodules.oscillator = Instance(
@@ -130,3 +123,33 @@ class ClockGenerator(Elaboratable):
             return Const(0)
         m.submodules.rst_buffer = buffer = io.Buffer("i", platform.request(platform.default_rst, dir="-"))
         return buffer.i
+
+
+class PowerOnReset(Elaboratable):
+    """A reset `rst`, synchronous to `clk`, from configuration until `cycles` cycles after `hold` was last 1.
+
+    `hold` is asynchronous.
+    """
+
+    def __init__(self, cycles: int) -> None:
+        self.cycles = cycles
+        self.clk = Signal()
+        self.hold = Signal()
+        self.rst = Signal(init=1)
+
+    def elaborate(self, platform: Any) -> Module:
+        """The hardware."""
+        m = Module()
+        m.domains.start = ClockDomain("start", reset_less=True, local=True)
+        m.d.comb += ClockSignal("start").eq(self.clk)
+
+        hold = Signal(init=1)
+        m.submodules.synchroniser = FFSynchronizer(self.hold, hold, o_domain="start", init=1)
+        # The top bit ends the reset, so that it ends whatever value the counter starts from.
+        timer = Signal((self.cycles - 1).bit_length() + 1)
+        with m.If(hold):
+            m.d.start += timer.eq(0)
+        with m.Elif(~timer[-1]):
+            m.d.start += timer.eq(timer + 1)
+        m.d.comb += self.rst.eq(~timer[-1])
+        return m

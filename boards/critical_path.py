@@ -62,15 +62,21 @@ def _length(path: list[dict[str, Any]]) -> float:
 
 def _hops(path: list[dict[str, Any]], blocks: list[str]) -> Iterable[Hop]:
     """Neighbouring arcs with the same driving block, joined."""
-    for block, group in groupby(path, key=lambda arc: _block(arc["from"]["cell"], blocks)):
+    for block, group in groupby(path, key=lambda arc: _block(_driver(arc), blocks)):
         arcs = list(group)
         routing = sum(arc["delay"] for arc in arcs if arc["type"] == "routing")
         yield Hop(
             block=block,
-            signal=_signal(arcs[0]["from"]["cell"], block),
+            signal=_signal(_driver(arcs[0]), block),
             logic_ns=round(_length(arcs) - routing, 3),
             routing_ns=round(routing, 3),
         )
+
+
+def _driver(arc: dict[str, Any]) -> str:
+    """The cell that an arc starts from; a global buffer counts as the cell that drives it."""
+    cell: str = arc["from"]["cell"]
+    return cell.removeprefix("$gbuf_")
 
 
 def _block(cell: str, blocks: list[str]) -> str:

@@ -212,7 +212,11 @@ def _yosys(folder: Path, script: str, log: str, native: bool) -> None:
 
 
 def _run(argv: list[str], folder: Path, log: str) -> None:
-    run_tool(argv, cwd=folder, log=folder / "logs" / f"{log}.console.log")
+    """Run a tool; what it says beside its own log is kept if there is anything."""
+    console = folder / "logs" / f"{log}.console.log"
+    run_tool(argv, cwd=folder, log=console)
+    if not console.stat().st_size:
+        console.unlink()
 
 
 def _frequency(clock: ClockPlan) -> list[str]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from amaranth import Elaboratable, Module, Signal
+from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib import io
-from amaranth.lib.cdc import FFSynchronizer
 
 from .boards import Board
 from .clock import ClockGenerator, ClockPlan
@@ -16,7 +15,10 @@ _LIGHT_SECONDS = 0.05
 
 
 class SerialCore(Protocol):
-    """A component in the domain `sync` behind a serial line: `rx` comes in, `tx` and `activity` go out."""
+    """A component in the domain `sync` behind a serial line.
+
+    `rx` comes in and is asynchronous, `tx` and `activity` go out.
+    """
 
     rx: Signal
     tx: Signal
@@ -37,13 +39,12 @@ class BoardTop(Elaboratable):
     def elaborate(self, platform: Any) -> Module:
         """The hardware, for the platform that `Board.create_platform` makes."""
         m = Module()
-        m.submodules.clock = ClockGenerator(self.clock)
+        _drive_sync(m, ClockGenerator(self.clock))
         m.submodules.core = self.core
         uart = platform.request(*self.board.uart, dir="-")
         m.submodules.rx_buffer = rx = io.Buffer("i", uart.rx)
         m.submodules.tx_buffer = tx = io.Buffer("o", uart.tx)
-        m.submodules.rx_synchroniser = FFSynchronizer(rx.i, self.core.rx, init=1)
-        m.d.comb += tx.o.eq(self.core.tx)
+        m.d.comb += [self.core.rx.eq(rx.i), tx.o.eq(self.core.tx)]
         if self.board.led is not None:
             m.submodules.led_buffer = led = io.Buffer("o", self._led(platform))
             m.d.comb += led.o.eq(_stretched(m, self.core.activity, self.clock.hz))
@@ -75,15 +76,22 @@ class DeviceTop(Elaboratable):
     def elaborate(self, platform: Any) -> Module:
         """The hardware, which depends on no platform."""
         m = Module()
-        m.submodules.clock = clock = ClockGenerator(self.clock)
+        clock = ClockGenerator(self.clock)
+        _drive_sync(m, clock)
         m.submodules.core = self.core
-        m.submodules.rx_synchroniser = FFSynchronizer(self.rx, self.core.rx, init=1)
         m.d.comb += [
-            clock.clk.eq(self.clk),
+            clock.source.eq(self.clk),
+            self.core.rx.eq(self.rx),
             self.tx.eq(self.core.tx),
             self.activity.eq(self.core.activity),
         ]
         return m
+
+
+def _drive_sync(m: Module, clock: ClockGenerator) -> None:
+    m.submodules.clock = clock
+    m.domains.sync = ClockDomain("sync")
+    m.d.comb += [ClockSignal("sync").eq(clock.clk), ResetSignal("sync").eq(clock.rst)]
 
 
 def _stretched(m: Module, pulse: Signal, clock_hz: float) -> Signal:

@@ -150,7 +150,8 @@ def _signal_name(number: int) -> str:
 def _reason(log: Path) -> str:
     """The tool's own error line, if it wrote one."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line.strip() for line in lines if re.match(r"\s*(ERROR|fatal error|error)\b", line, re.IGNORECASE)]
+    marks = re.compile(r"\s*(ERROR|fatal error|wasm trap)\b", re.IGNORECASE)
+    errors = [line.strip() for line in lines if marks.match(line)]
     return f" ({errors[0][:200]})" if errors else ""
 
 
