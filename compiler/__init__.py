@@ -1,0 +1,97 @@
+"""The compiler: from a trained network to integers, a plan of hardware and a report of what it costs.
+
+The names that users need, each imported from its module when it is first asked for: the command line starts at once,
+and torch is loaded only by those who call `from_snntorch`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .ir import IF, LI, LIF, CubaLIF, Dense, Network, Population, Projection, Quantised
+    from .nir_reader import read_nir
+    from .nir_writer import write_nir
+    from .plan import Plan, make_plan
+    from .prune import prune
+    from .quantise import dequantise, quantise
+    from .recipe import compress
+    from .samples import Samples, load_samples
+    from .snntorch_frontend import from_snntorch
+    from .verifier import verify
+
+_MODULES = {
+    "CubaLIF": "ir",
+    "Dense": "ir",
+    "IF": "ir",
+    "LI": "ir",
+    "LIF": "ir",
+    "Network": "ir",
+    "Plan": "plan",
+    "Population": "ir",
+    "Projection": "ir",
+    "Quantised": "ir",
+    "Samples": "samples",
+    "compress": "recipe",
+    "dequantise": "quantise",
+    "from_snntorch": "snntorch_frontend",
+    "load_samples": "samples",
+    "make_plan": "plan",
+    "prune": "prune",
+    "quantise": "quantise",
+    "read_nir": "nir_reader",
+    "verify": "verifier",
+    "write_nir": "nir_writer",
+}
+"""Where each public name lives."""
+
+__all__ = [
+    "IF",
+    "LI",
+    "LIF",
+    "CubaLIF",
+    "Dense",
+    "Network",
+    "Plan",
+    "Population",
+    "Projection",
+    "Quantised",
+    "Samples",
+    "compress",
+    "dequantise",
+    "from_snntorch",
+    "load_samples",
+    "make_plan",
+    "prune",
+    "quantise",
+    "read_nir",
+    "verify",
+    "write_nir",
+]
+
+
+class _Package(ModuleType):
+    """A package in which `quantise` and `prune` are functions, although modules of these names hold them.
+
+    Importing a submodule sets it as an attribute of its package, which would hide the function.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _MODULES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -22,6 +22,9 @@ from ..hdl.errors import InputError, OptionError
 MANIFEST = "manifest.json"
 REPORT = "report.json"
 NETWORK = "network.nir"
+"""The integer network that was built."""
+SOURCE = "source.nir"
+"""The network as it was read."""
 LOGS = "logs"
 """The folder of the tools' own words: with times and paths in them, so the manifest does not list them."""
 
@@ -163,6 +166,16 @@ class BuildFolder:
         return self.path / NETWORK
 
     @property
+    def source_file(self) -> Path:
+        """The network as it was read."""
+        return self.path / SOURCE
+
+    @property
+    def family(self) -> str:
+        """The device family that the core was planned for."""
+        return str(self.options.get("family", "ice40"))
+
+    @property
     def options(self) -> Mapping[str, Any]:
         """What the build was asked for."""
         return self.manifest["options"]
@@ -198,7 +211,7 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     if not all(isinstance(manifest.get(key), dict) for key in ("inputs", "options", "outputs", "tools")):
         raise InputError(f"a manifest must hold inputs, options, outputs and tools: {path / MANIFEST} is damaged")
     outputs = manifest["outputs"]
-    for name in (REPORT, NETWORK):
+    for name in (REPORT, NETWORK, SOURCE):
         if name not in outputs:
             raise InputError(f"a manifest must list {name}: {path / MANIFEST} does not; compile again")
     for name, entry in outputs.items():

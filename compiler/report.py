@@ -14,13 +14,35 @@ from typing import Any
 
 import numpy as np
 
+from ..hdl.errors import InputError
 from ..hdl.resources import Resources
-from .ir import LI, CubaLIF, Decay, FloatDynamics, IntegerDynamics, Network, Population, Quantised
+from .folding import Folded, fold
+from .ir import Decay, Fire, IntegerDynamics, Network, Population, Quantised
 from .plan import MemoryUse, Plan
 
 REPORT_SCHEMA = 1
 WEIGHT_ROLES = ("rows", "entries")
 """The memories that hold weights and where they go: what `stored_bits` counts and `entropy_bits` bounds."""
+
+
+_GROUPS = frozenset(
+    {
+        "network",
+        "semantics",
+        "device",
+        "board",
+        "utilization",
+        "timing",
+        "latency",
+        "link",
+        "memory",
+        "layers",
+        "blocks",
+        "activity",
+        "accuracy",
+        "warnings",
+    }
+)
 
 
 class Source(StrEnum):
@@ -105,7 +127,7 @@ class Accuracy:
     """The share of labelled samples whose class was right, before and after quantisation."""
 
     samples: int
-    float: float
+    real: float
     integer: float
 
 
@@ -113,11 +135,10 @@ class Accuracy:
 class Facts:
     """Everything that a report is made of; what was not done is None or empty.
 
-    `source` is the float network as read, `pruned` the same without its pruned synapses, `plan` holds the integer one.
+    `pruned` is the float network that was quantised, `plan` holds the integer one.
     """
 
     plan: Plan
-    source: Network
     pruned: Network
     used: Resources
     used_source: Source
@@ -161,7 +182,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "list": [{"name": block.name, **asdict(block.resources)} for block in facts.blocks],
         },
         "activity": _activity(facts.activity),
-        "accuracy": None if facts.accuracy is None else asdict(facts.accuracy) | {"source": Source.MEASURED},
+        "accuracy": _accuracy(facts.accuracy),
         "warnings": list(facts.warnings),
     }
 
@@ -234,6 +255,38 @@ def _activity(activity: Activity | None) -> dict[str, Any] | None:
     }
 
 
+def check_report(report: dict[str, Any]) -> dict[str, Any]:
+    """The report itself, if it is of this schema. Raises InputError."""
+    wanted = {
+        "schema_version",
+        "network",
+        "semantics",
+        "utilization",
+        "timing",
+        "latency",
+        "memory",
+        "layers",
+        "blocks",
+    }
+    if report.get("schema_version") != REPORT_SCHEMA or not wanted <= report.keys():
+        raise InputError(
+            f"a report must be of schema {REPORT_SCHEMA}: report.json has {report.get('schema_version')!r:.40}; "
+            "compile again with this version of Spikeloom"
+        )
+    return report
+
+
+def _accuracy(accuracy: Accuracy | None) -> dict[str, Any] | None:
+    if accuracy is None:
+        return None
+    return {
+        "samples": accuracy.samples,
+        "float": _figure(accuracy.real),
+        "integer": _figure(accuracy.integer),
+        "source": Source.MEASURED,
+    }
+
+
 # ---------------------------------------------------------------------------------------------------- network
 
 
@@ -265,6 +318,7 @@ def _layer(facts: Facts, number: int) -> dict[str, Any]:
     cycles = None if facts.latency is None else facts.latency.cycles_per_layer.get(layer.population)
     return {
         "population": layer.population,
+        "block": f"core.layer{number}",
         "neurons": form.rows.post,
         "fan_in": form.rows.pre,
         "synapses": layer.synapses,
@@ -298,62 +352,51 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
     """How a population behaves, and how far its integers are from the network that was given."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
-    wanted = facts.source.population(population.name).dynamics
-    assert not isinstance(wanted, IntegerDynamics)
+    real = fold(facts.pruned, facts.pruned.population(population.name))
     return {
         "model": dynamics.kind,
-        "reset": dynamics.reset_mode if not isinstance(wanted, LI) else "none",
-        "reset_place": dynamics.reset_place,
-        "fire": None if isinstance(wanted, LI) else wanted.fire,
+        "reset": real.reset_mode,
+        "reset_place": real.reset_place,
+        "fire": real.fire if real.spiking else None,
         "decay": _decay(dynamics.decay),
         "decay_syn": _decay(dynamics.decay_syn),
         "rounding": None if dynamics.decay is None else dynamics.decay.rounding,
         "errors": {
-            "decay_abs": _decay_error(dynamics.decay, wanted),
-            "threshold_relative": _threshold_error(dynamics, wanted),
-            "weight_lsb": _weight_error(facts, population.name),
+            "decay_abs": None if dynamics.decay is None else _decay_error(dynamics.decay, real),
+            "threshold_relative": _threshold_error(dynamics, real) if real.spiking else None,
+            "weight_lsb": _weight_error(facts.plan.network, real),
         },
     }
 
 
 def _decay(decay: Decay | None) -> dict[str, Any] | None:
-    """The factor that a state keeps per step, 1 - c/2^k, over the neurons."""
+    """The share of a state that a step keeps, 1 - c/2^k, over the neurons."""
     if decay is None:
         return None
     kept = 1 - decay.c / 2**decay.k
-    return {"keeps_min": float(np.min(kept)), "keeps_max": float(np.max(kept)), "k": decay.k}
+    return {"keeps_min": _figure(np.min(kept)), "keeps_max": _figure(np.max(kept)), "k": decay.k}
 
 
-def _decay_error(decay: Decay | None, wanted: FloatDynamics) -> float | None:
+def _decay_error(decay: Decay, real: Folded) -> float:
     """The largest |kept share - beta| over the neurons."""
-    beta = getattr(wanted, "beta", None)
-    if decay is None or beta is None:
-        return None
-    return _figure(np.max(np.abs((1 - decay.c / 2**decay.k) - beta)))
+    return _figure(np.max(np.abs(1 - decay.c / 2**decay.k - real.beta)))
 
 
-def _threshold_error(dynamics: IntegerDynamics, wanted: FloatDynamics) -> float | None:
-    """The largest |integer threshold - threshold| / threshold over the neurons that can fire."""
-    if isinstance(wanted, LI):
-        return None
-    # u > fire with integers u compares with a level between fire and fire + 1.
-    level = (dynamics.fire + 0.5) * dynamics.scale / 2**dynamics.fraction_bits
-    gain = wanted.r if not isinstance(wanted, CubaLIF) else wanted.r * wanted.w_in
-    threshold = np.abs(wanted.threshold / np.where(gain == 0, 1, gain))
-    error = np.abs(np.abs(level) - threshold) / np.where(threshold == 0, 1, threshold)
-    return _figure(np.max(error))
+def _threshold_error(dynamics: IntegerDynamics, real: Folded) -> float:
+    """The largest |integer threshold - threshold| / |threshold| over the neurons."""
+    unit = dynamics.scale / 2**dynamics.fraction_bits
+    threshold = (dynamics.fire + (1 if real.fire is Fire.GE else 0)) * unit
+    return _figure(np.max(np.abs(threshold - real.threshold) / np.where(real.threshold == 0, 1, abs(real.threshold))))
 
 
-def _weight_error(facts: Facts, name: str) -> float | None:
-    """The largest distance of a kept weight from its float value, in units of the weight's last bit."""
+def _weight_error(network: Network, real: Folded) -> float:
+    """The largest distance of a kept weight from its real value, in units of the integer weight."""
     errors = []
-    for integer, real in zip(
-        facts.plan.network.projections_into(name), facts.pruned.projections_into(name), strict=True
-    ):
-        if isinstance(integer.weights, Quantised) and not isinstance(real.weights, Quantised):
-            scaled = real.weights / np.where(integer.weights.scale == 0, 1, integer.weights.scale)
-            errors.append(np.max(np.abs(integer.weights.codes - scaled), initial=0.0))
-    return _figure(max(errors)) if errors else None
+    for projection, wanted in zip(network.projections_into(real.population.name), real.weights, strict=True):
+        weights = projection.weights
+        assert isinstance(weights, Quantised)
+        errors.append(np.max(np.abs(weights.codes - wanted / weights.scale), initial=0.0))
+    return _figure(max(errors))
 
 
 def _figure(value: Any) -> float:

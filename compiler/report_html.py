@@ -11,6 +11,9 @@ from .report_text import RESOURCE_NAMES, number, semantics_rows, share, target_n
 
 ROLE_NAMES = {"rows": "row table", "entries": "synapses", "state": "membranes", "parameters": "neuron parameters"}
 
+MAX_BLOCKS = 12
+"""Bars of a plot of blocks."""
+
 
 def render_html(report: Mapping[str, Any]) -> str:
     """The page for a report (docs/report.md). Everything that came from the model is escaped."""
@@ -53,15 +56,16 @@ def _tiles(report: Mapping[str, Any]) -> str:
     for key in ("lcs", "brams"):
         entry = report["utilization"][key]
         if entry["used"] or key == "brams":
-            tiles.append(_tile(RESOURCE_NAMES[key], number(entry["used"]), share(entry)))
+            of = f"{share(entry)} of {number(entry['available'])}" if entry["available"] else entry["source"]
+            tiles.append(_tile(RESOURCE_NAMES[key], number(entry["used"]), of))
     if timing["fmax_mhz"] is not None:
         verdict = "meets" if timing["met"] else "MISSES"
         tiles.append(_tile("Fmax", f"{timing['fmax_mhz']:.1f} MHz", f"{verdict} {timing['clock_mhz']:g} MHz"))
     if latency["cycles_per_sample"] is not None:
         samples = f"mean of {latency['samples_measured']} {latency['stimulus']} samples"
-        tiles.append(_tile("Cycles per sample", number(latency["cycles_per_sample"]), samples))
+        tiles.append(_tile("Cycles / sample", number(latency["cycles_per_sample"]), samples))
         clock = f"at {timing['clock_mhz']:g} MHz, core only"
-        tiles.append(_tile("Time per sample", f"{number(latency['microseconds_per_sample'])} µs", clock))
+        tiles.append(_tile("Time / sample", f"{number(latency['microseconds_per_sample'])} µs", clock))
     if accuracy is not None:
         tiles.append(_tile("Accuracy", f"{accuracy['integer']:.1%}", f"float {accuracy['float']:.1%}"))
     return f'<dl class="tiles">{"".join(tiles)}</dl>'
@@ -158,15 +162,22 @@ def _memory(report: Mapping[str, Any]) -> str:
 
 
 def _blocks(blocks: Mapping[str, Any]) -> str:
-    rows = sorted(blocks["list"], key=lambda block: (-block["luts"], block["name"]))
-    if not rows:
+    if not blocks["list"]:
         return ""
-    luts = bars("LUTs per block", [Bar(row["name"], row["luts"], f"{number(row['luts'])} LUTs") for row in rows])
-    with_brams = [row for row in rows if row["brams"]]
-    brams = bars(
-        "Block RAMs per block", [Bar(r["name"], r["brams"], f"{r['brams']} BRAM", None, 1) for r in with_brams]
-    )
-    return _section("Blocks", luts + (brams if with_brams else ""), f"{blocks['source']}: {blocks['origin']}")
+    luts = bars("LUTs per block", _largest(blocks["list"], "luts", "LUTs", 0))
+    brams = bars("Block RAMs per block", _largest(blocks["list"], "brams", "BRAM", 1))
+    return _section("Blocks", luts + brams, f"{blocks['source']}: {blocks['origin']}")
+
+
+def _largest(blocks: Sequence[Mapping[str, Any]], key: str, unit: str, series: int) -> list[Bar]:
+    """The blocks with most of a resource, and one bar for all others."""
+    ordered = sorted((block for block in blocks if block[key]), key=lambda block: (-block[key], block["name"]))
+    rows = [Bar(block["name"], block[key], f"{number(block[key])} {unit}", series=series) for block in ordered]
+    if len(rows) > MAX_BLOCKS:
+        rest = sum(block[key] for block in ordered[MAX_BLOCKS - 1 :])
+        others = f"{len(rows) - MAX_BLOCKS + 1} smaller blocks"
+        rows = [*rows[: MAX_BLOCKS - 1], Bar(others, rest, f"{number(rest)} {unit}", series=5)]
+    return rows
 
 
 def _activity(activity: Mapping[str, Any] | None) -> str:
@@ -216,7 +227,7 @@ h2 { font-size: 1.1rem; margin: 0 0 .2rem; }
 header p, section > p, footer { color: var(--soft); margin: .2rem 0 1rem; }
 section, .tiles > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 section { padding: 1.1rem 1.25rem; margin: 1rem 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr)); gap: .75rem; margin: 1rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1rem 0; }
 .tiles > div { padding: .8rem 1rem; }
 .tiles dt { color: var(--soft); font-size: .85rem; }
 .tiles dd { margin: 0; }

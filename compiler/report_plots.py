@@ -6,6 +6,7 @@ text. Colours are the classes `s0` to `s5` (series), `track` (the room of a bar)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,13 +15,12 @@ SERIES = 6
 """The number of series colours; further series use them again."""
 
 _WIDTH = 680
-_LABEL = 150
-_VALUE = 130
+_LABEL = 190
+_VALUE = 140
 _ROW = 30
 _BAR = 14
-_TEXT = 13
-_GLYPH = 7.2
-"""The mean width of a character at `_TEXT`, for cutting labels."""
+_GLYPH = 7.6
+"""The mean width of a character of 13 pixels, for cutting labels."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ def stacks(title: str, legend: Sequence[str], rows: Sequence[Stack], mark: str |
 def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> str:
     """One line per series over whole numbers from 0, with a legend."""
     height, left, top, bottom = 220, 60, _ROW + 6, 40
-    highest = max((max(values, default=0) for values in series.values()), default=0) or 1
+    highest = _round_up(max((max(values, default=0) for values in series.values()), default=0))
     count = max((len(values) for values in series.values()), default=1)
     width, room = _WIDTH - left - 10, height - top - bottom
     parts = _legend(list(series), None)
     for tick in range(5):
         y = top + room * (1 - tick / 4)
         parts.append(f'<path class="axis" d="M{left} {y:.1f}h{width}"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{highest * tick / 4:.3g}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{highest * tick / 4:.4g}</text>')
     for step in _ticks(count):
         x = left + width * step / max(1, count - 1)
         parts.append(f'<text x="{x:.1f}" y="{height - bottom + 18}" text-anchor="middle">{step}</text>')
@@ -103,6 +103,14 @@ def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> st
     return _svg(title, _WIDTH, height, parts)
 
 
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 4, 6, 8 times a power of ten, so that quarters of it are short; 1 for 0."""
+    if value <= 0:
+        return 1.0
+    power: float = 10.0 ** math.floor(math.log10(value))
+    return next(factor * power for factor in (1, 2, 4, 6, 8, 10) if value <= factor * power * (1 + 1e-9))
+
+
 def _ticks(count: int) -> list[int]:
     """At most eleven positions out of 0..count - 1."""
     step = max(1, -(-(count - 1) // 10))
@@ -110,14 +118,18 @@ def _ticks(count: int) -> list[int]:
 
 
 def _legend(names: Sequence[str], mark: str | None) -> list[str]:
-    parts, x = [], float(_LABEL if len(names) <= 4 else 0)
+    """The names with their colours, in one line; they share its width."""
+    count = len(names) + (mark is not None)
+    length = max(4, int((_WIDTH / max(1, count) - 36) / _GLYPH))
+    parts, x = [], 2.0
     for number, name in enumerate(names):
-        short = _cut(name, 22)
+        short = _cut(name, length)
         parts.append(f'<rect class="s{number % SERIES}" x="{x:.1f}" y="7" width="12" height="12" rx="2"/>')
         parts.append(f'<text x="{x + 18:.1f}" y="17">{escape(short)}</text>')
-        x += 18 + len(short) * _GLYPH + 22
+        x += 18 + len(short) * _GLYPH + 16
     if mark is not None:
-        parts.append(f'<path class="mark" d="M{x + 6:.1f} 5v16"/><text x="{x + 16:.1f}" y="17">{escape(mark)}</text>')
+        text = escape(_cut(mark, length))
+        parts.append(f'<path class="mark" d="M{x + 6:.1f} 5v16"/><text x="{x + 14:.1f}" y="17">{text}</text>')
     return parts
 
 

@@ -24,9 +24,7 @@ WIDTH = 100
 
 def print_report(report: Mapping[str, Any], console: Console | None = None) -> None:
     """Print a report (docs/report.md) to `console`, or to standard output."""
-    console = console or Console(highlight=False)
-    if not console.is_terminal or console.width > WIDTH:
-        console.width = WIDTH
+    console = _bounded(console)
     network, device = report["network"], report["device"]
     console.print(Text(f"{network['name']} on {target_name(report)}", style="bold"))
     console.print(
@@ -39,25 +37,40 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
         console.print(Text(f"device {device['id']} ({device['family']}, {device['package']})"))
     for warning in report["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"))
-    for table in (_utilization(report), _performance(report), _layers(report), _memory(report), _blocks(report)):
-        if table is not None:
-            console.print()
-            console.print(table)
-    headings, rows = semantics_rows(report["semantics"])
     console.print()
-    console.print(_table("Semantics", headings, rows, numeric=(5, 6, 7)))
+    headings, rows = semantics_rows(report["semantics"])
+    semantics = table("Semantics", headings, rows, numeric=(5, 6, 7))
+    figures = (_utilization(report), _performance(report), _layers(report), _memory(report), _blocks(report))
+    print_tables(*(part for part in (*figures, semantics) if part is not None), console=console)
+
+
+def print_tables(*tables: Table, console: Console | None = None) -> None:
+    """Print tables to `console`, or to standard output, an empty line before each but the first."""
+    console = _bounded(console)
+    for number_, part in enumerate(tables):
+        if number_:
+            console.print()
+        console.print(part)
+
+
+def _bounded(console: Console | None) -> Console:
+    console = console or Console(highlight=False)
+    if not console.is_terminal or console.width > WIDTH:
+        console.width = WIDTH
+    return console
 
 
 # ----------------------------------------------------------------------------------------------------- tables
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> Table:
+    """A plain table; the columns `numeric` are aligned to the right."""
+    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if column in numeric else "left", overflow="fold", style="")
+        result.add_column(heading, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+        result.add_row(*(Text(cell) for cell in row))
+    return result
 
 
 def _utilization(report: Mapping[str, Any]) -> Table:
@@ -67,7 +80,7 @@ def _utilization(report: Mapping[str, Any]) -> Table:
         if (entry := report["utilization"][key])["used"] or entry["available"]
     ]
     title = f"Utilisation ({report['utilization']['lcs']['source']})"
-    return _table(title, ("Resource", "Used", "Available", "Share"), rows, numeric=(1, 2, 3))
+    return table(title, ("Resource", "Used", "Available", "Share"), rows, numeric=(1, 2, 3))
 
 
 def _performance(report: Mapping[str, Any]) -> Table:
@@ -89,7 +102,7 @@ def _performance(report: Mapping[str, Any]) -> Table:
         rows.append(("Link per sample", f"{number(link['microseconds_per_sample'])} µs", note))
     if accuracy is not None:
         rows.append(("Accuracy", f"{accuracy['integer']:.2%}", accuracy_text(accuracy)))
-    return _table("Performance", ("Figure", "Value", "Note"), rows, numeric=(1,))
+    return table("Performance", ("Figure", "Value", "Note"), rows, numeric=(1,))
 
 
 def _layers(report: Mapping[str, Any]) -> Table:
@@ -108,7 +121,7 @@ def _layers(report: Mapping[str, Any]) -> Table:
         )
         for layer in report["layers"]
     ]
-    return _table("Layers", headings, rows, numeric=range(1, len(headings)))
+    return table("Layers", headings, rows, numeric=range(1, len(headings)))
 
 
 def _memory(report: Mapping[str, Any]) -> Table:
@@ -123,7 +136,7 @@ def _memory(report: Mapping[str, Any]) -> Table:
         )
         for region in report["memory"]["map"]
     ]
-    return _table("Memory map", ("Layer", "Memory", "Words", "Bits", "Kind", "Block RAMs"), rows, numeric=(2, 3, 5))
+    return table("Memory map", ("Layer", "Memory", "Words", "Bits", "Kind", "Block RAMs"), rows, numeric=(2, 3, 5))
 
 
 def _blocks(report: Mapping[str, Any]) -> Table | None:
@@ -134,7 +147,7 @@ def _blocks(report: Mapping[str, Any]) -> Table | None:
         (block["name"], number(block["luts"]), number(block["ffs"]), str(block["brams"])) for block in blocks["list"]
     ]
     title = f"Blocks ({blocks['source']}, {blocks['origin']})"
-    return _table(title, ("Block", "LUTs", "Flip-flops", "Block RAMs"), rows, numeric=(1, 2, 3))
+    return table(title, ("Block", "LUTs", "Flip-flops", "Block RAMs"), rows, numeric=(1, 2, 3))
 
 
 def semantics_rows(semantics: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -149,7 +162,7 @@ def semantics_rows(semantics: Mapping[str, Any]) -> tuple[tuple[str, ...], list[
         "Threshold error",
         "Weight error",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, entry in semantics.items():
         errors = entry["errors"]
         rows.append(
@@ -186,9 +199,7 @@ def number(value: float) -> str:
 
 def share(entry: Mapping[str, Any]) -> str:
     """Used of available, in percent."""
-    if not entry["available"]:
-        return str(entry["source"]) if entry["available"] is None else ""
-    return f"{entry['used'] / entry['available']:.1%} of {number(entry['available'])}"
+    return f"{entry['used'] / entry['available']:.1%}" if entry["available"] else ""
 
 
 def accuracy_text(accuracy: Mapping[str, Any]) -> str:

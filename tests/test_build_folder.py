@@ -14,6 +14,7 @@ from spikeloom.hdl.errors import InputError, OptionError
 def fill(folder: Path, model: Path, text: str = "core") -> None:
     (folder / "core.v").write_text(text)
     (folder / "network.nir").write_bytes(b"network")
+    (folder / "source.nir").write_bytes(b"source")
     (folder / "report.json").write_text('{"schema_version": 1}')
     (folder / "logs").mkdir()
     (folder / "logs" / "yosys.log").write_text(f"took 1 s in {folder}")
@@ -39,11 +40,12 @@ def test_a_finished_build_appears_whole(tmp_path: Path, model: Path, name: str) 
         fill(staging, model)
         assert not target.exists()
     build = load_build_folder(target)
-    assert sorted(build.manifest["outputs"]) == ["core.v", "network.nir", "report.json"]
+    assert sorted(build.manifest["outputs"]) == ["core.v", "network.nir", "report.json", "source.nir"]
     assert build.options == {"bits": 4, "seed": 1}
     assert build.report() == {"schema_version": 1}
     assert build.changed_files() == () and not hidden(target.parent)
-    assert build.network_file.read_bytes() == b"network"
+    assert (build.network_file.read_bytes(), build.source_file.read_bytes()) == (b"network", b"source")
+    assert build.family == "ice40"
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, OSError, OptionError])
@@ -155,7 +157,7 @@ SOUND: dict[str, Any] = {
     "inputs": {},
     "options": {},
     "tools": {},
-    "outputs": {"report.json": {"sha256": ""}, "network.nir": {"sha256": ""}},
+    "outputs": {name: {"sha256": ""} for name in ("report.json", "network.nir", "source.nir")},
 }
 
 
@@ -178,7 +180,7 @@ SOUND: dict[str, Any] = {
     ],
 )
 def test_damaged_build_folders_are_refused_in_one_line(tmp_path: Path, text: str | None, message: str) -> None:
-    for name in ("report.json", "network.nir"):
+    for name in ("report.json", "network.nir", "source.nir"):
         (tmp_path / name).write_text("{}")
     if text is not None:
         (tmp_path / "manifest.json").write_text(text)

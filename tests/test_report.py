@@ -97,7 +97,6 @@ def facts(**changes: Any) -> Facts:
     network = float_network()
     everything = Facts(
         plan=make_plan(integer_network(), "ice40"),
-        source=network,
         pruned=network,
         used=Resources(luts=850, ffs=420, lcs=910, brams=6),
         used_source=Source.MEASURED,
@@ -133,7 +132,7 @@ def facts(**changes: Any) -> Facts:
                 NAMES[1]: (0.0, 0.1, 0.2, 0.45),
             },
         ),
-        accuracy=Accuracy(samples=3, float=1.0, integer=2 / 3),
+        accuracy=Accuracy(samples=3, real=1.0, integer=2 / 3),
         warnings=("the clock is <slow> & steady",),
     )
     return replace(everything, **changes)

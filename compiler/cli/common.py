@@ -1,0 +1,135 @@
+"""What several commands share: the options of a MODEL, opening one, progress and output."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..build_folder import BuildFolder
+    from ..ir import Network
+
+DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
+RESETS = ("subtract", "zero", "value")
+FIRES = ("gt", "ge")
+
+Progress = Callable[[int, int], None]
+
+
+def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """An argparse type: a whole number in a range."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a whole number: {text!r}") from None
+        if value < minimum or (maximum is not None and value > maximum):
+            rule = f"{minimum} or more" if maximum is None else f"{minimum} to {maximum}"
+            raise argparse.ArgumentTypeError(f"must be {rule}: {value}")
+        return value
+
+    return parse
+
+
+def real(minimum: float, maximum: float = math.inf, *, open_: bool = False) -> Callable[[str], float]:
+    """An argparse type: a finite number from `minimum` to `maximum`, both excluded with `open_`."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be a number: {text!r}") from None
+        inside = minimum < value < maximum if open_ else minimum <= value <= maximum
+        if not (inside and math.isfinite(value)):
+            bounds = f"above {minimum:g}" if open_ else f"{minimum:g} or more"
+            upper = "" if maximum == math.inf else f" and {'below' if open_ else 'at most'} {maximum:g}"
+            raise argparse.ArgumentTypeError(f"must be {bounds}{upper}: {text}")
+        return value
+
+    return parse
+
+
+def model_options() -> argparse.ArgumentParser:
+    """The parent parser of every command that takes a MODEL: what a NIR file leaves open."""
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("conventions of the NIR file (over its metadata, over the dialect)")
+    group.add_argument("--dialect", choices=DIALECTS, help="the framework that exported the file")
+    group.add_argument("--dt", type=real(0, open_=True), metavar="SECONDS", help="the time step")
+    group.add_argument("--reset", choices=RESETS, help="what a spike does to the membrane")
+    group.add_argument(
+        "--reset-delay",
+        action=argparse.BooleanOptionalAction,
+        help="whether the reset acts one step after the spike, or in its step",
+    )
+    group.add_argument("--fire", choices=FIRES, help="fire above the threshold (gt), or at it too (ge)")
+    return parent
+
+
+def quantise_options() -> argparse.ArgumentParser:
+    """The parent parser of every command that quantises."""
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("quantisation (of float networks)")
+    group.add_argument("--bits", type=whole(2, 16), default=8, metavar="N", help="bits of a weight (default: 8)")
+    group.add_argument("--sparsity", type=real(0, 1), default=0.0, metavar="S", help="share of weights to prune")
+    return parent
+
+
+def read_model(options: argparse.Namespace) -> Network:
+    """The network of the NIR file `options.model` under the conventions that the options name."""
+    from ..nir_reader import read_nir
+
+    return read_nir(
+        options.model,
+        dialect=options.dialect,
+        dt=options.dt,
+        reset=options.reset,
+        reset_delay=options.reset_delay,
+        fire=options.fire,
+    )
+
+
+def open_build(path: Path) -> BuildFolder:
+    """A build folder; says on stderr which of its files were changed since the build."""
+    from ..build_folder import load_build_folder
+
+    build = load_build_folder(path)
+    if changed := build.changed_files():
+        warn(f"{path} was changed after the build: {', '.join(changed)}")
+    return build
+
+
+def warn(message: str) -> None:
+    """One line of warning on stderr."""
+    print(f"spikeloom: warning: {message}", file=sys.stderr, flush=True)
+
+
+def tell(message: str) -> None:
+    """One line of progress on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress | None]:
+    """A progress bar on stderr where that is a terminal; the label alone, once, where it is not."""
+    if not sys.stderr.isatty():
+        tell(label)
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update

@@ -1,0 +1,72 @@
+"""`spikeloom compile`: a NIR file becomes a build folder with a bitstream and a report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from . import common
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = commands.add_parser(
+        "compile",
+        parents=[common.model_options(), common.quantise_options()],
+        help="compile a network to a bitstream",
+        description="Compile a NIR file to a build folder: bitstream, RTLIL, Verilog, integer network and report. "
+        "Without --board or --device, --emit verilog makes the bare core for an iCE40.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--board", metavar="BOARD", help="the board to build for (see spikeloom boards)")
+    target.add_argument("--device", metavar="DEVICE", help="the FPGA to build for, without pins")
+    parser.add_argument("--data", type=Path, metavar="CALIBRATION.npz", help="samples to quantise and measure with")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="the build folder (default: build/MODEL's name)")
+    parser.add_argument("--force", action="store_true", help="replace an existing build folder")
+    parser.add_argument("--emit", choices=("bitstream", "verilog"), default="bitstream", help="default: bitstream")
+    parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
+    parser.add_argument("--baud", type=common.whole(300, 12_000_000), metavar="N", help="default: the board's")
+    parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the placement")
+    parser.add_argument("--tools", choices=("yowasp", "native"), default="yowasp", help="default: yowasp")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compile, and print the report."""
+    from ..build_folder import check_target
+    from ..report_text import print_report
+    from ..samples import load_samples
+    from .flow import CompileOptions, compile_network, require_target
+
+    output = options.output or Path("build") / options.model.stem
+    wanted = CompileOptions(
+        board=options.board,
+        device=options.device,
+        bits=options.bits,
+        sparsity=options.sparsity,
+        clock_mhz=options.clock_mhz,
+        baud=options.baud,
+        seed=options.seed,
+        native_tools=options.tools == "native",
+        verilog_only=options.emit == "verilog",
+    )
+    require_target(wanted)  # these mistakes first: they need no file to be read
+    check_target(output, force=options.force)
+    network = common.read_model(options)
+    samples = None if options.data is None else load_samples(options.data, network)
+    inputs = {"model": options.model} | ({} if options.data is None else {"samples": options.data})
+    build = compile_network(
+        network,
+        output,
+        wanted,
+        samples=samples,
+        inputs=inputs,
+        force=options.force,
+        step=common.progress_bar,
+    )
+    print_report(build.report())
+    print(f"\nbuild folder: {output}")
+    return 0

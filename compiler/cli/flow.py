@@ -1,0 +1,324 @@
+"""From a network to a build folder: the steps of `spikeloom compile`, for Python as for the command line."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from ...boards.boards import Board, find_board
+from ...boards.capacity import check_capacity
+from ...boards.clock import ClockPlan, plan_clock
+from ...boards.critical_path import TOP
+from ...boards.devices import DEVICES, Device, find_device
+from ...boards.toolchain import BuildResult, build, synthesise_hierarchical
+from ...hdl.emit import to_rtlil, verilog_from_rtlil
+from ...hdl.errors import OptionError, ToolError
+from ...hdl.link import LinkedCore
+from ...hdl.link_protocol import LinkFormat
+from ...hdl.resources import Resources
+from ...hdl.tools import tool_version
+from ...sim.reference import run_reference
+from ..build_folder import (
+    LOGS,
+    NETWORK,
+    REPORT,
+    SOURCE,
+    BuildFolder,
+    check_target,
+    load_build_folder,
+    staged,
+    write_json,
+    write_manifest,
+)
+from ..ir import Network
+from ..nir_writer import write_nir
+from ..plan import Plan, make_plan, require_spiking_output
+from ..prune import prune
+from ..quantise import dequantise, quantise
+from ..report import Block, Facts, Link, PathStep, Source, Timing, build_report
+from ..report import Device as ReportDevice
+from ..samples import Samples
+from . import measure
+
+Step = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
+"""Announces a step by its label and gives what reports its progress, or None."""
+
+BAUD = 1_000_000
+"""The serial rate of a build without a board."""
+
+BAUD_TOLERANCE = 0.02
+"""How far a UART's rate may be off: half of what eight bits and their ends bear, the host having the other half."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions:
+    """What to build. `board` or `device` is an id of `spikeloom boards`.
+
+    `bits` is the weights' width, `sparsity` the share of weights to prune; `clock_mhz` and `baud` default to the
+    board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a target only chooses the family
+    of its memories.
+    """
+
+    board: str | None = None
+    device: str | None = None
+    bits: int = 8
+    sparsity: float = 0.0
+    clock_mhz: float | None = None
+    baud: int | None = None
+    seed: int = 1
+    native_tools: bool = False
+    verilog_only: bool = False
+
+
+@contextmanager
+def silent(label: str) -> Iterator[None]:
+    """A `Step` that says nothing."""
+    yield None
+
+
+def compile_network(
+    source: Network,
+    output: Path,
+    options: CompileOptions,
+    *,
+    samples: Samples | None = None,
+    inputs: Mapping[str, Path] | None = None,
+    force: bool = False,
+    step: Step = silent,
+) -> BuildFolder:
+    """Compile a network into the build folder `output`, which appears complete or not at all.
+
+    A float network is pruned and quantised, with the samples as calibration data; an integer network is built as it is.
+    `inputs` are the files that it all came from, by role, for the manifest. Raises what the steps raise: ModelError,
+    OptionError, CapacityError before any tool runs where the design cannot fit, ToolError with a log that is kept.
+    """
+    target = require_target(options)
+    check_target(output, force=force)
+    clock = _plan_clock(target, options)
+    with step("quantising"):
+        pruned, network = _integers(source, options, samples)
+    plan = make_plan(network, _family(target))
+    require_spiking_output(network)
+    if target is not None:
+        check_capacity(plan.needs, target)
+    with staged(output, force=force) as folder, _logs_kept(folder):
+        write_nir(source, folder / SOURCE)
+        write_nir(network, folder / NETWORK)
+        with step("writing the core"):
+            _write_cores(plan, folder)
+        link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
+        built = None
+        if target is not None and not options.verilog_only:
+            built = _build(plan, link, target, clock, folder, options, step)
+        facts = _measure(_Design(plan, pruned, link, built, target, clock), source, samples, folder, options, step)
+        write_json(folder / REPORT, build_report(facts))
+        recorded = asdict(options) | {"family": plan.family.value, "clock_hz": clock.hz}
+        write_manifest(folder, inputs=inputs or {}, options=recorded, tools=_versions(built, options))
+    return load_build_folder(output)
+
+
+# ------------------------------------------------------------------------------------------------------ target
+
+
+def require_target(options: CompileOptions) -> Board | Device | None:
+    """The board or device to build for; None where only Verilog is wanted. Raises OptionError."""
+    if options.board is not None and options.device is not None:
+        raise OptionError("a build is for a board or for a device: both are given; leave one out")
+    if options.board is not None:
+        return find_board(options.board)
+    if options.device is not None:
+        return find_device(options.device)
+    if not options.verilog_only:
+        raise OptionError("a bitstream needs a target: none is given; choose a board or device (spikeloom boards)")
+    return None
+
+
+def _device(target: Board | Device) -> Device:
+    return target.device if isinstance(target, Board) else target
+
+
+def _family(target: Board | Device | None) -> str:
+    return "ice40" if target is None else _device(target).family.value
+
+
+def _plan_clock(target: Board | Device | None, options: CompileOptions) -> ClockPlan:
+    wanted = None if options.clock_mhz is None else options.clock_mhz * 1e6
+    return plan_clock(next(iter(DEVICES.values())) if target is None else target, wanted)
+
+
+def _baud(target: Board | Device, options: CompileOptions) -> int:
+    if options.baud is not None:
+        return options.baud
+    return target.baud if isinstance(target, Board) else BAUD
+
+
+def clocks_per_bit(clock_hz: float, baud: int) -> int:
+    """Clock cycles of a UART bit. Raises OptionError where the clock cannot make the rate."""
+    clocks = round(clock_hz / baud)
+    if clocks < 4 or abs(clock_hz / clocks / baud - 1) > BAUD_TOLERANCE:
+        raise OptionError(
+            f"a serial rate must be the clock divided by a whole number of at least 4, within {BAUD_TOLERANCE:.0%}: "
+            f"{baud} baud at {clock_hz / 1e6:g} MHz is not; choose --baud {round(clock_hz / max(4, clocks))}"
+        )
+    return clocks
+
+
+# ------------------------------------------------------------------------------------------------------- steps
+
+
+@dataclass(frozen=True, eq=False)
+class _Design:
+    """What the steps after the build look at."""
+
+    plan: Plan
+    pruned: Network
+    link: LinkFormat
+    built: BuildResult | None
+    target: Board | Device | None
+    clock: ClockPlan
+
+
+def _integers(source: Network, options: CompileOptions, samples: Samples | None) -> tuple[Network, Network]:
+    """(float network that the integers stand for, integer network)"""
+    if source.is_integer:
+        return dequantise(source), source
+    pruned = prune(source, options.sparsity) if options.sparsity else source
+    return pruned, quantise(pruned, options.bits, calibration=None if samples is None else samples.spikes)
+
+
+def _write_cores(plan: Plan, folder: Path) -> None:
+    for name, trace in (("core", False), ("core_traced", True)):
+        file = folder / f"{name}.il"
+        file.write_text(to_rtlil(plan.core(trace=trace), f"spikeloom_{name}"), encoding="utf-8")
+        verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
+
+
+def _build(
+    plan: Plan,
+    link: LinkFormat,
+    target: Board | Device,
+    clock: ClockPlan,
+    folder: Path,
+    options: CompileOptions,
+    step: Step,
+) -> BuildResult:
+    clocks = clocks_per_bit(clock.hz, _baud(target, options))
+    core = LinkedCore(plan.core(), link, clocks, _device(target).family)
+    with step(f"building the bitstream for {target.id}") as progress:
+        return build(
+            core,
+            target,
+            folder,
+            seed=options.seed,
+            clock_hz=None if options.clock_mhz is None else options.clock_mhz * 1e6,
+            native=options.native_tools,
+            progress=progress,
+        )
+
+
+def _measure(
+    design: _Design,
+    source: Network,
+    samples: Samples | None,
+    folder: Path,
+    options: CompileOptions,
+    step: Step,
+) -> Facts:
+    """Everything that the report says."""
+    facts = _static_facts(design)
+    with step("synthesising block by block"):
+        facts = replace(facts, blocks=_blocks(design, folder, options))
+    network = design.plan.network
+    stimulus = "random" if samples is None else "calibration"
+    ran = measure.random_samples(network, options.seed) if samples is None else samples.first(measure.MAX_SAMPLES)
+    with step(f"running {len(ran)} {stimulus} samples on the reference") as progress:
+        recording = run_reference(network, ran.spikes, progress=progress)
+    with step("counting cycles") as progress:
+        latency = measure.measure_latency(design.plan, ran, stimulus, recording, progress)
+    if design.built is not None and design.target is not None:
+        size = measure.link_bytes(design.link, ran, recording, len(latency.cycles))
+        facts = replace(facts, link=Link(baud=_baud(design.target, options), bytes_per_sample=size))
+    if samples is not None:
+        facts = replace(facts, activity=measure.measure_activity(ran, recording))
+        if ran.labels is not None and not source.is_integer:
+            facts = replace(facts, accuracy=measure.measure_accuracy(source, ran, ran.labels, recording))
+    return replace(facts, latency=latency, warnings=(*facts.warnings, *_warnings(design, samples)))
+
+
+def _static_facts(design: _Design) -> Facts:
+    """What the plan and the tools say."""
+    built, target = design.built, design.target
+    clock_mhz = round(design.clock.hz / 1e6, 6)
+    facts = Facts(
+        plan=design.plan,
+        pruned=design.pruned,
+        used=design.plan.needs,
+        used_source=Source.ESTIMATED,
+        timing=Timing(clock_mhz=clock_mhz),
+    )
+    if target is not None:
+        device = _device(target)
+        shown = ReportDevice(id=device.id, family=device.family, package=device.package, capacity=device.capacity)
+        facts = replace(facts, device=shown)
+    if isinstance(target, Board):
+        facts = replace(facts, board={"id": target.id, "name": target.name})
+    if built is not None:
+        hops = built.timing.critical_path
+        path = tuple(PathStep(_block_name(hop.block, TOP), hop.logic_ns, hop.routing_ns) for hop in hops)
+        timing = Timing(clock_mhz=clock_mhz, fmax_mhz=built.timing.fmax_mhz, critical_path=path)
+        facts = replace(facts, used=built.utilisation.used, used_source=Source.MEASURED, timing=timing)
+    return facts
+
+
+def _blocks(design: _Design, folder: Path, options: CompileOptions) -> tuple[Block, ...]:
+    """Resources per module; of the core alone where no top was built."""
+    file, top = ("core.il", "spikeloom_core") if design.built is None else ("top.il", TOP)
+    resources = synthesise_hierarchical(folder / file, design.plan.family, top=top, native=options.native_tools)
+    return tuple(Block(_block_name(name, top), used) for name, used in resources.items() if used != Resources())
+
+
+def _block_name(instance: str, top: str) -> str:
+    """An instance path in the words of the report: `core` is the core itself, `link` the host link around it."""
+    if top != TOP:
+        return "core" if instance == top else f"core.{instance}"
+    for path, name in (("core.core", "core"), ("core", "link")):
+        if instance == path or instance.startswith(f"{path}."):
+            return name + instance.removeprefix(path)
+    return instance
+
+
+def _warnings(design: _Design, samples: Samples | None) -> Iterator[str]:
+    if samples is None:
+        yield "no samples were given: cycles come from random spikes, and quantisation did not see data"
+    if isinstance(design.target, Board) and design.target.note:
+        yield f"{design.target.name}: {design.target.note}"
+    if design.built is not None and isinstance(design.target, Device):
+        yield "without a board the pins are where nextpnr put them: the bitstream serves for figures only"
+
+
+# ---------------------------------------------------------------------------------------------------- manifest
+
+
+def _versions(built: BuildResult | None, options: CompileOptions) -> dict[str, str]:
+    packages = {name: version(name) for name in ("spikeloom", "amaranth", "amaranth-boards", "nir", "numpy")}
+    tools = ("yosys",) if built is None else built.tools
+    return packages | {name: tool_version(name, options.native_tools) for name in tools}
+
+
+@contextmanager
+def _logs_kept(folder: Path) -> Iterator[None]:
+    """Moves the log of a tool that fails out of a folder that is about to vanish."""
+    try:
+        yield
+    except ToolError as error:
+        if error.log is None or not error.log.is_relative_to(folder) or not error.log.is_file():
+            raise
+        message = str(error).removesuffix(f"; see {error.log}")
+        with tempfile.NamedTemporaryFile(prefix="spikeloom-", suffix=".log", delete=False) as kept:
+            shutil.copyfile(error.log, kept.name)
+        raise ToolError(message, Path(kept.name)) from error

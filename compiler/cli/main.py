@@ -1,0 +1,120 @@
+"""The `spikeloom` command: the parser, and what an error looks like to a user.
+
+Nothing heavy is imported here or at the top of a command's module, so that `spikeloom --help` is immediate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import FrameType
+from typing import NoReturn
+
+from ...hdl.errors import InputError, SpikeloomError
+from . import boards_command, compile_command, demo_command, regress_command, report_command, simulate_command
+
+COMMANDS = (
+    compile_command,
+    simulate_command,
+    regress_command,
+    report_command,
+    boards_command,
+    demo_command,
+)
+
+INTERRUPTED = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + signal.SIGPIPE
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived: unwind, so that nothing half-written stays."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(InputError.exit_status, f"{self.prog}: error: {_one_line(message)}; see {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each leaves its function in `run`."""
+    parser = _Parser(
+        prog="spikeloom",
+        description="Compile trained spiking neural networks to verified iCE40 and ECP5 bitstreams.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"spikeloom {version('spikeloom')}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = command.add_parser(commands)
+        subparser.allow_abbrev = False
+        # SUPPRESS: the option may stand before or after the command without the second resetting the first.
+        subparser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, 1 for a failing tool or a mismatch, 2 for a user's mistake."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in arguments
+    try:
+        previous = signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:  # not in the main thread, where signals are somebody else's business
+        return _run(arguments, debug)
+    try:
+        return _run(arguments, debug)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        options = build_parser().parse_args(arguments)
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except SystemExit as exit_:  # argparse, after help or a mistake
+        return exit_.code if isinstance(exit_.code, int) else 0
+    except BrokenPipeError:
+        # Whoever read our output has left: end quietly, and keep the interpreter from flushing into the void.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except _Terminated:
+        return 128 + signal.SIGTERM
+    except KeyboardInterrupt:
+        print("spikeloom: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        status, message = _explain(error)
+        print(f"spikeloom: error: {_one_line(message)}", file=sys.stderr)
+        return status
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """The exit status and the line for an error."""
+    if isinstance(error, SpikeloomError):
+        return error.exit_status, str(error)
+    if isinstance(error, OSError) and error.strerror:
+        file = f": {error.filename}" if error.filename is not None else ""
+        mistake = isinstance(error, FileNotFoundError | FileExistsError | PermissionError | NotADirectoryError)
+        return InputError.exit_status if mistake else 1, f"{error.strerror}{file}"
+    if isinstance(error, MemoryError):
+        return 1, "out of memory; use fewer samples or a smaller network"
+    return 1, f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
+
+
+def _one_line(text: str) -> str:
+    """Text that may quote a hostile file, on one line and without control characters."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))

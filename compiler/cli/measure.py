@@ -1,0 +1,102 @@
+"""What a compiled network does on samples: its cycles, its spikes, its accuracy, its traffic on the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hdl.link_protocol import LinkFormat, sample_bytes
+from ...sim.amaranth_executor import measure_cycles
+from ...sim.float_executor import run_float
+from ...sim.recording import Recording, SpikeArray
+from ..ir import INPUT, Network
+from ..plan import LayerPlan, Plan
+from ..report import Accuracy, Activity, Latency
+from ..samples import Samples
+
+Labels = npt.NDArray[np.int64]
+
+MAX_SAMPLES = 1000
+"""Samples that are run through the reference and the float network for a report."""
+
+SIMULATED_CYCLES = 60_000
+"""Busy cycles after which no further sample is simulated: a few seconds' worth."""
+
+MAX_SIMULATED = 10
+"""The most samples that are simulated."""
+
+RANDOM_RATE = 0.1
+RANDOM_SHAPE = (4, 10)
+"""(samples, steps) made up where the user gives no samples."""
+
+PASS_CYCLES = 5
+"""Cycles of a layer's step beyond its rows and its neurons (see spikeloom.hdl.neurons.NeuronBank)."""
+
+
+def random_samples(network: Network, seed: int) -> Samples:
+    """Samples for a network that came without any: every input spikes in a tenth of the steps."""
+    rng = np.random.default_rng(seed)
+    return Samples(spikes=(rng.random((*RANDOM_SHAPE, network.input_size)) < RANDOM_RATE).astype(np.uint8))
+
+
+def busy_cycles(plan: Plan, spikes: SpikeArray, recording: Recording) -> dict[str, npt.NDArray[np.float64]]:
+    """Cycles [samples] in which each layer's engine works on a sample, by population."""
+    sources = {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    return {layer.population: _layer_cycles(plan, layer, sources) for layer in plan.layers}
+
+
+def _layer_cycles(plan: Plan, layer: LayerPlan, sources: dict[str, SpikeArray]) -> npt.NDArray[np.float64]:
+    rows = layer.instance.image.rows.rows
+    lengths = np.maximum(1, np.array(rows) >> layer.instance.form.rows.start_bits)
+    pre = [sources[projection.pre] for projection in plan.network.projections_into(layer.population)]
+    events = np.concatenate(pre, axis=2).sum(axis=1, dtype=np.int64)
+    steps = pre[0].shape[1]
+    return np.asarray(events @ lengths + steps * (layer.instance.form.rows.post + PASS_CYCLES), np.float64)
+
+
+def measure_latency(
+    plan: Plan,
+    samples: Samples,
+    stimulus: str,
+    recording: Recording,
+    progress: Callable[[int, int], None] | None = None,
+) -> Latency:
+    """Simulate the core on the first samples, each alone, and count clock cycles.
+
+    `recording` is the reference's of at least those samples; `stimulus` says where they come from.
+    """
+    busy = busy_cycles(plan, samples.spikes, recording)
+    total = np.cumsum(np.sum(list(busy.values()), axis=0))
+    count = min(MAX_SIMULATED, max(1, int(np.searchsorted(total, SIMULATED_CYCLES))), len(samples))
+    return Latency(
+        cycles=tuple(measure_cycles(plan, samples.spikes[:count], progress)),
+        steps=samples.steps,
+        stimulus=stimulus,
+        cycles_per_layer={name: float(figures[:count].mean()) for name, figures in busy.items()},
+    )
+
+
+def measure_activity(samples: Samples, recording: Recording) -> Activity:
+    """Mean spikes of the input and of every population."""
+    spikes = {INPUT: samples.spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    return Activity(
+        samples=len(samples),
+        spikes_per_sample={
+            name: float(array.sum(axis=(1, 2), dtype=np.int64).mean()) for name, array in spikes.items()
+        },
+        rate_per_step={name: tuple(array.mean(axis=(0, 2)).tolist()) for name, array in spikes.items()},
+    )
+
+
+def measure_accuracy(source: Network, samples: Samples, labels: Labels, recording: Recording) -> Accuracy:
+    """The accuracy of the float network `source` and of the recorded reference."""
+    real = run_float(source, samples.spikes)
+    return Accuracy(samples=len(samples), real=real.accuracy(labels), integer=recording.accuracy(labels))
+
+
+def link_bytes(form: LinkFormat, samples: Samples, recording: Recording, count: int) -> float:
+    """Mean bytes on the line per sample, both directions together, over the first `count` samples."""
+    totals = [sum(sample_bytes(form, samples.spikes[n], recording.spikes[n])) for n in range(count)]
+    return sum(totals) / count

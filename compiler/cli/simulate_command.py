@@ -1,0 +1,135 @@
+"""`spikeloom simulate`: run a network on samples with one of the executors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import common
+
+if TYPE_CHECKING:
+    from ...sim.recording import Recording
+    from ..build_folder import BuildFolder
+    from ..ir import Network
+    from ..samples import Samples
+
+EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = commands.add_parser(
+        "simulate",
+        parents=[common.model_options(), common.quantise_options()],
+        help="run a network on samples",
+        description="Run a build folder or a NIR file on samples and print the predicted classes. A NIR file with "
+        "float weights is quantised first (--bits, --sparsity) for every executor but float.",
+    )
+    parser.add_argument("model", type=Path, metavar="DIR_OR_MODEL", help="a build folder or a NIR file")
+    parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="spikes and optional labels")
+    parser.add_argument("--executor", choices=EXECUTORS, default="reference", help="what runs it (default: reference)")
+    parser.add_argument(
+        "--simulator", choices=("icarus", "verilator"), default="icarus", help="for verilog and netlist"
+    )
+    parser.add_argument("--output", type=Path, metavar="OUT.npz", help="write spikes and predicted classes")
+    parser.add_argument("--membranes", action="store_true", help="write the outputs' membranes too")
+    parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Simulate, write OUT.npz and print the summary."""
+    from ...hdl.errors import OptionError
+    from ...sim import simulate
+    from ..build_folder import replaced
+    from ..samples import load_samples
+
+    if options.membranes and options.output is None:
+        raise OptionError("--membranes are written to a file: name it with --output OUT.npz")
+    build = common.open_build(options.model) if options.model.is_dir() else None
+    network = _network(options, build)
+    samples = load_samples(options.data, network)
+    if options.executor != "float" and not network.is_integer:
+        network = _quantised(options, network, samples)
+    samples = samples.first(options.limit)
+    with common.progress_bar(f"simulating {len(samples)} samples ({options.executor})") as progress:
+        recording = simulate(
+            network,
+            samples.spikes,
+            executor=options.executor,
+            membranes=options.membranes,
+            folder=None if build is None else build.path,
+            family="ice40" if build is None else build.family,
+            simulator=options.simulator,
+            progress=progress,
+        )
+    if options.output is not None:
+        with replaced(options.output) as temporary:
+            _write(temporary, recording, options.membranes)
+    _print(options, recording, samples)
+    return 0
+
+
+def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
+    """A build folder's network, as read for the float executor and integer for the others, or that of a NIR file."""
+    from ..nir_reader import read_nir
+
+    if build is None:
+        return common.read_model(options)
+    return read_nir(build.source_file if options.executor == "float" else build.network_file)
+
+
+def _quantised(options: argparse.Namespace, network: Network, samples: Samples) -> Network:
+    """The integers that `spikeloom compile` would build with the same options and samples."""
+    from ..prune import prune
+    from ..quantise import quantise
+
+    return quantise(prune(network, options.sparsity), options.bits, calibration=samples.spikes)
+
+
+def _write(path: Path, recording: Recording, membranes: bool) -> None:
+    import numpy as np
+
+    arrays: dict[str, Any] = {"spikes": recording.spikes, "predicted": recording.predicted}
+    if membranes:
+        arrays["membranes"] = recording.membranes
+    np.savez_compressed(path, **arrays)
+
+
+def _print(options: argparse.Namespace, recording: Recording, samples: Samples) -> None:
+    import numpy as np
+
+    outputs = recording.spikes.shape[2]
+    counts = np.bincount(recording.predicted, minlength=outputs)
+    accuracy = None if samples.labels is None else recording.accuracy(samples.labels)
+    summary = {
+        "executor": options.executor,
+        "samples": len(samples),
+        "steps": samples.steps,
+        "outputs": outputs,
+        "output_spikes": int(recording.spikes.sum(dtype=np.int64)),
+        "predicted_counts": counts.tolist(),
+        "accuracy": accuracy,
+        "ambiguous": recording.ambiguous,
+    }
+    if options.json:
+        print(json.dumps(summary | {"predicted": recording.predicted.tolist()}))
+        return
+    print(f"{len(samples)} samples of {samples.steps} steps on the {options.executor} executor")
+    print(f"output spikes: {summary['output_spikes']}")
+    print("predicted classes: " + _classes(counts.tolist()))
+    if accuracy is not None:
+        print(f"accuracy: {accuracy:.2%} of {len(samples)} labelled samples")
+    if recording.ambiguous:
+        print(f"neuron-steps too close to their threshold to be sure of in floating point: {recording.ambiguous}")
+
+
+def _classes(counts: list[int]) -> str:
+    """The classes that were predicted, the most frequent first, at most twelve of them."""
+    order = sorted((index for index, count in enumerate(counts) if count), key=lambda index: (-counts[index], index))
+    shown = ", ".join(f"{index} ({counts[index]})" for index in order[:12])
+    return shown + (f", and {len(order) - 12} more" if len(order) > 12 else "")
