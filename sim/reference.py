@@ -32,8 +32,9 @@ from ..compiler.ir import (
     ResetPlace,
     Rounding,
 )
-from ..compiler.verifier import verify
-from ..hdl.errors import ModelError, SampleError
+from ..compiler.verifier import quoted, verify
+from ..hdl.errors import ModelError
+from .inputs import checked_spikes
 from .recording import PopulationRecording, Recording, SpikeArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -56,8 +57,10 @@ def run_reference(
     """
     verify(network)
     if not network.is_integer:
-        raise ModelError(f"the reference runs integer networks: {network.name!r} is a float network; quantise it first")
-    inputs = _checked_samples(network, spikes)
+        raise ModelError(
+            f"the reference runs integer networks: {quoted(network.name)} is a float network; quantise it first"
+        )
+    inputs = checked_spikes(network, spikes)
     samples, steps = inputs.shape[:2]
     recorded = {p.name: np.zeros((samples, steps, p.size), np.uint8) for p in network.populations}
     traces = {p.name: np.zeros((samples, steps, p.size), np.int32) for p in network.populations if membranes}
@@ -92,21 +95,6 @@ def saturate(x: IntArray, bits: int) -> IntArray:
     """`x` limited to a two's complement width."""
     limit = 1 << (bits - 1)
     return np.clip(x, -limit, limit - 1)
-
-
-def _checked_samples(network: Network, spikes: npt.NDArray[Any]) -> SpikeArray:
-    array = np.asarray(spikes)
-    if array.ndim < 2 or array.shape[2:] not in ((network.input_size,), network.input_shape):
-        raise SampleError(
-            f"samples have the shape [samples, steps, {network.input_size} inputs]: got {list(array.shape)}"
-        )
-    if array.dtype.kind not in "iub":
-        raise SampleError(f"samples hold integers: got {array.dtype}; convert them to uint8")
-    if array.size and not (array.min() >= 0 and array.max() <= network.x_max):
-        raise SampleError(
-            f"samples hold 0 to {network.x_max} spikes per input and step: got {array.min()} to {array.max()}"
-        )
-    return array.reshape(*array.shape[:2], network.input_size).astype(np.uint8, copy=False)
 
 
 # ----------------------------------------------------------------------------------------------------- sums
