@@ -6,7 +6,7 @@ results agree with theirs (tests/test_pll.py). Frequencies are in hertz.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from amaranth import Const, Instance, Signal
@@ -134,15 +134,16 @@ def find_pll(family: Family, input_hz: float, output_hz: float) -> Pll:
 
     Raises `OptionError` when the PLL does not take the input, or misses the output by more than `TOLERANCE`.
     """
-    candidates: list[Pll] = [*(_ice40_settings if family is Family.ICE40 else _ecp5_settings)(input_hz)]
-    if not candidates:
+    name, lowest_hz, highest_hz, settings = _PLLS[family]
+    if not lowest_hz <= input_hz <= highest_hz:
         raise OptionError(
-            f"the {family} PLL needs a source of 10 to 133 MHz: {input_hz / 1e6:g} MHz; use the clock as is"
+            f"an {name} PLL takes {lowest_hz / 1e6:g} to {highest_hz / 1e6:g} MHz, not {input_hz / 1e6:g} MHz; "
+            "use that clock as it is"
         )
-    best = min(candidates, key=lambda pll: (abs(pll.output_hz - output_hz), abs(pll.vco_hz - 600e6)))
+    best = min(settings(input_hz), key=lambda pll: (abs(pll.output_hz - output_hz), abs(pll.vco_hz - 600e6)))
     if abs(best.output_hz - output_hz) > TOLERANCE * output_hz:
         raise OptionError(
-            f"the {family} PLL cannot make {output_hz / 1e6:g} MHz from {input_hz / 1e6:g} MHz; "
+            f"an {name} PLL cannot make {output_hz / 1e6:g} MHz from {input_hz / 1e6:g} MHz; "
             f"the nearest is {best.output_hz / 1e6:.6g} MHz"
         )
     return best
@@ -150,8 +151,6 @@ def find_pll(family: Family, input_hz: float, output_hz: float) -> Pll:
 
 def _ice40_settings(input_hz: float) -> Iterator[Ice40Pll]:
     """All valid settings: phase detector 10 to 133 MHz, oscillator 533 to 1066 MHz, output 16 to 275 MHz."""
-    if not 10e6 <= input_hz <= 133e6:
-        return
     for divr in range(16):
         if not 10e6 <= input_hz / (divr + 1) <= 133e6:
             continue
@@ -164,8 +163,6 @@ def _ice40_settings(input_hz: float) -> Iterator[Ice40Pll]:
 
 def _ecp5_settings(input_hz: float) -> Iterator[Ecp5Pll]:
     """All valid settings: phase detector from 3.125 MHz, oscillator 400 to 800 MHz, output 10 to 400 MHz."""
-    if not 8e6 <= input_hz <= 400e6:
-        return
     for clki_div in range(1, 129):
         pfd_hz = input_hz / clki_div
         if pfd_hz < 3.125e6:
@@ -178,3 +175,10 @@ def _ecp5_settings(input_hz: float) -> Iterator[Ecp5Pll]:
                 pll = Ecp5Pll(input_hz=input_hz, clki_div=clki_div, clkfb_div=clkfb_div, clkop_div=clkop_div)
                 if 400e6 <= pll.vco_hz <= 800e6:
                     yield pll
+
+
+# The family's name, its range of inputs, and its settings.
+_PLLS: dict[Family, tuple[str, float, float, Callable[[float], Iterator[Pll]]]] = {
+    Family.ICE40: ("iCE40", 10e6, 133e6, _ice40_settings),
+    Family.ECP5: ("ECP5", 8e6, 400e6, _ecp5_settings),
+}
