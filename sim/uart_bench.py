@@ -25,7 +25,7 @@ _QUIET_BYTES = 8
 
 
 class UartBench:
-    """Sends the job's transmissions, never more unanswered words than the device has room for, and keeps the answers."""
+    """Sends the job's transmissions, with no more unanswered words than the device has room for; keeps the answers."""
 
     def __init__(self, dut: Any, folder: Path) -> None:
         self.dut = dut

@@ -27,7 +27,7 @@ _OUTCOME = "uart_outcome.json"
 _BOARD_CELLS = Path(__file__).with_name("ice40_board_sim.v")
 _REPLACED = re.compile(r"module (SB_IO|SB_PLL40_CORE|SB_PLL40_PAD|SB_HFOSC)\b.*?\bendmodule", re.DOTALL)
 _BOOT_CYCLES = 100
-"""Clock cycles before the host speaks, on top of the reset."""
+"""Clock cycles before the host speaks, on top of the reset: a PLL locks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class UartTop:
 
     `clock` is the clock pin, or None where the device's own oscillator runs at `clock_hz`. A PLL passes its input
     through in simulation, so that the design runs at the pin's frequency, whatever the PLL makes of it in hardware.
-    `reset_cycles` is how long the design holds itself in reset.
+    `reset_cycles` is how long the design holds itself in reset; up to twice that is waited for.
     """
 
     verilog: Path
@@ -127,7 +127,7 @@ def exchange(
         "rx": top.rx,
         "tx": top.tx,
         "bit_ps": bit_ps,
-        "settle_ps": (top.reset_cycles + _BOOT_CYCLES) * period_ps,
+        "settle_ps": (2 * top.reset_cycles + _BOOT_CYCLES) * period_ps,
         "patience_ps": patience_cycles * period_ps + longest_reply,
         "credit": form.fifo_words - 1,
         "transmissions": [{**vars(item), "data": item.data.hex()} for item in transmissions],

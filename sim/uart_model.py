@@ -1,4 +1,4 @@
-"""A host's UART at the level of bits, for simulations of a board top: 8 data bits, no parity, one stop bit, LSB first."""
+"""A host's UART, bit by bit, for simulations of a board top: 8 data bits, LSB first, no parity, one stop bit."""
 
 from __future__ import annotations
 
