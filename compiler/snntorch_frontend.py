@@ -189,21 +189,33 @@ def _repeated_terms(trace: Trace) -> dict[str, list[_Term]]:
 def _layer_terms(trace: Trace, calls: list[NeuronCall]) -> list[_Term]:
     if calls[0].inputs.ndim < 2:
         raise _LayoutError(f"layers receive [batch, neurons]: {calls[0].name!r} receives no batch")
-    steps = [_terms(trace, call.inputs.reshape(len(call.inputs), -1), call.name) for call in calls]
-    for step, terms in enumerate(steps):
-        for source in (term.source for term in terms):
-            if source.step is not None and source.step != step:
-                what = "the input" if source.layer is None else f"spikes of {source.layer!r}"
-                raise ModelError(
-                    f"a step uses what belongs to it: in step {step}, {calls[0].name!r} receives {what} of step "
-                    f"{source.step}; recurrence, feedback and delays are not supported"
-                )
-        if [term.signature for term in terms] != [term.signature for term in steps[0]]:
+    last: list[_Term] | None = None
+    for call in reversed(calls):  # a later step shows a recurrence that starts with constants in the first
+        terms = _terms(trace, call.inputs.reshape(len(call.inputs), -1), call.name)
+        for term in terms:
+            _check_step(call, term.source)
+        if last is not None and [term.signature for term in terms] != [term.signature for term in last]:
             raise ModelError(
-                f"every step computes the same: {calls[0].name!r} receives something else in step {step} than in "
-                "step 0; repeat one graph, with one Leaky for each layer of neurons"
+                f"every step computes the same: {call.name!r} receives something else in step {call.step} than in "
+                f"step {call.step + 1}; repeat one graph"
             )
-    return steps[0]
+        last = terms
+    assert last is not None
+    return last
+
+
+def _check_step(call: NeuronCall, source: _Source) -> None:
+    if source.step in (None, call.step):
+        return
+    if source.layer == call.name:
+        what = "its own spikes; use one Leaky for each layer of neurons"
+    elif source.layer is None:
+        what = f"the input of step {source.step}; give it that of its own step"
+    else:
+        what = f"spikes of {source.layer!r} of step {source.step}; remove the connection"
+    raise ModelError(
+        f"recurrence, feedback and delays are not supported: in step {call.step}, {call.name!r} receives {what}"
+    )
 
 
 def _terms(trace: Trace, ids: Ids, reader: str) -> list[_Term]:

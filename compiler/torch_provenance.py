@@ -180,15 +180,13 @@ class Provenance(TorchFunctionMode):
         result: torch.Tensor,
     ) -> None:
         terms = [*args, *(kwargs[key] for key in ("input", "other") if key in kwargs)]
-        if len(terms) == 2 and kwargs.get("alpha", 1) == 1:
-            ids = [known[id(term)].expand(result.shape) for term in terms if id(term) in known]
-            if len(ids) == 2:
-                self.mark(result, Sum((ids[0].reshape(-1).numpy(), ids[1].reshape(-1).numpy())))
-                return
-            if any(isinstance(term, int | float) and term == 0 for term in terms):  # Python's sum() starts at 0
-                self._track(result, ids[0])
-                return
-        self.mark(result, Unknown(name))
+        ids = [known.get(id(t), torch.tensor(CONSTANT)).expand(result.shape) for t in tensors_in(terms)]
+        if len(terms) == len(ids) == 2 and kwargs.get("alpha", 1) == 1:
+            self.mark(result, Sum((ids[0].reshape(-1).numpy(), ids[1].reshape(-1).numpy())))
+        elif len(ids) == 1 and any(isinstance(term, int | float) and term == 0 for term in terms):
+            self._track(result, ids[0])  # Python's sum() starts at 0
+        else:
+            self.mark(result, Unknown(name))
 
     def _track(self, tensor: torch.Tensor, ids: torch.Tensor) -> None:
         self._tracked[id(tensor)] = (tensor, ids, _version(tensor))
