@@ -42,7 +42,7 @@ def verilog_from_rtlil(il_file: Path, v_file: Path, log: Path) -> None:
 
     Memories stay arrays with initial values, so simulators and other synthesis tools read it as it is.
     """
-    passes = ["proc -norom", "memory_collect", *_strip_attributes(), f"write_verilog {_name(v_file)}"]
+    passes = ["proc -norom", "memory_collect", "opt_merge", "opt_clean", *_strip_attributes(), f"write_verilog {_name(v_file)}"]
     _run_yosys(il_file, v_file, passes, log)
 
 
