@@ -58,6 +58,17 @@ def test_the_boards_are_the_promised_ones() -> None:
     assert [board.id for board in all_boards()] == IDS
 
 
+def test_the_documentation_has_every_board_and_device() -> None:
+    lines = (Path(__file__).resolve().parent.parent / "docs" / "boards.md").read_text().splitlines()
+    for board in all_boards():
+        row = next(line for line in lines if line.startswith(f"| `{board.id}`"))
+        assert f"| `{board.device.id}` | {board.clock_hz / 1e6:g} " in row
+        assert f"| {board.baud:,} |" in row
+    for device in DEVICES.values():
+        figures = f"| {device.capacity.lcs:,} | {device.capacity.brams} |"
+        assert any(f"`{device.id}`" in line and figures in line for line in lines)
+
+
 @each_board
 def test_a_board_agrees_with_its_platform(board: Board) -> None:
     platform = board.create_platform()
