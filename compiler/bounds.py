@@ -95,7 +95,7 @@ def membrane_bounds(network: Network, population: Population) -> tuple[int, int]
     return int(min(down - limit - subtract_down)), int(max(up + limit - 1 + subtract_up))
 
 
-def reachable_membranes(network: Network, population: Population, rounds: int = 20_000) -> tuple[int, int] | None:
+def reachable_membranes(network: Network, population: Population, rounds: int = 4_000) -> tuple[int, int] | None:
     """The smallest and largest state (V, and g of a CubaLIF) reachable after any number of steps without saturation.
 
     The interval of all states is pushed through the step, with the inputs anywhere in their bounds, until it stops

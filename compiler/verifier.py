@@ -78,6 +78,9 @@ def verify(network: Network) -> None:
     _sizes_positive(network)
     _network_fields(network)
     _output_exists(network)
+    for projection in network.projections:
+        _ends_exist(network, projection)
+        _connectivity_known(projection)
     _levels_not_mixed(network)
     for population in network.populations:
         _parameter_shapes(population)
@@ -90,8 +93,6 @@ def verify(network: Network) -> None:
         else:
             _decay_factors(population)
     for projection in network.projections:
-        _ends_exist(network, projection)
-        _connectivity_known(projection)
         _weight_shape(network, projection)
         _weights_finite(projection)
         _delays_valid(network, projection)
@@ -183,7 +184,7 @@ def _levels_not_mixed(network: Network) -> None:
                 f"{quoted(population.name)} is not; quantise the network as a whole"
             )
     for projection in network.projections:
-        if isinstance(projection.connectivity, Dense) and isinstance(projection.weights, Quantised) != integer:
+        if isinstance(projection.weights, Quantised) != integer:
             raise ModelError(
                 f"a network is float or integer as a whole: the populations are {level}, {_title(projection)} is not; "
                 "quantise the network as a whole"
