@@ -1,0 +1,124 @@
+"""The graph of a NIR file as data: typed nodes with their arrays, edges and Spikeloom's own metadata.
+
+Read by our own code, not by `nir.read`: from the checked file itself, only the fields that a node type has, and with
+parameters of mixed shapes and batch axes, which the library refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from ..hdl.errors import ModelError
+from .hdf5_guard import CheckedFile
+from .verifier import quoted
+
+NodeFields = Mapping[str, npt.NDArray[Any]]
+
+FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "Input": (("shape",), ()),
+    "Output": (("shape",), ()),
+    "Linear": (("weight",), ()),
+    "Affine": (("weight", "bias"), ()),
+    "Flatten": (("start_dim", "end_dim"), ("input_type",)),
+    "IF": (("r", "v_threshold"), ("v_reset",)),
+    "LIF": (("tau", "r", "v_leak", "v_threshold"), ("v_reset",)),
+    "LI": (("tau", "r", "v_leak"), ()),
+    "CubaLIF": (("tau_mem", "tau_syn", "r", "v_leak", "v_threshold"), ("v_reset", "w_in")),
+}
+"""The node types whose data is read: the fields that a node must and may have. Other types keep only their name."""
+
+MAY_BE_INFINITE = ("tau", "r")
+"""snnTorch writes a neuron without leak (beta = 1) as tau = r = infinity."""
+
+
+@dataclass(frozen=True, eq=False)
+class NirNode:
+    """A node: its NIR type and its fields, empty for a type that is not in `FIELDS`."""
+
+    type: str
+    fields: NodeFields
+
+
+@dataclass(frozen=True, eq=False)
+class NirGraph:
+    """A NIR graph: nodes by name, in order of their names, and edges in order."""
+
+    nodes: Mapping[str, NirNode]
+    edges: tuple[tuple[str, str], ...]
+
+
+def read_graph(file: CheckedFile) -> NirGraph:
+    """The graph of a checked file; ModelError where it is no NIR graph or a node lacks what its type needs."""
+    root = file.root.get("node")
+    if not isinstance(root, h5py.Group) or not isinstance(root.get("type"), h5py.Dataset):
+        raise ModelError("a NIR file holds a graph in the group 'node': there is none; write the file with nir.write")
+    kind = file.text(root["type"])
+    groups, edges = root.get("nodes"), root.get("edges")
+    if kind != "NIRGraph" or not isinstance(groups, h5py.Group) or not isinstance(edges, h5py.Dataset):
+        raise ModelError(
+            f"a NIR file holds a graph of nodes and edges: it holds a {quoted(kind)}; wrap it in a NIRGraph"
+        )
+    nodes = {name: _read_node(file, name, groups[name]) for name in sorted(groups)}
+    return NirGraph(nodes, _read_edges(file, edges, nodes))
+
+
+def spikeloom_metadata(file: CheckedFile) -> h5py.Group | None:
+    """The group that holds Spikeloom's metadata of the graph, if the file has one."""
+    group = file.root.get("node/metadata/spikeloom")
+    return group if isinstance(group, h5py.Group) else None
+
+
+def _read_node(file: CheckedFile, name: str, group: h5py.Group | h5py.Dataset) -> NirNode:
+    if any("\ud800" <= character <= "\udfff" for character in name):  # how h5py decodes what is not UTF-8
+        raise ModelError(f"names are UTF-8: node {quoted(name)} is not; rename it")
+    if not isinstance(group, h5py.Group) or not isinstance(group.get("type"), h5py.Dataset):
+        raise ModelError(f"a NIR node has a type: {quoted(name)} has none; names must not contain '/'")
+    kind = file.text(group["type"])
+    if kind not in FIELDS:
+        return NirNode(kind, {})
+    required, optional = FIELDS[kind]
+    present = set(group) - {"type", "metadata"}
+    for field in required:
+        if field not in present:
+            raise ModelError(f"a NIR {kind} has {', '.join(required)}: node {quoted(name)} lacks {field}; add it")
+    for field in sorted(present - {*required, *optional}):
+        raise ModelError(
+            f"a NIR {kind} has {', '.join((*required, *optional))}: node {quoted(name)} has {quoted(field)} besides, "
+            "whose meaning is not known; remove it"
+        )
+    return NirNode(kind, {field: _read_field(file, name, field, group[field]) for field in sorted(present)})
+
+
+def _read_field(file: CheckedFile, name: str, field: str, item: h5py.Group | h5py.Dataset) -> npt.NDArray[Any]:
+    if not isinstance(item, h5py.Dataset):
+        raise ModelError(f"a node's fields are arrays: {field} of node {quoted(name)} is a group; write the file again")
+    array = file.array(item)
+    if np.isnan(array).any() or (field not in MAY_BE_INFINITE and not np.isfinite(array).all()):
+        raise ModelError(
+            f"numbers are finite: {field} of node {quoted(name)} holds NaN or Inf; retrain or repair the model"
+        )
+    return array
+
+
+def _read_edges(file: CheckedFile, dataset: h5py.Dataset, nodes: Mapping[str, NirNode]) -> tuple[tuple[str, str], ...]:
+    if dataset.size == 0:
+        raise ModelError("a NIR graph has edges: this one has none; connect its nodes")
+    if len(dataset.shape) != 2 or dataset.shape[1] != 2:
+        raise ModelError(f"edges are pairs of node names: they have the shape {dataset.shape}; write the file again")
+    edges = sorted((row[0], row[1]) for row in file.text_rows(dataset))
+    for index, edge in enumerate(edges):
+        for end in edge:
+            if end not in nodes:
+                raise ModelError(
+                    f"an edge joins two nodes: {quoted(edge[0])} -> {quoted(edge[1])} names {quoted(end)}, "
+                    "which does not exist; correct the edge"
+                )
+        if index and edge == edges[index - 1]:
+            raise ModelError(f"an edge stands once: {quoted(edge[0])} -> {quoted(edge[1])} is repeated; remove one")
+    return tuple(edges)

@@ -1,0 +1,332 @@
+"""Spikeloom's metadata in a NIR file: a network in full, or only the conventions that NIR leaves open.
+
+The graph's metadata has a group `spikeloom` with `version` and either `network`, every field of the IR under its own
+name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay` and `fire`. Nothing in it is
+trusted: types, ranges and names are checked here, the network's rules by the verifier.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import MISSING, Field, fields
+from enum import StrEnum
+from typing import Any, TypeVar, get_type_hints
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from ..hdl.errors import ModelError
+from .dialects import Options
+from .hdf5_guard import CheckedFile
+from .ir import (
+    IF,
+    INPUT,
+    LI,
+    LIF,
+    CubaLIF,
+    Decay,
+    Dense,
+    Dynamics,
+    FloatArray,
+    IntArray,
+    IntegerDynamics,
+    Network,
+    Population,
+    Projection,
+    Quantised,
+)
+from .verifier import quoted
+
+VERSION = 1
+INPUT_INDEX = -1
+"""What a projection's `pre` holds for the network's input; populations are numbered from 0."""
+
+_DYNAMICS: dict[str, type[Dynamics]] = {
+    cls.__name__: cls  # type: ignore[type-abstract]
+    for cls in (IF, LIF, CubaLIF, LI, IntegerDynamics)
+}
+_CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire")
+_NETWORK = ("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "populations", "projections")
+_POPULATION = ("name", "shape", "bias", "model", "dynamics")
+_PROJECTION = ("pre", "post", "weights", "quantised", "delay", "shift")
+
+Stored = dict[str, Any]
+T = TypeVar("T")
+
+
+# ----------------------------------------------------------------------------------------------------- writing
+
+
+def network_metadata(network: Network) -> Stored:
+    """The whole network as nested dictionaries of strings and arrays, which is what NIR metadata can hold."""
+    index = {p.name: i for i, p in enumerate(network.populations)} | {INPUT: INPUT_INDEX}
+    stored: Stored = {
+        "name": network.name,
+        "dialect": network.dialect,
+        "dtype": network.dtype,
+        "x_max": np.int64(network.x_max),
+        "input_shape": _shrunk(np.array(network.input_shape, np.int64)),
+        "output": np.int64(index[network.output]),
+        "populations": {str(i): _store_population(p) for i, p in enumerate(network.populations)},
+        "projections": {str(i): _store_projection(p, index) for i, p in enumerate(network.projections)},
+    }
+    if network.dt is not None:
+        stored["dt"] = np.float64(network.dt)
+    return {"version": np.int64(VERSION), "network": stored}
+
+
+def _store_population(population: Population) -> Stored:
+    return {
+        "name": population.name,
+        "shape": _shrunk(np.array(population.shape, np.int64)),
+        "bias": _shrunk(population.bias),
+        "model": type(population.dynamics).__name__,
+        "dynamics": _store_fields(population.dynamics),
+    }
+
+
+def _store_projection(projection: Projection, index: dict[str, int]) -> Stored:
+    weights = projection.weights
+    stored: Stored = {
+        "pre": np.int64(index[projection.pre]),
+        "post": np.int64(index[projection.post]),
+        "delay": _shrunk(projection.delay),
+        "shift": np.int64(projection.shift),
+    }
+    if isinstance(weights, Quantised):
+        stored["quantised"] = _store_fields(weights)
+    else:
+        stored["weights"] = _shrunk(weights)
+    return stored
+
+
+def _store_fields(instance: Any) -> Stored:
+    stored: Stored = {}
+    for field in fields(instance):
+        value = getattr(instance, field.name)
+        if isinstance(value, np.ndarray):
+            stored[field.name] = _shrunk(value)
+        elif isinstance(value, Decay):
+            stored[field.name] = _store_fields(value)
+        elif isinstance(value, str):
+            stored[field.name] = str(value)
+        elif value is not None:
+            stored[field.name] = np.int64(value)
+    return stored
+
+
+def _shrunk(array: npt.NDArray[Any]) -> Any:
+    """The array in the smallest type that holds it exactly; a scalar where the shape is (), as NIR stores those."""
+    kinds = (np.float32,) if array.dtype.kind == "f" else (np.int8, np.int16, np.int32)
+    for kind in kinds:
+        with np.errstate(over="ignore"):
+            small = array.astype(kind)
+        if np.array_equal(small.astype(array.dtype), array):
+            array = small
+            break
+    return array if array.shape else array[()]
+
+
+# ----------------------------------------------------------------------------------------------------- reading
+
+
+def holds_network(group: h5py.Group) -> bool:
+    """Whether the metadata holds a network; else it holds conventions at most."""
+    return "network" in group
+
+
+def read_conventions(file: CheckedFile, group: h5py.Group) -> Options:
+    """The conventions in the metadata of a file that holds no network; OptionError where they are not valid."""
+    reader = _Reader(file, group, ("version", *_CONVENTIONS))
+    reader.check_version()
+    return Options(
+        dialect=reader.text("dialect") if reader.has("dialect") else None,
+        dt=reader.number("dt") if reader.has("dt") else None,
+        reset=reader.text("reset") if reader.has("reset") else None,
+        reset_delay=bool(reader.integer("reset_delay")) if reader.has("reset_delay") else None,
+        fire=reader.text("fire") if reader.has("fire") else None,
+    )
+
+
+def read_network(file: CheckedFile, group: h5py.Group) -> Network:
+    """The network in the metadata, field by field; ModelError for anything that is missing, unknown or mistyped.
+
+    The rules of the IR are left to the verifier.
+    """
+    outer = _Reader(file, group, ("version", "network"))
+    outer.check_version()
+    reader = outer.group("network", _NETWORK)
+    populations = tuple(_read_population(r) for r in reader.numbered("populations", _POPULATION))
+    names = [p.name for p in populations]
+    return Network(
+        name=reader.text("name"),
+        dialect=reader.text("dialect"),
+        dtype=reader.text("dtype"),
+        dt=reader.number("dt") if reader.has("dt") else None,
+        x_max=reader.integer("x_max"),
+        input_shape=reader.shape("input_shape"),
+        output=_name(reader, "output", names),
+        populations=populations,
+        projections=tuple(_read_projection(r, names) for r in reader.numbered("projections", _PROJECTION)),
+    )
+
+
+def _read_population(reader: _Reader) -> Population:
+    model = reader.text("model")
+    if model not in _DYNAMICS:
+        raise reader.error("model", f"is one of {', '.join(_DYNAMICS)}", model)
+    dynamics = _read_fields(_DYNAMICS[model], reader, "dynamics")
+    integer = isinstance(dynamics, IntegerDynamics)
+    bias = reader.integers("bias") if integer else reader.floats("bias")
+    return Population(name=reader.text("name"), shape=reader.shape("shape"), dynamics=dynamics, bias=bias)
+
+
+def _read_projection(reader: _Reader, names: list[str]) -> Projection:
+    quantised = reader.has("quantised")
+    weights = _read_fields(Quantised, reader, "quantised") if quantised else reader.floats("weights")
+    shape = weights.shape
+    if len(shape) != 2:
+        raise reader.error("weights", "have the shape (pre, post)", shape)
+    return Projection(
+        pre=_name(reader, "pre", [*names, INPUT]),  # INPUT_INDEX is -1: the last
+        post=_name(reader, "post", names),
+        connectivity=Dense(weights=weights),
+        delay=reader.integers("delay"),
+        shift=reader.integer("shift"),
+    )
+
+
+def _name(reader: _Reader, field: str, names: list[str]) -> str:
+    index = reader.integer(field)
+    if index == INPUT_INDEX and names and names[-1] == INPUT:
+        return INPUT
+    if not 0 <= index < len(names) - (names[-1] == INPUT):
+        raise reader.error(field, "is the number of a population", index)
+    return names[index]
+
+
+def _read_fields(cls: type[T], parent: _Reader, name: str) -> T:
+    """An instance of a dataclass of the IR from the group `name`, every field by its annotated type."""
+    declared: dict[str, Field[Any]] = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    reader = parent.group(name, tuple(declared))
+    hints = get_type_hints(cls)
+    values = {}
+    for field in declared.values():
+        optional = field.default is None and field.default_factory is MISSING
+        if optional and not reader.has(field.name):
+            continue
+        values[field.name] = _read_field(reader, field.name, hints[field.name])
+    return cls(**values)
+
+
+def _read_field(reader: _Reader, name: str, hint: Any) -> Any:
+    if hint == FloatArray:
+        return reader.floats(name)
+    if hint == IntArray:
+        return reader.integers(name)
+    if hint is int:
+        return reader.integer(name)
+    if hint is str:
+        return reader.text(name)
+    if hint == Decay | None:
+        return _read_fields(Decay, reader, name)
+    return reader.choice(name, hint)
+
+
+class _Reader:
+    """One group of the metadata, whose entries must be among `allowed`."""
+
+    def __init__(self, file: CheckedFile, group: h5py.Group, allowed: Iterable[str] | None) -> None:
+        self.file = file
+        self.entries = group
+        unknown = sorted(set(group) - set(allowed)) if allowed is not None else []
+        if unknown:
+            raise self.error(unknown[0], "is not part of the schema", "an entry")
+
+    def error(self, field: str, rule: str, got: object) -> ModelError:
+        """A ModelError about one entry."""
+        where = quoted(f"{self.entries.name}/{field}")
+        return ModelError(
+            f"Spikeloom's metadata follows its schema: {where} {rule}, got {quoted(got)}; write the file again"
+        )
+
+    def check_version(self) -> None:
+        """Raise unless the schema's version is ours."""
+        version = self.integer("version")
+        if version != VERSION:
+            raise self.error("version", f"is {VERSION}", version)
+
+    def has(self, field: str) -> bool:
+        """Whether there is such an entry."""
+        return field in self.entries
+
+    def group(self, field: str, allowed: Iterable[str] | None) -> _Reader:
+        """A group in this one."""
+        item = self.entries.get(field)
+        if not isinstance(item, h5py.Group):
+            raise self.error(field, "is a group", "nothing" if item is None else "an array")
+        return _Reader(self.file, item, allowed)
+
+    def numbered(self, field: str, allowed: Iterable[str]) -> list[_Reader]:
+        """The groups 0, 1, 2, ... in a group."""
+        outer = self.group(field, None)
+        names = [str(i) for i in range(len(outer.entries))]
+        if set(names) != set(outer.entries):
+            raise self.error(field, "holds groups numbered from 0", sorted(outer.entries)[:3])
+        return [outer.group(name, allowed) for name in names]
+
+    def _array(self, field: str, kinds: str, rule: str) -> npt.NDArray[Any]:
+        item = self.entries.get(field)
+        if not isinstance(item, h5py.Dataset):
+            raise self.error(field, rule, "nothing" if item is None else "a group")
+        if item.dtype.kind not in kinds:
+            raise self.error(field, rule, str(item.dtype))
+        return self.file.array(item)
+
+    def floats(self, field: str) -> FloatArray:
+        """Finite floats."""
+        array = self._array(field, "f", "holds floats")
+        if not np.isfinite(array).all():
+            raise self.error(field, "is finite", "NaN or Inf")
+        return array.astype(np.float64)
+
+    def integers(self, field: str) -> IntArray:
+        """Signed integers."""
+        return self._array(field, "i", "holds signed integers").astype(np.int64)
+
+    def integer(self, field: str) -> int:
+        """One integer, or a boolean as 0 or 1."""
+        array = self._array(field, "ib", "is an integer")
+        if array.shape != ():
+            raise self.error(field, "is one integer", array.shape)
+        return int(array)
+
+    def number(self, field: str) -> float:
+        """One float."""
+        array = self._array(field, "fi", "is a number")
+        if array.shape != () or not math.isfinite(array):
+            raise self.error(field, "is one finite number", array.tolist())
+        return float(array)
+
+    def shape(self, field: str) -> tuple[int, ...]:
+        """A tuple of integers."""
+        array = self.integers(field)
+        if array.ndim != 1:
+            raise self.error(field, "is a list of integers", array.shape)
+        return tuple(int(length) for length in array)
+
+    def text(self, field: str) -> str:
+        """A string."""
+        item = self.entries.get(field)
+        if not isinstance(item, h5py.Dataset):
+            raise self.error(field, "is a string", "nothing" if item is None else "a group")
+        return self.file.text(item)
+
+    def choice(self, field: str, choices: type[StrEnum]) -> StrEnum:
+        """A member of an enumeration."""
+        value = self.text(field)
+        if value not in list(choices):
+            raise self.error(field, f"is one of {', '.join(choices)}", value)
+        return choices(value)

@@ -1,0 +1,227 @@
+"""A network as other tools see it: NIR nodes with the real-valued, continuous-time parameters.
+
+The view leaves out what NIR cannot say (reset by subtraction, the comparison, delays, ...); the metadata beside it
+holds that. It is a function of the network alone, so that a file whose nodes were changed behind its metadata's back is
+noticed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hdl.errors import ModelError, OptionError
+from .dialects import Options, Reset, reset_place
+from .ir import (
+    IF,
+    INPUT,
+    LI,
+    LIF,
+    Arithmetic,
+    CubaLIF,
+    Decay,
+    Fire,
+    FloatArray,
+    FloatDynamics,
+    IntegerDynamics,
+    Kind,
+    Network,
+    Population,
+    Projection,
+    Quantised,
+    ResetMode,
+    ResetPlace,
+)
+from .nir_graph import NirGraph, NirNode
+from .verifier import quoted
+
+DEFAULT_DT = 1e-4
+"""The time step of the view where the network's own is not known: the one of the NIR paper."""
+
+_PLAIN_NAME = re.compile(r"(?!(?:input|output|flatten|population\d+|projection\d+)\Z)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_LEAST_LEAK = 2.0**-52
+
+
+def view(network: Network) -> NirGraph:
+    """The NIR graph of a network of either level."""
+    kind = np.float32 if network.dtype == "float32" else np.float64
+    names = _node_names(network)
+    nodes = {
+        "input": NirNode("Input", {"shape": np.array(network.input_shape, np.int64)}),
+        "output": NirNode("Output", {"shape": np.array([network.population(network.output).size], np.int64)}),
+    }
+    edges = [(names[network.output], "output")]
+    if len(network.input_shape) > 1:
+        nodes["flatten"] = _flatten_node(network)
+        edges.append(("input", "flatten"))
+    for population in network.populations:
+        dt = DEFAULT_DT if network.dt is None else network.dt
+        nodes[names[population.name]] = _neuron_node(population, dt, kind)
+    with_bias: set[str] = set()
+    for index, projection in enumerate(network.projections):
+        post = network.population(projection.post)
+        bias = _real_bias(post)
+        bias = np.zeros(()) if post.name in with_bias else bias
+        with_bias.add(post.name)
+        nodes[f"projection{index}"] = _layer_node(projection, bias, post.size, kind)
+        edges += [(names[projection.pre], f"projection{index}"), (f"projection{index}", names[projection.post])]
+    return NirGraph(dict(sorted(nodes.items())), tuple(sorted(edges)))
+
+
+def check_view(network: Network, graph: NirGraph) -> None:
+    """Raise ModelError unless `graph`, as read from a file, is the view of `network`, the file's metadata."""
+    expected = view(network)
+    different = sorted(set(expected.edges) ^ set(graph.edges))
+    if different:
+        raise _contradiction(f"edge {quoted(different[0][0])} -> {quoted(different[0][1])}")
+    for name in sorted(expected.nodes.keys() | graph.nodes.keys()):
+        ours, theirs = expected.nodes.get(name), graph.nodes.get(name)
+        if ours is None or theirs is None or ours.type != theirs.type or ours.fields.keys() != theirs.fields.keys():
+            raise _contradiction(f"node {quoted(name)}")
+        for field, value in ours.fields.items():
+            if not np.array_equal(value, theirs.fields[field]):
+                raise _contradiction(f"{field} of node {quoted(name)}")
+
+
+def with_options(network: Network, options: Options) -> Network:
+    """The network of a file's metadata under the user's options, which win; its dialect is the metadata's.
+
+    Raises OptionError where the network is past the point of changing: another time step, or any option for integers.
+    """
+    changes = {"dt": options.dt, "reset": options.reset, "reset_delay": options.reset_delay, "fire": options.fire}
+    given = [name for name, value in changes.items() if value is not None]
+    if options.dt is not None and options.dt != network.dt:
+        raise OptionError(f"the file's network is already in steps of dt = {network.dt}: got dt {options.dt}; omit it")
+    if network.is_integer and set(given) - {"dt"}:
+        raise OptionError(
+            f"an integer network's neurons are fixed: got {' and '.join(given)}; change the float network"
+        )
+    if not set(given) - {"dt"}:
+        return network
+    return replace(
+        network, populations=tuple(_population_with_options(p, options, network.dialect) for p in network.populations)
+    )
+
+
+def _population_with_options(population: Population, options: Options, dialect: str) -> Population:
+    dynamics = population.dynamics
+    if not isinstance(dynamics, IF | LIF | CubaLIF):
+        return population
+    mode = dynamics.reset_mode
+    v_reset = dynamics.v_reset
+    if options.reset is not None:
+        mode = ResetMode.SUBTRACT if options.reset == Reset.SUBTRACT else ResetMode.VALUE
+        v_reset = np.zeros(()) if options.reset == Reset.ZERO else v_reset
+    delay = dynamics.reset_place is ResetPlace.NEXT if options.reset_delay is None else options.reset_delay
+    fire = dynamics.fire if options.fire is None else Fire(options.fire)
+    place = reset_place(dialect, mode, bool(delay))
+    return replace(
+        population,
+        dynamics=replace(dynamics, reset_mode=mode, reset_place=place, fire=fire, v_reset=v_reset),
+    )
+
+
+def _contradiction(where: str) -> ModelError:
+    return ModelError(
+        f"Spikeloom's metadata describes the file's nodes: {where} differs from it; write the file again, or delete "
+        "the metadata and give a --dialect"
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- nodes
+
+
+def _node_names(network: Network) -> dict[str, str]:
+    """Node names for populations: their own where it is plain, else a generated one; the input's first layer source."""
+    names = {
+        population.name: population.name if _PLAIN_NAME.fullmatch(population.name) else f"population{index}"
+        for index, population in enumerate(network.populations)
+    }
+    names[INPUT] = "flatten" if len(network.input_shape) > 1 else "input"
+    return names
+
+
+def _flatten_node(network: Network) -> NirNode:
+    return NirNode(
+        "Flatten",
+        {
+            "input_type": np.array(network.input_shape, np.int64),
+            "start_dim": np.array(0, np.int64),
+            "end_dim": np.array(-1, np.int64),
+        },
+    )
+
+
+def _layer_node(projection: Projection, bias: FloatArray, size: int, kind: type) -> NirNode:
+    weights = projection.weights
+    real = weights.dequantise() if isinstance(weights, Quantised) else weights
+    fields = {"weight": _cast(real.T, kind)}
+    if not np.any(bias):
+        return NirNode("Linear", fields)
+    return NirNode("Affine", fields | {"bias": _cast(np.broadcast_to(bias, (size,)), kind)})
+
+
+def _neuron_node(population: Population, dt: float, kind: type) -> NirNode:
+    dynamics = population.dynamics
+    real = _real_dynamics(dynamics) if isinstance(dynamics, IntegerDynamics) else dynamics
+    fields = _neuron_fields(real, dt)
+    shape = (population.size,)
+    return NirNode(
+        real.kind.value, {name: _cast(np.broadcast_to(value, shape), kind) for name, value in fields.items()}
+    )
+
+
+def _neuron_fields(dynamics: FloatDynamics, dt: float) -> dict[str, FloatArray]:
+    """NIR's parameters, such that an Euler step of its equation is the network's step."""
+    if isinstance(dynamics, IF):
+        return {"r": dynamics.r / dt, "v_threshold": dynamics.threshold, "v_reset": dynamics.v_reset}
+    leak = np.maximum(1 - dynamics.beta, _LEAST_LEAK)
+    tau = dt / leak
+    r = dynamics.r / leak if dynamics.arithmetic is Arithmetic.DECAY else dynamics.r
+    common = {"r": r, "v_leak": dynamics.v_leak}
+    if isinstance(dynamics, LI):
+        return {"tau": tau, **common}
+    common |= {"v_threshold": dynamics.threshold, "v_reset": dynamics.v_reset}
+    if isinstance(dynamics, LIF):
+        return {"tau": tau, **common}
+    leak_syn = np.maximum(1 - dynamics.alpha, _LEAST_LEAK)
+    return {"tau_mem": tau, "tau_syn": dt / leak_syn, "w_in": dynamics.w_in / leak_syn, **common}
+
+
+def _real_dynamics(dynamics: IntegerDynamics) -> FloatDynamics:
+    """What the integers stand for."""
+    unit = _unit(dynamics)
+    threshold, v_reset = dynamics.fire * unit, dynamics.v_reset * unit
+    if dynamics.kind is Kind.IF:
+        return IF(threshold=threshold, v_reset=v_reset)
+    beta = 1 - _leak_of(dynamics.decay)
+    if dynamics.kind is Kind.LI:
+        return LI(beta=beta)
+    if dynamics.kind is Kind.LIF:
+        return LIF(beta=beta, threshold=threshold, v_reset=v_reset)
+    return CubaLIF(alpha=1 - _leak_of(dynamics.decay_syn), beta=beta, threshold=threshold, v_reset=v_reset)
+
+
+def _leak_of(decay: Decay | None) -> Any:
+    return np.zeros(()) if decay is None else decay.c / 2.0**decay.k
+
+
+def _unit(dynamics: IntegerDynamics) -> FloatArray:
+    """The real value of one membrane unit."""
+    return dynamics.scale * 2.0**-dynamics.fraction_bits
+
+
+def _real_bias(population: Population) -> FloatArray:
+    dynamics = population.dynamics
+    return population.bias * _unit(dynamics) if isinstance(dynamics, IntegerDynamics) else population.bias
+
+
+def _cast(value: npt.NDArray[Any], kind: type) -> npt.NDArray[Any]:
+    """The array in the network's float type, or as it is where that would overflow."""
+    with np.errstate(over="ignore"):
+        cast = value.astype(kind)
+    return cast if np.isfinite(cast).all() else np.array(value)
