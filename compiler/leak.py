@@ -34,13 +34,17 @@ def choose_decay(beta: FloatArray, measure: Measure | None, tolerance: float) ->
     Without samples (`measure` None) the cheapest whose relative error is at most `UNMEASURED_ERROR`.
     """
     leak = 1.0 - beta
-    same = np.ptp(leak) <= FLOAT32_ERROR
-    candidates = _shared(float(np.median(leak))) if same else _per_neuron(leak)
+    candidates = _candidates(leak)
     if measure is None:
         return next((c for c in candidates if leak_error(leak, c) <= UNMEASURED_ERROR), candidates[-1])
     within = [c for c in candidates if leak_error(leak, c) <= GROSS_ERROR] or candidates[-1:]
     allowed = measure(within[-1]) + tolerance
     return next((c for c in within[:-1] if measure(c) <= allowed), within[-1])
+
+
+def most_exact_decay(beta: FloatArray) -> Decay:
+    """The candidate with the smallest error, whatever it costs."""
+    return _candidates(1.0 - beta)[-1]
 
 
 def leak_error(leak: FloatArray, decay: Decay) -> float:
@@ -52,6 +56,12 @@ def leak_error(leak: FloatArray, decay: Decay) -> float:
 def digit_count(decay: Decay) -> int:
     """The shift-and-add terms of x*c: non-zero signed digits, of the neuron with the most."""
     return max(len(signed_digits(int(c))) for c in np.unique(decay.c))
+
+
+def _candidates(leak: FloatArray) -> list[Decay]:
+    """From cheap to exact."""
+    same = np.ptp(leak) <= FLOAT32_ERROR
+    return _shared(float(np.median(leak))) if same else _per_neuron(leak)
 
 
 def _largest_k(leak: float) -> int:

@@ -55,7 +55,7 @@ from .ir import (
     Quantised,
     ResetMode,
 )
-from .leak import choose_decay, digit_count
+from .leak import choose_decay, digit_count, most_exact_decay
 from .scales import Activity, codes_of, largest_code, search_scales
 from .verifier import MAX_WEIGHT_BITS, quoted, verify
 
@@ -323,7 +323,7 @@ class _Trial:
         finest = self.finest
         syn = None
         if folded.alpha is not None:
-            exact = choose_decay(folded.beta, None, 0.0)
+            exact = most_exact_decay(folded.beta)
             syn = choose_decay(folded.alpha, lambda d: self.change(finest, exact, d), self.tolerance)
         return choose_decay(folded.beta, lambda d: self.change(finest, d, syn), self.tolerance), syn
 

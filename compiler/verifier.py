@@ -47,6 +47,9 @@ MAX_WEIGHT_BITS = 16
 SUM_BITS = 62
 """Whatever one step adds up must fit a signed integer of this width, so that 64-bit executors never overflow."""
 
+MAX_REAL = 1e30
+"""Real parameters are at most this large, so that products and squares of them stay finite."""
+
 DTYPES = ("float32", "float64")
 SCHEMES = ("fixed_point",)
 
@@ -240,8 +243,13 @@ def _parameter_shapes(population: Population) -> None:
 
 def _parameters_finite(population: Population) -> None:
     for name, value in _parameters(population):
+        where = f"{name} of population {quoted(population.name)}"
         if not np.all(np.isfinite(value)):
-            raise ModelError(f"parameters are finite: {name} of population {quoted(population.name)} holds NaN or Inf")
+            raise ModelError(f"parameters are finite: {where} holds NaN or Inf; retrain or repair it")
+        if np.max(np.abs(value)) > MAX_REAL:
+            raise ModelError(
+                f"parameters are at most {MAX_REAL:g}: {where} holds {np.max(np.abs(value)):g}; rescale it"
+            )
 
 
 def _choices_known(population: Population) -> None:
@@ -371,9 +379,11 @@ def _weight_shape(network: Network, projection: Projection) -> None:
 
 
 def _weights_finite(projection: Projection) -> None:
-    weights = projection.weights
-    if not np.all(np.isfinite(weights.scale if isinstance(weights, Quantised) else weights)):
+    weights = projection.weights.scale if isinstance(projection.weights, Quantised) else projection.weights
+    if not np.all(np.isfinite(weights)):
         raise ModelError(f"weights are finite: {_title(projection)} holds NaN or Inf; retrain or repair it")
+    if np.max(np.abs(weights)) > MAX_REAL:
+        raise ModelError(f"weights are at most {MAX_REAL:g}: {_title(projection)} has more; rescale the network")
 
 
 def _delays_valid(network: Network, projection: Projection) -> None:

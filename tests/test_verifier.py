@@ -123,6 +123,7 @@ BROKEN: dict[str, tuple[Network, str]] = {
     "NaN threshold": (float_network(IF(threshold=NAN)), "threshold of population 'hidden' holds NaN or Inf"),
     "Inf v_reset": (float_network(IF(threshold=1.0, v_reset=INF)), "v_reset of population 'hidden' holds NaN"),
     "NaN beta": (float_network(LIF(beta=NAN, threshold=1.0)), "beta of population 'hidden' holds NaN"),
+    "huge threshold": (float_network(IF(threshold=1e300)), "threshold of population 'hidden' holds 1e\\+300"),
     "NaN bias": (hidden(bias=[0, NAN, 0]), "bias of population 'hidden' holds NaN"),
     "bias of another size": (hidden(bias=np.zeros(4)), r"\(3\): bias of population 'hidden' has shape \(4,\)"),
     "unknown reset": (float_network(IF(threshold=1.0, reset_mode="zero")), "'hidden' has 'zero'"),  # type: ignore[arg-type]
@@ -140,6 +141,7 @@ BROKEN: dict[str, tuple[Network, str]] = {
         r"\(4, 3\): projection 'input' -> 'hidden' has \(3, 4\)",
     ),
     "NaN weight": (with_projection(connectivity=Dense(weights=ZEROS + NAN)), "'input' -> 'hidden' holds NaN"),
+    "huge weight": (with_projection(connectivity=Dense(weights=ZEROS - 1e31)), "at most 1e\\+30: projection 'input'"),
     "unknown connectivity": (
         with_projection(connectivity="all"),
         "connectivity is dense: projection 'input' -> 'hidden' has str",
