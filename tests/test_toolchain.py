@@ -18,7 +18,6 @@ from spikeloom.hdl.errors import CapacityError, OptionError, ToolError
 from spikeloom.hdl.memory import Family
 from spikeloom.hdl.resources import Resources
 
-
 # A build that is refused leaves its core unused.
 pytestmark = pytest.mark.filterwarnings("ignore:.*created but never used")
 
