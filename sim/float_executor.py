@@ -193,14 +193,14 @@ class _Engine:
         zero = np.zeros(shape, self.dtype)
         return _State(v, zero, np.zeros(shape, np.bool_), zero, zero)
 
-    def step(self, state: _State, sources: Mapping[str, SpikeArray], step: int) -> int:
-        """Advance one time step; returns how many neurons are ambiguous in it."""
+    def step(self, state: _State, sources: Mapping[str, SpikeArray], step: int) -> BoolArray:
+        """Advance one time step; returns which neurons are ambiguous in it."""
         drive = self.current(sources, step)
         if isinstance(self.dynamics, CubaLIF):
             drive = self.filtered(self.dynamics, state, drive)
         if isinstance(self.dynamics, LI):
             state.v, state.error = self.integrated(state.v, state.error, drive)
-            return 0
+            return np.zeros_like(state.spiked)
         return _RESETS[self.dynamics.reset_place](self, self.dynamics, state, drive)
 
     def current(self, sources: Mapping[str, SpikeArray], step: int) -> _Current:
@@ -274,7 +274,7 @@ def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI) -> dict[str, FloatArray
     return parameters
 
 
-def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> int:
+def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
     u, error = engine.integrated(state.v, state.error, drive)
     s, unsure = engine.fires(dynamics, u, error)
     if dynamics.reset_mode is ResetMode.SUBTRACT:
@@ -284,10 +284,10 @@ def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, dr
     else:
         state.v, state.error = u, error
     state.spiked = s
-    return int(np.count_nonzero(unsure))
+    return unsure
 
 
-def _reset_next(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> int:
+def _reset_next(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
     v, error = state.v, state.error
     if dynamics.reset_mode is ResetMode.VALUE:
         v, error = np.where(state.spiked, engine.parameters["v_reset"], v), error * ~state.spiked
@@ -296,10 +296,10 @@ def _reset_next(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, dr
         u, error = engine.subtracted(u, error, state.spiked)
     state.spiked, unsure = engine.fires(dynamics, u, error)
     state.v, state.error = u, error
-    return int(np.count_nonzero(unsure))
+    return unsure
 
 
-def _reset_snntorch_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> int:
+def _reset_snntorch_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
     r, unsure_before = engine.fires(dynamics, state.v, state.error)
     u, error = engine.integrated(state.v, state.error, drive)
     if dynamics.reset_mode is ResetMode.SUBTRACT:
@@ -311,10 +311,10 @@ def _reset_snntorch_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _
         state.v = u - amount
         state.error = error + engine.eps * (np.abs(u) + np.abs(amount)) * (s | r)
     state.spiked = s
-    return int(np.count_nonzero(unsure | unsure_before))
+    return unsure | unsure_before
 
 
-_RESETS: dict[ResetPlace, Callable[[_Engine, IF | LIF | CubaLIF, _State, _Current], int]] = {
+_RESETS: dict[ResetPlace, Callable[[_Engine, IF | LIF | CubaLIF, _State, _Current], BoolArray]] = {
     ResetPlace.SAME: _reset_same,
     ResetPlace.NEXT: _reset_next,
     ResetPlace.SNNTORCH_SAME: _reset_snntorch_same,
@@ -328,7 +328,7 @@ def _run_block(engines: list[_Engine], sources: Mapping[str, SpikeArray], traces
     ambiguous = 0
     for step in range(steps):
         for engine, state in zip(engines, states, strict=True):
-            ambiguous += engine.step(state, sources, step)
+            ambiguous += int(np.count_nonzero(engine.step(state, sources, step)))
             name = engine.population.name
             sources[name][:, step] = state.spiked
             if traces:

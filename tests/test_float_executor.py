@@ -199,6 +199,31 @@ def test_ambiguity_covers_random_orders_of_summation() -> None:
     assert state.error[0, 0] < 0.1
 
 
+def test_mismatches_with_another_order_start_at_ambiguous_neuron_steps() -> None:
+    """Weights and threshold that are multiples of a tenth: sums meet the threshold but for their rounding."""
+    snntorch = pytest.importorskip("snntorch")
+    layer = _linear(10, 1.0)
+    torch = pytest.importorskip("torch")
+    with torch.no_grad():
+        layer.weight.copy_(torch.randint(-3, 4, layer.weight.shape) * 0.1)
+        layer.bias.zero_()
+    network = _network_of(layer, LIF(beta=0.5, threshold=0.5, reset_place=ResetPlace.NEXT))
+    spikes = _random(11, (100, 40, 40))
+    leaky = snntorch.Leaky(beta=0.5, threshold=0.5)
+    expected, _ = _run_torch(lambda x, mem: leaky(x, mem), layer(torch.from_numpy(spikes).float()))
+    engine = float_executor._Engine.of(network, network.populations[0])
+    state = engine.start(len(spikes))
+    agree = np.ones((100, 30), np.bool_)
+    ambiguous = 0
+    for step in range(40):
+        unsure = engine.step(state, {INPUT: spikes}, step)
+        assert not np.any(agree & (state.spiked != expected[:, step]) & ~unsure)
+        agree &= state.spiked == expected[:, step]
+        ambiguous += np.count_nonzero(unsure)
+    assert agree.mean() > 0.9
+    assert 0 < ambiguous == run_float(network, spikes).ambiguous
+
+
 # ------------------------------------------------------------------------------------------------- frameworks
 
 
