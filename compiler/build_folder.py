@@ -116,8 +116,8 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON with sorted keys: the same data are the same bytes."""
-    path.write_text(json.dumps(data, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    """Write JSON in the order of the data: the same data are the same bytes."""
+    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_manifest(

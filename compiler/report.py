@@ -16,9 +16,10 @@ import numpy as np
 
 from ..hdl.errors import InputError
 from ..hdl.resources import Resources
-from .folding import Folded, fold
-from .ir import Decay, Fire, IntegerDynamics, Network, Population, Quantised
+from .folding import fold
+from .ir import Decay, IntegerDynamics, Network, Population
 from .plan import MemoryUse, Plan
+from .quantise import PopulationError
 
 REPORT_SCHEMA = 1
 WEIGHT_ROLES = ("rows", "entries")
@@ -135,11 +136,12 @@ class Accuracy:
 class Facts:
     """Everything that a report is made of; what was not done is None or empty.
 
-    `pruned` is the float network that was quantised, `plan` holds the integer one.
+    `source` is the float network, `plan` holds the integer one, `errors` says how far apart they are.
     """
 
     plan: Plan
-    pruned: Network
+    source: Network
+    errors: Sequence[PopulationError]
     used: Resources
     used_source: Source
     timing: Timing
@@ -349,10 +351,11 @@ def _memory(plan: Plan, use: MemoryUse) -> dict[str, Any]:
 
 
 def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
-    """How a population behaves, and how far its integers are from the network that was given."""
+    """How a population behaves, and how far its integers are from the network that was quantised."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
-    real = fold(facts.pruned, facts.pruned.population(population.name))
+    real = fold(facts.source, facts.source.population(population.name))
+    error = next(error for error in facts.errors if error.population == population.name)
     return {
         "model": dynamics.kind,
         "reset": real.reset_mode,
@@ -360,11 +363,13 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
         "fire": real.fire if real.spiking else None,
         "decay": _decay(dynamics.decay),
         "decay_syn": _decay(dynamics.decay_syn),
-        "rounding": None if dynamics.decay is None else dynamics.decay.rounding,
+        "saturation_excluded": error.saturation_excluded,
         "errors": {
-            "decay_abs": None if dynamics.decay is None else _decay_error(dynamics.decay, real),
-            "threshold_relative": _threshold_error(dynamics, real) if real.spiking else None,
-            "weight_lsb": _weight_error(facts.plan.network, real),
+            "weights_relative": _figure(error.weights),
+            "threshold_relative": _figure(error.threshold),
+            "bias_relative": _figure(error.bias),
+            "leak_relative": _figure(error.leak),
+            "leak_syn_relative": _figure(error.leak_syn),
         },
     }
 
@@ -374,29 +379,8 @@ def _decay(decay: Decay | None) -> dict[str, Any] | None:
     if decay is None:
         return None
     kept = 1 - decay.c / 2**decay.k
-    return {"keeps_min": _figure(np.min(kept)), "keeps_max": _figure(np.max(kept)), "k": decay.k}
-
-
-def _decay_error(decay: Decay, real: Folded) -> float:
-    """The largest |kept share - beta| over the neurons."""
-    return _figure(np.max(np.abs(1 - decay.c / 2**decay.k - real.beta)))
-
-
-def _threshold_error(dynamics: IntegerDynamics, real: Folded) -> float:
-    """The largest |integer threshold - threshold| / |threshold| over the neurons."""
-    unit = dynamics.scale / 2**dynamics.fraction_bits
-    threshold = (dynamics.fire + (1 if real.fire is Fire.GE else 0)) * unit
-    return _figure(np.max(np.abs(threshold - real.threshold) / np.where(real.threshold == 0, 1, abs(real.threshold))))
-
-
-def _weight_error(network: Network, real: Folded) -> float:
-    """The largest distance of a kept weight from its real value, in units of the integer weight."""
-    errors = []
-    for projection, wanted in zip(network.projections_into(real.population.name), real.weights, strict=True):
-        weights = projection.weights
-        assert isinstance(weights, Quantised)
-        errors.append(np.max(np.abs(weights.codes - wanted / weights.scale), initial=0.0))
-    return _figure(max(errors))
+    low, high = _figure(np.min(kept)), _figure(np.max(kept))
+    return {"keeps_min": low, "keeps_max": high, "k": decay.k, "rounding": decay.rounding}
 
 
 def _figure(value: Any) -> float:

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from .report_plots import Bar, Stack, bars, lines, stacks
-from .report_text import RESOURCE_NAMES, number, semantics_rows, share, target_name
+from .report_text import ERROR_COLUMNS, RESOURCE_NAMES, number, semantics_rows, share, target_name
 
 ROLE_NAMES = {"rows": "row table", "entries": "synapses", "state": "membranes", "parameters": "neuron parameters"}
 
@@ -191,14 +191,14 @@ def _activity(activity: Mapping[str, Any] | None) -> str:
 def _semantics(semantics: Mapping[str, Any]) -> str:
     headings, rows = semantics_rows(semantics)
     note = "how each population computes, and how far its integers are from the network that was given"
-    return _section("Semantics", _table(headings, rows, numeric=(5, 6, 7)), note)
+    return _section("Semantics", _table(headings, rows, numeric=ERROR_COLUMNS), note)
 
 
 # ------------------------------------------------------------------------------------------------------ pieces
 
 
 def _section(title: str, content: str, note: str) -> str:
-    return f"<section><h2>{escape(title)}</h2><p>{escape(note)}.</p>{content}</section>"
+    return f'<section><h2>{escape(title)}</h2><p>{escape(note)}.</p><div class="wide">{content}</div></section>'
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> str:
@@ -209,7 +209,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequ
 
     body = "".join(f"<tr>{row('td', cells)}</tr>" for cells in rows)
     head = row("th", headings, " scope=col")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 _STYLE = """
@@ -227,16 +227,16 @@ h2 { font-size: 1.1rem; margin: 0 0 .2rem; }
 header p, section > p, footer { color: var(--soft); margin: .2rem 0 1rem; }
 section, .tiles > div { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 section { padding: 1.1rem 1.25rem; margin: 1rem 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.6rem, 1fr)); gap: .75rem; margin: 1rem 0; }
 .tiles > div { padding: .8rem 1rem; }
 .tiles dt { color: var(--soft); font-size: .85rem; }
 .tiles dd { margin: 0; }
-.tiles b { display: block; font-size: 1.45rem; line-height: 1.3; font-variant-numeric: tabular-nums;
+.tiles b { display: block; font-size: 1.3rem; line-height: 1.3; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 .tiles span { color: var(--soft); font-size: .8rem; }
 .warnings { background: var(--alert); border-color: var(--alert-line); }
 .warnings ul { margin: .3rem 0 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
-svg { display: block; width: 100%; height: auto; margin: .4rem 0; }
+svg { display: block; width: 100%; min-width: 32rem; height: auto; margin: .4rem 0; }
 svg text { font-size: 13px; fill: var(--text); font-variant-numeric: tabular-nums; }
 svg .value { fill: var(--soft); }
 .track { fill: var(--track); } .axis { stroke: var(--line); fill: none; }
@@ -248,8 +248,9 @@ svg .value { fill: var(--soft); }
 .l3 { stroke: var(--s3); } .l4 { stroke: var(--s4); } .l5 { stroke: var(--s5); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; white-space: nowrap; } td:first-child { overflow-wrap: anywhere; }
+th, td { text-align: left; padding: .35rem .5rem; border-bottom: 1px solid var(--line); }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+td:first-child { min-width: 7rem; overflow-wrap: anywhere; }
 .n { text-align: right; }
 footer { font-size: .85rem; margin-top: 1.5rem; }
 @media print { body { background: #fff; } section, .tiles > div { break-inside: avoid; } }

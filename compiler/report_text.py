@@ -39,7 +39,7 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
         console.print(Text(f"warning: {warning}", style="yellow"))
     console.print()
     headings, rows = semantics_rows(report["semantics"])
-    semantics = table("Semantics", headings, rows, numeric=(5, 6, 7))
+    semantics = table("Semantics", headings, rows, numeric=ERROR_COLUMNS)
     figures = (_utilization(report), _performance(report), _layers(report), _memory(report), _blocks(report))
     print_tables(*(part for part in (*figures, semantics) if part is not None), console=console)
 
@@ -151,20 +151,21 @@ def _blocks(report: Mapping[str, Any]) -> Table | None:
 
 
 def semantics_rows(semantics: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and rows of the table of populations."""
+    """Headings and rows of the table of populations; the last four columns are relative errors."""
     headings = (
         "Population",
         "Model",
         "Reset",
         "Fires",
-        "Keeps per step",
-        "Decay error",
-        "Threshold error",
-        "Weight error",
+        "Keeps",
+        "Leak err.",
+        "Weight err.",
+        "Threshold err.",
+        "Bias err.",
     )
     rows: list[tuple[str, ...]] = []
     for name, entry in semantics.items():
-        errors = entry["errors"]
+        figures = (entry["errors"][f"{key}_relative"] for key in ("leak", "weights", "threshold", "bias"))
         rows.append(
             (
                 name,
@@ -172,12 +173,14 @@ def semantics_rows(semantics: Mapping[str, Any]) -> tuple[tuple[str, ...], list[
                 f"{entry['reset']}, {entry['reset_place']}" if entry["reset"] != "none" else "none",
                 {"gt": "above", "ge": "at or above", None: "never"}[entry["fire"]],
                 decay_text(entry["decay"]),
-                _error(errors["decay_abs"], "{:.2g}"),
-                _error(errors["threshold_relative"], "{:.2%}"),
-                _error(errors["weight_lsb"], "{:.2f} LSB"),
+                *(f"{figure:.2%}" for figure in figures),
             )
         )
     return headings, rows
+
+
+ERROR_COLUMNS = range(5, 9)
+"""The columns of `semantics_rows` that hold figures."""
 
 
 # ----------------------------------------------------------------------------------------------------- wording
@@ -213,7 +216,3 @@ def decay_text(decay: Mapping[str, Any] | None) -> str:
         return "all"
     low, high = decay["keeps_min"], decay["keeps_max"]
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-
-
-def _error(value: float | None, form: str) -> str:
-    return "" if value is None else form.format(value)

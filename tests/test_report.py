@@ -27,6 +27,7 @@ from spikeloom.compiler.ir import (
     Quantised,
 )
 from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.quantise import quantisation_error
 from spikeloom.compiler.report import (
     Accuracy,
     Activity,
@@ -97,7 +98,8 @@ def facts(**changes: Any) -> Facts:
     network = float_network()
     everything = Facts(
         plan=make_plan(integer_network(), "ice40"),
-        pruned=network,
+        source=network,
+        errors=quantisation_error(network, integer_network()),
         used=Resources(luts=850, ffs=420, lcs=910, brams=6),
         used_source=Source.MEASURED,
         timing=Timing(
@@ -212,10 +214,10 @@ def test_bits_are_those_of_the_memories_and_of_the_bound() -> None:
 
 
 def test_errors_of_quantisation_are_stated() -> None:
-    errors = build_report(facts())["semantics"]["hidden"]["errors"]
-    assert errors["weight_lsb"] == 0
-    assert errors["decay_abs"] == pytest.approx(abs(13 / 128 - 0.1), rel=1e-4)
-    assert errors["threshold_relative"] <= 1 / 32
+    hidden = build_report(facts())["semantics"]["hidden"]
+    assert hidden["errors"]["weights_relative"] == 0
+    assert hidden["errors"]["leak_relative"] == pytest.approx(13 / 128 / 0.1 - 1, rel=1e-4)
+    assert hidden["decay"]["keeps_min"] == hidden["decay"]["keeps_max"] == pytest.approx(1 - 13 / 128, rel=1e-5)
 
 
 def test_what_was_not_measured_is_null() -> None:

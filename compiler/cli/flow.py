@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -38,8 +39,8 @@ from ..build_folder import (
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output
-from ..prune import prune
-from ..quantise import dequantise, quantise
+from ..quantise import PopulationError, dequantise, quantisation_error
+from ..recipe import Recipe, compress
 from ..report import Block, Facts, Link, PathStep, Source, Timing, build_report
 from ..report import Device as ReportDevice
 from ..samples import Samples
@@ -101,7 +102,8 @@ def compile_network(
     check_target(output, force=force)
     clock = _plan_clock(target, options)
     with step("quantising"):
-        pruned, network = _integers(source, options, samples)
+        integers = _integers(source, options, samples)
+    network = integers.network
     plan = make_plan(network, _family(target))
     require_spiking_output(network)
     if target is not None:
@@ -115,7 +117,7 @@ def compile_network(
         built = None
         if target is not None and not options.verilog_only:
             built = _build(plan, link, target, clock, folder, options, step)
-        facts = _measure(_Design(plan, pruned, link, built, target, clock), source, samples, folder, options, step)
+        facts = _measure(_Design(plan, integers, link, built, target, clock), samples, folder, options, step)
         write_json(folder / REPORT, build_report(facts))
         recorded = asdict(options) | {"family": plan.family.value, "clock_hz": clock.hz}
         write_manifest(folder, inputs=inputs or {}, options=recorded, tools=_versions(built, options))
@@ -172,23 +174,36 @@ def clocks_per_bit(clock_hz: float, baud: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class _Integers:
+    """The integer network, the float network that it stands for, how far apart they are, and what to warn of."""
+
+    network: Network
+    source: Network
+    errors: tuple[PopulationError, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class _Design:
     """What the steps after the build look at."""
 
     plan: Plan
-    pruned: Network
+    integers: _Integers
     link: LinkFormat
     built: BuildResult | None
     target: Board | Device | None
     clock: ClockPlan
 
 
-def _integers(source: Network, options: CompileOptions, samples: Samples | None) -> tuple[Network, Network]:
-    """(float network that the integers stand for, integer network)"""
+def _integers(source: Network, options: CompileOptions, samples: Samples | None) -> _Integers:
     if source.is_integer:
-        return dequantise(source), source
-    pruned = prune(source, options.sparsity) if options.sparsity else source
-    return pruned, quantise(pruned, options.bits, calibration=None if samples is None else samples.spikes)
+        real = dequantise(source)
+        return _Integers(source, real, quantisation_error(real, source))
+    recipe = Recipe(sparsity=options.sparsity, bits=options.bits)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        network, compression = compress(source, recipe, None if samples is None else samples.spikes)
+    return _Integers(network, source, compression.errors, tuple(str(warning.message) for warning in caught))
 
 
 def _write_cores(plan: Plan, folder: Path) -> None:
@@ -223,7 +238,6 @@ def _build(
 
 def _measure(
     design: _Design,
-    source: Network,
     samples: Samples | None,
     folder: Path,
     options: CompileOptions,
@@ -245,9 +259,10 @@ def _measure(
         facts = replace(facts, link=Link(baud=_baud(design.target, options), bytes_per_sample=size))
     if samples is not None:
         facts = replace(facts, activity=measure.measure_activity(ran, recording))
-        if ran.labels is not None and not source.is_integer:
-            facts = replace(facts, accuracy=measure.measure_accuracy(source, ran, ran.labels, recording))
-    return replace(facts, latency=latency, warnings=(*facts.warnings, *_warnings(design, samples)))
+        if ran.labels is not None:
+            accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
+            facts = replace(facts, accuracy=accuracy)
+    return replace(facts, latency=latency, warnings=tuple(_warnings(design, samples)))
 
 
 def _static_facts(design: _Design) -> Facts:
@@ -256,7 +271,8 @@ def _static_facts(design: _Design) -> Facts:
     clock_mhz = round(design.clock.hz / 1e6, 6)
     facts = Facts(
         plan=design.plan,
-        pruned=design.pruned,
+        source=design.integers.source,
+        errors=design.integers.errors,
         used=design.plan.needs,
         used_source=Source.ESTIMATED,
         timing=Timing(clock_mhz=clock_mhz),
@@ -293,6 +309,7 @@ def _block_name(instance: str, top: str) -> str:
 
 
 def _warnings(design: _Design, samples: Samples | None) -> Iterator[str]:
+    yield from design.integers.warnings
     if samples is None:
         yield "no samples were given: cycles come from random spikes, and quantisation did not see data"
     if isinstance(design.target, Board) and design.target.note:

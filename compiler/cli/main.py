@@ -9,13 +9,14 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from ...hdl.errors import InputError, SpikeloomError
-from . import boards_command, compile_command, demo_command, regress_command, report_command, simulate_command
+from . import boards_command, common, compile_command, demo_command, regress_command, report_command, simulate_command
 
 COMMANDS = (
     compile_command,
@@ -79,8 +80,10 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def _run(arguments: list[str], debug: bool) -> int:
     try:
-        options = build_parser().parse_args(arguments)
-        status: int = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options = build_parser().parse_args(arguments)
+            status: int = options.run(options)
         sys.stdout.flush()
         return status
     except SystemExit as exit_:  # argparse, after help or a mistake
@@ -100,6 +103,18 @@ def _run(arguments: list[str], debug: bool) -> int:
         status, message = _explain(error)
         print(f"spikeloom: error: {_one_line(message)}", file=sys.stderr)
         return status
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning in one line, without the place in our code that Python would add."""
+    common.warn(_one_line(str(message)))
 
 
 def _explain(error: Exception) -> tuple[int, str]:

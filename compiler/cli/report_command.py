@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
             temporary.write_text(render_html(report), encoding="utf-8")
         common.tell(f"wrote {options.html}")
     if options.json:
-        print(json.dumps(report, indent=2, sort_keys=True))
+        print(json.dumps(report, indent=2))
     elif options.html is None:
         print_report(report)
     return 0

@@ -85,10 +85,10 @@ def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
 
 def _quantised(options: argparse.Namespace, network: Network, samples: Samples) -> Network:
     """The integers that `spikeloom compile` would build with the same options and samples."""
-    from ..prune import prune
-    from ..quantise import quantise
+    from ..recipe import Recipe, compress
 
-    return quantise(prune(network, options.sparsity), options.bits, calibration=samples.spikes)
+    integers, _ = compress(network, Recipe(sparsity=options.sparsity, bits=options.bits), samples.spikes)
+    return integers
 
 
 def _write(path: Path, recording: Recording, membranes: bool) -> None:

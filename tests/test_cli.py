@@ -1,0 +1,462 @@
+"""The command line: what a user sees, above all when something is wrong; and the whole way once with the real tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from spikeloom.boards.boards import BOARDS
+from spikeloom.compiler import write_nir
+from spikeloom.compiler.cli import flow, measure
+from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, compile_network
+from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection
+from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.quantise import quantise
+from spikeloom.compiler.samples import Samples
+from spikeloom.hdl.errors import MismatchError, OptionError, SpikeloomError, ToolError
+from spikeloom.sim.amaranth_executor import measure_cycles
+from spikeloom.sim.reference import run_reference
+
+INPUTS, HIDDEN, OUTPUTS, STEPS = 8, 6, 3, 5
+
+
+def small_network(hidden: int = HIDDEN) -> Network:
+    rng = np.random.default_rng(7)
+    dynamics = LIF(beta=np.array(0.875), threshold=np.array(1.0))
+    sizes = {"hidden": (INPUT, INPUTS, hidden), "out": ("hidden", hidden, OUTPUTS)}
+    return Network(
+        input_shape=(INPUTS,),
+        populations=tuple(Population(name=n, shape=(post,), dynamics=dynamics) for n, (_, _, post) in sizes.items()),
+        projections=tuple(
+            Projection(pre=pre, post=name, connectivity=Dense(weights=rng.normal(0.3, 0.4, (inputs, post))))
+            for name, (pre, inputs, post) in sizes.items()
+        ),
+        output="out",
+        name="small",
+    )
+
+
+def small_samples(count: int = 6) -> dict[str, Any]:
+    rng = np.random.default_rng(8)
+    spikes = (rng.random((count, STEPS, INPUTS)) < 0.4).astype(np.uint8)
+    return {"spikes": spikes, "labels": rng.integers(0, OUTPUTS, count)}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "small.nir"
+    write_nir(small_network(), path)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "samples.npz"
+    np.savez_compressed(path, **small_samples())
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build for the iCEBreaker with the real tools, in a folder with an awkward name, made by another process."""
+    folder = tmp_path_factory.mktemp("größe 1")
+    write_nir(small_network(), folder / "model ü.nir")
+    np.savez_compressed(folder / "samples.npz", **small_samples())
+    script = (
+        "import sys; from spikeloom.compiler.cli.main import main; status = main(sys.argv[1:]); "
+        "sys.exit(99 if 'torch' in sys.modules else status)"
+    )
+    argv = [
+        "compile",
+        "model ü.nir",
+        "--board",
+        "icebreaker",
+        "--data",
+        "samples.npz",
+        "--bits",
+        "4",
+        "--output",
+        "o u t",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-c", script, *argv, "--output", "o u t"],
+        cwd=folder,
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "\x1b" not in run.stdout and "Block RAMs" in run.stdout
+    return folder / "o u t"
+
+
+# ----------------------------------------------------------------------------------------------------- outside
+
+
+COMMAND = str(Path(sys.executable).with_name("spikeloom"))
+"""The installed command, which needs no activated environment."""
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    script = (
+        "import sys; from spikeloom.compiler.cli.main import main; main(['--help']); main(['compile', '--help']); "
+        "print([m for m in ('torch', 'numpy', 'amaranth', 'rich', 'h5py') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
+    version = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, env={"PATH": "/bin"}, check=True)
+    assert version.stdout.startswith("spikeloom 0.")
+
+
+@pytest.mark.parametrize("argv", [["boards"], ["boards", "--json"]])
+def test_a_reader_that_leaves_early_is_no_error(argv: list[str]) -> None:
+    with subprocess.Popen([COMMAND, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        process.stderr.close()
+        assert process.wait() in (1, 128 + signal.SIGPIPE)  # rich prefers 1
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_compilation_leaves_nothing(model: Path, number: signal.Signals, status: int) -> None:
+    argv = [COMMAND, "compile", str(model), "--board", "icebreaker", "--output", str(model.parent / "out")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("building"):
+                break
+        time.sleep(0.3)  # yosys is at work now
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait() == status
+    assert "Traceback" not in rest
+    assert [path.name for path in model.parent.iterdir()] == [model.name]
+
+
+# ---------------------------------------------------------------------------------------------------- mistakes
+
+
+def refused(capsys: pytest.CaptureFixture[str], argv: list[Any], status: int = 2) -> str:
+    """The one line of an error."""
+    assert main([str(argument) for argument in argv]) == status
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if "error:" in line]
+    assert len(lines) == 1 and "Traceback" not in captured.err and captured.out == ""
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "COMMAND"),
+        (["explode"], "invalid choice: 'explode'"),
+        (["compile"], "required: MODEL"),
+        (["compile", "m.nir", "--bits", "1", "--board", "icebreaker"], "--bits: must be 2 to 16: 1"),
+        (["compile", "m.nir", "--bits", "x", "--board", "icebreaker"], "--bits: must be a whole number: 'x'"),
+        (["compile", "m.nir", "--sparsity", "1.5", "--board", "icebreaker"], "--sparsity: must be 0 or more and"),
+        (["compile", "m.nir", "--sparsity", "nan", "--board", "icebreaker"], "--sparsity: must be 0 or more"),
+        (["compile", "m.nir", "--dt", "0", "--board", "icebreaker"], "--dt: must be above 0: 0"),
+        (["compile", "m.nir", "--dt", "inf", "--board", "icebreaker"], "--dt: must be above 0: inf"),
+        (["compile", "m.nir", "--reset", "never", "--board", "icebreaker"], "--reset: invalid choice"),
+        (["compile", "m.nir", "--dialect", "brian", "--board", "icebreaker"], "--dialect: invalid choice"),
+        (["compile", "m.nir", "--board", "icebreaker", "--device", "up5k"], "not allowed with"),
+        (["compile", "m.nir", "--clock-mhz", "-1", "--board", "icebreaker"], "--clock-mhz: must be above 0"),
+        (["compile", "m.nir", "--seed", "-1", "--board", "icebreaker"], "--seed: must be 0 to"),
+        (["compile", "m.nir"], "a bitstream needs a target"),
+        (["compile", "m.nir", "--board", "icebraker"], "'icebraker'; did you mean icebreaker"),
+        (["compile", "m.nir", "--device", "up5"], "'up5'; did you mean up5k"),
+        (["compile", "missing.nir", "--board", "icebreaker"], "missing.nir"),
+        (["simulate", "missing.nir", "--data", "x.npz"], "missing.nir"),
+        (["simulate", "x", "--data", "x.npz", "--limit", "0"], "--limit: must be 1 or more"),
+        (["simulate", "x", "--data", "x.npz", "--membranes"], "name it with --output"),
+        (["regress", "missing", "--data", "x.npz"], "a build folder must exist"),
+        (["report", "missing"], "a build folder must exist"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, argv)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_files_are_mistakes(capsys: pytest.CaptureFixture[str], model: Path, data: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.npz"
+    np.savez(wrong, spikes=np.zeros((2, 3, 4), np.uint8))
+    text = tmp_path / "text.nir"
+    text.write_text("not HDF5\nat all")
+    before = sorted(tmp_path.iterdir())
+    target = ["--board", "icebreaker", "--output", tmp_path / "out"]
+    assert "its shape is (2, 3, 4)" in refused(capsys, ["compile", model, "--data", wrong, *target])
+    assert "its shape is (2, 3, 4)" in refused(capsys, ["simulate", model, "--data", wrong])
+    assert "text.nir" in refused(capsys, ["compile", text, *target])
+    assert "samples" in refused(capsys, ["compile", model, "--data", model, *target])
+    assert "manifest.json" in refused(capsys, ["regress", tmp_path, "--data", data])
+    assert "must exist" in refused(capsys, ["simulate", model, "--data", data, "--output", tmp_path / "no" / "o.npz"])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_existing_output_is_kept(capsys: pytest.CaptureFixture[str], model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").write_text("mine")
+    argv = ["compile", model, "--board", "icebreaker", "--output", tmp_path / "out"]
+    assert "--force" in refused(capsys, argv)
+    assert (tmp_path / "out" / "notes").read_text() == "mine"
+
+
+def test_a_network_that_cannot_fit_is_refused_before_any_tool_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "verilog_from_rtlil", None)
+    model = tmp_path / "large.nir"
+    write_nir(small_network(hidden=6000), model)
+    line = refused(capsys, ["compile", model, "--board", "icestick", "--output", tmp_path / "out"])
+    assert "the design needs" in line and "block RAMs" in line and "16" in line
+
+
+# -------------------------------------------------------------------------------------------- failures on the way
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def function(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (ToolError("yosys was killed"), 1, "yosys was killed"),
+        (MismatchError("sample 0, step 1"), 1, "sample 0, step 1"),
+        (SpikeloomError("two\nlines \x1b[31m"), 1, "two lines"),
+        (OSError(28, "No space left on device", "out"), 1, "No space left on device: out"),
+        (PermissionError(13, "Permission denied", "out"), 2, "Permission denied: out"),
+        (MemoryError(), 1, "out of memory"),
+        (ZeroDivisionError("division by zero"), 1, "internal error: ZeroDivisionError"),
+    ],
+)
+def test_failures_are_one_line_and_leave_nothing(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    model: Path,
+    tmp_path: Path,
+    error: Exception,
+    status: int,
+    words: str,
+) -> None:
+    monkeypatch.setattr(flow, "verilog_from_rtlil", raising(error))
+    argv = ["compile", model, "--board", "icebreaker", "--output", tmp_path / "out"]
+    line = refused(capsys, argv, status)
+    assert words in line and "\x1b" not in line
+    assert list(tmp_path.iterdir()) == [model]
+    with pytest.raises(type(error)):
+        main([str(argument) for argument in [*argv, "--debug"]])
+
+
+def test_the_log_of_a_failed_tool_outlives_the_build(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
+) -> None:
+    def failing(rtlil: Path, verilog: Path, log: Path) -> None:
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("what the tool said")
+        raise ToolError("yosys failed", log)
+
+    monkeypatch.setattr(flow, "verilog_from_rtlil", failing)
+    line = refused(capsys, ["compile", model, "--board", "icebreaker", "--output", tmp_path / "out"], 1)
+    log = Path(line.rpartition("see ")[2])
+    assert log.read_text() == "what the tool said"
+    log.unlink()
+
+
+def test_an_interrupt_is_status_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(flow, "verilog_from_rtlil", raising(KeyboardInterrupt()))
+    assert main(["compile", str(model), "--board", "icebreaker", "--output", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "spikeloom: interrupted"
+    assert list(tmp_path.iterdir()) == [model]
+
+
+# ---------------------------------------------------------------------------------------------------- commands
+
+
+def test_boards(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["boards", "--json"]) == 0
+    listing = json.loads(capsys.readouterr().out)
+    assert {board["id"] for board in listing["boards"]} == set(BOARDS)
+    icebreaker = next(board for board in listing["boards"] if board["id"] == "icebreaker")
+    up5k = next(device for device in listing["devices"] if device["id"] == icebreaker["device"])
+    assert (up5k["capacity"]["brams"], up5k["bram_bits"]) == (30, 4096)
+    assert main(["boards"]) == 0
+    text = capsys.readouterr().out
+    assert all(board in text for board in BOARDS)
+
+
+@pytest.mark.parametrize("executor", ["float", "reference", "amaranth"])
+def test_simulate_a_model(
+    capsys: pytest.CaptureFixture[str], model: Path, data: Path, tmp_path: Path, executor: str
+) -> None:
+    out = tmp_path / "out.npz"
+    argv = ["simulate", model, "--data", data, "--executor", executor, "--limit", 4, "--json", "--output", out]
+    assert main([str(argument) for argument in [*argv, "--membranes"]]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    with np.load(out) as arrays:
+        assert set(arrays) == {"spikes", "predicted", "membranes"}
+        assert arrays["spikes"].shape == arrays["membranes"].shape == (4, STEPS, OUTPUTS)
+        assert arrays["spikes"].dtype == np.uint8
+        assert arrays["predicted"].tolist() == np.argmax(arrays["spikes"].sum(axis=1), axis=1).tolist()
+        assert summary["predicted"] == arrays["predicted"].tolist()
+    assert summary["accuracy"] == np.mean(np.array(summary["predicted"]) == small_samples()["labels"][:4])
+    assert main(["simulate", str(model), "--data", str(data), "--executor", executor]) == 0
+    assert "accuracy: " in capsys.readouterr().out
+
+
+def test_a_build_is_complete_and_measured(built: Path) -> None:
+    names = {path.name for path in built.iterdir()}
+    assert names >= {"manifest.json", "report.json", "network.nir", "source.nir", "core.v", "core_traced.v", "top.bin"}
+    report = json.loads((built / "report.json").read_text())
+    nextpnr = json.loads((built / "nextpnr.json").read_text())
+    used = {key: report["utilization"][key]["used"] for key in ("lcs", "brams")}
+    assert used == {
+        "lcs": nextpnr["utilization"]["ICESTORM_LC"]["used"],
+        "brams": nextpnr["utilization"]["ICESTORM_RAM"]["used"],
+    }
+    (clock,) = nextpnr["fmax"].values()
+    assert report["timing"]["fmax_mhz"] == pytest.approx(clock["achieved"])
+    assert report["timing"]["met"] and report["timing"]["critical_path"]
+    assert report["latency"]["samples_measured"] == 6 and report["latency"]["stimulus"] == "calibration"
+    assert report["link"]["microseconds_per_sample"] > report["latency"]["microseconds_per_sample"]
+    assert report["accuracy"]["samples"] == 6
+    blocks = {block["name"] for block in report["blocks"]["list"]}
+    assert {layer["block"] + ".bank" for layer in report["layers"]} <= blocks
+    assert any(name.startswith("link") for name in blocks)
+
+
+def test_another_process_gives_the_same_bitstream(built: Path, tmp_path: Path) -> None:
+    model, data = built.parent / "model ü.nir", built.parent / "samples.npz"
+    target = ["--board", "icebreaker", "--data", str(data), "--bits", "4"]
+    assert main(["compile", str(model), *target, "--output", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / "manifest.json").read_bytes() == (built / "manifest.json").read_bytes()
+    assert (tmp_path / "again" / "top.bin").read_bytes() == (built / "top.bin").read_bytes()
+
+
+def test_report_of_a_build(capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path) -> None:
+    assert main(["report", str(built)]) == 0
+    assert "iCEBreaker" in capsys.readouterr().out
+    assert main(["report", str(built), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((built / "report.json").read_text())
+    page = tmp_path / "report.html"
+    assert main(["report", str(built), "--html", str(page)]) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_report_of_another_version_is_refused(
+    capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(built, out)
+    (out / "report.json").write_text('{"schema_version": 2}')
+    assert "must be of schema 1: report.json has 2" in refused(capsys, ["report", out])
+    (out / "report.json").write_text("{")
+    assert "intact JSON" in refused(capsys, ["report", out])
+
+
+@pytest.mark.parametrize("executor", ["float", "reference", "verilog"])
+def test_simulate_a_build(capsys: pytest.CaptureFixture[str], built: Path, executor: str) -> None:
+    data = str(built.parent / "samples.npz")
+    assert main(["simulate", str(built), "--data", data, "--executor", executor, "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["output_spikes"]
+    if executor != "float":
+        network = quantise(small_network(), 4, small_samples()["spikes"])
+        assert counts == run_reference(network, small_samples()["spikes"]).spikes.sum()
+
+
+@pytest.mark.parametrize("level", ["rtl", pytest.param("netlist", marks=pytest.mark.slow)])
+def test_regress_a_build(capsys: pytest.CaptureFixture[str], built: Path, level: str) -> None:
+    data = str(built.parent / "samples.npz")
+    assert main(["regress", str(built), "--data", data, "--level", level, "--limit", "3"]) == 0
+    membranes = 3 * STEPS * (HIDDEN + OUTPUTS)
+    assert f"{membranes} membranes of 3 samples of {STEPS} steps" in capsys.readouterr().out
+
+
+def test_regress_names_the_first_divergence(capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(built, out)
+    write_nir(quantise(small_network(), 3), out / "network.nir")
+    assert main(["regress", str(out), "--data", str(built.parent / "samples.npz")]) == 1
+    error = capsys.readouterr().err
+    assert "was changed after the build: network.nir" in error
+    assert "sample 0, step 0" in error and "expected" in error
+
+
+# -------------------------------------------------------------------------------------------------- from Python
+
+
+def test_verilog_of_an_integer_network_needs_no_target(tmp_path: Path) -> None:
+    labels: list[str] = []
+
+    @contextmanager
+    def step(label: str) -> Any:
+        labels.append(label)
+        yield None
+
+    network = quantise(small_network(), 4)
+    build = compile_network(network, tmp_path / "out", CompileOptions(verilog_only=True), step=step)
+    assert labels[0] == "quantising" and "counting cycles" in labels
+    report = build.report()
+    assert report["board"] is None and report["device"] is None and report["timing"]["fmax_mhz"] is None
+    assert report["utilization"]["brams"]["source"] == "estimated"
+    assert report["latency"]["stimulus"] == "random" and report["warnings"]
+    errors = report["semantics"]["hidden"]["errors"]
+    assert errors["weights_relative"] == errors["leak_relative"] == 0
+    assert "module spikeloom_core(" in (tmp_path / "out" / "core.v").read_text()
+    assert not (tmp_path / "out" / "top.il").exists()
+
+
+def test_a_baud_rate_must_suit_the_clock() -> None:
+    assert clocks_per_bit(12e6, 1_000_000) == 12
+    assert clocks_per_bit(12e6, 115_200) == 104
+    for baud in (5_000_000, 1_800_000):
+        with pytest.raises(OptionError, match=f"{baud} baud at 12 MHz is not; choose --baud"):
+            clocks_per_bit(12e6, baud)
+
+
+def test_busy_cycles_are_those_of_the_hardware() -> None:
+    """With one layer nothing overlaps, and every step more costs what the formula says."""
+    network = quantise(small_network(), 4)
+    single = Network(
+        input_shape=(INPUTS,),
+        populations=network.populations[:1],
+        projections=network.projections[:1],
+        output="hidden",
+    )
+    plan = make_plan(single)
+    spikes = np.random.default_rng(1).integers(0, 2, (1, 2 * STEPS, INPUTS), np.uint8)
+    half = spikes[:, :STEPS]
+    (whole_cycles,), (half_cycles,) = measure_cycles(plan, spikes), measure_cycles(plan, half)
+    busy = [measure.busy_cycles(plan, part, run_reference(single, part))["hidden"][0] for part in (spikes, half)]
+    assert busy[0] - busy[1] == whole_cycles - half_cycles
+
+
+def test_random_samples_depend_on_the_seed_alone() -> None:
+    network = small_network()
+    first, second = (measure.random_samples(network, 3) for _ in range(2))
+    assert isinstance(first, Samples) and np.array_equal(first.spikes, second.spikes)
+    assert not np.array_equal(first.spikes, measure.random_samples(network, 4).spikes)
