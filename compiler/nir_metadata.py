@@ -190,7 +190,7 @@ def _read_projection(reader: _Reader, names: list[str]) -> Projection:
     if len(shape) != 2:
         raise reader.error("weights", "have the shape (pre, post)", shape)
     return Projection(
-        pre=_name(reader, "pre", [*names, INPUT]),  # INPUT_INDEX is -1: the last
+        pre=_name(reader, "pre", names, or_input=True),
         post=_name(reader, "post", names),
         connectivity=Dense(weights=weights),
         delay=reader.integers("delay"),
@@ -198,11 +198,11 @@ def _read_projection(reader: _Reader, names: list[str]) -> Projection:
     )
 
 
-def _name(reader: _Reader, field: str, names: list[str]) -> str:
+def _name(reader: _Reader, field: str, names: list[str], or_input: bool = False) -> str:
     index = reader.integer(field)
-    if index == INPUT_INDEX and names and names[-1] == INPUT:
+    if or_input and index == INPUT_INDEX:
         return INPUT
-    if not 0 <= index < len(names) - (names[-1] == INPUT):
+    if not 0 <= index < len(names):
         raise reader.error(field, "is the number of a population", index)
     return names[index]
 

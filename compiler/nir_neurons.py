@@ -240,7 +240,7 @@ def _is_single(*arrays: Array) -> bool:
 def _decimals(estimate: FloatArray) -> list[FloatArray]:
     """The estimate with more and more digits: parameters that people choose are short decimals."""
     with np.errstate(invalid="ignore"):
-        return [np.round(estimate, digits) for digits in range(1, 8)]
+        return [np.round(estimate, digits) for digits in range(1, 6)]
 
 
 def _recovered(
@@ -251,12 +251,13 @@ def _recovered(
 ) -> FloatArray:
     """The float32 values that `export` turns into exactly what is `stored`: the first such guess, else the estimate.
 
-    Several float32 values may export to the same; none is better founded than the simplest.
+    Several float32 values may export to the same; the simplest is tried first, then the nearest to the estimate.
     """
-    result = estimate.astype(np.float32)
-    found = np.zeros(result.shape, np.bool_)
+    nearest = estimate.astype(np.float32)
+    result, found = nearest, np.zeros(nearest.shape, np.bool_)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        for guess in guesses:
+        neighbours = (nearest + ulps * np.spacing(nearest) for ulps in (0, 1, -1, 2, -2))
+        for guess in (*guesses, *neighbours):
             single = np.asarray(guess, np.float32)
             exact = np.logical_and.reduce([a == b for a, b in zip(export(single), stored, strict=True)])
             result = np.where(exact & ~found, single, result)

@@ -359,6 +359,7 @@ def _dimension(name: str, node: NirNode, field: str, dims: int) -> int:
     value = node.fields[field]
     if value.dtype.kind not in "iu" or value.size != 1 or not -dims <= int(value.flat[0]) < dims:
         raise ModelError(
-            f"a Flatten's dimensions exist: {field} of node {quoted(name)} is {quoted(value.tolist())}, there are {dims}"
+            f"a Flatten takes dimensions that exist, of {dims}: {field} of node {quoted(name)} is "
+            f"{quoted(value.tolist())}; correct it"
         )
     return int(value.flat[0]) % dims
