@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from spikeloom.compiler.ir import INPUT, LIF, Network, ResetMode, ResetPlace
+from spikeloom.compiler.nir_reader import read_nir
+from spikeloom.compiler.samples import load_samples
 from spikeloom.compiler.snntorch_frontend import from_snntorch
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
@@ -159,6 +164,29 @@ def test_resets(reset: str, mode: ResetMode, place: ResetPlace) -> None:
     dynamics = from_snntorch(module, (4,)).populations[0].dynamics
     assert isinstance(dynamics, LIF)
     assert (dynamics.reset_mode, dynamics.reset_place) == (mode, place)
+
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def test_the_trained_digits_network_equals_snntorch_on_the_whole_test_set() -> None:
+    network = read_nir(EXAMPLES / "digits.nir")
+    samples = load_samples(EXAMPLES / "digits_test.npz", network)
+    layers: list[Any] = []
+    for projection, population in zip(network.projections, network.populations, strict=True):
+        dynamics = population.dynamics
+        assert isinstance(dynamics, LIF) and isinstance(projection.weights, np.ndarray)
+        linear = nn.Linear(*projection.weights.shape)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(projection.weights.T.copy()))
+            linear.bias.copy_(torch.from_numpy(population.bias.copy()))
+        layers += [linear, snn.Leaky(float(dynamics.beta), threshold=float(dynamics.threshold), init_hidden=True)]
+    expected = _step_by_step(nn.Sequential(*layers), samples.spikes)
+    _assert_same(network, samples.spikes, expected)
+    assert samples.labels is not None and len(samples) == 360
+    assert run_float(network, samples.spikes).accuracy(samples.labels) >= 0.96
+    calibration = load_samples(EXAMPLES / "digits_calibration.npz", network)
+    assert len(calibration) == 100
 
 
 # ------------------------------------------------------------------------------------------- ways of writing it
@@ -644,3 +672,11 @@ def test_refusals(case: str) -> None:
 def test_refuses_bad_arguments(shape: Any, x_max: Any) -> None:
     with pytest.raises(ModelError, match="input_shape" if x_max == 1 else "x_max"):
         from_snntorch(OneStep(init_hidden=True), shape, x_max=x_max)
+
+
+def test_torch_is_loaded_only_to_read_a_module() -> None:
+    code = (
+        "import sys, spikeloom.compiler.snntorch_frontend, spikeloom.sim.float_executor; print('torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
