@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,15 +24,11 @@ import numpy.typing as npt
 from ..hdl.errors import ModelError, OptionError
 from .bounds import reachable_membranes, signed_bits
 from .calibration import (
-    NeuronModel,
-    Response,
     Spikes,
     calibration_inputs,
-    currents,
-    integer_leak,
     observe,
-    real_model,
 )
+from .constants import Constants, integer_constants
 from .folding import Folded, fold
 from .ir import (
     IF,
@@ -46,7 +41,6 @@ from .ir import (
     Dynamics,
     Fire,
     FloatArray,
-    IntArray,
     IntegerDynamics,
     Kind,
     Network,
@@ -55,34 +49,32 @@ from .ir import (
     Quantised,
     ResetMode,
 )
-from .leak import choose_decay, digit_count, most_exact_decay
+from .leak import choose_decay
+from .quantisation_error import PopulationError, quantisation_error
 from .scales import Activity, codes_of, largest_code, search_scales
+from .trial import Trial, slowest_leak, starting_fraction_bits
 from .verifier import MAX_WEIGHT_BITS, quoted, verify
+
+__all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", "quantise"]
 
 MIN_WEIGHT_BITS = 2
 MIN_STATE_BITS, MAX_STATE_BITS = 8, 24
 MARGIN = 2
 """The membrane holds this many times the largest calibrated one, where no tighter bound is proven."""
 
-MAX_FRACTION_BITS = 12
 UNMEASURED_FRACTION_BITS = 8
+STUCK_SHARE = 0.004
+"""Without samples, rounding may move a membrane by this share of a typical threshold."""
+
 CONSTANT_SPAN = 256
 """A neuron's threshold or bias is at most this many times its largest weight; beyond, its scale is raised (so that one
 neuron that hardly ever fires does not widen the whole population's membranes)."""
-
-TOLERANCE = 0.005
-SHARE_OF_WEIGHTS = 1 / 8
-"""A cheaper leak, or fewer fraction bits, may change this share of a population's spikes beyond the best choice, or
-this share of what the weights' own rounding changes, whichever is more."""
 
 UNMEASURED_RATE = 0.1
 """How often pre neurons fire where no samples say it."""
 
 QUIET_VARIANCE = 1e-6
 """What keeps the weights of pre neurons that no sample activates from being arbitrary."""
-
-FEW_SPIKES = 64
-"""Fewer calibration spikes than this say nothing about a population."""
 
 
 def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None = None) -> Network:
@@ -159,57 +151,22 @@ def _scales(folded: Folded, weights: FloatArray, activity: Activity, bits: int) 
 # ----------------------------------------------------------------------------------------------------- neurons
 
 
-@dataclass(frozen=True)
-class _Constants:
-    """A neuron's constants in membrane units."""
-
-    fire: IntArray
-    sub: IntArray
-    v_reset: IntArray
-    bias: IntArray
-
-    @property
-    def bits(self) -> int:
-        """The two's complement width that holds them all."""
-        values = (self.fire, self.sub, self.v_reset, self.bias)
-        return signed_bits(min(int(v.min()) for v in values), max(int(v.max()) for v in values))
-
-
-def _constants(folded: Folded, scale: FloatArray, fraction_bits: int) -> _Constants:
-    units = [Fraction(s) / (1 << fraction_bits) for s in scale.tolist()]
-    threshold = [Fraction(t) / unit for t, unit in zip(folded.threshold.tolist(), units, strict=True)]
-    floor = folded.fire is Fire.GT
-    fire = [math.floor(t) if floor else math.ceil(t) - 1 for t in threshold]
-    return _Constants(
-        fire=np.array(fire, np.int64),
-        sub=_rounded(folded.sub, units),
-        v_reset=_rounded(folded.v_reset, units),
-        bias=_rounded(folded.bias, units),
-    )
-
-
-def _rounded(values: FloatArray, units: Sequence[Fraction]) -> IntArray:
-    """values / units to the nearest integer, ties up, exactly."""
-    half = Fraction(1, 2)
-    return np.array([math.floor(Fraction(v) / u + half) for v, u in zip(values.tolist(), units, strict=True)], np.int64)
-
-
 def _quantise_neurons(
     network: Network, folded: Folded, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None
 ) -> tuple[Population, int]:
     """The integer population, with the widest membrane, and its projections' shift."""
     scale = np.broadcast_to(weights[0].scale, (folded.population.size,))
-    widest = MAX_STATE_BITS - _constants(folded, scale, 0).bits
-    trial = None if sources is None else _Trial.of(network, folded, weights, scale, sources, max(0, widest))
+    widest = MAX_STATE_BITS - integer_constants(folded, scale, 0).bits
+    trial = None if sources is None else Trial.of(network, folded, weights, scale, sources, max(0, widest))
     if trial is None or not trial.informative:
         decay, decay_syn = _unmeasured_decays(folded)
         roomy = MAX_STATE_BITS - _proven_bits(folded, weights, network.x_max)
-        fraction_bits = max(0, min(_starting_fraction_bits(folded), UNMEASURED_FRACTION_BITS, widest, roomy))
+        fraction_bits = max(0, min(_unmeasured_fraction_bits(folded, scale), widest, roomy))
     else:
         decay, decay_syn = trial.choose_decays()
         fraction_bits = trial.choose_fraction_bits(decay, decay_syn)
     observed = None if trial is None else trial.largest_state(fraction_bits, decay, decay_syn)
-    constants = _constants(folded, scale, fraction_bits)
+    constants = integer_constants(folded, scale, fraction_bits)
     dynamics = IntegerDynamics(
         kind=_kind(folded),
         fire=constants.fire,
@@ -239,11 +196,17 @@ def _unmeasured_decays(folded: Folded) -> tuple[Decay | None, Decay | None]:
     return decay, decay_syn
 
 
-def _starting_fraction_bits(folded: Folded) -> int:
-    """log2(1/leak) + 2 for the slowest leak: below, nearest rounding lets a membrane of several units stand still."""
-    leaks = [1.0 - folded.beta] + ([] if folded.alpha is None else [1.0 - folded.alpha])
-    slowest = min((float(x[x > 0].min()) for x in leaks if np.any(x > 0)), default=0.25)
-    return math.ceil(-math.log2(slowest)) + 2
+def _unmeasured_fraction_bits(folded: Folded, scale: FloatArray) -> int:
+    """The bits with which rounding moves a membrane by `STUCK_SHARE` of a typical threshold at most.
+
+    Half a unit lost in every step adds up to 1 / (2 leak) units, as far as the leak moves no membrane either.
+    """
+    most = min(starting_fraction_bits(folded), UNMEASURED_FRACTION_BITS)
+    fire = integer_constants(folded, scale, 0).fire
+    if not folded.spiking or not folded.leaky or not np.any(fire > 0):
+        return most
+    stuck = 0.5 / slowest_leak(folded)
+    return min(most, max(0, math.ceil(math.log2(stuck / (STUCK_SHARE * float(np.median(fire[fire > 0])))))))
 
 
 def _proven_bits(folded: Folded, weights: Sequence[Quantised], x_max: int) -> int:
@@ -256,7 +219,7 @@ def _proven_bits(folded: Folded, weights: Sequence[Quantised], x_max: int) -> in
     return 2 + math.ceil(math.log2(max(1.0, float(drive.max()))))
 
 
-def _calibrated_bits(constants: _Constants, observed: float | None) -> int:
+def _calibrated_bits(constants: Constants, observed: float | None) -> int:
     if observed is None:
         return MAX_STATE_BITS
     reach = math.ceil(MARGIN * observed)
@@ -270,182 +233,9 @@ def _tightened(network: Network, population: Population) -> Population:
     reach = reachable_membranes(network, population)
     if reach is None:
         return population
-    constants = _Constants(dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias)
+    constants = Constants(dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias)
     proven = max(MIN_STATE_BITS, constants.bits, signed_bits(*reach))
     return replace(population, dynamics=replace(dynamics, state_bits=min(dynamics.state_bits, proven)))
-
-
-# ---------------------------------------------------------------------------------------------- choices on data
-
-
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """One population on calibration samples: its integer forms against its real neurons with the same weights."""
-
-    folded: Folded
-    scale: FloatArray
-    drive: FloatArray
-    """Integer sums of codes times inputs [steps, samples, neurons], without bias."""
-    target: Response
-    finest: int
-    """The most fraction bits that are tried."""
-    tolerance: float
-
-    @classmethod
-    def of(
-        cls,
-        network: Network,
-        folded: Folded,
-        weights: Sequence[Quantised],
-        scale: FloatArray,
-        sources: Mapping[str, Spikes],
-        widest: int,
-    ) -> _Trial:
-        codes = [w.codes.astype(np.float64) for w in weights]
-        drive = currents(network, folded, codes, np.zeros(len(scale)), sources)
-        target = real_model(folded).respond(drive * scale + folded.bias)
-        finest = min(MAX_FRACTION_BITS, widest, _starting_fraction_bits(folded) + 2)
-        original = real_model(folded).respond(currents(network, folded, folded.weights, folded.bias, sources))
-        tolerance = max(TOLERANCE, SHARE_OF_WEIGHTS * _change(target, original, folded.spiking))
-        return cls(folded, scale, drive, target, finest, tolerance)
-
-    @property
-    def informative(self) -> bool:
-        if self.folded.spiking:
-            return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
-        return bool(self.target.membranes.any())
-
-    def choose_decays(self) -> tuple[Decay | None, Decay | None]:
-        """The leaks of membrane and synapse, each chosen while the other is exact."""
-        folded = self.folded
-        if not folded.leaky:
-            return None, None
-        finest = self.finest
-        syn = None
-        if folded.alpha is not None:
-            exact = most_exact_decay(folded.beta)
-            syn = choose_decay(folded.alpha, lambda d: self.change(finest, exact, d), self.tolerance)
-        return choose_decay(folded.beta, lambda d: self.change(finest, d, syn), self.tolerance), syn
-
-    def choose_fraction_bits(self, decay: Decay | None, decay_syn: Decay | None) -> int:
-        """The fewest fraction bits that change hardly more spikes than the finest."""
-        allowed = self.change(self.finest, decay, decay_syn) + self.tolerance
-        for fraction_bits in range(self.finest):
-            if self.change(fraction_bits, decay, decay_syn) <= allowed:
-                return fraction_bits
-        return self.finest
-
-    def change(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
-        """The share of spikes that the integer form changes, or a readout's relative membrane error."""
-        response = self._respond(fraction_bits, decay, decay_syn)
-        unit = self.scale / (1 << fraction_bits)
-        return _change(replace(response, membranes=response.membranes * unit), self.target, self.folded.spiking)
-
-    def largest_state(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
-        """The largest magnitude of a state in membrane units."""
-        return self._respond(fraction_bits, decay, decay_syn).largest
-
-    def _respond(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> Response:
-        constants = _constants(self.folded, self.scale, fraction_bits)
-        model = NeuronModel(
-            threshold=constants.fire.astype(np.float64),
-            sub=constants.sub.astype(np.float64),
-            v_reset=constants.v_reset.astype(np.float64),
-            leak=None if decay is None else integer_leak(decay),
-            leak_syn=None if decay_syn is None else integer_leak(decay_syn),
-            fire=Fire.GT,
-            spiking=self.folded.spiking,
-            reset_mode=self.folded.reset_mode,
-            reset_place=self.folded.reset_place,
-            drive=self.folded.drive,
-        )
-        return model.respond(self.drive * (1 << fraction_bits) + constants.bias)
-
-
-def _change(response: Response, target: Response, spiking: bool) -> float:
-    """The share of the target's spikes that changed, or a readout's relative root mean square membrane error."""
-    if spiking:
-        return int(np.sum(response.spikes != target.spikes)) / max(1, int(np.sum(target.spikes)))
-    power = float(np.mean(target.membranes**2))
-    return math.sqrt(float(np.mean((response.membranes - target.membranes) ** 2)) / power) if power else 0.0
-
-
-# ---------------------------------------------------------------------------------------------------- the report
-
-
-@dataclass(frozen=True, kw_only=True)
-class PopulationError:
-    """How far a quantised population is from its float original; every figure is the worst neuron's.
-
-    `weights` is the root mean square error of a neuron's weights, relative to their root mean square; `threshold` and
-    `bias` are relative to the threshold (for a readout `bias` is in real units); `leak` is the error of 1 - beta,
-    relative, `leak_syn` that of 1 - alpha. `leak_digits` counts the shift-and-add terms of the membrane's leak.
-    `saturation_excluded` says that no input whatever saturates the membrane.
-    """
-
-    population: str
-    weight_bits: int
-    weights: float
-    threshold: float
-    bias: float
-    leak: float
-    leak_syn: float
-    leak_digits: int
-    fraction_bits: int
-    state_bits: int
-    saturation_excluded: bool
-
-
-def quantisation_error(float_network: Network, integer_network: Network) -> tuple[PopulationError, ...]:
-    """What `quantise` cost, population by population, for the report."""
-    return tuple(
-        _population_error(fold(float_network, before), integer_network, after)
-        for before, after in zip(float_network.populations, integer_network.populations, strict=True)
-    )
-
-
-def _population_error(folded: Folded, network: Network, population: Population) -> PopulationError:
-    dynamics = population.dynamics
-    assert isinstance(dynamics, IntegerDynamics)
-    unit = dynamics.scale / (1 << dynamics.fraction_bits)
-    subtracts = folded.spiking and folded.reset_mode is ResetMode.SUBTRACT
-    threshold = dynamics.sub * unit - folded.sub if subtracts else (dynamics.fire + 0.5) * unit - folded.threshold
-    reach = reachable_membranes(network, population)
-    projections = network.projections_into(population.name)
-    return PopulationError(
-        population=population.name,
-        weight_bits=max(_quantised(p).bits for p in projections),
-        weights=_weight_error(folded, projections),
-        threshold=_relative(threshold, folded.threshold) if folded.spiking else 0.0,
-        bias=_relative(population.bias * unit - folded.bias, folded.threshold),
-        leak=_leak_error(folded.beta, dynamics.decay),
-        leak_syn=0.0 if folded.alpha is None else _leak_error(folded.alpha, dynamics.decay_syn),
-        leak_digits=0 if dynamics.decay is None else digit_count(dynamics.decay),
-        fraction_bits=dynamics.fraction_bits,
-        state_bits=dynamics.state_bits,
-        saturation_excluded=reach is not None and signed_bits(*reach) <= dynamics.state_bits,
-    )
-
-
-def _quantised(projection: Projection) -> Quantised:
-    assert isinstance(projection.weights, Quantised)
-    return projection.weights
-
-
-def _relative(error: FloatArray, reference: FloatArray) -> float:
-    return float(np.max(np.abs(error) / np.where(reference != 0, np.abs(reference), 1.0)))
-
-
-def _weight_error(folded: Folded, projections: Sequence[Projection]) -> float:
-    real = np.concatenate(folded.weights)
-    integer = np.concatenate([_quantised(p).dequantise() for p in projections])
-    power = (real**2).sum(axis=0)
-    return float(np.sqrt(np.max(((integer - real) ** 2).sum(axis=0) / np.where(power > 0, power, 1.0))))
-
-
-def _leak_error(keep: FloatArray, decay: Decay | None) -> float:
-    share = 0.0 if decay is None else decay.c / (1 << decay.k)
-    return _relative(share - (1.0 - keep), 1.0 - keep)
 
 
 # --------------------------------------------------------------------------------------------------- dequantise
@@ -461,10 +251,13 @@ def dequantise(network: Network) -> Network:
     if not network.is_integer:
         raise ModelError(f"dequantisation starts from an integer network: {quoted(network.name)} is a float network")
     populations = tuple(_dequantised_population(p) for p in network.populations)
-    projections = tuple(
-        replace(p, connectivity=Dense(weights=_quantised(p).dequantise()), shift=0) for p in network.projections
-    )
+    projections = tuple(replace(p, connectivity=Dense(weights=_real_weights(p)), shift=0) for p in network.projections)
     return replace(network, populations=populations, projections=projections, dtype="float64")
+
+
+def _real_weights(projection: Projection) -> FloatArray:
+    assert isinstance(projection.weights, Quantised)
+    return projection.weights.dequantise()
 
 
 def _dequantised_population(population: Population) -> Population:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from ..hdl.errors import OptionError
 from .ir import Network, Quantised
 from .prune import check_sparsity, prune, silenced
-from .quantise import PopulationError, check_bits, quantisation_error, quantise
+from .quantisation_error import PopulationError, quantisation_error
+from .quantise import check_bits, quantise
 
 METHODS = ("magnitude",)
 

@@ -32,7 +32,8 @@ from spikeloom.compiler.ir import (
 )
 from spikeloom.compiler.leak import choose_decay, digit_count, leak_error
 from spikeloom.compiler.prune import prune
-from spikeloom.compiler.quantise import dequantise, quantisation_error, quantise
+from spikeloom.compiler.quantisation_error import quantisation_error
+from spikeloom.compiler.quantise import dequantise, quantise
 from spikeloom.compiler.scales import Activity, codes_of, search_scales
 from spikeloom.hdl.errors import InputError, ModelError, OptionError, SampleError
 from spikeloom.sim.float_executor import run_float

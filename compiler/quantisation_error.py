@@ -1,0 +1,88 @@
+"""How far an integer network is from its float original, in numbers for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .bounds import reachable_membranes, signed_bits
+from .folding import Folded, fold
+from .ir import Decay, FloatArray, IntegerDynamics, Network, Population, Projection, Quantised, ResetMode
+from .leak import digit_count
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationError:
+    """How far a quantised population is from its float original; every figure is the worst neuron's.
+
+    `weights` is the root mean square error of a neuron's weights, relative to their root mean square; `threshold` and
+    `bias` are relative to the threshold (for a readout `bias` is in real units); `leak` is the error of 1 - beta,
+    relative, `leak_syn` that of 1 - alpha. `leak_digits` counts the shift-and-add terms of the membrane's leak.
+    `saturation_excluded` says that no input whatever saturates the membrane.
+    """
+
+    population: str
+    weight_bits: int
+    weights: float
+    threshold: float
+    bias: float
+    leak: float
+    leak_syn: float
+    leak_digits: int
+    fraction_bits: int
+    state_bits: int
+    saturation_excluded: bool
+
+
+def quantisation_error(float_network: Network, integer_network: Network) -> tuple[PopulationError, ...]:
+    """What `quantise` cost, population by population, for the report."""
+    return tuple(
+        _population_error(fold(float_network, before), integer_network, after)
+        for before, after in zip(float_network.populations, integer_network.populations, strict=True)
+    )
+
+
+def _population_error(folded: Folded, network: Network, population: Population) -> PopulationError:
+    dynamics = population.dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    unit = dynamics.scale / (1 << dynamics.fraction_bits)
+    subtracts = folded.spiking and folded.reset_mode is ResetMode.SUBTRACT
+    threshold = dynamics.sub * unit - folded.sub if subtracts else (dynamics.fire + 0.5) * unit - folded.threshold
+    reach = reachable_membranes(network, population)
+    projections = network.projections_into(population.name)
+    return PopulationError(
+        population=population.name,
+        weight_bits=max(_quantised(p).bits for p in projections),
+        weights=_weight_error(folded, projections),
+        threshold=_relative(threshold, folded.threshold) if folded.spiking else 0.0,
+        bias=_relative(population.bias * unit - folded.bias, folded.threshold),
+        leak=_leak_error(folded.beta, dynamics.decay),
+        leak_syn=0.0 if folded.alpha is None else _leak_error(folded.alpha, dynamics.decay_syn),
+        leak_digits=0 if dynamics.decay is None else digit_count(dynamics.decay),
+        fraction_bits=dynamics.fraction_bits,
+        state_bits=dynamics.state_bits,
+        saturation_excluded=reach is not None and signed_bits(*reach) <= dynamics.state_bits,
+    )
+
+
+def _quantised(projection: Projection) -> Quantised:
+    assert isinstance(projection.weights, Quantised)
+    return projection.weights
+
+
+def _relative(error: FloatArray, reference: FloatArray) -> float:
+    return float(np.max(np.abs(error) / np.where(reference != 0, np.abs(reference), 1.0)))
+
+
+def _weight_error(folded: Folded, projections: Sequence[Projection]) -> float:
+    real = np.concatenate(folded.weights)
+    integer = np.concatenate([_quantised(p).dequantise() for p in projections])
+    power = (real**2).sum(axis=0)
+    return float(np.sqrt(np.max(((integer - real) ** 2).sum(axis=0) / np.where(power > 0, power, 1.0))))
+
+
+def _leak_error(keep: FloatArray, decay: Decay | None) -> float:
+    share = 0.0 if decay is None else decay.c / (1 << decay.k)
+    return _relative(share - (1.0 - keep), 1.0 - keep)

@@ -1,0 +1,131 @@
+"""The choice of leak and fraction bits on calibration samples: the cheapest that keep the spikes.
+
+A population's integer forms run on the spikes that its sources fire in the float network, beside its real neurons with
+the same quantised weights. What differs is due to leak and rounding alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .calibration import NeuronModel, Response, Spikes, currents, integer_leak, real_model
+from .constants import integer_constants
+from .folding import Folded
+from .ir import Decay, Fire, FloatArray, Network, Quantised
+from .leak import choose_decay, most_exact_decay
+
+MAX_FRACTION_BITS = 12
+
+TOLERANCE = 0.005
+SHARE_OF_WEIGHTS = 1 / 8
+"""A cheaper leak, or fewer fraction bits, may change this share of a population's spikes beyond the best choice, or
+this share of what the weights' own rounding changes, whichever is more."""
+
+FEW_SPIKES = 64
+"""Fewer calibration spikes than this say nothing about a population."""
+
+
+def slowest_leak(folded: Folded) -> float:
+    leaks = [1.0 - folded.beta] + ([] if folded.alpha is None else [1.0 - folded.alpha])
+    return min((float(x[x > 0].min()) for x in leaks if np.any(x > 0)), default=0.25)
+
+
+def starting_fraction_bits(folded: Folded) -> int:
+    """log2(1/leak) + 2 for the slowest leak: below, nearest rounding lets a membrane of several units stand still."""
+    return math.ceil(-math.log2(slowest_leak(folded))) + 2
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One population on calibration samples: its integer forms against its real neurons with the same weights."""
+
+    folded: Folded
+    scale: FloatArray
+    drive: FloatArray
+    """Integer sums of codes times inputs [steps, samples, neurons], without bias."""
+    target: Response
+    finest: int
+    """The most fraction bits that are tried."""
+    tolerance: float
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        folded: Folded,
+        weights: Sequence[Quantised],
+        scale: FloatArray,
+        sources: Mapping[str, Spikes],
+        widest: int,
+    ) -> Trial:
+        codes = [w.codes.astype(np.float64) for w in weights]
+        drive = currents(network, folded, codes, np.zeros(len(scale)), sources)
+        target = real_model(folded).respond(drive * scale + folded.bias)
+        finest = min(MAX_FRACTION_BITS, widest, starting_fraction_bits(folded) + 2)
+        original = real_model(folded).respond(currents(network, folded, folded.weights, folded.bias, sources))
+        tolerance = max(TOLERANCE, SHARE_OF_WEIGHTS * _change(target, original, folded.spiking))
+        return cls(folded, scale, drive, target, finest, tolerance)
+
+    @property
+    def informative(self) -> bool:
+        if self.folded.spiking:
+            return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
+        return bool(self.target.membranes.any())
+
+    def choose_decays(self) -> tuple[Decay | None, Decay | None]:
+        """The leaks of membrane and synapse, each chosen while the other is exact."""
+        folded = self.folded
+        if not folded.leaky:
+            return None, None
+        finest = self.finest
+        syn = None
+        if folded.alpha is not None:
+            exact = most_exact_decay(folded.beta)
+            syn = choose_decay(folded.alpha, lambda d: self.change(finest, exact, d), self.tolerance)
+        return choose_decay(folded.beta, lambda d: self.change(finest, d, syn), self.tolerance), syn
+
+    def choose_fraction_bits(self, decay: Decay | None, decay_syn: Decay | None) -> int:
+        """The fewest fraction bits that change hardly more spikes than the finest."""
+        allowed = self.change(self.finest, decay, decay_syn) + self.tolerance
+        for fraction_bits in range(self.finest):
+            if self.change(fraction_bits, decay, decay_syn) <= allowed:
+                return fraction_bits
+        return self.finest
+
+    def change(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
+        """The share of spikes that the integer form changes, or a readout's relative membrane error."""
+        response = self._respond(fraction_bits, decay, decay_syn)
+        unit = self.scale / (1 << fraction_bits)
+        return _change(replace(response, membranes=response.membranes * unit), self.target, self.folded.spiking)
+
+    def largest_state(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
+        """The largest magnitude of a state in membrane units."""
+        return self._respond(fraction_bits, decay, decay_syn).largest
+
+    def _respond(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> Response:
+        constants = integer_constants(self.folded, self.scale, fraction_bits)
+        model = NeuronModel(
+            threshold=constants.fire.astype(np.float64),
+            sub=constants.sub.astype(np.float64),
+            v_reset=constants.v_reset.astype(np.float64),
+            leak=None if decay is None else integer_leak(decay),
+            leak_syn=None if decay_syn is None else integer_leak(decay_syn),
+            fire=Fire.GT,
+            spiking=self.folded.spiking,
+            reset_mode=self.folded.reset_mode,
+            reset_place=self.folded.reset_place,
+            drive=self.folded.drive,
+        )
+        return model.respond(self.drive * (1 << fraction_bits) + constants.bias)
+
+
+def _change(response: Response, target: Response, spiking: bool) -> float:
+    """The share of the target's spikes that changed, or a readout's relative root mean square membrane error."""
+    if spiking:
+        return int(np.sum(response.spikes != target.spikes)) / max(1, int(np.sum(target.spikes)))
+    power = float(np.mean(target.membranes**2))
+    return math.sqrt(float(np.mean((response.membranes - target.membranes) ** 2)) / power) if power else 0.0
