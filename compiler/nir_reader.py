@@ -191,7 +191,7 @@ class _Conversion:
         for name in self.order:
             node, sources = self.nodes[name], self.sources[name]
             if node.type in ("Output", "Flatten") and len(sources) > 1:
-                raise ModelError(f"a {node.type} node has one source: {quoted(name)} has {len(sources)}; use one")
+                raise ModelError(f"{node.type} nodes have one source: {quoted(name)} has {len(sources)}; use one")
             origins = {self._origin(source) for source in sources}
             for origin in sorted(origins):
                 self._check_step(origin, name)

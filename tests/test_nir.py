@@ -633,7 +633,7 @@ BAD_GRAPHS: dict[str, tuple[dict[str, nir.NIRNode | None], list[tuple[str, str]]
         [("in", "fc"), ("fc", "lif"), ("lif", "fc2"), ("fc2", "lif2"), ("lif2", "out")],
         "LI neurons are a readout",
     ),
-    "two outputs": ({"b": _lif()}, [*EDGES, ("fc", "b"), ("b", "out")], "a Output node has one source|one source"),
+    "two outputs": ({"b": _lif()}, [*EDGES, ("fc", "b"), ("b", "out")], "Output nodes have one source: .out. has 2"),
     "input size": ({"in": nir.Input(np.array([4]))}, EDGES, r"'in' puts out \(4,\), node 'fc' takes \(3,\)"),
     "output size": ({"out": nir.Output(np.array([7]))}, EDGES, r"'out' expects \(7,\), \(2,\) arrives"),
     "flat weights": ({"fc": nir.Linear(np.ones((2, 3, 3)))}, EDGES, r"shape \(outputs, inputs\)"),
