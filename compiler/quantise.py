@@ -23,11 +23,7 @@ import numpy.typing as npt
 
 from ..hdl.errors import ModelError, OptionError
 from .bounds import reachable_membranes, signed_bits
-from .calibration import (
-    Spikes,
-    calibration_inputs,
-    observe,
-)
+from .calibration import Spikes, calibration_inputs, observe
 from .constants import Constants, integer_constants
 from .folding import Folded, fold
 from .ir import (
@@ -154,7 +150,7 @@ def _scales(folded: Folded, weights: FloatArray, activity: Activity, bits: int) 
 def _quantise_neurons(
     network: Network, folded: Folded, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None
 ) -> tuple[Population, int]:
-    """The integer population, with the widest membrane, and its projections' shift."""
+    """The integer population and the shift of the projections into it."""
     scale = np.broadcast_to(weights[0].scale, (folded.population.size,))
     widest = MAX_STATE_BITS - integer_constants(folded, scale, 0).bits
     trial = None if sources is None else Trial.of(network, folded, weights, scale, sources, max(0, widest))
@@ -162,10 +158,11 @@ def _quantise_neurons(
         decay, decay_syn = _unmeasured_decays(folded)
         roomy = MAX_STATE_BITS - _proven_bits(folded, weights, network.x_max)
         fraction_bits = max(0, min(_unmeasured_fraction_bits(folded, scale), widest, roomy))
+        largest = None
     else:
         decay, decay_syn = trial.choose_decays()
         fraction_bits = trial.choose_fraction_bits(decay, decay_syn)
-    observed = None if trial is None else trial.largest_state(fraction_bits, decay, decay_syn)
+        largest = trial.largest_state(fraction_bits, decay, decay_syn)
     constants = integer_constants(folded, scale, fraction_bits)
     dynamics = IntegerDynamics(
         kind=_kind(folded),
@@ -177,7 +174,7 @@ def _quantise_neurons(
         drive=folded.drive,
         reset_mode=ResetMode.VALUE if folded.reset_mode is ResetMode.VALUE else ResetMode.SUBTRACT,
         reset_place=folded.reset_place,
-        state_bits=_calibrated_bits(constants, observed),
+        state_bits=_calibrated_bits(constants, largest),
         fraction_bits=fraction_bits,
         scale=scale,
     )
@@ -219,10 +216,11 @@ def _proven_bits(folded: Folded, weights: Sequence[Quantised], x_max: int) -> in
     return 2 + math.ceil(math.log2(max(1.0, float(drive.max()))))
 
 
-def _calibrated_bits(constants: Constants, observed: float | None) -> int:
-    if observed is None:
+def _calibrated_bits(constants: Constants, largest: float | None) -> int:
+    """A width with room for `MARGIN` times the largest state on the samples; the widest where none say it."""
+    if largest is None:
         return MAX_STATE_BITS
-    reach = math.ceil(MARGIN * observed)
+    reach = math.ceil(MARGIN * largest)
     return min(MAX_STATE_BITS, max(MIN_STATE_BITS, constants.bits, signed_bits(-reach, reach)))
 
 

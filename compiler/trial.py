@@ -30,6 +30,7 @@ FEW_SPIKES = 64
 
 
 def slowest_leak(folded: Folded) -> float:
+    """The smallest positive 1 - beta or 1 - alpha; a quarter where nothing leaks."""
     leaks = [1.0 - folded.beta] + ([] if folded.alpha is None else [1.0 - folded.alpha])
     return min((float(x[x > 0].min()) for x in leaks if np.any(x > 0)), default=0.25)
 
@@ -51,6 +52,7 @@ class Trial:
     finest: int
     """The most fraction bits that are tried."""
     tolerance: float
+    """What a cheaper choice may change beyond the best one."""
 
     @classmethod
     def of(
@@ -72,6 +74,7 @@ class Trial:
 
     @property
     def informative(self) -> bool:
+        """Whether the samples say anything about this population."""
         if self.folded.spiking:
             return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
         return bool(self.target.membranes.any())
