@@ -19,7 +19,7 @@ from ..hdl.resources import Resources
 from .folding import fold
 from .ir import Decay, IntegerDynamics, Network, Population
 from .plan import MemoryUse, Plan
-from .quantise import PopulationError
+from .quantisation_error import PopulationError
 
 REPORT_SCHEMA = 1
 WEIGHT_ROLES = ("rows", "entries")

@@ -27,7 +27,7 @@ from spikeloom.compiler.ir import (
     Quantised,
 )
 from spikeloom.compiler.plan import make_plan
-from spikeloom.compiler.quantise import quantisation_error
+from spikeloom.compiler.quantisation_error import quantisation_error
 from spikeloom.compiler.report import (
     Accuracy,
     Activity,

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import common
 
+if TYPE_CHECKING:
+    from ...sim.regress import RegressionResult
+    from ..build_folder import BuildFolder
+
 BOARD = "icebreaker"
-BITS = 6
-SPARSITY = 0.5
-REGRESSION_SAMPLES = 10
+BITS = 4
+SPARSITY = 0.85
+REGRESSION_SAMPLES = 100
+"""Test samples that go through the emitted Verilog, twice each: with monitors under stress, and as shipped."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -20,10 +25,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         "demo",
         help="compile and verify the digits network",
         description="Compile a network of handwritten digits for the iCEBreaker, run the regression on real samples, "
-        "and print what came out. Run it in a checkout, or name the files.",
+        "and print what came out.",
     )
-    parser.add_argument("--model", type=Path, default=Path("examples/digits.nir"), help="default: examples/digits.nir")
-    parser.add_argument("--data", type=Path, default=Path("examples/digits.npz"), help="default: examples/digits.npz")
+    parser.add_argument(
+        "--examples", type=Path, default=Path("examples"), metavar="DIR", help="the checkout's examples/ (the default)"
+    )
     parser.add_argument("--output", type=Path, default=Path("build/demo"), metavar="DIR", help="default: build/demo")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
     parser.set_defaults(run=run)
@@ -32,57 +38,54 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compile, prove, summarise."""
+    from ...sim import simulate
     from ...sim.regress import regress
     from ..nir_reader import read_nir
     from ..samples import load_samples
     from .flow import CompileOptions, compile_network
 
-    network = read_nir(options.model)
-    samples = load_samples(options.data, network)
+    files = {"model": options.examples / "digits.nir", "samples": options.examples / "digits_calibration.npz"}
+    network = read_nir(files["model"])
+    test = load_samples(options.examples / "digits_test.npz", network)
     build = compile_network(
         network,
         options.output,
         CompileOptions(board=BOARD, bits=BITS, sparsity=SPARSITY),
-        samples=samples,
-        inputs={"model": options.model, "samples": options.data},
+        samples=load_samples(files["samples"], network),
+        inputs=files,
         force=options.force,
         step=common.progress_bar,
     )
-    proven = samples.first(REGRESSION_SAMPLES)
-    with common.progress_bar(f"comparing {len(proven)} samples with the Verilog, spike by spike") as progress:
-        result = regress(
-            read_nir(build.network_file), build.path, proven.spikes, family=build.family, progress=progress
-        )
-    equal = (
-        f"{result.spikes_compared:,} spikes and {result.membranes_compared:,} membranes equal the reference, "
-        f"{result.samples} samples in cocotb"
-    )
-    _summarise(build.report(), equal, build.path / "top.bin")
+    integers = read_nir(build.network_file)
+    proven = test.first(REGRESSION_SAMPLES)
+    with common.progress_bar(f"regression: {len(proven)} test samples through the Verilog, in cocotb") as progress:
+        result = regress(integers, build.path, proven.spikes, family=build.family, progress=progress)
+    recordings = [simulate(n, test.spikes, executor=e) for n, e in ((network, "float"), (integers, "reference"))]
+    assert test.labels is not None
+    _summarise(build, [recording.accuracy(test.labels) for recording in recordings], len(test), result)
     return 0
 
 
-def _summarise(report: dict[str, Any], equal: str, bitstream: Path) -> None:
+def _summarise(build: BuildFolder, accuracies: list[float], samples: int, result: RegressionResult) -> None:
     from ..report_text import number, share
 
+    report = build.report()
+    network, timing, latency = report["network"], report["timing"], report["latency"]
     lcs, brams = report["utilization"]["lcs"], report["utilization"]["brams"]
-    timing, latency, accuracy = report["timing"], report["latency"], report["accuracy"]
-    network = report["network"]
-    rows = [
-        (
-            "Network",
-            f"{number(network['synapses'])} synapses left of {network['name']}, {network['sparsity']:.0%} pruned",
-        ),
-        ("Accuracy", f"float {accuracy['float']:.2%}, hardware {accuracy['integer']:.2%}"),
-        ("Verified", equal),
-        ("Logic cells", f"{number(lcs['used'])} of {number(lcs['available'])} ({share(lcs)})"),
-        ("Block RAMs", f"{brams['used']} of {brams['available']} ({share(brams)})"),
-        ("Fmax", f"{timing['fmax_mhz']:.1f} MHz, runs at {timing['clock_mhz']:g} MHz"),
-        (
-            "Per sample",
-            f"{number(latency['cycles_per_sample'])} cycles, {number(latency['microseconds_per_sample'])} µs",
-        ),
-        ("Bitstream", str(bitstream)),
-    ]
-    print(f"\n{report['board']['name']}: handwritten digits in spikes")
-    for name, text in rows:
+    cycles, time = number(latency["cycles_per_sample"]), number(latency["microseconds_per_sample"])
+    rows = {
+        "Network": f"{network['inputs']} inputs, {network['neurons']} neurons, {number(network['synapses'])} synapses "
+        f"of {BITS} bits ({network['sparsity']:.0%} pruned)",
+        "Accuracy": f"float {accuracies[0]:.2%}, hardware {accuracies[1]:.2%} of {samples} test samples",
+        "Verified": f"{number(result.spikes_compared)} spikes and {number(result.membranes_compared)} membranes of "
+        f"{result.samples} samples equal the reference",
+        "Logic cells": f"{number(lcs['used'])} of {number(lcs['available'])} ({share(lcs)})",
+        "Block RAMs": f"{brams['used']} of {brams['available']} ({share(brams)})",
+        "Fmax": f"{timing['fmax_mhz']:.1f} MHz; the board runs it at {timing['clock_mhz']:g} MHz",
+        "Per sample": f"{cycles} cycles, {time} µs",
+        "Bitstream": str(build.path / "top.bin"),
+        "Report": f"spikeloom report {build.path}",
+    }
+    print(f"\nHandwritten digits on the {report['board']['name']}")
+    for name, text in rows.items():
         print(f"  {name:<12} {text}")

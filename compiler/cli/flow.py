@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import warnings
@@ -39,7 +40,8 @@ from ..build_folder import (
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output
-from ..quantise import PopulationError, dequantise, quantisation_error
+from ..quantisation_error import PopulationError, quantisation_error
+from ..quantise import dequantise
 from ..recipe import Recipe, compress
 from ..report import Block, Facts, Link, PathStep, Source, Timing, build_report
 from ..report import Device as ReportDevice
@@ -300,6 +302,7 @@ def _blocks(design: _Design, folder: Path, options: CompileOptions) -> tuple[Blo
 
 def _block_name(instance: str, top: str) -> str:
     """An instance path in the words of the report: `core` is the core itself, `link` the host link around it."""
+    instance = re.sub(r"\$\d+", "", instance)  # Amaranth numbers modules that share a name
     if top != TOP:
         return "core" if instance == top else f"core.{instance}"
     for path, name in (("core.core", "core"), ("core", "link")):
