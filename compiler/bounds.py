@@ -66,10 +66,7 @@ def drive_bounds_per_neuron(network: Network, population: Population) -> tuple[l
 
 
 def drive_bounds(network: Network, population: Population) -> tuple[int, int]:
-    """The smallest and largest I of any neuron of `population` in any step, bias included, in membrane units.
-
-    Partial sums stay inside too once 0 and the bias are: see `accumulator_bits`.
-    """
+    """The smallest and largest I of any neuron of `population` in any step, bias included, in membrane units."""
     low, high = drive_bounds_per_neuron(network, population)
     return min(low), max(high)
 
