@@ -193,7 +193,8 @@ def _norse(kind: str, tau: Array, r: Array, dt: float) -> _Leak:
     """Norse writes dt/tau_mem_inv, its cells multiply dt*tau_mem_inv: the leak is dt*(dt/tau)."""
     inverse = dt / tau.astype(np.float64)
     if _is_single(tau):
-        guesses = (*_decimals(inverse), *(1 / guess for guess in _decimals(1 / inverse)))
+        with np.errstate(divide="ignore"):
+            guesses = (*_decimals(inverse), *(1 / guess for guess in _decimals(1 / inverse)))
         # torch computes number/tensor as the reciprocal times the number
         step, one = np.float32(dt), np.float32(1)
         inverse = _recovered(inverse, guesses, lambda x: (one / x * step,), (tau,))
