@@ -39,8 +39,9 @@ def run_amaranth(
     its output population's spikes.
     """
     inputs = checked_spikes(plan.network, spikes)
+    stimulus = make_stimulus(inputs, stress=stress)
     simulation = _Simulation(plan, inputs.shape[:2], traced=True, progress=progress)
-    simulation.run(make_stimulus(inputs, stress=stress), stress)
+    simulation.run(stimulus, stress)
     output = plan.populations.index(plan.network.output)
     check_output_events(plan.network, simulation.output.spikes, simulation.traces[output].spikes)
     return Recording(

@@ -72,7 +72,7 @@ def regress(
         wave_file = _wave_file(waves, traced)
         try:
             runs.append(
-                _run_one(
+                regress_core(
                     network,
                     folder,
                     inputs,
@@ -104,21 +104,24 @@ def regress(
     )
 
 
-def _run_one(
+def regress_core(
     network: Network,
     folder: Path,
     inputs: SpikeArray,
     expected: Recording,
     *,
     traced: bool,
-    family: str,
-    simulator: str,
-    level: str,
-    stress: int,
-    waves: Path | None,
-    progress: Callable[[int, int], None] | None,
+    family: str = "ice40",
+    simulator: str = "icarus",
+    level: str = "rtl",
+    stress: int = _STRESS_SEED,
+    waves: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CoreRun:
-    """One core against the reference; see `regress` for what the traced and the shipped core are put through."""
+    """One core of a build folder against `expected`, the reference's recording with membranes; see `regress`.
+
+    The traced core is compared in everything it shows, the shipped one in its output spikes. Raises as `regress` does.
+    """
     abort = None if traced else min(1, len(inputs) - 1)
     stimulus = make_stimulus(inputs, stress=stress if traced else None, abort=abort)
     with run_folder() as work:

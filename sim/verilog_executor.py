@@ -80,6 +80,7 @@ def run_verilog(
     the core breaks its protocol or its output events differ from its output population's spikes.
     """
     inputs = checked_spikes(network, spikes)
+    stimulus = make_stimulus(inputs, stress=stress)
     require_simulator(simulator)
     with run_folder() as work:
         source = core_in(work if folder is None else folder, traced=True)
@@ -89,7 +90,7 @@ def run_verilog(
         run = run_core(
             bench,
             network,
-            make_stimulus(inputs, stress=stress),
+            stimulus,
             inputs.shape[:2],
             work,
             traced=True,

@@ -19,7 +19,7 @@ from spikeloom.compiler.ir import Dense, IntegerDynamics, Network, Population, P
 from spikeloom.hdl.errors import InputError, MismatchError, SampleError
 from spikeloom.sim.divergence import compare_recordings
 from spikeloom.sim.reference import run_reference
-from spikeloom.sim.regress import regress
+from spikeloom.sim.regress import regress, regress_core
 from spikeloom.sim.verilog_executor import core_in, emit_core
 
 NETWORK = chain(1, (9, 7, 5), reset_place=ResetPlace.SAME, fire=14, sub=15)
@@ -59,7 +59,7 @@ def test_a_correct_core_passes_and_leaves_nothing_behind(cores: Path, temporary:
     assert len(result.cycles) == 3
     assert min(result.cycles) > 5 * 7
     assert seen[-1] == (6, 6)
-    assert seen == sorted(seen[: len(seen) // 2]) * 2 or [done for done, _ in seen].count(6) == 2
+    assert [done for done, _ in seen].count(6) == 2
     assert not list(temporary.iterdir())
     assert sorted(path.name for path in cores.iterdir()) == before
 
@@ -67,7 +67,7 @@ def test_a_correct_core_passes_and_leaves_nothing_behind(cores: Path, temporary:
 def test_the_netlist_passes(cores: Path) -> None:
     result = regress(NETWORK, cores, SPIKES[:2], level="netlist")
     assert result.level == "netlist"
-    assert result.membranes_compared == 2 * 5 * 12
+    assert (result.spikes_compared, result.membranes_compared) == (2 * 5 * 17, 2 * 5 * 12)
 
 
 def test_waveforms_are_written_where_they_are_asked_for(cores: Path, tmp_path: Path) -> None:
@@ -135,6 +135,7 @@ def test_a_comparison_changed_in_the_verilog_is_caught_and_named(cores: Path, tm
         regress(NETWORK, tmp_path, SPIKES)
 
 
+@pytest.mark.slow
 def test_the_netlist_of_another_network_is_caught(tmp_path: Path) -> None:
     changed = with_lower_thresholds(NETWORK)
     folder = write_cores(changed, tmp_path)
@@ -182,10 +183,10 @@ def test_a_shipped_core_with_a_fault_is_caught(cores: Path, tmp_path: Path, faul
     inner = re.sub(r"\bmodule spikeloom_core\b(?!\.)", "module shipped", text, count=1)
     assert inner != text
     (tmp_path / "core.v").write_text(inner + WRAPPER % {**HEALTHY, **changes}, encoding="utf-8")
-    (tmp_path / "core_traced.v").write_bytes((cores / "core_traced.v").read_bytes())
+    expected = run_reference(NETWORK, SPIKES, membranes=True)
     with pytest.raises(MismatchError, match=message) as failure:
-        regress(NETWORK, tmp_path, SPIKES)
-    assert str(failure.value).startswith("shipped core, sample ")
+        regress_core(NETWORK, tmp_path, SPIKES, expected, traced=False)
+    assert str(failure.value).startswith("sample ")
     assert "\n" not in str(failure.value)
 
 
@@ -210,16 +211,22 @@ def test_samples_of_another_shape_are_refused(cores: Path) -> None:
         regress(NETWORK, cores, SPIKES[:, :, :8])
 
 
+LONG_REGRESSION = """
+import sys, tempfile
+from pathlib import Path
+tests, tempfile.tempdir, cores = sys.argv[1:]
+sys.path.insert(0, tests)
+from networks import random_spikes
+from test_regress import NETWORK, regress
+regress(NETWORK, Path(cores), random_spikes(0, NETWORK, samples=500, steps=20))
+"""
+
+
 def test_an_interrupted_regression_leaves_no_process_and_no_file(cores: Path, tmp_path: Path) -> None:
-    code = (
-        "import sys, tempfile; from pathlib import Path; sys.path.insert(0, sys.argv[1]); tempfile.tempdir = sys.argv[2];"
-        "from test_regress import NETWORK, regress; from networks import random_spikes;"
-        "regress(NETWORK, Path(sys.argv[3]), random_spikes(0, NETWORK, samples=500, steps=20))"
-    )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(temporary), str(cores)],
+        [sys.executable, "-c", LONG_REGRESSION, str(Path(__file__).parent), str(temporary), str(cores)],
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
