@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from .report_plots import Bar, Stack, bars, lines, stacks
-from .report_text import ERROR_COLUMNS, RESOURCE_NAMES, number, semantics_rows, share, target_name
+from .report_text import ERROR_COLUMNS, RESOURCE_NAMES, number, semantics_rows, share, title_of
 
 ROLE_NAMES = {"rows": "row table", "entries": "synapses", "state": "membranes", "parameters": "neuron parameters"}
 
@@ -17,7 +17,6 @@ MAX_BLOCKS = 12
 
 def render_html(report: Mapping[str, Any]) -> str:
     """The page for a report (docs/report.md). Everything that came from the model is escaped."""
-    network = report["network"]
     sections = [
         _tiles(report),
         _warnings(report["warnings"]),
@@ -29,7 +28,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         _activity(report["activity"]),
         _semantics(report["semantics"]),
     ]
-    title = f"{network['name']} on {target_name(report)}"
+    title = title_of(report)
     return _PAGE.format(
         title=escape(title),
         subtitle=escape(_subtitle(report)),
@@ -43,7 +42,7 @@ def _subtitle(report: Mapping[str, Any]) -> str:
     network = report["network"]
     return (
         f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons, "
-        f"{number(network['synapses'])} synapses ({network['sparsity']:.1%} pruned), {network['dialect']} conventions"
+        f"{number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse), {network['dialect']} conventions"
     )
 
 
@@ -67,7 +66,8 @@ def _tiles(report: Mapping[str, Any]) -> str:
         clock = f"at {timing['clock_mhz']:g} MHz, core only"
         tiles.append(_tile("Time / sample", f"{number(latency['microseconds_per_sample'])} µs", clock))
     if accuracy is not None:
-        tiles.append(_tile("Accuracy", f"{accuracy['integer']:.1%}", f"float {accuracy['float']:.1%}"))
+        note = f"float {accuracy['float']:.1%}, {accuracy['samples']} samples"
+        tiles.append(_tile("Accuracy", f"{accuracy['integer']:.1%}", note))
     return f'<dl class="tiles">{"".join(tiles)}</dl>'
 
 
@@ -139,7 +139,7 @@ def _memory(report: Mapping[str, Any]) -> str:
         regions = [region for region in memory["map"] if region["population"] == layer["population"]]
         values = [sum(region["bits"] for region in regions if region["role"] == role) for role in roles]
         brams = sum(region["brams"] for region in regions)
-        text = f"{number(sum(values))} b, {brams} BRAM"
+        text = f"{number(sum(values))} bits, {brams} BRAM"
         rows.append(Stack(layer["population"], values, text, layer["entropy_bits"]))
     plot = stacks("Bits per layer", [ROLE_NAMES.get(role, role) for role in roles], rows, "entropy bound")
     note = (

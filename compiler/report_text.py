@@ -26,11 +26,11 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     """Print a report (docs/report.md) to `console`, or to standard output."""
     console = _bounded(console)
     network, device = report["network"], report["device"]
-    console.print(Text(f"{network['name']} on {target_name(report)}", style="bold"))
+    console.print(Text(title_of(report), style="bold"))
     console.print(
         Text(
             f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons, {number(network['outputs'])} "
-            f"outputs; {number(network['synapses'])} synapses, {network['sparsity']:.1%} pruned"
+            f"outputs; {number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)"
         )
     )
     if device is not None:
@@ -186,11 +186,12 @@ ERROR_COLUMNS = range(5, 9)
 # ----------------------------------------------------------------------------------------------------- wording
 
 
-def target_name(report: Mapping[str, Any]) -> str:
-    """The board, else the device, else a word for neither."""
+def title_of(report: Mapping[str, Any]) -> str:
+    """The network and its target: a board, else a device, else the core alone."""
+    name = str(report["network"]["name"])
     if report["board"] is not None:
-        return str(report["board"]["name"])
-    return "no device" if report["device"] is None else str(report["device"]["id"])
+        return f"{name} on {report['board']['name']}"
+    return f"{name}, the core alone" if report["device"] is None else f"{name} on {report['device']['id']}"
 
 
 def number(value: float) -> str:

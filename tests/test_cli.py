@@ -327,7 +327,16 @@ def test_simulate_a_model(
     assert "accuracy: " in capsys.readouterr().out
 
 
+def test_a_terminal_without_unicode_gets_the_report_too(built: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    run = subprocess.run([COMMAND, "report", str(built)], capture_output=True, env=environment, check=True)
+    assert run.stderr == b"" and b"?s" in run.stdout
+
+
 def test_a_build_is_complete_and_measured(built: Path) -> None:
+    options = json.loads((built / "manifest.json").read_text())["options"]
+    assert (options["bits"], options["board"], options["seed"]) == (4, "icebreaker", 1)
+    assert options["conventions"] == {"dialect": None, "dt": None, "reset": None, "reset_delay": None, "fire": "gt"}
     names = {path.name for path in built.iterdir()}
     assert names >= {"manifest.json", "report.json", "network.nir", "source.nir", "core.v", "core_traced.v", "top.bin"}
     report = json.loads((built / "report.json").read_text())
@@ -350,7 +359,7 @@ def test_a_build_is_complete_and_measured(built: Path) -> None:
 
 def test_another_process_gives_the_same_bitstream(built: Path, tmp_path: Path) -> None:
     model, data = built.parent / "model ü.nir", built.parent / "samples.npz"
-    target = ["--board", "icebreaker", "--data", str(data), "--bits", "4"]
+    target = ["--board", "icebreaker", "--data", str(data), "--bits", "4", "--fire", "gt"]
     assert main(["compile", str(model), *target, "--output", str(tmp_path / "again")]) == 0
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (built / "manifest.json").read_bytes()
     assert (tmp_path / "again" / "top.bin").read_bytes() == (built / "top.bin").read_bytes()

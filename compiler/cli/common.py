@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..build_folder import BuildFolder
@@ -80,18 +80,16 @@ def quantise_options() -> argparse.ArgumentParser:
     return parent
 
 
+def conventions(options: argparse.Namespace) -> dict[str, Any]:
+    """What `model_options` say, as `read_nir` takes it; None for what was left open."""
+    return {name: getattr(options, name) for name in ("dialect", "dt", "reset", "reset_delay", "fire")}
+
+
 def read_model(options: argparse.Namespace) -> Network:
     """The network of the NIR file `options.model` under the conventions that the options name."""
     from ..nir_reader import read_nir
 
-    return read_nir(
-        options.model,
-        dialect=options.dialect,
-        dt=options.dt,
-        reset=options.reset,
-        reset_delay=options.reset_delay,
-        fire=options.fire,
-    )
+    return read_nir(options.model, **conventions(options))
 
 
 def open_build(path: Path) -> BuildFolder:

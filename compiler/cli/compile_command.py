@@ -64,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
         wanted,
         samples=samples,
         inputs=inputs,
+        conventions=common.conventions(options),
         force=options.force,
         step=common.progress_bar,
     )

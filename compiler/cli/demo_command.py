@@ -75,7 +75,7 @@ def _summarise(build: BuildFolder, accuracies: list[float], samples: int, result
     cycles, time = number(latency["cycles_per_sample"]), number(latency["microseconds_per_sample"])
     rows = {
         "Network": f"{network['inputs']} inputs, {network['neurons']} neurons, {number(network['synapses'])} synapses "
-        f"of {BITS} bits ({network['sparsity']:.0%} pruned)",
+        f"of {BITS} bits ({network['sparsity']:.0%} sparse)",
         "Accuracy": f"float {accuracies[0]:.2%}, hardware {accuracies[1]:.2%} of {samples} test samples",
         "Verified": f"{number(result.spikes_compared)} spikes and {number(result.membranes_compared)} membranes of "
         f"{result.samples} samples equal the reference",

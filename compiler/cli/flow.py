@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from ...boards.boards import Board, find_board
 from ...boards.capacity import check_capacity
@@ -91,14 +92,16 @@ def compile_network(
     *,
     samples: Samples | None = None,
     inputs: Mapping[str, Path] | None = None,
+    conventions: Mapping[str, Any] | None = None,
     force: bool = False,
     step: Step = silent,
 ) -> BuildFolder:
     """Compile a network into the build folder `output`, which appears complete or not at all.
 
     A float network is pruned and quantised, with the samples as calibration data; an integer network is built as it is.
-    `inputs` are the files that it all came from, by role, for the manifest. Raises what the steps raise: ModelError,
-    OptionError, CapacityError before any tool runs where the design cannot fit, ToolError with a log that is kept.
+    `inputs` are the files that it all came from, by role, and `conventions` the options with which the model was read:
+    both are for the manifest. Raises what the steps raise: ModelError, OptionError, CapacityError before any tool runs
+    where the design cannot fit, ToolError with a log that is kept.
     """
     target = require_target(options)
     check_target(output, force=force)
@@ -122,6 +125,7 @@ def compile_network(
         facts = _measure(_Design(plan, integers, link, built, target, clock), samples, folder, options, step)
         write_json(folder / REPORT, build_report(facts))
         recorded = asdict(options) | {"family": plan.family.value, "clock_hz": clock.hz}
+        recorded |= {"conventions": dict(conventions or {})}
         write_manifest(folder, inputs=inputs or {}, options=recorded, tools=_versions(built, options))
     return load_build_folder(output)
 

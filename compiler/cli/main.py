@@ -6,6 +6,7 @@ Nothing heavy is imported here or at the top of a command's module, so that `spi
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -79,6 +80,9 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _run(arguments: list[str], debug: bool) -> int:
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")  # a model's name need not suit the terminal's encoding
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
