@@ -41,12 +41,14 @@ from .verifier import quoted
 class Folded:
     """One population in the contract's coordinates; all arrays float64 (n,), weights [pre, post] per projection.
 
-    `sub` is what a spike subtracts. A readout (LI) has `spiking` False and zeros for what it lacks; IF has beta 1.
+    `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. A readout (LI) has
+    `spiking` False and zeros for what it lacks; IF has beta 1.
     """
 
     population: Population
     projections: tuple[Projection, ...]
     weights: tuple[FloatArray, ...]
+    gain: FloatArray
     bias: FloatArray
     alpha: FloatArray | None
     beta: FloatArray
@@ -81,6 +83,7 @@ def fold(network: Network, population: Population) -> Folded:
         population=population,
         projections=projections,
         weights=tuple(_real_weights(p) * gain for p in projections),
+        gain=gain,
         bias=_vector(population.bias, size) * gain + _resting_drive(population, beta),
         alpha=_vector(dynamics.alpha, size) if isinstance(dynamics, CubaLIF) else None,
         beta=beta,

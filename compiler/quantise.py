@@ -14,7 +14,7 @@ samples; without samples they follow from bounds alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +80,33 @@ def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None =
     Raises OptionError for bits out of range, SampleError for bad samples, ModelError for what integers cannot express.
     """
     check_bits(bits)
+    return _quantised(
+        network, lambda folded, sources: _quantise_weights(folded, bits, sources, network.x_max), calibration
+    )
+
+
+def quantise_codes(
+    network: Network, weights: Sequence[Quantised], calibration: npt.NDArray[Any] | None = None
+) -> Network:
+    """The integer network of a float network with these weights, one `Quantised` per projection, in their order.
+
+    Their real values stand for the network's own weights, whose places they take. Only the neurons are quantised, as
+    `quantise` does it. Raises ModelError besides for codes of another shape, and for projections into one population
+    (of a readout: into any of its neurons) with different scales.
+    """
+    given = {id(p): w for p, w in zip(network.projections, weights, strict=True)}
+
+    def codes(folded: Folded, sources: Mapping[str, Spikes] | None) -> list[Quantised]:
+        return _folded_codes(folded, [given[id(p)] for p in folded.projections])
+
+    return _quantised(network, codes, calibration)
+
+
+def _quantised(
+    network: Network,
+    weights_of: Callable[[Folded, Mapping[str, Spikes] | None], list[Quantised]],
+    calibration: npt.NDArray[Any] | None,
+) -> Network:
     verify(network)
     if network.is_integer:
         raise ModelError(f"quantisation starts from a float network: {quoted(network.name)} is an integer network")
@@ -90,7 +117,7 @@ def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None =
     populations: list[Population] = []
     projections: dict[int, Projection] = {}
     for item in folded:
-        weights = _quantise_weights(item, bits, sources)
+        weights = weights_of(item, sources)
         population, shift = _quantise_neurons(network, item, weights, sources)
         populations.append(population)
         for projection, quantised in zip(item.projections, weights, strict=True):
@@ -112,9 +139,11 @@ def check_bits(bits: int) -> None:
 # ----------------------------------------------------------------------------------------------------- weights
 
 
-def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] | None) -> list[Quantised]:
+def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] | None, x_max: int) -> list[Quantised]:
     weights = np.concatenate(folded.weights)
     scale = _scales(folded, weights, _activity(folded, sources), bits)
+    if folded.spiking:
+        scale = _without_quiet_outliers(folded, scale, _may_fire(folded, sources, x_max))
     return [Quantised(codes=codes_of(w, scale, bits), bits=bits, scale=scale) for w in folded.weights]
 
 
@@ -138,10 +167,62 @@ def _scales(folded: Folded, weights: FloatArray, activity: Activity, bits: int) 
     scales = search_scales(weights, activity, bits, shared)
     scales = np.where(scales > 0, scales, bias / limit)  # without synapses the bias is the only weight
     scales = np.broadcast_to(np.where(scales > 0, scales, 1.0), (weights.shape[1],))
-    constants = np.maximum.reduce([np.abs(x) for x in (folded.threshold, folded.sub, folded.v_reset, folded.bias)])
+    constants = _largest_constant(folded)
     if shared:
         constants = constants.max(keepdims=True)
     return np.maximum(scales, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
+
+
+def _largest_constant(folded: Folded) -> FloatArray:
+    return np.maximum.reduce([np.abs(x) for x in (folded.threshold, folded.sub, folded.v_reset, folded.bias)])
+
+
+def _may_fire(folded: Folded, sources: Mapping[str, Spikes] | None, x_max: int) -> npt.NDArray[np.bool_]:
+    """The neurons that fire on the samples; without samples those whose largest membrane reaches the threshold."""
+    if sources is not None:
+        fires: npt.NDArray[np.bool_] = np.any(sources[folded.population.name], axis=(0, 1))
+        return fires
+    membrane = sum(np.maximum(w, 0).sum(axis=0) for w in folded.weights) * x_max + np.maximum(folded.bias, 0)
+    for keep in (folded.alpha, folded.beta):
+        if keep is not None:
+            membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))
+    reaches: npt.NDArray[np.bool_] = membrane >= folded.threshold
+    return reaches
+
+
+def _without_quiet_outliers(folded: Folded, scale: FloatArray, may_fire: npt.NDArray[np.bool_]) -> FloatArray:
+    """The scales with those of silent neurons raised until their constants are no wider than those that may fire.
+
+    Neurons that training left without use have tiny weights, and would widen everybody's membranes.
+    """
+    constants = _largest_constant(folded)
+    if not may_fire.any() or not np.any(constants[may_fire] > 0):
+        return scale
+    widest = float((constants[may_fire] / scale[may_fire]).max())
+    return np.where(may_fire, scale, np.maximum(scale, constants / widest))
+
+
+def _folded_codes(folded: Folded, weights: Sequence[Quantised]) -> list[Quantised]:
+    """Codes for the network's own weights as codes for the folded ones; the gain goes into the scale."""
+    size = folded.population.size
+    for projection, matrix, quantised in zip(folded.projections, folded.weights, weights, strict=True):
+        if quantised.shape != matrix.shape:
+            raise ModelError(
+                f"codes have the shape of the weights that they replace, {list(matrix.shape)}: those of "
+                f"{quoted(projection.pre)} -> {quoted(projection.post)} have {list(quantised.shape)}"
+            )
+    scales = np.stack([np.broadcast_to(w.scale, (size,)) for w in weights])
+    if not np.all(scales == (scales[0] if folded.spiking else scales[0, 0])):
+        rule = "projections into one population share its scales" if folded.spiking else "a readout has one scale"
+        raise ModelError(f"{rule}: those of population {quoted(folded.population.name)} differ; quantise them together")
+    scale = scales[0] * np.abs(folded.gain)
+    empty = ~np.any(np.concatenate([w.codes for w in weights]), axis=0)
+    if folded.spiking:  # without synapses any scale will do: one that leaves room for bias and threshold
+        constants = _largest_constant(folded)
+        scale = np.where(empty & (constants > 0), constants / largest_code(weights[0].bits), scale)
+    sign = np.sign(folded.gain).astype(np.int64)
+    scale = np.where(scale > 0, scale, 1.0)
+    return [replace(w, codes=w.codes * sign, scale=scale) for w in weights]
 
 
 # ----------------------------------------------------------------------------------------------------- neurons

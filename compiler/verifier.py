@@ -51,7 +51,7 @@ MAX_REAL = 1e30
 """Real parameters are at most this large, so that products and squares of them stay finite."""
 
 DTYPES = ("float32", "float64")
-SCHEMES = ("fixed_point",)
+SCHEMES = ("fixed_point", "ternary", "binary")
 
 _FLOAT_PARAMETERS: dict[type, tuple[str, ...]] = {
     IF: ("threshold", "r", "v_reset", "v_init"),

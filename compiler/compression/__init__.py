@@ -1,0 +1,47 @@
+"""Compression: pruning and quantisation of layers and networks.
+
+Names are imported from their modules when they are first asked for; torch is loaded only by those methods that need it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .activity import measured_rates
+    from .pruning import NeuronPruningReport, PruningReport, prune_neurons, prune_weights
+    from .quantization import QuantizedWeights, quantize_delays, quantize_weights
+
+_MODULES = {
+    "NeuronPruningReport": "pruning",
+    "PruningReport": "pruning",
+    "QuantizedWeights": "quantization",
+    "measured_rates": "activity",
+    "prune_neurons": "pruning",
+    "prune_weights": "pruning",
+    "quantize_delays": "quantization",
+    "quantize_weights": "quantization",
+}
+"""Where each public name lives."""
+
+__all__ = [
+    "NeuronPruningReport",
+    "PruningReport",
+    "QuantizedWeights",
+    "measured_rates",
+    "prune_neurons",
+    "prune_weights",
+    "quantize_delays",
+    "quantize_weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
