@@ -144,6 +144,8 @@ def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] |
     scale = _scales(folded, weights, _activity(folded, sources), bits)
     if folded.spiking:
         scale = _without_quiet_outliers(folded, scale, _may_fire(folded, sources, x_max))
+    if folded.spiking:
+        scale = _without_quiet_outliers(folded, scale, _may_fire(folded, sources, x_max))
     return [Quantised(codes=codes_of(w, scale, bits), bits=bits, scale=scale) for w in folded.weights]
 
 
@@ -223,6 +225,35 @@ def _folded_codes(folded: Folded, weights: Sequence[Quantised]) -> list[Quantise
     sign = np.sign(folded.gain).astype(np.int64)
     scale = np.where(scale > 0, scale, 1.0)
     return [replace(w, codes=w.codes * sign, scale=scale) for w in weights]
+
+
+def _largest_constant(folded: Folded) -> FloatArray:
+    return np.maximum.reduce([np.abs(x) for x in (folded.threshold, folded.sub, folded.v_reset, folded.bias)])
+
+
+def _may_fire(folded: Folded, sources: Mapping[str, Spikes] | None, x_max: int) -> npt.NDArray[np.bool_]:
+    """The neurons that fire on the samples; without samples those whose largest membrane reaches the threshold."""
+    if sources is not None:
+        fires: npt.NDArray[np.bool_] = np.any(sources[folded.population.name], axis=(0, 1))
+        return fires
+    membrane = sum(np.maximum(w, 0).sum(axis=0) for w in folded.weights) * x_max + np.maximum(folded.bias, 0)
+    for keep in (folded.alpha, folded.beta):
+        if keep is not None:
+            membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))
+    reaches: npt.NDArray[np.bool_] = membrane >= folded.threshold
+    return reaches
+
+
+def _without_quiet_outliers(folded: Folded, scale: FloatArray, may_fire: npt.NDArray[np.bool_]) -> FloatArray:
+    """The scales with those of silent neurons raised until their constants are no wider than those that may fire.
+
+    Neurons that training left without use have tiny weights, and would widen everybody's membranes.
+    """
+    constants = _largest_constant(folded)
+    if not may_fire.any() or not np.any(constants[may_fire] > 0):
+        return scale
+    widest = float((constants[may_fire] / scale[may_fire]).max())
+    return np.where(may_fire, scale, np.maximum(scale, constants / widest))
 
 
 # ----------------------------------------------------------------------------------------------------- neurons

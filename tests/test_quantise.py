@@ -231,9 +231,12 @@ def test_neuron_with_only_a_bias_keeps_its_rhythm() -> None:
 def test_one_insensitive_neuron_does_not_widen_the_membranes() -> None:
     rng = np.random.default_rng(8)
     weights = rng.normal(0, 0.3, (20, 4))
-    wide = dynamics_of(quantise(single(LIF(beta=0.5, threshold=1.0), weights), 4)).state_bits
-    weights[:, 2] *= 1e-9
-    assert dynamics_of(quantise(single(LIF(beta=0.5, threshold=1.0), weights), 4)).state_bits <= wide + 8
+    data = random_inputs(rng, 20, 20, 20)
+    for calibration in (None, data):
+        wide = dynamics_of(quantise(single(LIF(beta=0.5, threshold=1.0), weights), 4, calibration))
+        dull = weights * np.array([1.0, 1.0, 1e-9, 1.0])
+        dynamics = dynamics_of(quantise(single(LIF(beta=0.5, threshold=1.0), dull), 4, calibration))
+        assert dynamics.state_bits <= wide.state_bits and dynamics.fire[2] <= dynamics.fire[[0, 1, 3]].max()
 
 
 @pytest.mark.parametrize("arithmetic", Arithmetic)
