@@ -91,13 +91,15 @@ def quantise_codes(
     """The integer network of a float network with these weights, one `Quantised` per projection, in their order.
 
     Their real values stand for the network's own weights, whose places they take. Only the neurons are quantised, as
-    `quantise` does it. Raises ModelError besides for codes of another shape, and for projections into one population
+    `quantise` does it; neurons whose weights are so small beside their threshold that they would widen everybody's
+    membranes get a coarser scale, and their codes are rounded to it. Raises ModelError besides for codes of another shape, and for projections into one population
     (of a readout: into any of its neurons) with different scales.
     """
     given = {id(p): w for p, w in zip(network.projections, weights, strict=True)}
 
     def codes(folded: Folded, sources: Mapping[str, Spikes] | None) -> list[Quantised]:
-        return _folded_codes(folded, [given[id(p)] for p in folded.projections])
+        weights = _folded_codes(folded, [given[id(p)] for p in folded.projections])
+        return _coarsened(folded, weights, sources, network.x_max) if folded.spiking else weights
 
     return _quantised(network, codes, calibration)
 
@@ -142,8 +144,6 @@ def check_bits(bits: int) -> None:
 def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] | None, x_max: int) -> list[Quantised]:
     weights = np.concatenate(folded.weights)
     scale = _scales(folded, weights, _activity(folded, sources), bits)
-    if folded.spiking:
-        scale = _without_quiet_outliers(folded, scale, _may_fire(folded, sources, x_max))
     if folded.spiking:
         scale = _without_quiet_outliers(folded, scale, _may_fire(folded, sources, x_max))
     return [Quantised(codes=codes_of(w, scale, bits), bits=bits, scale=scale) for w in folded.weights]
@@ -218,42 +218,21 @@ def _folded_codes(folded: Folded, weights: Sequence[Quantised]) -> list[Quantise
         rule = "projections into one population share its scales" if folded.spiking else "a readout has one scale"
         raise ModelError(f"{rule}: those of population {quoted(folded.population.name)} differ; quantise them together")
     scale = scales[0] * np.abs(folded.gain)
-    empty = ~np.any(np.concatenate([w.codes for w in weights]), axis=0)
-    if folded.spiking:  # without synapses any scale will do: one that leaves room for bias and threshold
-        constants = _largest_constant(folded)
-        scale = np.where(empty & (constants > 0), constants / largest_code(weights[0].bits), scale)
     sign = np.sign(folded.gain).astype(np.int64)
-    scale = np.where(scale > 0, scale, 1.0)
-    return [replace(w, codes=w.codes * sign, scale=scale) for w in weights]
+    return [replace(w, codes=w.codes * sign, scale=np.where(scale > 0, scale, 1.0)) for w in weights]
 
 
-def _largest_constant(folded: Folded) -> FloatArray:
-    return np.maximum.reduce([np.abs(x) for x in (folded.threshold, folded.sub, folded.v_reset, folded.bias)])
-
-
-def _may_fire(folded: Folded, sources: Mapping[str, Spikes] | None, x_max: int) -> npt.NDArray[np.bool_]:
-    """The neurons that fire on the samples; without samples those whose largest membrane reaches the threshold."""
-    if sources is not None:
-        fires: npt.NDArray[np.bool_] = np.any(sources[folded.population.name], axis=(0, 1))
-        return fires
-    membrane = sum(np.maximum(w, 0).sum(axis=0) for w in folded.weights) * x_max + np.maximum(folded.bias, 0)
-    for keep in (folded.alpha, folded.beta):
-        if keep is not None:
-            membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))
-    reaches: npt.NDArray[np.bool_] = membrane >= folded.threshold
-    return reaches
-
-
-def _without_quiet_outliers(folded: Folded, scale: FloatArray, may_fire: npt.NDArray[np.bool_]) -> FloatArray:
-    """The scales with those of silent neurons raised until their constants are no wider than those that may fire.
-
-    Neurons that training left without use have tiny weights, and would widen everybody's membranes.
-    """
-    constants = _largest_constant(folded)
-    if not may_fire.any() or not np.any(constants[may_fire] > 0):
-        return scale
-    widest = float((constants[may_fire] / scale[may_fire]).max())
-    return np.where(may_fire, scale, np.maximum(scale, constants / widest))
+def _coarsened(
+    folded: Folded, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None, x_max: int
+) -> list[Quantised]:
+    """The same weights, with coarser scales and rounded codes for neurons that they hardly move."""
+    limit, scale, constants = largest_code(weights[0].bits), weights[0].scale, _largest_constant(folded)
+    empty = ~np.any(np.concatenate([w.codes for w in weights]), axis=0)
+    wanted = np.where(empty & (constants > 0), constants / limit, scale)
+    wanted = np.maximum(wanted, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
+    wanted = _without_quiet_outliers(folded, wanted, _may_fire(folded, sources, x_max))
+    codes = (np.where(wanted == scale, w.codes, np.rint(w.codes * (scale / wanted))) for w in weights)
+    return [replace(w, codes=c, scale=wanted) for w, c in zip(weights, codes, strict=True)]
 
 
 # ----------------------------------------------------------------------------------------------------- neurons
