@@ -18,17 +18,17 @@ setup: $(VENV)/.ready
 $(VENV)/.python: constraints.txt pyproject.toml
 	@sh .ci/debian_packages.sh "$(PYTHON)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install -qq --upgrade pip
 	@echo "Installing the Python packages, PyTorch among them: a few minutes the first time"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[dev]"
+	$(BIN)/python -m pip install -qq --constraint constraints.txt torch
+	$(BIN)/python -m pip install -qq --constraint constraints.txt ".[dev]"
 	@rm -rf $(LEFTOVERS)
 	@touch $@
 
 # Not editable, so that tests see what a user gets. Left-overs of an earlier build would slip into the package.
 $(VENV)/.ready: $(VENV)/.python $(SOURCES)
 	@rm -rf $(LEFTOVERS)
-	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
+	$(BIN)/python -m pip install -qq --no-deps --force-reinstall .
 	@rm -rf $(LEFTOVERS)
 	$(BIN)/python -c "from spikeloom.hdl.tools import warm_up; warm_up()"
 	@touch $@
