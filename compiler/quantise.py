@@ -92,8 +92,8 @@ def quantise_codes(
 
     Their real values stand for the network's own weights, whose places they take. Only the neurons are quantised, as
     `quantise` does it; neurons whose weights are so small beside their threshold that they would widen everybody's
-    membranes get a coarser scale, and their codes are rounded to it. Raises ModelError besides for codes of another shape, and for projections into one population
-    (of a readout: into any of its neurons) with different scales.
+    membranes get a coarser scale, and their codes are rounded to it. Raises ModelError besides for codes of another
+    shape, and for projections into one population (of a readout: into any of its neurons) with different scales.
     """
     given = {id(p): w for p, w in zip(network.projections, weights, strict=True)}
 
