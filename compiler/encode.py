@@ -62,7 +62,8 @@ def _encode_row(row: IntArray, index_bits: int) -> list[Entry]:
 
 def _image(form: RowFormat, rows: list[list[Entry]]) -> RowImage:
     mask = (1 << form.weight_bits) - 1
-    row_words, entry_words = [], []
+    row_words: list[int] = []
+    entry_words: list[int] = []
     for row in rows:
         start = min(len(entry_words), form.entries - 1)  # an empty row at the very end points at the last entry
         row_words.append(start | len(row) << form.start_bits)

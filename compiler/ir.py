@@ -102,7 +102,7 @@ def _freeze(instance: object, names: tuple[str, ...], dtype: type) -> None:
         value = getattr(instance, name)
         if value is None:
             continue
-        array = np.array(value, dtype=dtype)  # a copy, so that nobody else can write it
+        array: npt.NDArray[Any] = np.array(value, dtype=dtype)  # a copy, so that nobody else can write it
         array.setflags(write=False)
         object.__setattr__(instance, name, array)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ..hdl.core import CORE_INPUT, Core, LayerInstance
-from ..hdl.decay import DecayFormat
+from ..hdl.decay import DecayFormat, RoundingRule
 from ..hdl.errors import ModelError
 from ..hdl.layer import LayerFormat, LayerImage
 from ..hdl.memory import Family, MemoryShape
@@ -229,7 +229,7 @@ def _plan_neurons(
 def _plan_decay(decay: Decay | None) -> DecayFormat | None:
     if decay is None:
         return None
-    rounding = decay.rounding.value
+    rounding: RoundingRule = decay.rounding.value
     if decay.c.ndim == 0:
         return DecayFormat(c=int(decay.c), k=decay.k, rounding=rounding)
     return DecayFormat(c=None, k=decay.k, rounding=rounding, c_bits=max(1, int(decay.c.max()).bit_length()))
