@@ -18,6 +18,7 @@ from ..hdl.emit import verilog_from_rtlil
 from ..hdl.errors import OptionError, ToolError
 from ..hdl.memory import Family
 from ..hdl.resources import Resources
+from ..hdl.synthesis import synthesis_passes
 from ..hdl.tools import find_tool, run_tool
 from .boards import Board
 from .capacity import check_capacity
@@ -29,13 +30,13 @@ from .utilisation import Utilisation, count_cells, read_overflow, read_utilisati
 
 _MAX_SEED = 2**31 - 1
 _STAT = "stat.json"
+_STATISTICS = f"tee -q -o {_STAT} stat -json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Flow:
     """What differs between the families: tools, files and the options that never change."""
 
-    synthesis: str
     router: str
     routed_flag: str
     routed: str
@@ -47,7 +48,6 @@ class _Flow:
 
 _FLOWS = {
     Family.ICE40: _Flow(
-        synthesis="synth_ice40",
         router="nextpnr-ice40",
         routed_flag="--asc",
         routed="top.asc",
@@ -57,7 +57,6 @@ _FLOWS = {
         bitstream="top.bin",
     ),
     Family.ECP5: _Flow(
-        synthesis="synth_ecp5",
         router="nextpnr-ecp5",
         routed_flag="--textcfg",
         routed="top.config",
@@ -112,7 +111,7 @@ def build(
     tick()
     verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "logs" / "verilog.log")
     tick()
-    cells = _synthesise(flow, device, folder, native)
+    cells = _synthesise(device, folder, native)
     check_capacity(count_cells(cells), target)
     tick()
     report = _place_and_route(flow, target, folder, [*options, "--seed", str(seed), *_frequency(clock)], native)
@@ -143,13 +142,12 @@ def synthesise_hierarchical(
     file.
     """
     folder = il_file.parent
-    synthesis = f"{_FLOWS[family].synthesis} -noflatten -top {top}"
-    _yosys(folder, f"read_rtlil {il_file.name}; {synthesis}; {_statistics()}", "hierarchy", native)
-    statistics = _read_statistics(folder)
-    names = {module.removeprefix("\\") for module in statistics["modules"]}
+    passes = synthesis_passes(family, top, flatten=False)
+    _yosys(folder, [f"read_rtlil {il_file.name}", *passes, _STATISTICS], "hierarchy", native)
+    modules = {name.removeprefix("\\"): figures for name, figures in _read_statistics(folder)["modules"].items()}
     return {
-        name.removeprefix(f"{top}."): count_cells(statistics["modules"]["\\" + name]["num_cells_by_type"])
-        for name in sorted(names)
+        name.removeprefix(f"{top}."): count_cells(figures["num_cells_by_type"])
+        for name, figures in sorted(modules.items())
         if name == top or name.startswith(f"{top}.")
     }
 
@@ -185,17 +183,12 @@ def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Pa
     return [target.device.flag, "--package", target.nextpnr_package(platform), *speed]
 
 
-def _synthesise(flow: _Flow, device: Device, folder: Path, native: bool) -> dict[str, int]:
+def _synthesise(device: Device, folder: Path, native: bool) -> dict[str, int]:
     """Write top.json; returns the number of cells of each type."""
-    dsp = " -dsp" if device.family is Family.ICE40 and device.capacity.dsps else ""
-    script = f"read_rtlil top.il; {flow.synthesis}{dsp} -top {TOP}; {_statistics()}; write_json top.json"
-    _yosys(folder, script, "yosys", native)
+    passes = synthesis_passes(device.family, TOP, dsp=device.capacity.dsps > 0)
+    _yosys(folder, ["read_rtlil top.il", *passes, _STATISTICS, "write_json top.json"], "yosys", native)
     cells: dict[str, int] = _read_statistics(folder)["design"]["num_cells_by_type"]
     return cells
-
-
-def _statistics() -> str:
-    return f"tee -q -o {_STAT} stat -json"
 
 
 def _read_statistics(folder: Path) -> dict[str, Any]:
@@ -205,9 +198,9 @@ def _read_statistics(folder: Path) -> dict[str, Any]:
     return statistics
 
 
-def _yosys(folder: Path, script: str, log: str, native: bool) -> None:
-    """Run a script. yosys's own log is complete where its console output through YoWASP may be cut short."""
-    argv = [*find_tool("yosys", native), "-q", "-l", f"logs/{log}.log", "-p", script]
+def _yosys(folder: Path, passes: list[str], log: str, native: bool) -> None:
+    """Run yosys. Its own log is complete where its console output through YoWASP may be cut short."""
+    argv = [*find_tool("yosys", native), "-q", "-l", f"logs/{log}.log", "-p", "; ".join(passes)]
     _run(argv, folder, log)
 
 
