@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from ..hdl.errors import CapacityError
 from ..hdl.resources import Resources
@@ -30,7 +30,7 @@ def check_capacity(needed: Resources, target: Board | Device) -> None:
     over = [f.name for f in fields(Resources) if getattr(needed, f.name) > getattr(device.capacity, f.name)]
     wanted = " and ".join(_amount(name, getattr(needed, name)) for name in over)
     offered = " and ".join(f"{getattr(device.capacity, name):,}" for name in over)
-    advice = f"prune more, use fewer bits{_larger(needed, target)}"
+    advice = f"prune more, use fewer bits{_larger(needed, target, device)}"
     raise CapacityError(f"the design needs {wanted}, {where} has {offered}: {advice}")
 
 
@@ -38,12 +38,17 @@ def _amount(name: str, count: int) -> str:
     return f"{count:,} {_NAMES[name][count != 1]}"
 
 
-def _larger(needed: Resources, target: Board | Device) -> str:
-    """The smallest boards, or devices, on which the design fits."""
+def _larger(needed: Resources, target: Board | Device, device: Device) -> str:
+    """The smallest boards, or devices, on which the design should fit."""
     known = {b.id: b.device for b in BOARDS.values()} if isinstance(target, Board) else DEVICES
-    fitting = [id for id, device in known.items() if needed.fits(device.capacity)]
+    fitting = [id for id, other in known.items() if _translated(needed, device, other).fits(other.capacity)]
     if not fitting:
         return "; no device that Spikeloom knows is large enough"
     fitting.sort(key=lambda id: known[id].capacity.luts)
     kind = "board" if isinstance(target, Board) else "device"
     return f", or take a larger {kind} such as {' or '.join(fitting[:2])}"
+
+
+def _translated(needed: Resources, device: Device, other: Device) -> Resources:
+    """What was counted in block RAMs of one device in those of another, by their bits."""
+    return replace(needed, brams=-(-needed.brams * device.bram_bits // other.bram_bits))
