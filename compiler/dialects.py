@@ -37,8 +37,8 @@ class Dialect:
     fire: Fire
     reset: Reset | None
     reset_delay: bool | None
-    batch_axis: bool = False
-    """Whether exported shapes start with the batch axis."""
+    leading_axes: bool = False
+    """Whether exported shapes start with the example's batch or time axis."""
     dt_in_seconds: bool = True
     """Whether the file's time constants are in seconds; Sinabs counts in steps."""
 
@@ -47,9 +47,17 @@ DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         Dialect(name="snntorch", dt=1e-4, fire=Fire.GT, reset=None, reset_delay=None),
-        Dialect(name="norse", dt=1e-3, fire=Fire.GT, reset=Reset.VALUE, reset_delay=False, batch_axis=True),
+        Dialect(name="norse", dt=1e-3, fire=Fire.GT, reset=Reset.VALUE, reset_delay=False, leading_axes=True),
         Dialect(name="spikingjelly", dt=1e-4, fire=Fire.GE, reset=Reset.VALUE, reset_delay=False),
-        Dialect(name="sinabs", dt=1.0, fire=Fire.GE, reset=Reset.SUBTRACT, reset_delay=False, dt_in_seconds=False),
+        Dialect(
+            name="sinabs",
+            dt=1.0,
+            fire=Fire.GE,
+            reset=Reset.SUBTRACT,
+            reset_delay=False,
+            leading_axes=True,
+            dt_in_seconds=False,
+        ),
         Dialect(name="nir", dt=1e-4, fire=Fire.GT, reset=Reset.VALUE, reset_delay=False),
     )
 }

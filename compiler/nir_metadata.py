@@ -43,10 +43,7 @@ VERSION = 1
 INPUT_INDEX = -1
 """What a projection's `pre` holds for the network's input; populations are numbered from 0."""
 
-_DYNAMICS: dict[str, type[Dynamics]] = {
-    cls.__name__: cls  # type: ignore[type-abstract]
-    for cls in (IF, LIF, CubaLIF, LI, IntegerDynamics)
-}
+_DYNAMICS: dict[str, type[Dynamics]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, IntegerDynamics)}
 _CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire")
 _NETWORK = ("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "populations", "projections")
 _POPULATION = ("name", "shape", "bias", "model", "dynamics")

@@ -244,10 +244,10 @@ class _Conversion:
     ) -> Population:
         size = math.prod(shapes[name])
         layers = sorted({s.layer for s in synapses if s.target == name})
-        bias = sum((self._bias(layer) for layer in layers), np.zeros(()))
+        bias: npt.NDArray[Any] = np.asarray(sum(self._bias(layer) for layer in layers))
         dynamics = dynamics_of(name, self.nodes[name], size, self.conventions)
         if np.all(bias == bias.flat[0]):
-            bias = bias.flat[0]
+            bias = bias.flat[0].reshape(())
         return Population(name=new_name, shape=(size,), dynamics=dynamics, bias=bias)
 
     def _bias(self, layer: str) -> npt.NDArray[Any]:
@@ -284,12 +284,12 @@ class _Conversion:
         return shapes
 
     def _input_shape(self, name: str, node: NirNode) -> Shape:
-        """The shape of one step's input, without the batch axis that exporters leave in front of a layer's vector."""
+        """The shape of one step's input, without what exporters leave of their example in front of a layer's vector."""
         shape = _declared_shape(name, node, "shape")
         layers = [n for n, sources in self.sources.items() if name in sources and self.nodes[n].type in _LAYERS]
         if not layers:
             return shape
-        if self.conventions.dialect.batch_axis or all(length == 1 for length in shape[:-1]):
+        if self.conventions.dialect.leading_axes or all(length == 1 for length in shape[:-1]):
             return shape[-1:]
         return shape
 
@@ -330,8 +330,8 @@ class _Conversion:
 
     def _output_shape(self, name: str, node: NirNode, arriving: Shape) -> Shape:
         declared = _declared_shape(name, node, "shape")
-        if self.conventions.dialect.batch_axis and len(declared) > 1:
-            declared = declared[1:]
+        if self.conventions.dialect.leading_axes:
+            declared = declared[-1:]
         if math.prod(declared) != math.prod(arriving):
             raise ModelError(
                 f"shapes connect: node {quoted(name)} expects {declared}, {arriving} arrives; correct one of them"

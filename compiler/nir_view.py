@@ -223,5 +223,5 @@ def _real_bias(population: Population) -> FloatArray:
 def _cast(value: npt.NDArray[Any], kind: type) -> npt.NDArray[Any]:
     """The array in the network's float type, or as it is where that would overflow."""
     with np.errstate(over="ignore"):
-        cast = value.astype(kind)
+        cast: npt.NDArray[Any] = value.astype(kind)
     return cast if np.isfinite(cast).all() else np.array(value)
