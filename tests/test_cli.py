@@ -91,7 +91,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "o u t",
     ]
     run = subprocess.run(
-        [sys.executable, "-c", script, *argv, "--output", "o u t"],
+        [sys.executable, "-c", script, *argv],
         cwd=folder,
         env=os.environ | {"PYTHONHASHSEED": "1"},
         capture_output=True,
