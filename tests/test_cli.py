@@ -68,6 +68,9 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
+TARGET = ("--board", "icebreaker", "--bits", "4", "--fire", "gt")
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build for the iCEBreaker with the real tools, in a folder with an awkward name, made by another process."""
@@ -78,18 +81,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "import sys; from spikeloom.compiler.cli.main import main; status = main(sys.argv[1:]); "
         "sys.exit(99 if 'torch' in sys.modules else status)"
     )
-    argv = [
-        "compile",
-        "model ü.nir",
-        "--board",
-        "icebreaker",
-        "--data",
-        "samples.npz",
-        "--bits",
-        "4",
-        "--output",
-        "o u t",
-    ]
+    argv = ["compile", "model ü.nir", *TARGET, "--data", "samples.npz", "--output", "o u t"]
     run = subprocess.run(
         [sys.executable, "-c", script, *argv],
         cwd=folder,
@@ -359,8 +351,7 @@ def test_a_build_is_complete_and_measured(built: Path) -> None:
 
 def test_another_process_gives_the_same_bitstream(built: Path, tmp_path: Path) -> None:
     model, data = built.parent / "model ü.nir", built.parent / "samples.npz"
-    target = ["--board", "icebreaker", "--data", str(data), "--bits", "4", "--fire", "gt"]
-    assert main(["compile", str(model), *target, "--output", str(tmp_path / "again")]) == 0
+    assert main(["compile", str(model), *TARGET, "--data", str(data), "--output", str(tmp_path / "again")]) == 0
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (built / "manifest.json").read_bytes()
     assert (tmp_path / "again" / "top.bin").read_bytes() == (built / "top.bin").read_bytes()
 
