@@ -16,9 +16,9 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from .errors import ToolError
+from .memory import Family
+from .synthesis import synthesis_passes
 from .tools import find_tool, run_tool
-
-_SYNTHESIS = {"ice40": "synth_ice40", "ecp5": "synth_ecp5"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +42,25 @@ def verilog_from_rtlil(il_file: Path, v_file: Path, log: Path) -> None:
 
     Memories stay arrays with initial values, so simulators and other synthesis tools read it as it is.
     """
-    passes = ["proc -norom", "memory_collect", "opt_merge", "opt_clean", *_strip_attributes(), f"write_verilog {_name(v_file)}"]
+    passes = [
+        "proc -norom",
+        "memory_collect",
+        "opt_merge",
+        "opt_clean",
+        *_strip_attributes(),
+        f"write_verilog {_name(v_file)}",
+    ]
     _run_yosys(il_file, v_file, passes, log)
 
 
-def netlist_from_rtlil(il_file: Path, v_file: Path, family: str, top: str, log: Path) -> None:
+def netlist_from_rtlil(il_file: Path, v_file: Path, family: str, top: str, log: Path, *, dsp: bool = False) -> None:
     """Synthesise an RTLIL file for a family ("ice40" or "ecp5") and write the netlist as Verilog into the same folder.
 
-    The netlist is flat, made of the family's cells, and keeps the ports of `top`. Raises `ToolError` when yosys fails.
+    The netlist is flat, made of the family's cells, and keeps the ports of `top`; `dsp` as for `synthesis_passes`, the
+    same passes that make a bitstream. Raises `ToolError` when yosys fails.
     """
-    synthesise = f"{_SYNTHESIS[family]} -top {_identifier(top)}"
-    _run_yosys(il_file, v_file, [synthesise, f"write_verilog -noattr {_name(v_file)}"], log)
+    passes = synthesis_passes(Family(family), _identifier(top), dsp=dsp)
+    _run_yosys(il_file, v_file, [*passes, f"write_verilog -noattr {_name(v_file)}"], log)
 
 
 def cells_sim(family: str) -> SimulationCells:

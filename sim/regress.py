@@ -46,6 +46,7 @@ def regress(
     spikes: npt.NDArray[Any],
     *,
     family: str = "ice40",
+    dsp: bool = False,
     simulator: str = "icarus",
     level: str = "rtl",
     waves: Path | None = None,
@@ -57,8 +58,9 @@ def regress(
     Samples run back to back. The traced core shows spikes and membranes of every population while the input pauses and
     the output stalls at random (`stress` is the seed); the shipped core runs at full speed and must give the output
     spikes, also after a sample that is aborted half way. `level` is "rtl" (the emitted Verilog) or "netlist" (the
-    RTLIL synthesised for `family` first), `simulator` "icarus" or "verilator". `waves` is the FST file for the traced
-    core's waveforms; the shipped core's lie beside it. `progress(done, total)` counts samples, once per core.
+    RTLIL synthesised for `family` first, with `dsp` where an iCE40 may use its multipliers), `simulator` "icarus" or
+    "verilator". `waves` is the FST file for the traced core's waveforms; the shipped core's lie beside it.
+    `progress(done, total)` counts samples, once per core.
 
     Raises MismatchError with the first divergence (or where the core broke its protocol or hung), SampleError,
     InputError for a folder without the cores, OptionError, ToolError.
@@ -79,6 +81,7 @@ def regress(
                     expected,
                     traced=traced,
                     family=family,
+                    dsp=dsp,
                     simulator=simulator,
                     level=level,
                     stress=stress,
@@ -112,6 +115,7 @@ def regress_core(
     *,
     traced: bool,
     family: str = "ice40",
+    dsp: bool = False,
     simulator: str = "icarus",
     level: str = "rtl",
     stress: int = _STRESS_SEED,
@@ -125,7 +129,7 @@ def regress_core(
     abort = None if traced else min(1, len(inputs) - 1)
     stimulus = make_stimulus(inputs, stress=stress if traced else None, abort=abort)
     with run_folder() as work:
-        bench = make_bench(core_in(folder, traced), level, family, work)
+        bench = make_bench(core_in(folder, traced), level, family, work, dsp=dsp)
         return run_core(
             bench,
             network,

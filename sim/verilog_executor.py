@@ -69,12 +69,14 @@ def run_verilog(
     level: str = "rtl",
     folder: Path | None = None,
     family: str = "ice40",
+    dsp: bool = False,
     simulator: str = "icarus",
     stress: int | None = None,
 ) -> Recording:
     """Run an integer network's traced core on `spikes`, integers 0..x_max [samples, steps, inputs].
 
-    `level` is "rtl" (the emitted Verilog) or "netlist" (synthesised for `family` first). The core is taken from the
+    `level` is "rtl" (the emitted Verilog) or "netlist" (synthesised for `family` first, with `dsp` where an iCE40 may
+    use its multipliers). The core is taken from the
     build folder `folder` where one is given, else it is emitted. `stress` is the seed of random input gaps and output
     stalls; without it the core runs at full speed. Raises ModelError, SampleError, ToolError, and MismatchError where
     the core breaks its protocol or its output events differ from its output population's spikes.
@@ -86,7 +88,7 @@ def run_verilog(
         source = core_in(work if folder is None else folder, traced=True)
         if folder is None:
             emit_core(network, family, source)
-        bench = make_bench(source, level, family, work)
+        bench = make_bench(source, level, family, work, dsp=dsp)
         run = run_core(
             bench,
             network,
@@ -124,7 +126,7 @@ def emit_core(network: Network, family: str, source: CoreSource) -> None:
     verilog_from_rtlil(source.rtlil, source.verilog, source.rtlil.with_name("emit.log"))
 
 
-def make_bench(source: CoreSource, level: str, family: str, work: Path) -> Bench:
+def make_bench(source: CoreSource, level: str, family: str, work: Path, *, dsp: bool = False) -> Bench:
     """The Verilog to simulate at a level, with the core's files copied (and synthesised) into `work`.
 
     Raises InputError for a file that is missing or an unknown level.
@@ -140,7 +142,7 @@ def make_bench(source: CoreSource, level: str, family: str, work: Path) -> Bench
     if level == "rtl":
         return Bench(sources=[copy], top=source.top, module=_MODULE)
     netlist = work / "netlist.v"
-    netlist_from_rtlil(copy, netlist, family, source.top, work / "synthesis.log")
+    netlist_from_rtlil(copy, netlist, family, source.top, work / "synthesis.log", dsp=dsp)
     cells = cells_sim(family)
     return Bench(sources=[netlist, *cells.sources], top=source.top, module=_MODULE, defines=cells.defines)
 
