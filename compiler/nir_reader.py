@@ -23,7 +23,8 @@ from .ir import INPUT, Dense, Network, Population, Projection
 from .nir_graph import NirGraph, NirNode, read_graph, spikeloom_metadata
 from .nir_metadata import holds_network, read_conventions, read_network
 from .nir_neurons import dynamics_of
-from .nir_view import check_view, with_options
+from .nir_options import with_options
+from .nir_view import check_view
 from .verifier import quoted, verify
 
 _LAYERS = ("Affine", "Linear")

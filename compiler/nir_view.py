@@ -8,14 +8,12 @@ noticed.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, OptionError
-from .dialects import Options, Reset, reset_place
+from ..hdl.errors import ModelError
 from .ir import (
     IF,
     INPUT,
@@ -24,7 +22,6 @@ from .ir import (
     Arithmetic,
     CubaLIF,
     Decay,
-    Fire,
     FloatArray,
     FloatDynamics,
     IntegerDynamics,
@@ -33,8 +30,6 @@ from .ir import (
     Population,
     Projection,
     Quantised,
-    ResetMode,
-    ResetPlace,
 )
 from .nir_graph import NirGraph, NirNode
 from .verifier import quoted
@@ -85,44 +80,6 @@ def check_view(network: Network, graph: NirGraph) -> None:
         for field, value in ours.fields.items():
             if not np.array_equal(value, theirs.fields[field]):
                 raise _contradiction(f"{field} of node {quoted(name)}")
-
-
-def with_options(network: Network, options: Options) -> Network:
-    """The network of a file's metadata under the user's options, which win; its dialect is the metadata's.
-
-    Raises OptionError where the network is past the point of changing: another time step, or any option for integers.
-    """
-    changes = {"dt": options.dt, "reset": options.reset, "reset_delay": options.reset_delay, "fire": options.fire}
-    given = [name for name, value in changes.items() if value is not None]
-    if options.dt is not None and options.dt != network.dt:
-        raise OptionError(f"the file's network is already in steps of dt = {network.dt}: got dt {options.dt}; omit it")
-    if network.is_integer and set(given) - {"dt"}:
-        raise OptionError(
-            f"an integer network's neurons are fixed: got {' and '.join(given)}; change the float network"
-        )
-    if not set(given) - {"dt"}:
-        return network
-    return replace(
-        network, populations=tuple(_population_with_options(p, options, network.dialect) for p in network.populations)
-    )
-
-
-def _population_with_options(population: Population, options: Options, dialect: str) -> Population:
-    dynamics = population.dynamics
-    if not isinstance(dynamics, IF | LIF | CubaLIF):
-        return population
-    mode = dynamics.reset_mode
-    v_reset = dynamics.v_reset
-    if options.reset is not None:
-        mode = ResetMode.SUBTRACT if options.reset == Reset.SUBTRACT else ResetMode.VALUE
-        v_reset = np.zeros(()) if options.reset == Reset.ZERO else v_reset
-    delay = dynamics.reset_place is ResetPlace.NEXT if options.reset_delay is None else options.reset_delay
-    fire = dynamics.fire if options.fire is None else Fire(options.fire)
-    place = reset_place(dialect, mode, bool(delay))
-    return replace(
-        population,
-        dynamics=replace(dynamics, reset_mode=mode, reset_place=place, fire=fire, v_reset=v_reset),
-    )
 
 
 def _contradiction(where: str) -> ModelError:

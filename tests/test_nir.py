@@ -246,6 +246,10 @@ def test_options_win_over_metadata(tmp_path: Path) -> None:
     assert (dynamics.reset_mode, dynamics.v_reset) == (ResetMode.VALUE, 0)
     dynamics = read_nir(path, reset="subtract", reset_delay=False).populations[0].dynamics
     assert dynamics.reset_place is ResetPlace.SNNTORCH_SAME
+    kept = LIF(beta=0.5, threshold=1.0, reset_place=ResetPlace.SNNTORCH_SAME)
+    write_nir(_network(kept), tmp_path / "b.nir")
+    dynamics = read_nir(tmp_path / "b.nir", fire="ge").populations[0].dynamics
+    assert (dynamics.fire, dynamics.reset_place) == (Fire.GE, ResetPlace.SNNTORCH_SAME)
     with pytest.raises(OptionError, match=r"already in steps of dt = 0\.001"):
         read_nir(path, dt=1e-4)
 

@@ -1,0 +1,49 @@
+"""The user's options over a network that a file's metadata holds in full."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..hdl.errors import OptionError
+from .dialects import Options, Reset, reset_place
+from .ir import IF, LIF, CubaLIF, Fire, Network, Population, ResetMode, ResetPlace
+
+
+def with_options(network: Network, options: Options) -> Network:
+    """The network of a file's metadata under the user's options, which win; its dialect is the metadata's.
+
+    Raises OptionError where the network is past the point of changing: another time step, or any option for integers.
+    """
+    changes = {"dt": options.dt, "reset": options.reset, "reset_delay": options.reset_delay, "fire": options.fire}
+    given = [name for name, value in changes.items() if value is not None]
+    if options.dt is not None and options.dt != network.dt:
+        raise OptionError(f"the file's network is already in steps of dt = {network.dt}: got dt {options.dt}; omit it")
+    if network.is_integer and set(given) - {"dt"}:
+        raise OptionError(
+            f"an integer network's neurons are fixed: got {' and '.join(given)}; change the float network"
+        )
+    if not set(given) - {"dt"}:
+        return network
+    return replace(
+        network, populations=tuple(_population_with_options(p, options, network.dialect) for p in network.populations)
+    )
+
+
+def _population_with_options(population: Population, options: Options, dialect: str) -> Population:
+    dynamics = population.dynamics
+    if not isinstance(dynamics, IF | LIF | CubaLIF):
+        return population
+    mode, place, v_reset = dynamics.reset_mode, dynamics.reset_place, dynamics.v_reset
+    delay = place is ResetPlace.NEXT if options.reset_delay is None else options.reset_delay
+    if options.reset is not None:
+        mode = ResetMode.SUBTRACT if options.reset == Reset.SUBTRACT else ResetMode.VALUE
+        v_reset = np.zeros(()) if options.reset == Reset.ZERO else v_reset
+    if options.reset is not None or options.reset_delay is not None:
+        place = reset_place(dialect, mode, bool(delay))
+    fire = dynamics.fire if options.fire is None else Fire(options.fire)
+    return replace(
+        population,
+        dynamics=replace(dynamics, reset_mode=mode, reset_place=place, fire=fire, v_reset=v_reset),
+    )
