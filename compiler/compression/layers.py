@@ -70,6 +70,12 @@ def matrices_of(weights: Sequence[Any]) -> list[Matrix]:
     return [_matrix(_weight(layer, number), number) for number, layer in enumerate(weights)]
 
 
+def checked_layers(weights: Sequence[Any]) -> list[tuple[Matrix, FloatArray | None]]:
+    """Matrix and bias of every layer of a list; ModelError where the layers do not follow each other."""
+    graph = _list_graph(weights)
+    return [(connection.weights, graph.biases[connection.post]) for connection in graph.connections]
+
+
 def with_matrices(weights: AnyNetwork, matrices: Sequence[Matrix]) -> AnyNetwork:
     """The same form with other weights of the same shapes."""
     if isinstance(weights, Network):
