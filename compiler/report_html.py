@@ -91,7 +91,8 @@ def _utilization(report: Mapping[str, Any]) -> str:
             text = number(entry["used"]) + ("" if available is None else f" / {number(available)}")
             rows.append(Bar(name, entry["used"], text, available))
     source = report["utilization"]["lcs"]["source"]
-    note = "nextpnr's figures, after placement and routing" if source == "measured" else "the plan's estimate"
+    placed = source == "measured"
+    note = "nextpnr's figures, after placement and routing" if placed else "the sum of the blocks, for the core alone"
     return _section("Utilisation", bars("Resources used of those available", rows), f"{source}: {note}")
 
 

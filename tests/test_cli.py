@@ -422,7 +422,9 @@ def test_verilog_of_an_integer_network_needs_no_target(tmp_path: Path) -> None:
     assert labels[0] == "quantising" and "counting cycles" in labels
     report = build.report()
     assert report["board"] is None and report["device"] is None and report["timing"]["fmax_mhz"] is None
-    assert report["utilization"]["brams"]["source"] == "estimated"
+    assert all(entry["source"] == "estimated" for entry in report["utilization"].values())
+    assert report["utilization"]["brams"]["used"] == sum(memory["brams"] for memory in report["memory"]["map"])
+    assert report["utilization"]["luts"]["used"] > 100
     assert report["latency"]["stimulus"] == "random" and report["warnings"]
     errors = report["semantics"]["hidden"]["errors"]
     assert errors["weights_relative"] == errors["leak_relative"] == 0

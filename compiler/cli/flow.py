@@ -253,6 +253,8 @@ def _measure(
     facts = _static_facts(design)
     with step("synthesising block by block"):
         facts = replace(facts, blocks=_blocks(design, folder, options))
+    if design.built is None:
+        facts = replace(facts, used=sum((block.resources for block in facts.blocks), Resources()))
     network = design.plan.network
     stimulus = "random" if samples is None else "calibration"
     ran = measure.random_samples(network, options.seed) if samples is None else samples.first(measure.MAX_SAMPLES)
