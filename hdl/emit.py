@@ -71,6 +71,14 @@ def cells_sim(family: str) -> SimulationCells:
     return SimulationCells(sources=(models,), defines=("NO_ICE40_DEFAULT_ASSIGNMENTS",))
 
 
+def board_cells_sim(family: str) -> Path:
+    """Our simulation models of the cells between a family's logic and its pins: buffers and clocks.
+
+    They replace the models of the same names that `cells_sim` may hold.
+    """
+    return Path(__file__).with_name(f"{Family(family).value}_board_sim.v")
+
+
 def _run_yosys(il_file: Path, v_file: Path, passes: list[str], log: Path) -> None:
     if v_file.parent != il_file.parent:
         raise ValueError(f"{v_file} must lie beside {il_file}: yosys sees that folder only")

@@ -38,6 +38,8 @@ class UartBench:
 
     async def run(self) -> dict[str, Any]:
         """What `uart_outcome.json` says."""
+        for pin, level in self.job["held"].items():
+            getattr(self.dut, pin).value = level
         if self.job["clock"] is not None:
             Clock(getattr(self.dut, self.job["clock"]), self.job["period_ps"], "ps").start()
         await Timer(self.job["settle_ps"], "ps")
@@ -59,9 +61,13 @@ class UartBench:
             broken = set(transmission["broken"])
             for index, byte in enumerate(bytes.fromhex(transmission["data"])):
                 await self.host.send(byte, broken=index in broken)
-            (self.folder / "progress").write_text(str(transmission["sample"]), encoding="ascii")
+            self._report(transmission["sample"])
         await self._until_answered(0, len(self.job["transmissions"]))
+        self._report(self.job["transmissions"][-1]["sample"] + 1)
         await Timer(_QUIET_BYTES * _BITS_PER_BYTE * self.job["bit_ps"], "ps")
+
+    def _report(self, samples: int) -> None:
+        (self.folder / "progress").write_text(str(samples), encoding="ascii")
 
     async def _until_answered(self, words: int, number: int) -> None:
         """Wait until no more than `words` are unanswered. Raises TimeoutError when no answer comes."""

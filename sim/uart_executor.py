@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.ir import Network
-from ..hdl.emit import cells_sim
+from ..hdl.emit import board_cells_sim, cells_sim
 from ..hdl.errors import MismatchError
 from ..hdl.link_protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample
 from .cocotb_runner import Bench, require_simulator, run_bench
@@ -24,8 +24,7 @@ from .verilog_executor import run_folder
 
 _MODULE = "spikeloom.sim.uart_bench"
 _OUTCOME = "uart_outcome.json"
-_BOARD_CELLS = Path(__file__).with_name("ice40_board_sim.v")
-_REPLACED = re.compile(r"module (SB_IO|SB_PLL40_CORE|SB_PLL40_PAD|SB_HFOSC)\b.*?\bendmodule", re.DOTALL)
+_MODULE_TEXT = re.compile(r"^module (\w+).*?^endmodule", re.DOTALL | re.MULTILINE)
 _BOOT_CYCLES = 100
 """Clock cycles before the host speaks, on top of the reset: a PLL locks."""
 
@@ -36,7 +35,8 @@ class UartTop:
 
     `clock` is the clock pin, or None where the device's own oscillator runs at `clock_hz`. A PLL passes its input
     through in simulation, so that the design runs at the pin's frequency, whatever the PLL makes of it in hardware.
-    `reset_cycles` is how long the design holds itself in reset; up to twice that is waited for.
+    `reset_cycles` is how long the design holds itself in reset; up to twice that is waited for. `held` are other
+    input pins and their levels, a reset button for one.
     """
 
     verilog: Path
@@ -47,6 +47,7 @@ class UartTop:
     tx: str
     clocks_per_bit: int
     reset_cycles: int
+    held: Mapping[str, int] = field(default_factory=dict)
     family: str = "ice40"
 
 
@@ -124,6 +125,7 @@ def exchange(
     job = {
         "clock": top.clock,
         "period_ps": period_ps,
+        "held": dict(top.held),
         "rx": top.rx,
         "tx": top.tx,
         "bit_ps": bit_ps,
@@ -143,14 +145,15 @@ def exchange(
     return _decode(form, bytes.fromhex(outcome["received"]))
 
 
-def _sources(top: UartTop, work: Path) -> Iterable[Path]:
-    """The top and the models of its cells, with ours of the cells at the pins in place of yosys's."""
-    if top.family != "ice40":
-        return [top.verilog, *cells_sim(top.family).sources]
-    (models,) = cells_sim(top.family).sources
+def _sources(top: UartTop, work: Path) -> list[Path]:
+    """The top and the models of its cells, with ours of the cells at the pins in place of others of their names."""
+    ours = board_cells_sim(top.family)
+    replaced = set(_MODULE_TEXT.findall(ours.read_text(encoding="utf-8")))
     cells = work / "cells.v"
-    cells.write_text(_REPLACED.sub("", models.read_text(encoding="utf-8")), encoding="utf-8")
-    return [top.verilog, cells, _BOARD_CELLS]
+    texts = [source.read_text(encoding="utf-8") for source in cells_sim(top.family).sources]
+    kept = _MODULE_TEXT.sub(lambda module: "" if module[1] in replaced else module[0], "\n".join(texts))
+    cells.write_text(kept, encoding="utf-8")
+    return [top.verilog, cells, ours]
 
 
 def _decode(form: LinkFormat, received: bytes) -> list[Reply]:

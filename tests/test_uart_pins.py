@@ -1,0 +1,118 @@
+"""Board tops, simulated down to their UART pins, against the reference; and what they make of broken frames."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import chain, random_spikes
+from spikeloom.boards.boards import BOARDS
+from spikeloom.boards.clock import plan_clock
+from spikeloom.boards.top import BoardTop
+from spikeloom.compiler.plan import make_plan
+from spikeloom.hdl.emit import verilog_from_rtlil
+from spikeloom.hdl.errors import MismatchError
+from spikeloom.hdl.link import LinkedCore
+from spikeloom.hdl.link_protocol import Code, Header, LinkFormat, Reason, encode_frame, encode_sample
+from spikeloom.sim.reference import run_reference
+from spikeloom.sim.uart_executor import Transmission, UartTop, exchange, run_through_uart
+
+NETWORK = replace(chain(6, (12, 9, 6), fire=14, sub=15), x_max=3)
+SPIKES = random_spikes(1, NETWORK, samples=4, steps=4)
+FORM = LinkFormat(inputs=12, outputs=6, fifo_words=32)
+CLOCKS_PER_BIT = 8
+
+
+def emit_top(folder: Path, board_id: str, clock_hz: float | None = None) -> UartTop:
+    """The Verilog of a board's top around the network's core, and its pins."""
+    board = BOARDS[board_id]
+    clock = plan_clock(board, clock_hz)
+    plan = make_plan(NETWORK, board.device.family)
+    core = LinkedCore(plan.core(), FORM, CLOCKS_PER_BIT, plan.family)
+    files = board.create_platform().prepare(BoardTop(core, board, clock), "top", emit_src=False).files
+    (folder / "top.il").write_text(files["top.il"], encoding="utf-8")
+    verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "log")
+    text = (folder / "top.v").read_text(encoding="utf-8")
+    ports = re.findall(r"\w+", re.search(r"^module top\((.*?)\)", text, re.MULTILINE)[1])  # type: ignore[index]
+    clock_pin = next((port for port in ports if port.startswith("clk")), None)
+    return UartTop(
+        verilog=folder / "top.v",
+        top="top",
+        clock=clock_pin,
+        clock_hz=clock.hz if clock_pin is None else board.source_hz,
+        rx="uart_0__rx__io",
+        tx="uart_0__tx__io",
+        clocks_per_bit=CLOCKS_PER_BIT,
+        reset_cycles=clock.reset_cycles,
+        held={port: 1 for port in ports if port.startswith("rst")},
+        family=board.device.family.value,
+    )
+
+
+@pytest.fixture(scope="module")
+def icebreaker(tmp_path_factory: pytest.TempPathFactory) -> UartTop:
+    return emit_top(tmp_path_factory.mktemp("icebreaker"), "icebreaker")
+
+
+def test_samples_travel_through_the_pins_of_an_icebreaker(icebreaker: UartTop) -> None:
+    seen: list[tuple[int, int]] = []
+    got = run_through_uart(icebreaker, NETWORK, SPIKES, FORM, progress=lambda done, total: seen.append((done, total)))
+    expected = run_reference(NETWORK, SPIKES).spikes
+    assert np.array_equal(got.spikes, expected)
+    assert expected.any()
+    assert seen[-1] == (4, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("board", "clock_hz"),
+    [("icebreaker", 24e6), ("icestick", 24e6), ("upduino", None), ("ulx3s-12f", None), ("ecpix5-45f", None)],
+)
+def test_samples_travel_through_the_pins_of_other_boards(tmp_path: Path, board: str, clock_hz: float | None) -> None:
+    top = emit_top(tmp_path, board, clock_hz)
+    got = run_through_uart(top, NETWORK, SPIKES, FORM)
+    assert np.array_equal(got.spikes, run_reference(NETWORK, SPIKES).spikes)
+
+
+def test_broken_frames_are_answered_and_the_sample_can_be_sent_again(icebreaker: UartTop) -> None:
+    frames = [Transmission.of(frame) for frame in encode_sample(FORM, SPIKES[0])]
+    first = frames[0]
+    flipped = bytearray(first.data)
+    flipped[2] ^= 0x04
+    broken = [
+        (Transmission(data=bytes(flipped)), Reason.CHECKSUM),
+        (Transmission(data=first.data, broken=(2,)), Reason.CHECKSUM),  # a byte without stop bit
+        (Transmission(data=first.data[:-2] + first.data[-1:]), Reason.CHECKSUM),  # a byte lost
+        (frames[1], Reason.ORDER),  # its sample was dropped
+        (Transmission.of(encode_frame(FORM, Header.FIRST, [12])), Reason.ADDRESS),
+    ]
+    replies = exchange(icebreaker, [transmission for transmission, _ in broken] + frames, FORM)
+    assert [reply.code for reply in replies[: len(broken)]] == [Code.ERROR] * len(broken)
+    assert [reply.reason for reply in replies[: len(broken)]] == [reason for _, reason in broken]
+    assert [reply.code for reply in replies[len(broken) :]] == [Code.STEP] * 3 + [Code.SAMPLE]
+    expected = run_reference(NETWORK, SPIKES[:1]).spikes[0]
+    assert [sorted(reply.spikes) for reply in replies[len(broken) :]] == [np.flatnonzero(s).tolist() for s in expected]
+
+
+def test_a_frame_cut_short_is_refused_when_the_next_one_begins(icebreaker: UartTop) -> None:
+    frames = [Transmission.of(frame) for frame in encode_sample(FORM, SPIKES[0])]
+    cut = Transmission(data=frames[0].data[:-3], replies=0)
+    again = replace(frames[0], replies=2)
+    codes = [reply.code for reply in exchange(icebreaker, [cut, again, *frames[1:]], FORM)]
+    assert codes == [Code.ERROR] + [Code.STEP] * 3 + [Code.SAMPLE]
+
+
+def test_a_silent_device_is_reported(icebreaker: UartTop) -> None:
+    frame = Transmission.of(next(encode_sample(FORM, SPIKES[0])))
+    deaf = replace(icebreaker, rx="led_0__io")
+    with pytest.raises(MismatchError, match="no reply to transmission 0: the device is silent"):
+        exchange(deaf, [frame], FORM, patience_cycles=500)
+
+
+def test_a_host_at_another_speed_gets_no_spikes(icebreaker: UartTop) -> None:
+    frames = [Transmission.of(frame) for frame in encode_sample(FORM, SPIKES[0])]
+    with pytest.raises(MismatchError, match="UART: "):
+        exchange(replace(icebreaker, clocks_per_bit=5), frames, FORM, patience_cycles=500)
