@@ -150,6 +150,8 @@ def _prepare_environment(simulator: str) -> None:
     if simulator == "verilator" and root is not None:
         os.environ["VERILATOR_ROOT"] = str(root)
         os.environ["PATH"] = os.pathsep.join([str(root / "bin"), os.environ["PATH"]])
+        # The package was configured without a compiler and lacks the flag by which gcc and clang take a header.
+        os.environ["MAKEFLAGS"] = f"{os.environ.get('MAKEFLAGS', '')} CFG_CXXFLAGS_PCH_I=-include".strip()
 
 
 def _run(folder: Path) -> None:
