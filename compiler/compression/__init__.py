@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from .activity import measured_rates
     from .pruning import NeuronPruningReport, PruningReport, prune_neurons, prune_weights
     from .quantization import QuantizedWeights, quantize_delays, quantize_weights
+    from .recipe import CompressionReport, Override, Recipe, compress
 
 _MODULES = {
+    "CompressionReport": "recipe",
     "NeuronPruningReport": "pruning",
+    "Override": "recipe",
     "PruningReport": "pruning",
     "QuantizedWeights": "quantization",
+    "Recipe": "recipe",
+    "compress": "recipe",
     "measured_rates": "activity",
     "prune_neurons": "pruning",
     "prune_weights": "pruning",
@@ -26,9 +31,13 @@ _MODULES = {
 """Where each public name lives."""
 
 __all__ = [
+    "CompressionReport",
     "NeuronPruningReport",
+    "Override",
     "PruningReport",
     "QuantizedWeights",
+    "Recipe",
+    "compress",
     "measured_rates",
     "prune_neurons",
     "prune_weights",

@@ -1,0 +1,57 @@
+"""How far compression moved the membranes: the loss that OSBC minimises, measured on samples for any method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..calibration import Spikes, currents
+from ..folding import Folded, fold
+from ..ir import FloatArray, IntegerDynamics, Network, Population, Quantised
+
+
+def membrane_losses(original: Network, compressed: Network, sources: Mapping[str, Spikes]) -> dict[str, float]:
+    """Per population the mean square error of its free membranes (no reset), relative to their mean square.
+
+    Both networks see the same presynaptic spikes, `sources` by name [samples, steps, neurons], usually the original's;
+    the original's leak holds for both. `compressed` is a float network or an integer one. 0 where nothing moves at all.
+    """
+    losses = {}
+    for before, after in zip(original.populations, compressed.populations, strict=True):
+        folded = fold(original, before)
+        weights, bias = _real(compressed, after)
+        change = [new - old for new, old in zip(weights, folded.weights, strict=True)]
+        error = _power(original, folded, change, bias - folded.bias, sources)
+        power = _power(original, folded, folded.weights, folded.bias, sources)
+        losses[before.name] = error / power if power > 0 else 0.0
+    return losses
+
+
+def _real(network: Network, population: Population) -> tuple[list[FloatArray], FloatArray]:
+    """Weights and bias of a population in the contract's coordinates."""
+    dynamics = population.dynamics
+    if not isinstance(dynamics, IntegerDynamics):
+        folded = fold(network, population)
+        return list(folded.weights), folded.bias
+    weights = [p.weights for p in network.projections_into(population.name)]
+    bias = np.broadcast_to(population.bias * (dynamics.scale / (1 << dynamics.fraction_bits)), (population.size,))
+    return [w.dequantise() for w in weights if isinstance(w, Quantised)], bias
+
+
+def _power(
+    network: Network,
+    folded: Folded,
+    weights: list[FloatArray] | tuple[FloatArray, ...],
+    bias: FloatArray,
+    sources: Mapping[str, Spikes],
+) -> float:
+    """The mean square of the free membranes that these weights lead to."""
+    v = g = np.zeros(())
+    total, count = 0.0, 0
+    for current in currents(network, folded, weights, bias, sources):
+        g = current if folded.alpha is None else folded.alpha * g + current
+        v = folded.beta * v + g
+        total += float(np.square(v).sum())
+        count += v.size
+    return total / max(1, count)

@@ -1,0 +1,253 @@
+"""One call for all compression: a `Recipe` names the method and its targets, `compress` carries it out and reports."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hdl.errors import ModelError, OptionError, SampleError
+from ..calibration import Spikes, calibration_inputs, observe
+from ..folding import fold
+from ..ir import LI, Dense, Network, Projection, Quantised
+from ..prune import SCOPES, check_sparsity, prune_quietly, silenced, warn_of_silenced
+from ..quantisation_error import PopulationError, quantisation_error
+from ..quantise import check_bits, quantise
+from ..verifier import quoted, verify
+from .loss import membrane_losses
+
+METHODS = ("magnitude", "activity", "obc", "osbc")
+CALIBRATED = ("activity", "obc", "osbc")
+"""The methods that need samples."""
+
+SCHEMES = ("fixed_point", "ternary")
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """What a recipe says about one population's weights alone; None leaves it to the recipe."""
+
+    sparsity: float | None = None
+    bits: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.sparsity is not None:
+            check_sparsity(self.sparsity)
+        if self.bits is not None:
+            check_bits(self.bits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to compress.
+
+    `sparsity` is the share of all weights that become zero, those of inputs that never spike included. `bits` is the
+    width of the others, or None for a float network. `scheme` ternary means codes of -1, 0 and 1, and 2 bits. `scope`
+    "global" spreads the zeros over the layers by what they cost, "layer" gives each layer the same share. `pattern`
+    (n, m) keeps at most n of each m consecutive weights of a neuron. `overrides` holds what differs for the weights
+    into a population, by its name. `exact` chooses exact elimination whatever it costs in time, `memory_budget` is in
+    bytes, `device` torch's; magnitude needs none of them.
+
+    Raises OptionError for values out of range and for pairs that make no sense.
+    """
+
+    method: str = "magnitude"
+    sparsity: float = 0.0
+    bits: int | None = 8
+    scheme: str = "fixed_point"
+    scope: Literal["global", "layer"] = "global"
+    pattern: tuple[int, int] | None = None
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    exact: bool = False
+    memory_budget: int = 4 << 30
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise OptionError(f"a compression method is one of {', '.join(METHODS)}: got {quoted(self.method)}")
+        check_sparsity(self.sparsity)
+        if self.bits is not None:
+            check_bits(self.bits)
+        if self.scheme not in SCHEMES:
+            raise OptionError(f"a scheme is one of {', '.join(SCHEMES)}: got {quoted(self.scheme)}")
+        if self.scheme == "ternary" and self.bits != 2:
+            raise OptionError(f"ternary weights have 2 bits: got {quoted(self.bits)}; set bits to 2")
+        if self.scope not in SCOPES:
+            raise OptionError(f"a pruning scope is {' or '.join(SCOPES)}: got {quoted(self.scope)}")
+        _check_pattern(self.pattern)
+        if isinstance(self.memory_budget, bool) or not isinstance(self.memory_budget, int) or self.memory_budget < 1:
+            raise OptionError(f"a memory budget is a number of bytes, 1 or more: got {quoted(self.memory_budget)}")
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether a float network would come back as it is."""
+        targets: list[Recipe | Override] = [self, *self.overrides.values()]
+        return self.pattern is None and all(not t.sparsity and t.bits is None for t in targets)
+
+
+def default_method(calibrated: bool) -> str:
+    """The method where none is chosen: OSBC with calibration samples and torch, else magnitude, with a warning."""
+    if not calibrated:
+        reason = "there are no calibration samples"
+    elif find_spec("torch") is None:
+        reason = "torch is not installed (pip install 'spikeloom[torch]')"
+    else:
+        return "osbc"
+    warnings.warn(f"weights are compressed by magnitude, as {reason}; OSBC keeps more of the accuracy", stacklevel=3)
+    return "magnitude"
+
+
+def _check_pattern(pattern: object) -> None:
+    if pattern is None:
+        return
+    valid = isinstance(pattern, tuple) and len(pattern) == 2 and all(type(number) is int for number in pattern)
+    if not valid or not 0 < pattern[0] < pattern[1]:  # type: ignore[index]
+        raise OptionError(f"a pattern (n, m) keeps n of m weights, 0 < n < m: got {quoted(pattern)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionReport:
+    """One projection: its weights, how many were not zero before and are not zero now."""
+
+    pre: str
+    post: str
+    weights: int
+    synapses_before: int
+    synapses: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionReport:
+    """What compression did.
+
+    `silenced` are the neurons by population that lost their last input synapse, `silent` the populations that do not
+    fire on the calibration samples. `losses` are `membrane_losses` by population, `errors` the rounding errors of an
+    integer network; each is empty where there is nothing to measure. `seconds` is the time that it took.
+    """
+
+    recipe: Recipe
+    projections: tuple[ProjectionReport, ...]
+    errors: tuple[PopulationError, ...]
+    silenced: dict[str, tuple[int, ...]]
+    silent: tuple[str, ...]
+    losses: dict[str, float]
+    seconds: float
+
+    @property
+    def sparsity(self) -> float:
+        """The share of weights that are zero: the pruned ones, and small ones that rounded to zero."""
+        return 1.0 - sum(p.synapses for p in self.projections) / sum(p.weights for p in self.projections)
+
+
+def compress(
+    network: Network,
+    recipe: Recipe,
+    calibration: npt.NDArray[Any] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> tuple[Network, CompressionReport]:
+    """Compress a float network by a recipe; returns the network, integer where the recipe has bits, and a report.
+
+    `calibration` are input samples, integers [samples, steps, inputs...]; every method but magnitude needs them.
+    Weights that are zero stay zero, so that compressing again keeps what was gained. Warns of layers and neurons that
+    fall silent. Raises ModelError for an integer network, OptionError for a recipe that changes nothing or does not
+    suit the network, SampleError for samples that are missing, do not suit the network or hold no spike.
+    """
+    started = time.monotonic()
+    verify(network)
+    if network.is_integer:
+        raise ModelError(
+            f"compression starts from float weights: {quoted(network.name)} is quantised already; use it as it is"
+        )
+    if recipe.changes_nothing:
+        raise OptionError("compression has a target: neither sparsity nor bits nor a pattern are given; set one")
+    _check_overrides(network, recipe)
+    if calibration is None and recipe.method in CALIBRATED:
+        raise SampleError(
+            f"{recipe.method} compression needs calibration samples: none are given; magnitude needs none"
+        )
+    sources = None if calibration is None else _observed(network, calibration)
+    silent = () if sources is None else _silent(network, sources)
+    compressed = _compressed(network, recipe, calibration, progress)
+    warn_of_silenced(network, compressed)
+    report = CompressionReport(
+        recipe=recipe,
+        projections=tuple(
+            ProjectionReport(
+                pre=before.pre,
+                post=before.post,
+                weights=int(np.prod(before.weights.shape)),
+                synapses_before=_synapses(before.weights),
+                synapses=_synapses(after.weights),
+            )
+            for before, after in zip(network.projections, compressed.projections, strict=True)
+        ),
+        errors=quantisation_error(network, compressed) if compressed.is_integer else (),
+        silenced=silenced(network, compressed),
+        silent=silent,
+        losses={} if sources is None else membrane_losses(network, compressed, sources),
+        seconds=time.monotonic() - started,
+    )
+    return compressed, report
+
+
+# ------------------------------------------------------------------------------------------------------- checks
+
+
+def _check_overrides(network: Network, recipe: Recipe) -> None:
+    names = [p.name for p in network.populations]
+    for name in recipe.overrides:
+        if name not in names:
+            raise OptionError(
+                f"overrides name populations of the network ({', '.join(map(quoted, names))}): got {quoted(name)}"
+            )
+
+
+def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, Spikes]:
+    """What the network's neurons do on the samples; SampleError for samples that do not suit or hold no spike."""
+    inputs = calibration_inputs(network, calibration)
+    if not inputs.any():
+        raise SampleError("calibration samples hold spikes: these hold none; give the inputs that the network will see")
+    return observe(network, [fold(network, population) for population in network.populations], inputs)
+
+
+def _silent(network: Network, sources: Mapping[str, Spikes]) -> tuple[str, ...]:
+    """The populations that could fire and do not, with a warning for each."""
+    names = [p.name for p in network.populations if not isinstance(p.dynamics, LI) and not sources[p.name].any()]
+    for name in names:
+        warnings.warn(
+            f"population {quoted(name)} never fires on the calibration samples: what follows it is compressed blindly; "
+            "calibrate with samples that drive it",
+            stacklevel=3,
+        )
+    return tuple(names)
+
+
+# -------------------------------------------------------------------------------------------------------- steps
+
+
+def _compressed(
+    network: Network, recipe: Recipe, calibration: npt.NDArray[Any] | None, progress: Progress | None
+) -> Network:
+    pruned = prune_quietly(network, recipe.sparsity, recipe.scope) if recipe.sparsity else network
+    if recipe.bits is None:
+        return pruned
+    integer = quantise(pruned, recipe.bits, calibration)
+    return replace(integer, projections=tuple(_labelled(p, recipe.scheme) for p in integer.projections))
+
+
+def _labelled(projection: Projection, scheme: str) -> Projection:
+    assert isinstance(projection.weights, Quantised)
+    return replace(projection, connectivity=Dense(weights=replace(projection.weights, scheme=scheme)))
+
+
+def _synapses(weights: npt.NDArray[np.float64] | Quantised) -> int:
+    return int(np.count_nonzero(weights.codes if isinstance(weights, Quantised) else weights))

@@ -1,0 +1,200 @@
+"""Recipes, and the compression that carries them out, whatever the method."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from spikeloom.compiler.compression import Override, Recipe, compress
+from spikeloom.compiler.compression.recipe import default_method
+from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
+from spikeloom.compiler.prune import prune
+from spikeloom.compiler.quantise import dequantise, quantise
+from spikeloom.hdl.errors import ModelError, OptionError, SampleError
+
+SIZES = (30, 12, 4)
+
+
+def network(seed: int = 0, beta: float = 0.9) -> Network:
+    rng = np.random.default_rng(seed)
+    names = (INPUT, "hidden", "out")
+    dynamics = LIF(beta=beta, threshold=1.0)
+    return Network(
+        input_shape=SIZES[:1],
+        populations=tuple(
+            Population(name=n, shape=(s,), dynamics=dynamics) for n, s in zip(names[1:], SIZES[1:], strict=True)
+        ),
+        projections=tuple(
+            Projection(
+                pre=names[i], post=names[i + 1], connectivity=Dense(weights=rng.normal(0.05, 0.3, SIZES[i : i + 2]))
+            )
+            for i in range(2)
+        ),
+        output="out",
+    )
+
+
+def spikes(count: int = 12, seed: int = 1) -> np.ndarray:
+    return (np.random.default_rng(seed).random((count, 10, SIZES[0])) < 0.3).astype(np.uint8)
+
+
+def weights_of(net: Network) -> list[np.ndarray]:
+    return [p.weights.codes if isinstance(p.weights, Quantised) else p.weights for p in net.projections]
+
+
+def zeros(net: Network) -> float:
+    return sum(int((w == 0).sum()) for w in weights_of(net)) / sum(w.size for w in weights_of(net))
+
+
+# ------------------------------------------------------------------------------------------------------ recipes
+
+
+def test_recipes_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Recipe().bits = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "osbd"}, {"method": ""}, {"method": None},
+        {"sparsity": -0.1}, {"sparsity": 1.0}, {"sparsity": math.nan}, {"sparsity": "0.5"}, {"sparsity": True},
+        {"bits": 1}, {"bits": 17}, {"bits": 4.0}, {"bits": True}, {"bits": "4"},
+        {"scheme": "binary"}, {"scheme": None}, {"scheme": "ternary"}, {"scheme": "ternary", "bits": None},
+        {"scope": "local"}, {"pattern": (0, 4)}, {"pattern": (4, 4)}, {"pattern": (2,)}, {"pattern": "2:4"},
+        {"pattern": (1.0, 2)}, {"memory_budget": 0}, {"memory_budget": 1e9}, {"memory_budget": True},
+    ],
+)  # fmt: skip
+def test_bad_recipes_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        Recipe(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"sparsity": 1.0}, {"bits": 1}, {"bits": 2.5}, {"sparsity": "a"}])
+def test_bad_overrides_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        Override(**fields)
+
+
+def test_the_default_method_depends_on_samples() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert default_method(calibrated=True) == "osbc"
+    with pytest.warns(UserWarning, match="no calibration samples"):
+        assert default_method(calibrated=False) == "magnitude"
+
+
+# ----------------------------------------------------------------------------------------------------- compress
+
+
+@pytest.mark.parametrize("bits", [None, 6])
+def test_compress_prunes_and_quantises_and_reports(bits: int | None) -> None:
+    net = network()
+    compressed, report = compress(net, Recipe(sparsity=0.5, bits=bits), spikes())
+    assert compressed.is_integer == (bits is not None)
+    assert zeros(compressed) == pytest.approx(report.sparsity) and report.sparsity >= 0.5
+    assert [(p.pre, p.post, p.weights) for p in report.projections] == [(INPUT, "hidden", 360), ("hidden", "out", 48)]
+    assert [p.synapses_before for p in report.projections] == [360, 48]
+    assert [p.synapses for p in report.projections] == [np.count_nonzero(w) for w in weights_of(compressed)]
+    assert report.losses.keys() == {"hidden", "out"} and all(0 < loss < 1 for loss in report.losses.values())
+    assert [e.population for e in report.errors] == ([] if bits is None else ["hidden", "out"])
+    assert report.seconds > 0 and not report.silent
+
+
+def test_without_samples_nothing_is_measured() -> None:
+    _, report = compress(network(), Recipe(sparsity=0.5, bits=6))
+    assert report.losses == {} and report.errors
+
+
+def test_the_loss_is_the_membranes() -> None:
+    """One population, one weight halved: its free membranes lose what that input contributed."""
+    net = network()
+    half = weights_of(net)
+    half[1] = half[1] * 0.5
+    from spikeloom.compiler.calibration import observe
+    from spikeloom.compiler.compression.loss import membrane_losses
+    from spikeloom.compiler.folding import fold
+
+    changed = replace(
+        net,
+        projections=tuple(
+            replace(p, connectivity=Dense(weights=w)) for p, w in zip(net.projections, half, strict=True)
+        ),
+    )
+    sources = observe(net, [fold(net, p) for p in net.populations], spikes())
+    assert membrane_losses(net, changed, sources) == pytest.approx({"hidden": 0.0, "out": 0.25})
+    integer = quantise(changed, 16, spikes())
+    losses = membrane_losses(net, integer, sources)
+    assert losses["out"] == pytest.approx(0.25, rel=0.01) and losses["hidden"] < 1e-6
+    assert membrane_losses(dequantise(integer), integer, sources)["out"] < 1e-12
+
+
+def test_compressing_again_keeps_zeros() -> None:
+    once = prune(network(), 0.6)
+    again, report = compress(once, Recipe(sparsity=0.3, bits=None), spikes())
+    assert zeros(again) == pytest.approx(zeros(once))
+    assert sum(p.synapses_before for p in report.projections) == sum(p.synapses for p in report.projections)
+    more, _ = compress(once, Recipe(sparsity=0.8, bits=4), spikes())
+    for old, new in zip(weights_of(once), weights_of(more), strict=True):
+        assert not new[old == 0].any()
+
+
+def test_ternary_codes_say_so() -> None:
+    ternary, _ = compress(network(), Recipe(bits=2, scheme="ternary"), spikes())
+    for projection in ternary.projections:
+        assert isinstance(projection.weights, Quantised)
+        assert (projection.weights.scheme, projection.weights.bits) == ("ternary", 2)
+        assert set(np.unique(projection.weights.codes)) <= {-1, 0, 1}
+
+
+# ---------------------------------------------------------------------------------------------------- bad input
+
+
+def test_silenced_neurons_are_named() -> None:
+    with pytest.warns(UserWarning, match="'hidden' without input"):
+        _, report = compress(network(), Recipe(sparsity=0.99, bits=None), spikes())
+    assert report.silenced["hidden"]
+
+
+def test_dead_layers_are_named() -> None:
+    net = network()
+    silent = replace(net.populations[0], dynamics=LIF(beta=0.9, threshold=1000.0))
+    net = replace(net, populations=(silent, net.populations[1]))
+    with pytest.warns(UserWarning, match="'hidden' never fires"):
+        _, report = compress(net, Recipe(sparsity=0.5, bits=None), spikes())
+    assert "hidden" in report.silent
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (np.zeros((3, 5, 30), np.uint8), "hold none"),
+        (np.ones((3, 5, 29), np.uint8), "shape"),
+        (np.ones((3, 30), np.uint8), "shape"),
+        (np.ones((3, 5, 30)), "integers"),
+        (np.full((3, 5, 30), 2, np.uint8), "0 to 1"),
+        (np.ones((0, 5, 30), np.uint8), "shape"),
+    ],
+)
+def test_bad_calibration_is_refused(samples: Any, words: str) -> None:
+    with pytest.raises(SampleError, match=words):
+        compress(network(), Recipe(sparsity=0.5), samples)
+
+
+@pytest.mark.parametrize("method", ["activity", "obc", "osbc"])
+def test_methods_that_need_samples_say_so(method: str) -> None:
+    with pytest.raises(SampleError, match="needs calibration samples"):
+        compress(network(), Recipe(method=method, sparsity=0.5))
+
+
+def test_what_cannot_be_compressed_is_refused() -> None:
+    with pytest.raises(ModelError, match="quantised already"):
+        compress(quantise(network(), 4), Recipe(sparsity=0.5))
+    with pytest.raises(OptionError, match="has a target"):
+        compress(network(), Recipe(bits=None))
+    with pytest.raises(OptionError, match="'hidden', 'out'"):
+        compress(network(), Recipe(overrides={"hiden": Override(bits=4)}))
