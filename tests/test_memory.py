@@ -42,6 +42,7 @@ def test_small_memories_take_no_block() -> None:
     assert MemoryShape(Family.ECP5, 10, 16, writable=True).brams == 0
 
 
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_too_many_words_are_refused() -> None:
     with pytest.raises(ValueError, match="a memory of 2 words cannot hold 3"):
         ShapedMemory(MemoryShape(Family.ICE40, 2, 4), [1, 2, 3])
