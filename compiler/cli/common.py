@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..build_folder import BuildFolder
     from ..ir import Network
 
+METHODS = ("magnitude", "activity", "obc", "osbc")
+SCHEMES = ("fixed_point", "ternary")
 DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
 RESETS = ("subtract", "zero", "value")
 FIRES = ("gt", "ge")
@@ -71,12 +73,16 @@ def model_options() -> argparse.ArgumentParser:
     return parent
 
 
-def quantise_options() -> argparse.ArgumentParser:
-    """The parent parser of every command that quantises."""
+def compression_options() -> argparse.ArgumentParser:
+    """The parent parser of every command that compresses."""
     parent = argparse.ArgumentParser(add_help=False)
-    group = parent.add_argument_group("quantisation (of float networks)")
-    group.add_argument("--bits", type=whole(2, 16), default=8, metavar="N", help="bits of a weight (default: 8)")
-    group.add_argument("--sparsity", type=real(0, 1), default=0.0, metavar="S", help="share of weights to prune")
+    group = parent.add_argument_group("compression (of float networks; docs/compression.md)")
+    group.add_argument(
+        "--method", choices=METHODS, help="default: osbc where there are samples and torch is installed, else magnitude"
+    )
+    group.add_argument("--sparsity", type=real(0, 1), metavar="S", help="share of all weights to prune")
+    group.add_argument("--bits", type=whole(2, 16), metavar="N", help="bits of a weight")
+    group.add_argument("--scheme", choices=SCHEMES, help="default: fixed_point")
     return parent
 
 

@@ -13,7 +13,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     """The parser of this command."""
     parser = commands.add_parser(
         "compile",
-        parents=[common.model_options(), common.quantise_options()],
+        parents=[common.model_options(), common.compression_options()],
         help="compile a network to a bitstream",
         description="Compile a NIR file to a build folder: bitstream, RTLIL, Verilog, integer network and report. "
         "Without --board or --device, --emit verilog makes the bare core for an iCE40.",
@@ -45,8 +45,10 @@ def run(options: argparse.Namespace) -> int:
     wanted = CompileOptions(
         board=options.board,
         device=options.device,
-        bits=options.bits,
+        method=options.method,
         sparsity=options.sparsity,
+        bits=options.bits,
+        scheme=options.scheme,
         clock_mhz=options.clock_mhz,
         baud=options.baud,
         seed=options.seed,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,13 @@ from typing import Any
 from ...boards.boards import Board, find_board
 from ...boards.capacity import check_capacity
 from ...boards.clock import ClockPlan, plan_clock
-from ...boards.critical_path import TOP
 from ...boards.devices import DEVICES, Device, find_device
-from ...boards.toolchain import BuildResult, build, synthesise_hierarchical
+from ...boards.toolchain import BuildResult, build
 from ...hdl.emit import to_rtlil, verilog_from_rtlil
 from ...hdl.errors import OptionError, ToolError
 from ...hdl.link import LinkedCore
 from ...hdl.link_protocol import LinkFormat
-from ...hdl.resources import Resources
 from ...hdl.tools import tool_version
-from ...sim.reference import run_reference
 from ..build_folder import (
     LOGS,
     NETWORK,
@@ -41,16 +37,12 @@ from ..build_folder import (
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output
-from ..quantisation_error import PopulationError, quantisation_error
+from ..quantisation_error import quantisation_error
 from ..quantise import dequantise
 from ..recipe import Recipe, compress
-from ..report import Block, Facts, Link, PathStep, Source, Timing, build_report
-from ..report import Device as ReportDevice
+from ..report import build_report
 from ..samples import Samples
-from . import measure
-
-Step = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
-"""Announces a step by its label and gives what reports its progress, or None."""
+from .facts import Design, Integers, Step, gather_facts
 
 BAUD = 1_000_000
 """The serial rate of a build without a board."""
@@ -106,6 +98,8 @@ def compile_network(
     target = require_target(options)
     check_target(output, force=force)
     clock = _plan_clock(target, options)
+    baud = _baud(target, options)
+    bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
     with step("quantising"):
         integers = _integers(source, options, samples)
     network = integers.network
@@ -121,9 +115,20 @@ def compile_network(
         link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
         built = None
         if target is not None and not options.verilog_only:
-            built = _build(plan, link, target, clock, folder, options, step)
-        facts = _measure(_Design(plan, integers, link, built, target, clock), samples, folder, options, step)
-        write_json(folder / REPORT, build_report(facts))
+            core = LinkedCore(plan.core(), link, bit, plan.family)
+            built = _build(core, target, folder, options, step)
+        design = Design(
+            plan=plan,
+            integers=integers,
+            link=link,
+            baud=baud,
+            clock=clock,
+            target=target,
+            built=built,
+            native=options.native_tools,
+            seed=options.seed,
+        )
+        write_json(folder / REPORT, build_report(gather_facts(design, samples, folder, step)))
         recorded = asdict(options) | {"family": plan.family.value, "clock_hz": clock.hz}
         recorded |= {"conventions": dict(conventions or {})}
         write_manifest(folder, inputs=inputs or {}, options=recorded, tools=_versions(built, options))
@@ -155,11 +160,14 @@ def _family(target: Board | Device | None) -> str:
 
 
 def _plan_clock(target: Board | Device | None, options: CompileOptions) -> ClockPlan:
-    wanted = None if options.clock_mhz is None else options.clock_mhz * 1e6
-    return plan_clock(next(iter(DEVICES.values())) if target is None else target, wanted)
+    return plan_clock(next(iter(DEVICES.values())) if target is None else target, _wanted_hz(options))
 
 
-def _baud(target: Board | Device, options: CompileOptions) -> int:
+def _wanted_hz(options: CompileOptions) -> float | None:
+    return None if options.clock_mhz is None else options.clock_mhz * 1e6
+
+
+def _baud(target: Board | Device | None, options: CompileOptions) -> int:
     if options.baud is not None:
         return options.baud
     return target.baud if isinstance(target, Board) else BAUD
@@ -179,37 +187,15 @@ def clocks_per_bit(clock_hz: float, baud: int) -> int:
 # ------------------------------------------------------------------------------------------------------- steps
 
 
-@dataclass(frozen=True, eq=False)
-class _Integers:
-    """The integer network, the float network that it stands for, how far apart they are, and what to warn of."""
-
-    network: Network
-    source: Network
-    errors: tuple[PopulationError, ...]
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class _Design:
-    """What the steps after the build look at."""
-
-    plan: Plan
-    integers: _Integers
-    link: LinkFormat
-    built: BuildResult | None
-    target: Board | Device | None
-    clock: ClockPlan
-
-
-def _integers(source: Network, options: CompileOptions, samples: Samples | None) -> _Integers:
+def _integers(source: Network, options: CompileOptions, samples: Samples | None) -> Integers:
     if source.is_integer:
         real = dequantise(source)
-        return _Integers(source, real, quantisation_error(real, source))
+        return Integers(source, real, quantisation_error(real, source))
     recipe = Recipe(sparsity=options.sparsity, bits=options.bits)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         network, compression = compress(source, recipe, None if samples is None else samples.spikes)
-    return _Integers(network, source, compression.errors, tuple(str(warning.message) for warning in caught))
+    return Integers(network, source, compression.errors, tuple(str(warning.message) for warning in caught))
 
 
 def _write_cores(plan: Plan, folder: Path) -> None:
@@ -219,112 +205,17 @@ def _write_cores(plan: Plan, folder: Path) -> None:
         verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
 
 
-def _build(
-    plan: Plan,
-    link: LinkFormat,
-    target: Board | Device,
-    clock: ClockPlan,
-    folder: Path,
-    options: CompileOptions,
-    step: Step,
-) -> BuildResult:
-    clocks = clocks_per_bit(clock.hz, _baud(target, options))
-    core = LinkedCore(plan.core(), link, clocks, _device(target).family)
+def _build(core: LinkedCore, target: Board | Device, folder: Path, options: CompileOptions, step: Step) -> BuildResult:
     with step(f"building the bitstream for {target.id}") as progress:
         return build(
             core,
             target,
             folder,
             seed=options.seed,
-            clock_hz=None if options.clock_mhz is None else options.clock_mhz * 1e6,
+            clock_hz=_wanted_hz(options),
             native=options.native_tools,
             progress=progress,
         )
-
-
-def _measure(
-    design: _Design,
-    samples: Samples | None,
-    folder: Path,
-    options: CompileOptions,
-    step: Step,
-) -> Facts:
-    """Everything that the report says."""
-    facts = _static_facts(design)
-    with step("synthesising block by block"):
-        facts = replace(facts, blocks=_blocks(design, folder, options))
-    if design.built is None:
-        facts = replace(facts, used=sum((block.resources for block in facts.blocks), Resources()))
-    network = design.plan.network
-    stimulus = "random" if samples is None else "calibration"
-    ran = measure.random_samples(network, options.seed) if samples is None else samples.first(measure.MAX_SAMPLES)
-    with step(f"running {len(ran)} {stimulus} samples on the reference") as progress:
-        recording = run_reference(network, ran.spikes, progress=progress)
-    with step("counting cycles") as progress:
-        latency = measure.measure_latency(design.plan, ran, stimulus, recording, progress)
-    if design.built is not None and design.target is not None:
-        size = measure.link_bytes(design.link, ran, recording, len(latency.cycles))
-        facts = replace(facts, link=Link(baud=_baud(design.target, options), bytes_per_sample=size))
-    if samples is not None:
-        facts = replace(facts, activity=measure.measure_activity(ran, recording))
-        if ran.labels is not None:
-            accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
-            facts = replace(facts, accuracy=accuracy)
-    return replace(facts, latency=latency, warnings=tuple(_warnings(design, samples)))
-
-
-def _static_facts(design: _Design) -> Facts:
-    """What the plan and the tools say."""
-    built, target = design.built, design.target
-    clock_mhz = round(design.clock.hz / 1e6, 6)
-    facts = Facts(
-        plan=design.plan,
-        source=design.integers.source,
-        errors=design.integers.errors,
-        used=design.plan.needs,
-        used_source=Source.ESTIMATED,
-        timing=Timing(clock_mhz=clock_mhz),
-    )
-    if target is not None:
-        device = _device(target)
-        shown = ReportDevice(id=device.id, family=device.family, package=device.package, capacity=device.capacity)
-        facts = replace(facts, device=shown)
-    if isinstance(target, Board):
-        facts = replace(facts, board={"id": target.id, "name": target.name})
-    if built is not None:
-        hops = built.timing.critical_path
-        path = tuple(PathStep(_block_name(hop.block, TOP), hop.logic_ns, hop.routing_ns) for hop in hops)
-        timing = Timing(clock_mhz=clock_mhz, fmax_mhz=built.timing.fmax_mhz, critical_path=path)
-        facts = replace(facts, used=built.utilisation.used, used_source=Source.MEASURED, timing=timing)
-    return facts
-
-
-def _blocks(design: _Design, folder: Path, options: CompileOptions) -> tuple[Block, ...]:
-    """Resources per module; of the core alone where no top was built."""
-    file, top = ("core.il", "spikeloom_core") if design.built is None else ("top.il", TOP)
-    resources = synthesise_hierarchical(folder / file, design.plan.family, top=top, native=options.native_tools)
-    return tuple(Block(_block_name(name, top), used) for name, used in resources.items() if used != Resources())
-
-
-def _block_name(instance: str, top: str) -> str:
-    """An instance path in the words of the report: `core` is the core itself, `link` the host link around it."""
-    instance = re.sub(r"\$\d+", "", instance)  # Amaranth numbers modules that share a name
-    if top != TOP:
-        return "core" if instance == top else f"core.{instance}"
-    for path, name in (("core.core", "core"), ("core", "link")):
-        if instance == path or instance.startswith(f"{path}."):
-            return name + instance.removeprefix(path)
-    return instance
-
-
-def _warnings(design: _Design, samples: Samples | None) -> Iterator[str]:
-    yield from design.integers.warnings
-    if samples is None:
-        yield "no samples were given: cycles come from random spikes, and quantisation did not see data"
-    if isinstance(design.target, Board) and design.target.note:
-        yield f"{design.target.name}: {design.target.note}"
-    if design.built is not None and isinstance(design.target, Device):
-        yield "without a board the pins are where nextpnr put them: the bitstream serves for figures only"
 
 
 # ---------------------------------------------------------------------------------------------------- manifest

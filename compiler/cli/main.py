@@ -17,10 +17,20 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from ...hdl.errors import InputError, SpikeloomError
-from . import boards_command, common, compile_command, demo_command, regress_command, report_command, simulate_command
+from . import (
+    boards_command,
+    common,
+    compile_command,
+    compress_command,
+    demo_command,
+    regress_command,
+    report_command,
+    simulate_command,
+)
 
 COMMANDS = (
     compile_command,
+    compress_command,
     simulate_command,
     regress_command,
     report_command,
@@ -83,6 +93,8 @@ def _run(arguments: list[str], debug: bool) -> int:
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper):
             output.reconfigure(errors="replace")  # a model's name need not suit the terminal's encoding
+    # Amaranth mourns components that an error or an interrupt left unfinished, some of them only at exit.
+    warnings.filterwarnings("ignore", message=".*created but never used")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

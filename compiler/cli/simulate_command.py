@@ -22,10 +22,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     """The parser of this command."""
     parser = commands.add_parser(
         "simulate",
-        parents=[common.model_options(), common.quantise_options()],
+        parents=[common.model_options()],
         help="run a network on samples",
-        description="Run a build folder or a NIR file on samples and print the predicted classes. A NIR file with "
-        "float weights is quantised first (--bits, --sparsity) for every executor but float.",
+        description="Run a build folder or a NIR file on samples and print the predicted classes. The float executor "
+        "runs float networks, every other one integer networks (from spikeloom compress --bits, or compile).",
     )
     parser.add_argument("model", type=Path, metavar="DIR_OR_MODEL", help="a build folder or a NIR file")
     parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="spikes and optional labels")
@@ -52,10 +52,7 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError("--membranes are written to a file: name it with --output OUT.npz")
     build = common.open_build(options.model) if options.model.is_dir() else None
     network = _network(options, build)
-    samples = load_samples(options.data, network)
-    if options.executor != "float" and not network.is_integer:
-        network = _quantised(options, network, samples)
-    samples = samples.first(options.limit)
+    samples = load_samples(options.data, network).first(options.limit)
     with common.progress_bar(f"simulating {len(samples)} samples ({options.executor})") as progress:
         recording = simulate(
             network,
@@ -76,19 +73,18 @@ def run(options: argparse.Namespace) -> int:
 
 def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
     """A build folder's network, as read for the float executor and integer for the others, or that of a NIR file."""
+    from ...hdl.errors import OptionError
     from ..nir_reader import read_nir
 
     if build is None:
-        return common.read_model(options)
+        network = common.read_model(options)
+        if options.executor != "float" and not network.is_integer:
+            raise OptionError(
+                f"the {options.executor} executor runs integer networks: {options.model} has float weights; quantise "
+                "it with spikeloom compress --bits, or compile it"
+            )
+        return network
     return read_nir(build.source_file if options.executor == "float" else build.network_file)
-
-
-def _quantised(options: argparse.Namespace, network: Network, samples: Samples) -> Network:
-    """The integers that `spikeloom compile` would build with the same options and samples."""
-    from ..recipe import Recipe, compress
-
-    integers, _ = compress(network, Recipe(sparsity=options.sparsity, bits=options.bits), samples.spikes)
-    return integers
 
 
 def _write(path: Path, recording: Recording, membranes: bool) -> None:

@@ -1,0 +1,139 @@
+"""The facts of a report: gathered from the plan, the tools and runs on samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...boards.boards import Board
+from ...boards.clock import ClockPlan
+from ...boards.critical_path import TOP
+from ...boards.devices import Device
+from ...boards.toolchain import BuildResult, synthesise_hierarchical
+from ...hdl.link_protocol import LinkFormat
+from ...hdl.resources import Resources
+from ...sim.reference import run_reference
+from ..ir import Network
+from ..plan import Plan
+from ..quantisation_error import PopulationError
+from ..report import Block, Facts, Link, PathStep, Source, Timing
+from ..report import Device as ReportDevice
+from ..samples import Samples
+from . import measure
+
+Step = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
+"""Announces a step by its label and gives what reports its progress, or None."""
+
+
+@dataclass(frozen=True, eq=False)
+class Integers:
+    """The integer network, the float network that it stands for, how far apart they are, and what to warn of."""
+
+    network: Network
+    source: Network
+    errors: tuple[PopulationError, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What a report is about: `built` is None where only Verilog was made, `baud` is the host link's rate.
+
+    `native` and `seed` are the options of the tools and of made-up samples.
+    """
+
+    plan: Plan
+    integers: Integers
+    link: LinkFormat
+    baud: int
+    clock: ClockPlan
+    target: Board | Device | None
+    built: BuildResult | None
+    native: bool
+    seed: int
+
+    @property
+    def device(self) -> Device | None:
+        """The FPGA, on a board or bare."""
+        return self.target.device if isinstance(self.target, Board) else self.target
+
+
+def gather_facts(design: Design, samples: Samples | None, folder: Path, step: Step) -> Facts:
+    """Everything that the report says about the design in `folder`, measured on `samples` or on random ones."""
+    facts = _static_facts(design)
+    with step("synthesising block by block"):
+        facts = replace(facts, blocks=_blocks(design, folder))
+    if design.built is None:
+        facts = replace(facts, used=sum((block.resources for block in facts.blocks), Resources()))
+    network = design.plan.network
+    stimulus = "random" if samples is None else "calibration"
+    ran = measure.random_samples(network, design.seed) if samples is None else samples.first(measure.MAX_SAMPLES)
+    with step(f"running {len(ran)} {stimulus} samples on the reference") as progress:
+        recording = run_reference(network, ran.spikes, progress=progress)
+    with step("counting cycles") as progress:
+        latency = measure.measure_latency(design.plan, ran, stimulus, recording, progress)
+    if design.built is not None:
+        size = measure.link_bytes(design.link, ran, recording, len(latency.cycles))
+        facts = replace(facts, link=Link(baud=design.baud, bytes_per_sample=size))
+    if samples is not None:
+        facts = replace(facts, activity=measure.measure_activity(ran, recording))
+        if ran.labels is not None:
+            accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
+            facts = replace(facts, accuracy=accuracy)
+    return replace(facts, latency=latency, warnings=tuple(_warnings(design, samples)))
+
+
+def _static_facts(design: Design) -> Facts:
+    """What the plan and the tools say."""
+    built, device = design.built, design.device
+    clock_mhz = round(design.clock.hz / 1e6, 6)
+    facts = Facts(
+        plan=design.plan,
+        source=design.integers.source,
+        errors=design.integers.errors,
+        used=design.plan.needs,
+        used_source=Source.ESTIMATED,
+        timing=Timing(clock_mhz=clock_mhz),
+    )
+    if device is not None:
+        shown = ReportDevice(id=device.id, family=device.family, package=device.package, capacity=device.capacity)
+        facts = replace(facts, device=shown)
+    if isinstance(design.target, Board):
+        facts = replace(facts, board={"id": design.target.id, "name": design.target.name})
+    if built is not None:
+        hops = built.timing.critical_path
+        path = tuple(PathStep(_block_name(hop.block, TOP), hop.logic_ns, hop.routing_ns) for hop in hops)
+        timing = Timing(clock_mhz=clock_mhz, fmax_mhz=built.timing.fmax_mhz, critical_path=path)
+        facts = replace(facts, used=built.utilisation.used, used_source=Source.MEASURED, timing=timing)
+    return facts
+
+
+def _blocks(design: Design, folder: Path) -> tuple[Block, ...]:
+    """Resources per module; of the core alone where no top was built."""
+    file, top = ("core.il", "spikeloom_core") if design.built is None else ("top.il", TOP)
+    resources = synthesise_hierarchical(folder / file, design.plan.family, top=top, native=design.native)
+    return tuple(Block(_block_name(name, top), used) for name, used in resources.items() if used != Resources())
+
+
+def _block_name(instance: str, top: str) -> str:
+    """An instance path in the words of the report: `core` is the core itself, `link` the host link around it."""
+    instance = re.sub(r"\$\d+", "", instance)  # Amaranth numbers modules that share a name
+    if top != TOP:
+        return "core" if instance == top else f"core.{instance}"
+    for path, name in (("core.core", "core"), ("core", "link")):
+        if instance == path or instance.startswith(f"{path}."):
+            return name + instance.removeprefix(path)
+    return instance
+
+
+def _warnings(design: Design, samples: Samples | None) -> Iterator[str]:
+    yield from design.integers.warnings
+    if samples is None:
+        yield "no samples were given: cycles come from random spikes, and quantisation did not see data"
+    if isinstance(design.target, Board) and design.target.note:
+        yield f"{design.target.name}: {design.target.note}"
+    if design.built is not None and isinstance(design.target, Device):
+        yield "without a board the pins are where nextpnr put them: the bitstream serves for figures only"
