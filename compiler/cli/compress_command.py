@@ -1,0 +1,141 @@
+"""`spikeloom compress`: a NIR file becomes a smaller one that fires as nearly the same as it can."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import common
+
+if TYPE_CHECKING:
+    from ...sim.evaluation import Comparison
+    from ..compression.recipe import CompressionReport
+    from ..ir import Network
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = commands.add_parser(
+        "compress",
+        parents=[common.model_options(), common.compression_options()],
+        help="prune and quantise a network",
+        description="Prune a float network, quantise it (--bits), and write the result as a NIR file that simulate and "
+        "compile take as it is.",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
+    parser.add_argument("--finetune", type=Path, metavar="TRAIN.npz", help="labelled samples to train the rest on")
+    parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")
+    group = parser.add_argument_group("pruning and its cost")
+    group.add_argument("--scope", choices=("global", "layer"), default="global", help="spread zeros over all layers")
+    group.add_argument("--pattern", type=_pattern, metavar="N:M", help="keep at most N of M consecutive weights")
+    group.add_argument("--exact", action="store_true", help="exact elimination, however long it takes")
+    group.add_argument(
+        "--memory", type=common.real(0, open_=True), default=4.0, metavar="GIB", help="what it may use (default: 4)"
+    )
+    group.add_argument("--torch-device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:1, ...")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.nir", help="the compressed network")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compress, write, report."""
+    from ...hdl.errors import OptionError
+    from ...sim.evaluation import compare
+    from ..compression.recipe import Recipe, compress, default_method
+    from ..nir_writer import write_nir
+    from ..samples import load_samples
+
+    if options.output.exists() and not options.force:
+        raise OptionError(f"the output is a new file: {options.output} exists; add --force to replace it")
+    recipe = Recipe(
+        method=options.method or default_method(calibrated=True),
+        sparsity=options.sparsity or 0.0,
+        bits=options.bits,
+        scheme=options.scheme or "fixed_point",
+        scope=options.scope,
+        pattern=options.pattern,
+        exact=options.exact,
+        memory_budget=int(options.memory * (1 << 30)),
+        device=options.torch_device,
+    )
+    network = common.read_model(options)
+    calibration = load_samples(options.data, network)
+    training = None if options.finetune is None else load_samples(options.finetune, network)
+    test = None if options.test is None else load_samples(options.test, network)
+    with common.progress_bar(f"compressing ({recipe.method})") as progress:
+        compressed, report = compress(network, recipe, calibration.spikes, finetune=training, progress=progress)
+    seen = [calibration] if training is None else [calibration, training]
+    comparison = None if test is None else compare(network, compressed, test, seen)
+    write_nir(compressed, options.output)
+    if options.json:
+        print(json.dumps(_summary(compressed, report, comparison)))
+    else:
+        _print(compressed, report, comparison)
+        print(f"\ncompressed network: {options.output}")
+    return 0
+
+
+def _pattern(text: str) -> tuple[int, int]:
+    """N:M as two numbers."""
+    parts = text.split(":")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts) or not 0 < int(parts[0]) < int(parts[1]):
+        raise argparse.ArgumentTypeError(f"must be N:M with 0 < N < M, for example 2:4: {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def _summary(network: Network, report: CompressionReport, comparison: Comparison | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "method": report.recipe.method,
+        "bits": report.recipe.bits,
+        "scheme": report.recipe.scheme,
+        "integer": network.is_integer,
+        "sparsity": report.sparsity,
+        "seconds": report.seconds,
+        "projections": [asdict(projection) for projection in report.projections],
+        "losses": report.losses,
+        "silenced": {name: list(neurons) for name, neurons in report.silenced.items()},
+        "silent": list(report.silent),
+        "accuracy": None if comparison is None else asdict(comparison),
+    }
+
+
+def _print(network: Network, report: CompressionReport, comparison: Comparison | None) -> None:
+    from ..report_text import number, print_tables, table
+
+    rows = [
+        (
+            f"{projection.pre} -> {projection.post}",
+            number(projection.weights),
+            number(projection.synapses_before),
+            number(projection.synapses),
+            f"{1 - projection.synapses / projection.weights:.1%}",
+            f"{report.losses[projection.post]:.3g}" if projection.post in report.losses else "",
+        )
+        for projection in report.projections
+    ]
+    headings = ("Projection", "Weights", "Synapses before", "Synapses", "Sparsity", "Membrane loss")
+    print_tables(table(f"Compressed by {report.recipe.method}", headings, rows, numeric=(1, 2, 3, 4, 5)))
+    level = f"integers of {report.recipe.bits} bits" if network.is_integer else "float weights"
+    print(f"{report.sparsity:.2%} of all weights are zero; {level}; {report.seconds:.1f} s")
+    if comparison is not None:
+        low, high = comparison.change_interval
+        print(
+            f"accuracy on {comparison.samples} test samples: {comparison.original:.2%} "
+            f"{_percent(comparison.original_interval)} before, {comparison.compressed:.2%} "
+            f"{_percent(comparison.compressed_interval)} after;\nchange {100 * comparison.change:+.2f} points "
+            f"({100 * low:+.2f} to {100 * high:+.2f}, 95 % confidence)"
+        )
+        if comparison.left_out:
+            print(f"{comparison.left_out} test samples were left out: compression has seen them")
+
+
+def _percent(interval: tuple[float, float]) -> str:
+    return f"({interval[0]:.2%} to {interval[1]:.2%})"
