@@ -9,8 +9,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,14 +50,17 @@ class Bench:
     defines: Sequence[str] = ()
 
 
-def require_simulator(simulator: str) -> None:
-    """Raises OptionError for an unknown simulator, ToolError for one that is not installed."""
+def require_simulator(simulator: str, waves: bool = False) -> None:
+    """OptionError for an unknown simulator, ToolError for one that is not installed or cannot write waveforms."""
     if simulator not in SIMULATORS:
         raise OptionError(f"the simulator is one of {', '.join(SIMULATORS)}: got {simulator!r}")
     if simulator == "icarus" and shutil.which("iverilog") is None:
         raise ToolError("a tool is missing: iverilog; install Icarus Verilog (Debian: apt install iverilog)")
     if simulator == "verilator":
         _require_verilator()
+        if waves:
+            _require_header("lz4.h", "liblz4-dev")
+            _require_header("zlib.h", "zlib1g-dev")
 
 
 def run_bench(
@@ -73,7 +79,7 @@ def run_bench(
     `WAVES`. Logs are `build.log` and `simulation.log`. A failing test is no error here: the bench leaves its outcome in
     the file `outcome`. Raises ToolError when the simulator is missing, fails, is killed or ends without an outcome.
     """
-    require_simulator(simulator)
+    require_simulator(simulator, waves)
     plan = {
         "simulator": simulator,
         "sources": [str(source.resolve()) for source in bench.sources],
@@ -141,6 +147,17 @@ def _require_verilator() -> None:
     for tool in ("perl", "make", "g++"):
         if shutil.which(tool) is None:
             raise ToolError(f"a tool is missing: {tool}; Verilator needs perl, make and g++")
+    for path in (Path(sys.prefix), Path(tempfile.gettempdir())):
+        if re.search(r"\s", str(path)):
+            raise ToolError(f"Verilator's makefiles break paths at spaces: {path}; use icarus or another folder")
+
+
+def _require_header(header: str, package: str) -> None:
+    """Verilator's FST writer is compiled with the simulation."""
+    command = ["g++", "-E", "-x", "c++", "-include", header, os.devnull]
+    if subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+        advice = f"install it (Debian: apt install {package}) or use icarus"
+        raise ToolError(f"Verilator's waveforms need the C header {header}; {advice}")
 
 
 def _prepare_environment(simulator: str) -> None:

@@ -66,7 +66,7 @@ def regress(
     InputError for a folder without the cores, OptionError, ToolError.
     """
     inputs = checked_spikes(network, spikes)
-    require_simulator(simulator)
+    require_simulator(simulator, waves is not None)
     expected = run_reference(network, inputs, membranes=True)
     runs: list[CoreRun] = []
     files: list[Path] = []

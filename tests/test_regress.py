@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from networks import chain, random_spikes
 from spikeloom.compiler.ir import Dense, IntegerDynamics, Network, Population, Projection, Quantised, ResetPlace
-from spikeloom.hdl.errors import InputError, MismatchError, SampleError
+from spikeloom.hdl.errors import InputError, MismatchError, SampleError, ToolError
 from spikeloom.sim.divergence import compare_recordings
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.regress import regress, regress_core
@@ -78,9 +78,25 @@ def test_waveforms_are_written_where_they_are_asked_for(cores: Path, tmp_path: P
 
 @pytest.mark.slow
 @pytest.mark.parametrize("simulator", ["icarus", "verilator"])
-def test_many_samples_pass(cores: Path, tmp_path: Path, simulator: str) -> None:
+def test_many_samples_pass(cores: Path, simulator: str) -> None:
     spikes = random_spikes(3, NETWORK, samples=40, steps=10, rate=0.5)
-    assert regress(NETWORK, cores, spikes, simulator=simulator, waves=tmp_path / "waves.fst").samples == 40
+    assert regress(NETWORK, cores, spikes, simulator=simulator).samples == 40
+
+
+@pytest.mark.slow
+def test_verilator_writes_waveforms_or_says_what_it_lacks(cores: Path, tmp_path: Path) -> None:
+    waves = tmp_path / "waves.fst"
+    try:
+        regress(NETWORK, cores, SPIKES[:1], simulator="verilator", waves=waves)
+    except ToolError as error:
+        assert re.search(r"Verilator's waveforms need the C header \w+\.h; install it", str(error))
+    else:
+        assert waves.stat().st_size > 1000
+
+
+def test_verilator_refuses_a_folder_with_spaces(cores: Path, temporary: Path) -> None:
+    with pytest.raises(ToolError, match=r"break paths at spaces: .*temporary files; use icarus"):
+        regress(NETWORK, cores, SPIKES, simulator="verilator")
 
 
 # ---------------------------------------------------------------------------------------------------- what it catches
