@@ -12,13 +12,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .compression.recipe import Recipe, compress
     from .ir import IF, LI, LIF, CubaLIF, Dense, Network, Population, Projection, Quantised
     from .nir_reader import read_nir
     from .nir_writer import write_nir
     from .plan import Plan, make_plan
     from .prune import prune
     from .quantise import dequantise, quantise
-    from .recipe import compress
     from .samples import Samples, load_samples
     from .snntorch_frontend import from_snntorch
     from .verifier import verify
@@ -34,8 +34,9 @@ _MODULES = {
     "Population": "ir",
     "Projection": "ir",
     "Quantised": "ir",
+    "Recipe": "compression.recipe",
     "Samples": "samples",
-    "compress": "recipe",
+    "compress": "compression.recipe",
     "dequantise": "quantise",
     "from_snntorch": "snntorch_frontend",
     "load_samples": "samples",
@@ -59,6 +60,7 @@ __all__ = [
     "Population",
     "Projection",
     "Quantised",
+    "Recipe",
     "Samples",
     "compress",
     "dequantise",

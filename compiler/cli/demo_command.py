@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     build = compile_network(
         network,
         options.output,
-        CompileOptions(board=BOARD, bits=BITS, sparsity=SPARSITY),
+        CompileOptions(board=BOARD, method="magnitude", bits=BITS, sparsity=SPARSITY),
         samples=load_samples(files["samples"], network),
         inputs=files,
         force=options.force,

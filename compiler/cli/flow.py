@@ -34,15 +34,18 @@ from ..build_folder import (
     write_json,
     write_manifest,
 )
+from ..compression.recipe import Recipe, compress, default_method
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output
 from ..quantisation_error import quantisation_error
 from ..quantise import dequantise
-from ..recipe import Recipe, compress
 from ..report import build_report
 from ..samples import Samples
 from .facts import Design, Integers, Step, gather_facts
+
+DEFAULT_BITS = 8
+"""The width of weights that nobody chose."""
 
 BAUD = 1_000_000
 """The serial rate of a build without a board."""
@@ -55,15 +58,18 @@ BAUD_TOLERANCE = 0.02
 class CompileOptions:
     """What to build. `board` or `device` is an id of `spikeloom boards`.
 
-    `bits` is the weights' width, `sparsity` the share of weights to prune; `clock_mhz` and `baud` default to the
-    board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a target only chooses the family
-    of its memories.
+    `method`, `sparsity`, `bits` and `scheme` say how to compress a float network (`Recipe`): by default 8 bits and no
+    pruning, by OSBC where there are samples and torch is installed, else by magnitude. `clock_mhz` and `baud` default
+    to the board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a target only chooses the
+    family of its memories.
     """
 
     board: str | None = None
     device: str | None = None
-    bits: int = 8
-    sparsity: float = 0.0
+    method: str | None = None
+    sparsity: float | None = None
+    bits: int | None = None
+    scheme: str | None = None
     clock_mhz: float | None = None
     baud: int | None = None
     seed: int = 1
@@ -90,7 +96,8 @@ def compile_network(
 ) -> BuildFolder:
     """Compile a network into the build folder `output`, which appears complete or not at all.
 
-    A float network is pruned and quantised, with the samples as calibration data; an integer network is built as it is.
+    A float network is pruned and quantised, with the samples as calibration data; an integer network is built as it is,
+    and options that would change it are refused.
     `inputs` are the files that it all came from, by role, and `conventions` the options with which the model was read:
     both are for the manifest. Raises what the steps raise: ModelError, OptionError, CapacityError before any tool runs
     where the design cannot fit, ToolError with a log that is kept.
@@ -100,8 +107,7 @@ def compile_network(
     clock = _plan_clock(target, options)
     baud = _baud(target, options)
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
-    with step("quantising"):
-        integers = _integers(source, options, samples)
+    integers = _integers(source, options, samples, step)
     network = integers.network
     plan = make_plan(network, _family(target))
     require_spiking_output(network)
@@ -187,14 +193,22 @@ def clocks_per_bit(clock_hz: float, baud: int) -> int:
 # ------------------------------------------------------------------------------------------------------- steps
 
 
-def _integers(source: Network, options: CompileOptions, samples: Samples | None) -> Integers:
+def _integers(source: Network, options: CompileOptions, samples: Samples | None, step: Step) -> Integers:
+    wanted = {name: getattr(options, name) for name in ("method", "sparsity", "bits", "scheme")}
     if source.is_integer:
+        given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
+        if given:
+            raise OptionError(f"an integer network is built as it is: it is quantised already; leave out {given[0]}")
         real = dequantise(source)
         return Integers(source, real, quantisation_error(real, source))
-    recipe = Recipe(sparsity=options.sparsity, bits=options.bits)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        network, compression = compress(source, recipe, None if samples is None else samples.spikes)
+        method = options.method or default_method(calibrated=samples is not None)
+        chosen = {"bits": DEFAULT_BITS} | {name: value for name, value in wanted.items() if value is not None}
+        recipe = Recipe(**chosen | {"method": method})
+        with step(f"compressing ({method})") as progress:
+            spikes = None if samples is None else samples.spikes
+            network, compression = compress(source, recipe, spikes, progress=progress)
     return Integers(network, source, compression.errors, tuple(str(warning.message) for warning in caught))
 
 

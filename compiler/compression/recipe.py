@@ -19,6 +19,7 @@ from ..ir import LI, Dense, Network, Projection, Quantised
 from ..prune import SCOPES, check_sparsity, prune_quietly, silenced, warn_of_silenced
 from ..quantisation_error import PopulationError, quantisation_error
 from ..quantise import check_bits, quantise
+from ..samples import Samples
 from ..verifier import quoted, verify
 from .loss import membrane_losses
 
@@ -129,8 +130,9 @@ class CompressionReport:
     """What compression did.
 
     `silenced` are the neurons by population that lost their last input synapse, `silent` the populations that do not
-    fire on the calibration samples. `losses` are `membrane_losses` by population, `errors` the rounding errors of an
-    integer network; each is empty where there is nothing to measure. `seconds` is the time that it took.
+    fire on the calibration samples. `losses` are `membrane_losses` by population, `errors` how far the synapses and
+    neurons of an integer network are from the original ones; each is empty where there is nothing to measure. `seconds`
+    is the time that it took.
     """
 
     recipe: Recipe
@@ -152,12 +154,14 @@ def compress(
     recipe: Recipe,
     calibration: npt.NDArray[Any] | None = None,
     *,
+    finetune: Samples | None = None,
     progress: Progress | None = None,
 ) -> tuple[Network, CompressionReport]:
     """Compress a float network by a recipe; returns the network, integer where the recipe has bits, and a report.
 
     `calibration` are input samples, integers [samples, steps, inputs...]; every method but magnitude needs them.
-    Weights that are zero stay zero, so that compressing again keeps what was gained. Warns of layers and neurons that
+    With `finetune`, labelled training samples, the remaining weights are trained with the zeros held. Weights that are
+    zero stay zero, so that compressing again keeps what was gained. Warns of layers and neurons that
     fall silent. Raises ModelError for an integer network, OptionError for a recipe that changes nothing or does not
     suit the network, SampleError for samples that are missing, do not suit the network or hold no spike.
     """
@@ -176,7 +180,7 @@ def compress(
         )
     sources = None if calibration is None else _observed(network, calibration)
     silent = () if sources is None else _silent(network, sources)
-    compressed = _compressed(network, recipe, calibration, progress)
+    compressed = _compressed(network, recipe, calibration, finetune, progress)
     warn_of_silenced(network, compressed)
     report = CompressionReport(
         recipe=recipe,
@@ -190,7 +194,7 @@ def compress(
             )
             for before, after in zip(network.projections, compressed.projections, strict=True)
         ),
-        errors=quantisation_error(network, compressed) if compressed.is_integer else (),
+        errors=quantisation_error(_like(network, compressed), compressed) if compressed.is_integer else (),
         silenced=silenced(network, compressed),
         silent=silent,
         losses={} if sources is None else membrane_losses(network, compressed, sources),
@@ -235,7 +239,11 @@ def _silent(network: Network, sources: Mapping[str, Spikes]) -> tuple[str, ...]:
 
 
 def _compressed(
-    network: Network, recipe: Recipe, calibration: npt.NDArray[Any] | None, progress: Progress | None
+    network: Network,
+    recipe: Recipe,
+    calibration: npt.NDArray[Any] | None,
+    finetune: Samples | None,
+    progress: Progress | None,
 ) -> Network:
     pruned = prune_quietly(network, recipe.sparsity, recipe.scope) if recipe.sparsity else network
     if recipe.bits is None:
@@ -247,6 +255,17 @@ def _compressed(
 def _labelled(projection: Projection, scheme: str) -> Projection:
     assert isinstance(projection.weights, Quantised)
     return replace(projection, connectivity=Dense(weights=replace(projection.weights, scheme=scheme)))
+
+
+def _like(network: Network, compressed: Network) -> Network:
+    """The network without the synapses that compression removed."""
+    masked = []
+    for before, after in zip(network.projections, compressed.projections, strict=True):
+        assert isinstance(after.weights, Quantised) and not isinstance(before.weights, Quantised)
+        masked.append(
+            replace(before, connectivity=Dense(weights=np.where(after.weights.codes != 0, before.weights, 0)))
+        )
+    return replace(network, projections=tuple(masked))
 
 
 def _synapses(weights: npt.NDArray[np.float64] | Quantised) -> int:
