@@ -19,7 +19,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, Event, FallingEdge, RisingEdge, Timer, ValueChange
+from cocotb.triggers import ClockCycles, Event, FallingEdge, First, RisingEdge, Timer, ValueChange
 from cocotb.utils import get_sim_time
 
 from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, first_divergence
@@ -67,13 +67,12 @@ class CoreBench:
     async def run(self) -> None:
         """Reset the core, let all sources play until everything has arrived, something fails or nothing moves."""
         Clock(self.dut.clk, PERIOD_NS, "ns").start()
-        self.dut.i__valid.value = 0
         self.dut.i__payload.value = 0
         self.dut.o__ready.value = 1
-        self.dut.rst.value = 1
-        await ClockCycles(self.dut.clk, _RESET_CYCLES)
-        self.dut.rst.value = 0
-        sources = [self._drive(), self._watch_output(), self._watch_progress()]
+        await self._reset()
+        await self._leave_half_a_sample()
+        await self._reset()
+        sources = [self._drive(len(self.job["payloads"])), self._watch_output(), self._watch_progress()]
         sources += [self._watch_trace(trace) for trace in self.traces]
         if int(self.job["stress"]) >= 0:
             sources.append(self._stall_output(random.Random(int(self.job["stress"]))))
@@ -84,6 +83,20 @@ class CoreBench:
         for task in tasks:
             task.cancel()
 
+    async def _reset(self) -> None:
+        self.dut.i__valid.value = 0
+        self.dut.rst.value = 1
+        await ClockCycles(self.dut.clk, _RESET_CYCLES)
+        self.dut.rst.value = 0
+
+    async def _leave_half_a_sample(self) -> None:
+        """Put something into the core's memories, which the reset that follows must clear."""
+        start = cocotb.start_soon(self._guarded(self._drive(int(self.job["warm_up"]))))
+        await First(start, Timer(int(self.job["hang_cycles"]) * PERIOD_NS, "ns"))
+        start.cancel()
+        self.failure = None  # the run proper meets it again
+        self.over.clear()
+
     # ------------------------------------------------------------------------------------------------- sources
 
     async def _guarded(self, source: Coroutine[Any, Any, None]) -> None:
@@ -93,14 +106,15 @@ class CoreBench:
             self.failure = error
             self.over.set()
 
-    async def _drive(self) -> None:
+    async def _drive(self, tokens: int) -> None:
+        """Send the first `tokens` of the stimulus."""
         dut, job = self.dut, self.job
         sample = -1
-        for index, (payload, gap) in enumerate(zip(job["payloads"].tolist(), job["gaps"].tolist(), strict=True)):
+        for index, (payload, gap) in enumerate(zip(job["payloads"][:tokens], job["gaps"][:tokens], strict=True)):
             if gap:
                 dut.i__valid.value = 0
-                await ClockCycles(dut.clk, gap)
-            dut.i__payload.value = payload
+                await ClockCycles(dut.clk, int(gap))
+            dut.i__payload.value = int(payload)
             dut.i__valid.value = 1
             place = (INPUT, int(job["samples"][index]), int(job["steps"][index]))
             await self._sampled_high(dut.i__ready, place)

@@ -201,6 +201,7 @@ def _write_job(
         "output": names.index(network.output),
         "traced": np.array([network.size_of(name) for name in names] if traced else [], np.int64),
         "stress": -1 if stress is None else stress,
+        "warm_up": int(np.count_nonzero(stimulus.samples == 0)) // 2,
         "hang_cycles": hang_cycles(network),
         "drain_cycles": drain_cycles(network),
     }

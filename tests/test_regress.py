@@ -167,9 +167,11 @@ module spikeloom_core(
     wire inner_ready, inner_valid;
     wire [4:0] inner_payload;
     reg [9:0] tokens = 0;
-    always @(posedge clk) if (!rst && o__valid && o__ready) tokens <= tokens + 1;
+    reg used = 0;
+    always @(posedge clk) if (i__valid && i__ready) used <= 1;
+    always @(posedge clk) tokens <= rst ? 0 : tokens + (o__valid && o__ready);
     shipped inner(
-        .clk(clk), .rst(rst), .i__valid(i__valid), .i__ready(inner_ready), .i__payload(i__payload),
+        .clk(clk), .rst(%(rst)s), .i__valid(i__valid), .i__ready(inner_ready), .i__payload(i__payload),
         .o__valid(inner_valid), .o__ready(o__ready), .o__payload(inner_payload)
     );
     assign i__ready = %(ready)s;
@@ -177,8 +179,9 @@ module spikeloom_core(
     assign o__payload = %(payload)s;
 endmodule
 """
-HEALTHY = {"ready": "inner_ready", "valid": "inner_valid", "payload": "inner_payload"}
+HEALTHY = {"rst": "rst", "ready": "inner_ready", "valid": "inner_valid", "payload": "inner_payload"}
 FAULTS = {
+    "keeps state over a reset": ({"rst": "rst && !used"}, r"sample 0, step \d"),
     "deaf": ({"ready": "1'b0"}, r"sample 0, step 0, the output stream: nothing has moved for \d+ cycles.*hangs"),
     "mute": ({"valid": "inner_valid && tokens < 12"}, r"sample \d, step \d, the output stream: .* the core hangs"),
     "unknown": ({"valid": "tokens == 2 ? 1'bx : inner_valid"}, r"a port has no known value: o__valid is X"),
