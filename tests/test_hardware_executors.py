@@ -91,7 +91,7 @@ NETWORKS = {
     "two projections": two_inputs(np.random.default_rng(9)),
 }
 
-COMPLETE = pytest.mark.parametrize("name", NETWORKS)
+EVERY_NETWORK = pytest.mark.parametrize("name", NETWORKS)
 
 
 def samples(network: Network, seed: int = 0) -> np.ndarray:
@@ -108,7 +108,7 @@ def assert_equal(network: Network, spikes: np.ndarray, got: Recording) -> None:
     assert got.membranes is not None
 
 
-@COMPLETE
+@EVERY_NETWORK
 @pytest.mark.parametrize("stress", [None, 11])
 def test_amaranth_equals_the_reference(name: str, stress: int | None) -> None:
     network = NETWORKS[name]
@@ -122,7 +122,13 @@ def test_every_population_of_the_networks_spikes() -> None:
         assert all(recorded.spikes.any() for recorded in recording.populations.values()), name
 
 
-@COMPLETE
+IN_VERILOG = ("same value", "next subtract", "snntorch same", "multi-spike", "one neuron", "two projections")
+"""Networks whose Verilog is simulated in every run; the others' in the slow ones."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in IN_VERILOG else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+)
 def test_verilog_equals_the_reference(name: str) -> None:
     network = NETWORKS[name]
     spikes = samples(network)
@@ -136,7 +142,7 @@ def test_an_ecp5_netlist_equals_the_reference() -> None:
 
 
 @pytest.mark.slow
-@COMPLETE
+@EVERY_NETWORK
 @pytest.mark.parametrize("family", ["ice40", "ecp5"])
 def test_every_netlist_equals_the_reference(name: str, family: str) -> None:
     network = NETWORKS[name]
