@@ -20,6 +20,7 @@ from spikeloom.boards.boards import BOARDS
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli import flow, measure
 from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, compile_network
+from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection
 from spikeloom.compiler.plan import make_plan
@@ -68,7 +69,7 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
-TARGET = ("--board", "icebreaker", "--bits", "4", "--fire", "gt")
+TARGET = ("--board", "icebreaker", "--method", "magnitude", "--bits", "4", "--fire", "gt")
 
 
 @pytest.fixture(scope="module")
@@ -195,11 +196,12 @@ def test_bad_files_are_mistakes(capsys: pytest.CaptureFixture[str], model: Path,
     before = sorted(tmp_path.iterdir())
     target = ["--board", "icebreaker", "--output", tmp_path / "out"]
     assert "its shape is (2, 3, 4)" in refused(capsys, ["compile", model, "--data", wrong, *target])
-    assert "its shape is (2, 3, 4)" in refused(capsys, ["simulate", model, "--data", wrong])
+    assert "its shape is (2, 3, 4)" in refused(capsys, ["simulate", model, "--data", wrong, "--executor", "float"])
     assert "text.nir" in refused(capsys, ["compile", text, *target])
     assert "samples" in refused(capsys, ["compile", model, "--data", model, *target])
     assert "manifest.json" in refused(capsys, ["regress", tmp_path, "--data", data])
-    assert "must exist" in refused(capsys, ["simulate", model, "--data", data, "--output", tmp_path / "no" / "o.npz"])
+    argv = ["simulate", model, "--data", data, "--executor", "float", "--output", tmp_path / "no" / "o.npz"]
+    assert "must exist" in refused(capsys, argv)
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -276,6 +278,21 @@ def test_the_log_of_a_failed_tool_outlives_the_build(
     log.unlink()
 
 
+class _Slow:
+    """Dies slowly, and is interrupted while it does."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_waits_for_destructors() -> None:
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        _Slow()
+        time.sleep(5)
+    handler = signal.getsignal(signal.SIGINT)
+    assert handler == signal.default_int_handler
+
+
 def test_an_interrupt_is_status_130(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
 ) -> None:
@@ -301,9 +318,10 @@ def test_boards(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("executor", ["float", "reference", "amaranth"])
-def test_simulate_a_model(
-    capsys: pytest.CaptureFixture[str], model: Path, data: Path, tmp_path: Path, executor: str
-) -> None:
+def test_simulate_a_model(capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path, executor: str) -> None:
+    network = small_network()
+    model = tmp_path / "model.nir"
+    write_nir(network if executor == "float" else quantise(network, 4), model)
     out = tmp_path / "out.npz"
     argv = ["simulate", model, "--data", data, "--executor", executor, "--limit", 4, "--json", "--output", out]
     assert main([str(argument) for argument in [*argv, "--membranes"]]) == 0
@@ -317,6 +335,13 @@ def test_simulate_a_model(
     assert summary["accuracy"] == np.mean(np.array(summary["predicted"]) == small_samples()["labels"][:4])
     assert main(["simulate", str(model), "--data", str(data), "--executor", executor]) == 0
     assert "accuracy: " in capsys.readouterr().out
+
+
+def test_float_weights_are_not_quantised_behind_the_users_back(
+    capsys: pytest.CaptureFixture[str], model: Path, data: Path
+) -> None:
+    line = refused(capsys, ["simulate", model, "--data", data, "--executor", "reference"])
+    assert "has float weights; quantise it" in line
 
 
 def test_a_terminal_without_unicode_gets_the_report_too(built: Path) -> None:
@@ -419,7 +444,7 @@ def test_verilog_of_an_integer_network_needs_no_target(tmp_path: Path) -> None:
 
     network = quantise(small_network(), 4)
     build = compile_network(network, tmp_path / "out", CompileOptions(verilog_only=True), step=step)
-    assert labels[0] == "quantising" and "counting cycles" in labels
+    assert "writing the core" in labels and "counting cycles" in labels
     report = build.report()
     assert report["board"] is None and report["device"] is None and report["timing"]["fmax_mhz"] is None
     assert all(entry["source"] == "estimated" for entry in report["utilization"].values())

@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
-from types import FrameType
 from typing import NoReturn, TextIO
 
 from ...hdl.errors import InputError, SpikeloomError
@@ -27,6 +26,7 @@ from . import (
     report_command,
     simulate_command,
 )
+from .interrupts import Terminated, interruptible
 
 COMMANDS = (
     compile_command,
@@ -40,10 +40,6 @@ COMMANDS = (
 
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
-
-
-class _Terminated(BaseException):
-    """SIGTERM arrived: unwind, so that nothing half-written stays."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,18 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0, 1 for a failing tool or a mismatch, 2 for a user's mistake."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     debug = "--debug" in arguments
-    try:
-        previous = signal.signal(signal.SIGTERM, _terminate)
-    except ValueError:  # not in the main thread, where signals are somebody else's business
+    with interruptible():
         return _run(arguments, debug)
-    try:
-        return _run(arguments, debug)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 def _run(arguments: list[str], debug: bool) -> int:
@@ -108,7 +94,7 @@ def _run(arguments: list[str], debug: bool) -> int:
         # Whoever read our output has left: end quietly, and keep the interpreter from flushing into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except _Terminated:
+    except Terminated:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         print("spikeloom: interrupted", file=sys.stderr)
