@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import ModelError
-from .ir import INPUT, LIF, Dense, FloatArray, Network, Population, Projection, ResetMode, ResetPlace
+from .ir import INPUT, LIF, CubaLIF, Dense, FloatArray, Network, Population, Projection, ResetMode, ResetPlace
 from .snntorch_check import check_steps
 from .verifier import MAX_X, verify
 
@@ -33,14 +33,14 @@ Ids = npt.NDArray[np.int64]
 def from_snntorch(module: nn.Module, input_shape: Sequence[int], *, x_max: int = 1) -> Network:
     """The float network that a snnTorch module computes.
 
-    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers, `Leaky` neurons, `Flatten`,
-    `Identity` and `Dropout` (without effect, as in evaluation). `forward` is one time step on [batch, *input_shape],
-    with neurons that keep their membranes (`init_hidden=True`), or a loop over the steps of [steps, batch,
+    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers, `Leaky` and `Synaptic` neurons,
+    `Flatten`, `Identity` and `Dropout` (without effect, as in evaluation). `forward` is one time step on [batch,
+    *input_shape], with neurons that keep their states (`init_hidden=True`), or a loop over the steps of [steps, batch,
     *input_shape] or [batch, steps, *input_shape], or of the same [batch, *input_shape] in each; each step must compute
-    the same graph. It returns the spikes of the output layer, of a step or stacked, alone or with membranes.
+    the same graph. It returns the spikes of the output layer, of a step or stacked, alone or with states.
     `input_shape` is one step's input of one sample, `x_max` the largest number of spikes per input and step.
 
-    Parameters are taken over exactly. Membranes and the training flag that the module holds are ignored and left as
+    Parameters are taken over exactly. States and the training flag that the module holds are ignored and left as
     they are. Raises ModelError, naming the layer or operation, for anything else.
     """
     shape = tuple(input_shape)
@@ -99,7 +99,7 @@ class _LayoutError(ModelError):
 
 def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) -> Network:
     if not trace.neurons:
-        raise ModelError(f"a spiking network has neurons: forward of {name} calls no snntorch.Leaky layer")
+        raise ModelError(f"a spiking network has neurons: forward of {name} calls no snntorch.Leaky or Synaptic layer")
     terms = _repeated_terms(trace)
     output = _output(trace, terms)
     _check_reached(terms, output)
@@ -131,8 +131,11 @@ def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) 
     )
     verify(network)
     spikes = {renamed[layer]: _steps([call.spikes for call in calls]) for layer, calls in trace.neurons.items()}
-    membranes = {renamed[layer]: _steps([call.membranes for call in calls]) for layer, calls in trace.neurons.items()}
-    check_steps(network, {INPUT: _input_values(trace, terms), **spikes}, membranes)
+    states = {
+        renamed[layer]: {state: _steps([call.states[state] for call in calls]) for state in calls[0].states}
+        for layer, calls in trace.neurons.items()
+    }
+    check_steps(network, {INPUT: _input_values(trace, terms), **spikes}, states)
     return network
 
 
@@ -240,7 +243,7 @@ def _terms(trace: Trace, ids: Ids, reader: str) -> list[_Term]:
 
 def _source(trace: Trace, ids: Ids, reader: str) -> _Source:
     """Where the elements `ids` [batch, features], which the layer `reader` receives, come from."""
-    from .snntorch_trace import Input, LinearCall, Membrane, Spikes
+    from .snntorch_trace import STATES, Input, LinearCall, Spikes, State
     from .torch_provenance import Sum, Unknown
 
     origin = trace.origin(ids)
@@ -254,8 +257,8 @@ def _source(trace: Trace, ids: Ids, reader: str) -> _Source:
             f"a layer takes the spikes of another as they are: {reader!r} takes those of {owner.call.name!r} "
             "rearranged or in part"
         )
-    if isinstance(owner, Membrane):
-        what = f"membranes of {owner.call.name!r}; pass its spikes"
+    if isinstance(owner, State):
+        what = f"{STATES[type(owner.call.layer)][owner.name]} of {owner.call.name!r}; pass its spikes"
     elif isinstance(owner, LinearCall):
         what = f"the result of {owner.name!r}; put neurons between two linear layers, or make them one"
     elif isinstance(owner, Sum):
@@ -360,7 +363,8 @@ def _dtype(trace: Trace, terms: Mapping[str, list[_Term]]) -> str:
     """The one float type of everything that is not a single number (torch fits those to their operands)."""
     tensors: dict[str, Any] = {}
     for layer, calls in trace.neurons.items():
-        tensors |= {f"{layer}.{name}": getattr(calls[0].layer, name) for name in ("beta", "threshold")}
+        names = ("alpha", "beta", "threshold") if "syn" in calls[0].states else ("beta", "threshold")
+        tensors |= {f"{layer}.{name}": getattr(calls[0].layer, name) for name in names}
         for call in (term.linear for term in terms[layer] if term.linear is not None):
             tensors |= {f"{call.name}.weight": call.layer.weight, f"{call.name}.bias": call.layer.bias}
     found = {
@@ -376,8 +380,12 @@ def _dtype(trace: Trace, terms: Mapping[str, list[_Term]]) -> str:
     return next(iter(found))
 
 
-def _dynamics(name: str, layer: snntorch.Leaky, shape: tuple[int, ...], dtype: str) -> LIF:
-    _check_leaky(name, layer)
+def _dynamics(
+    name: str, layer: snntorch.Leaky | snntorch.Synaptic, shape: tuple[int, ...], dtype: str
+) -> LIF | CubaLIF:
+    import snntorch
+
+    _check_neurons(name, layer)
     mode, place = _reset(name, layer)
     threshold = _per_neuron(f"{name}.threshold", layer.threshold, shape, dtype)
     if place is not ResetPlace.SNNTORCH_SAME and mode is not ResetMode.NONE and np.any(threshold < 0):
@@ -385,20 +393,19 @@ def _dynamics(name: str, layer: snntorch.Leaky, shape: tuple[int, ...], dtype: s
             f"thresholds are not negative: {name!r} has {threshold.min():g}, and snnTorch resets its membranes at the "
             "start; use a threshold of at least 0"
         )
-    return LIF(
-        beta=np.clip(_per_neuron(f"{name}.beta", layer.beta, shape, dtype), 0, 1),
-        threshold=threshold,
-        reset_mode=mode,
-        reset_place=place,
-    )
+    beta = np.clip(_per_neuron(f"{name}.beta", layer.beta, shape, dtype), 0, 1)
+    if isinstance(layer, snntorch.Synaptic):
+        alpha = np.clip(_per_neuron(f"{name}.alpha", layer.alpha, shape, dtype), 0, 1)
+        return CubaLIF(alpha=alpha, beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
+    return LIF(beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
 
 
-def _check_leaky(name: str, layer: snntorch.Leaky) -> None:
+def _check_neurons(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> None:
     import torch
 
     for option in ("inhibition", "state_quant"):
         if getattr(layer, option):
-            raise ModelError(f"{option} of snntorch.Leaky is not supported: {name!r} uses it; turn it off")
+            raise ModelError(f"{option} of snnTorch's neurons is not supported: {name!r} uses it; turn it off")
     if torch.any(layer.graded_spikes_factor != 1):
         raise ModelError(
             f"spikes are 0 or 1: {name!r} has a graded_spikes_factor of {layer.graded_spikes_factor.tolist()}; "
@@ -412,17 +419,22 @@ def _check_leaky(name: str, layer: snntorch.Leaky) -> None:
             )
 
 
-def _reset(name: str, layer: snntorch.Leaky) -> tuple[ResetMode, ResetPlace]:
+def _reset(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> tuple[ResetMode, ResetPlace]:
     """The reset's mode and place; of snnTorch's four kinds and none."""
     modes = ("_base_sub", "_base_zero", "_base_int")
     value = int(layer.reset_mechanism_val)
     if layer.state_function.__name__ != modes[value]:
         raise ModelError(
-            f"the reset is chosen when a Leaky is made: {name!r} was made with another than reset_mechanism_val "
-            f"{value}; make it anew with the reset_mechanism that you want"
+            f"the reset is chosen when a {type(layer).__name__} is made: {name!r} was made with another than "
+            f"reset_mechanism_val {value}; make it anew with the reset_mechanism that you want"
         )
     if value == 2:
         return ResetMode.NONE, ResetPlace.SAME
+    if value == 1 and layer.reset_delay and hasattr(layer, "alpha"):
+        raise ModelError(
+            f"a Synaptic that resets to zero a step later also loses that step's current, which is not supported: "
+            f"{name!r} does; use reset_delay=False, or subtract"
+        )
     if value == 1:
         return ResetMode.VALUE, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SAME
     return ResetMode.SUBTRACT, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SNNTORCH_SAME

@@ -1,8 +1,9 @@
 """What a snnTorch module does with its tensors, observed while its `forward` runs.
 
-The module runs on probes (spikes, and values far outside the range of spikes) in evaluation mode. Hooks on its linear
-and `Leaky` layers record each call with the identities of the elements that it was given (`torch_provenance`), its
-spikes and its membranes. Nothing is concluded here; `snntorch_frontend` reads the network off the trace.
+The module runs on probes (spikes, and values far outside the range of spikes) in evaluation mode. Hooks on its linear,
+`Leaky` and `Synaptic` layers record each call with the identities of the elements that it was given
+(`torch_provenance`), its spikes and its states. Nothing is concluded here; `snntorch_frontend` reads the network off
+the trace.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ _TRANSPARENT = (
 """Layers that may be called: what they do is seen as torch functions."""
 
 
+STATES = {snntorch.Leaky: {"mem": "membranes"}, snntorch.Synaptic: {"syn": "synaptic currents", "mem": "membranes"}}
+"""The states of the neurons that are read, in the order of their arguments after the input, and what they are."""
+
+
 @dataclass(frozen=True, eq=False)
 class Input:
     """The owner of the elements of a probe; `index` counts the calls of `forward`."""
@@ -60,14 +65,17 @@ class LinearCall:
 
 @dataclass(frozen=True, eq=False)
 class NeuronCall:
-    """One call of a `Leaky` layer: the elements that it was given, its spikes and membranes, [batch, *neurons]."""
+    """One call of a `Leaky` or `Synaptic` layer: the elements that it was given, its spikes, and its states after it.
+
+    All arrays are [batch, *neurons]; `states` has `mem`, and `syn` of a `Synaptic` layer.
+    """
 
     name: str
-    layer: snntorch.Leaky
+    layer: snntorch.Leaky | snntorch.Synaptic
     step: int
     inputs: Ids
     spikes: npt.NDArray[Any]
-    membranes: npt.NDArray[Any]
+    states: dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +86,11 @@ class Spikes:
 
 
 @dataclass(frozen=True, eq=False)
-class Membrane:
-    """The owner of the membranes of a neuron call."""
+class State:
+    """The owner of a state of a neuron call: its membranes (`mem`) or synaptic currents (`syn`)."""
 
     call: NeuronCall
+    name: str
 
 
 @dataclass(eq=False)
@@ -192,8 +201,9 @@ class _Recorder:
         self.trace.returned += [provenance.ids(tensor) for tensor in tensors_in(result)]
 
     def _hook(self, layer: nn.Module, name: str) -> Iterator[Any]:
-        if type(layer) is snntorch.Leaky:
-            layer.mem = torch.zeros(0)  # membranes left in the module are not the network's
+        if isinstance(layer, snntorch.Leaky | snntorch.Synaptic) and type(layer) in STATES:
+            for state in STATES[type(layer)]:
+                setattr(layer, state, torch.zeros(0))  # what was left in the module is not the network's
             yield layer.register_forward_pre_hook(
                 lambda layer, args, kwargs: self._before_neurons(layer, name, args, kwargs), with_kwargs=True
             )
@@ -211,7 +221,7 @@ class _Recorder:
     def _refuse(self, layer: nn.Module, name: str) -> None:
         if not self.trace.provenance.paused:  # inside a layer that is read: a parametrisation of its weights
             raise ModelError(
-                "from_snntorch reads Linear and Leaky layers, Flatten, Identity and Dropout: "
+                "from_snntorch reads Linear, Leaky and Synaptic layers, Flatten, Identity and Dropout: "
                 f"{name!r} is a {type(layer).__name__}; replace it"
             )
 
@@ -219,37 +229,48 @@ class _Recorder:
         self.trace.provenance.paused = True
         self._inputs = self.trace.provenance.ids(args[0] if args else kwargs[key])
 
-    def _before_neurons(self, layer: snntorch.Leaky, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _before_neurons(
+        self,
+        layer: snntorch.Leaky | snntorch.Synaptic,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
         self._before(args, kwargs, "input_")
-        passed = args[1] if len(args) > 1 else kwargs.get("mem")
-        membrane = layer.mem if passed is None else passed
         calls = self.trace.neurons.get(name, [])
-        if calls:
-            origin = self.trace.origin(ids := self.trace.provenance.ids(membrane))
-            carried = (
-                origin is not None
-                and isinstance(origin.owner, Membrane)
-                and origin.owner.call is calls[-1]
-                and np.array_equal(ids.ravel(), np.arange(origin.base, origin.base + origin.size))
-            )
-            if not carried:
+        for position, (state, what) in enumerate(STATES[type(layer)].items(), 1):
+            passed = args[position] if len(args) > position else kwargs.get(state)
+            value = getattr(layer, state) if passed is None else passed
+            if calls and not self._carried(value, calls[-1], state):
                 raise ModelError(
-                    f"a neuron layer continues from its own membranes: {name!r} is given others in step {len(calls)}; "
-                    "pass the membranes that it returned, and reset them only before the first step"
+                    f"a neuron layer continues from its own {what}: {name!r} is given others in step {len(calls)}; "
+                    f"pass the {what} that it returned, and reset them only before the first step"
                 )
-        elif torch.any(membrane != 0):
-            raise ModelError(
-                f"membranes start at 0: {name!r} is given others in the first step; start from reset_mem()"
-            )
+            if not calls and torch.any(value != 0):
+                raise ModelError(
+                    f"{what} start at 0: {name!r} is given others in the first step; start from reset_mem()"
+                )
+
+    def _carried(self, value: torch.Tensor, call: NeuronCall, state: str) -> bool:
+        """Whether this is the state that the call left, as it was."""
+        origin = self.trace.origin(ids := self.trace.provenance.ids(value))
+        return (
+            origin is not None
+            and isinstance(origin.owner, State)
+            and origin.owner.call is call
+            and origin.owner.name == state
+            and np.array_equal(ids.ravel(), np.arange(origin.base, origin.base + origin.size))
+        )
 
     def _after_linear(self, layer: nn.Linear, name: str, result: torch.Tensor) -> None:
         assert self._inputs is not None
         self.trace.provenance.mark(result, LinearCall(name, layer, self._inputs.reshape(-1, layer.in_features)))
         self.trace.provenance.paused = False
 
-    def _after_neurons(self, layer: snntorch.Leaky, name: str, result: Any) -> None:
+    def _after_neurons(self, layer: snntorch.Leaky | snntorch.Synaptic, name: str, result: Any) -> None:
         assert self._inputs is not None
         spikes = result[0] if isinstance(result, tuple) else result
+        states = {state: getattr(layer, state) for state in STATES[type(layer)]}
         calls = self.trace.neurons.setdefault(name, [])
         call = NeuronCall(
             name=name,
@@ -257,9 +278,10 @@ class _Recorder:
             step=len(calls),
             inputs=self._inputs,
             spikes=spikes.double().numpy().copy(),
-            membranes=layer.mem.double().numpy().copy(),
+            states={state: tensor.double().numpy().copy() for state, tensor in states.items()},
         )
         calls.append(call)
-        self.trace.provenance.mark(layer.mem, Membrane(call))
+        for state, tensor in states.items():
+            self.trace.provenance.mark(tensor, State(call, state))
         self.trace.provenance.mark(spikes, Spikes(call))
         self.trace.provenance.paused = False

@@ -607,10 +607,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "'1' receives the result of '0'; put neurons between",
     ),
     "sums of spikes": (lambda: _one_step(lambda s: s + s), "'fc2' receives a sum of spikes"),
-    "no neurons": (lambda: nn.Sequential(nn.Linear(6, 3)), "calls no snntorch.Leaky layer"),
+    "no neurons": (lambda: nn.Sequential(nn.Linear(6, 3)), "calls no snntorch.Leaky or Synaptic layer"),
     "convolution": (lambda: nn.Sequential(nn.Conv1d(1, 1, 3)), "'0' is a Conv1d"),
     "relu layer": (lambda: _sequence(nn.ReLU(), snn.Leaky(0.9, init_hidden=True)), "'1' is a ReLU"),
-    "another neuron": (lambda: _sequence(snn.Synaptic(0.9, 0.8, init_hidden=True)), "'1' is a Synaptic"),
+    "another neuron": (lambda: _sequence(snn.Alpha(0.9, 0.8, init_hidden=True)), "'1' is a Alpha"),
     "inhibition": (lambda: _sequence(snn.Leaky(0.9, init_hidden=True, inhibition=True)), "inhibition .* '1' uses it"),
     "state_quant": (
         lambda: _sequence(snn.Leaky(0.9, init_hidden=True, state_quant=lambda x: x)),

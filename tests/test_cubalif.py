@@ -1,0 +1,170 @@
+"""CubaLIF in the front ends: snnTorch's Synaptic and NIR's CubaLIF nodes fire as their frameworks do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from spikeloom.compiler.ir import CubaLIF, Drive, ResetMode, ResetPlace
+from spikeloom.compiler.nir_reader import read_nir
+from spikeloom.compiler.nir_writer import write_nir
+from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.quantise import quantise
+from spikeloom.compiler.snntorch_frontend import from_snntorch
+from spikeloom.hdl.errors import ModelError
+from spikeloom.sim.float_executor import run_float
+from spikeloom.sim.reference import run_reference
+
+torch = pytest.importorskip("torch")
+snn = pytest.importorskip("snntorch")
+nn = torch.nn
+
+RESETS: dict[str, tuple[dict[str, Any], ResetMode, ResetPlace]] = {
+    "subtract": ({"reset_mechanism": "subtract"}, ResetMode.SUBTRACT, ResetPlace.NEXT),
+    "subtract at once": (
+        {"reset_mechanism": "subtract", "reset_delay": False},
+        ResetMode.SUBTRACT,
+        ResetPlace.SNNTORCH_SAME,
+    ),
+    "zero at once": ({"reset_mechanism": "zero", "reset_delay": False}, ResetMode.VALUE, ResetPlace.SAME),
+    "none": ({"reset_mechanism": "none"}, ResetMode.NONE, ResetPlace.SAME),
+}
+
+
+def spikes(samples: int = 30, steps: int = 50, inputs: int = 10, x_max: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    shape = (samples, steps, inputs)
+    return (rng.integers(1, x_max + 1, shape) * (rng.random(shape) < 0.3)).astype(np.uint8)
+
+
+def module(per_neuron: bool = False, **reset: Any) -> Any:
+    torch.manual_seed(1)
+    layers: list[Any] = []
+    for pre, post in ((10, 16), (16, 4)):
+        linear = nn.Linear(pre, post)
+        with torch.no_grad():
+            linear.weight *= 2
+        alpha, beta = (torch.rand(post), torch.rand(post)) if per_neuron else (0.7, 0.85)
+        layers += [linear, snn.Synaptic(alpha=alpha, beta=beta, threshold=0.9, init_hidden=True, **reset)]
+    return nn.Sequential(*layers)
+
+
+def clear(net: Any) -> None:
+    for layer in net.modules():
+        if isinstance(layer, snn.Synaptic):
+            layer.syn, layer.mem = torch.zeros(0), torch.zeros(0)
+
+
+def run(net: Any, data: np.ndarray) -> np.ndarray:
+    clear(net)
+    with torch.no_grad():
+        return torch.stack([net(torch.from_numpy(data[:, t]).float()) for t in range(data.shape[1])], 1).numpy()
+
+
+# ----------------------------------------------------------------------------------------------------- snnTorch
+
+
+@pytest.mark.parametrize("x_max", [1, 3])
+@pytest.mark.parametrize("per_neuron", [False, True])
+@pytest.mark.parametrize("reset", RESETS)
+def test_synaptic_fires_spike_for_spike(reset: str, per_neuron: bool, x_max: int) -> None:
+    options, mode, place = RESETS[reset]
+    net = module(per_neuron, **options)
+    network = from_snntorch(net, (10,), x_max=x_max)
+    dynamics = network.populations[0].dynamics
+    assert isinstance(dynamics, CubaLIF)
+    assert (dynamics.reset_mode, dynamics.reset_place, dynamics.drive) == (mode, place, Drive.NEW)
+    data = spikes(x_max=x_max)
+    recording = run_float(network, data)
+    assert np.array_equal(recording.spikes, run(net, data))
+    assert 0.01 < recording.spikes.mean() < 0.99
+
+
+class Loop(nn.Module):
+    """A loop over steps with states that are passed on."""
+
+    def __init__(self, change: Callable[[Any, Any], tuple[Any, Any]] | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.fc1, self.cuba = nn.Linear(10, 8), snn.Synaptic(alpha=0.6, beta=0.9)
+        self.fc2, self.lif = nn.Linear(8, 3), snn.Leaky(0.8)
+        with torch.no_grad():
+            self.fc1.weight *= 3
+            self.fc2.weight *= 3
+        self.change = change
+
+    def forward(self, x: Any) -> Any:
+        syn, mem1 = self.cuba.reset_mem()
+        mem2 = self.lif.reset_mem()
+        fired = []
+        for now in x:
+            if self.change is not None:
+                syn, mem1 = self.change(syn, mem1)
+            spk1, syn, mem1 = self.cuba(self.fc1(now), syn, mem1)
+            spk2, mem2 = self.lif(self.fc2(spk1), mem2)
+            fired.append(spk2)
+        return torch.stack(fired)
+
+
+def test_loops_with_passed_states_and_mixed_neurons() -> None:
+    net, data = Loop(), spikes()
+    network = from_snntorch(net, (10,))
+    assert [type(p.dynamics).__name__ for p in network.populations] == ["CubaLIF", "LIF"]
+    clear(net)
+    net.lif.mem = torch.zeros(0)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(data).float().transpose(0, 1)).transpose(0, 1).numpy()
+    assert np.array_equal(run_float(network, data).spikes, expected) and expected.any()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda syn, mem: (syn * 0.5, mem), "synaptic currents"),
+        (lambda syn, mem: (syn, mem * 0.5), "membranes"),
+        (lambda syn, mem: (mem, syn), "synaptic currents"),
+    ],
+)
+def test_states_that_are_changed_on_the_way_are_refused(change: Any, words: str) -> None:
+    with pytest.raises(ModelError, match=f"continues from its own {words}: 'cuba'"):
+        from_snntorch(Loop(change), (10,))
+
+
+def test_what_synaptic_does_otherwise_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"also loses that step's current.*'1' does"):
+        from_snntorch(module(reset_mechanism="zero"), (10,))
+    with pytest.raises(ModelError, match="inhibition"):
+        from_snntorch(module(inhibition=True), (10,))
+
+
+class Leaking(Loop):
+    """Gives the next layer synaptic currents."""
+
+    def forward(self, x: Any) -> Any:
+        syn, mem1 = self.cuba.reset_mem()
+        mem2 = self.lif.reset_mem()
+        fired = []
+        for now in x:
+            _, syn, mem1 = self.cuba(self.fc1(now), syn, mem1)
+            spk2, mem2 = self.lif(self.fc2(syn), mem2)
+            fired.append(spk2)
+        return torch.stack(fired)
+
+
+def test_synaptic_currents_are_no_spikes() -> None:
+    with pytest.raises(ModelError, match="receives synaptic currents of 'cuba'"):
+        from_snntorch(Leaking(), (10,))
+
+
+def test_quantised_synaptic_networks_run_on_the_reference_and_not_on_hardware(tmp_path: Path) -> None:
+    network = from_snntorch(module(), (10,))
+    integer = quantise(network, 8, spikes())
+    real, whole = run_float(network, spikes()), run_reference(integer, spikes())
+    assert np.mean(real.spikes != whole.spikes) < 0.05
+    write_nir(integer, tmp_path / "n.nir")
+    assert np.array_equal(run_reference(read_nir(tmp_path / "n.nir"), spikes()).spikes, whole.spikes)
+    with pytest.raises(ModelError, match="not CubaLIF"):
+        make_plan(integer)
