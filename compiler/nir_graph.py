@@ -33,7 +33,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """The node types whose data is read: the fields that a node must and may have. Other types keep only their name."""
 
-MAY_BE_INFINITE = ("tau", "r")
+MAY_BE_INFINITE = ("tau", "tau_mem", "tau_syn", "r", "w_in")
 """snnTorch writes a neuron without leak (beta = 1) as tau = r = infinity."""
 
 

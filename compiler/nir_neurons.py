@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..hdl.errors import ModelError
 from .dialects import Conventions, Reset
-from .ir import IF, LI, LIF, Arithmetic, FloatArray, FloatDynamics, ResetPlace
+from .ir import IF, LI, LIF, Arithmetic, CubaLIF, FloatArray, FloatDynamics, ResetPlace
 from .nir_graph import NirNode
 from .verifier import quoted
 
@@ -36,7 +36,7 @@ class _Leak:
 
 
 def dynamics_of(name: str, node: NirNode, size: int, conventions: Conventions) -> FloatDynamics:
-    """The dynamics of the IF, LIF or LI node `name` with `size` neurons.
+    """The dynamics of the IF, LIF, CubaLIF or LI node `name` with `size` neurons.
 
     Scalars and arrays of one element hold for all neurons; a parameter that is the same for all becomes a scalar.
     Raises ModelError for parameters that do not fit the number of neurons, or that the dialect cannot have written.
@@ -44,6 +44,8 @@ def dynamics_of(name: str, node: NirNode, size: int, conventions: Conventions) -
     fields = {field: _per_neuron(name, field, value, size) for field, value in node.fields.items()}
     if node.type == "IF":
         return _if(name, fields, conventions)
+    if node.type == "CubaLIF":
+        return _cubalif(name, fields, conventions)
     leak = _leak(name, node.type, fields, conventions)
     v_leak = fields["v_leak"]
     if node.type == "LI":
@@ -83,6 +85,37 @@ def _if(name: str, fields: dict[str, Array], conventions: Conventions) -> IF:
         reset_mode=conventions.reset_mode,
         reset_place=conventions.reset_place,
         fire=conventions.fire,
+    )
+
+
+def _cubalif(name: str, fields: dict[str, Array], conventions: Conventions) -> CubaLIF:
+    """A LIF whose input is filtered by a leak of its own; both frameworks drive the membrane with the new current."""
+    dialect = conventions.dialect.name
+    if dialect not in ("snntorch", "norse"):
+        raise ModelError(
+            f"CubaLIF nodes are read as snnTorch or Norse wrote them: node {quoted(name)} comes with the dialect "
+            f"{dialect!r}; give --dialect snntorch or --dialect norse if one of them suits"
+        )
+    _check_snntorch_threshold(name, fields["v_threshold"], conventions)
+    _check_synaptic_reset(name, conventions)
+    v_reset = _v_reset(fields, conventions)
+    _check_v_leak(name, fields["v_leak"], v_reset, conventions)
+    w_in = fields.get("w_in", np.ones((), fields["tau_syn"].dtype))
+    membrane = _leak(name, "LIF", {"tau": fields["tau_mem"], "r": fields["r"]}, conventions)
+    synapse = _leak(name, "LIF", {"tau": fields["tau_syn"], "r": w_in}, conventions)
+    return CubaLIF(
+        alpha=synapse.beta,
+        beta=membrane.beta,
+        threshold=fields["v_threshold"],
+        w_in=synapse.r,
+        r=membrane.r,
+        v_leak=fields["v_leak"],
+        v_reset=v_reset,
+        v_init=fields["v_leak"] if dialect == "norse" else np.zeros(()),
+        reset_mode=conventions.reset_mode,
+        reset_place=conventions.reset_place,
+        fire=conventions.fire,
+        arithmetic=membrane.arithmetic,
     )
 
 
@@ -133,6 +166,16 @@ def _check_snntorch_threshold(name: str, threshold: Array, conventions: Conventi
         raise ModelError(
             f"a threshold below 0 resets snnTorch neurons that never fired: node {quoted(name)} has "
             f"{_first(threshold, threshold < 0)}; this is not supported, retrain with positive thresholds"
+        )
+
+
+def _check_synaptic_reset(name: str, conventions: Conventions) -> None:
+    """snnTorch's Synaptic that resets to zero a step later also loses that step's current: the IR has no such reset."""
+    delayed = conventions.reset_place is ResetPlace.NEXT and conventions.reset is not Reset.SUBTRACT
+    if conventions.dialect.name == "snntorch" and delayed:
+        raise ModelError(
+            f"a Synaptic that resets to zero a step later also loses that step's current, which is not supported: node "
+            f"{quoted(name)} is read so; retrain with reset_delay=False or with subtraction"
         )
 
 

@@ -28,8 +28,8 @@ from .nir_view import check_view
 from .verifier import quoted, verify
 
 _LAYERS = ("Affine", "Linear")
-_NEURONS = ("IF", "LI", "LIF")
-_SUPPORTED = ("Affine", "Flatten", "IF", "Input", "LI", "LIF", "Linear", "Output")
+_NEURONS = ("CubaLIF", "IF", "LI", "LIF")
+_SUPPORTED = ("Affine", "CubaLIF", "Flatten", "IF", "Input", "LI", "LIF", "Linear", "Output")
 
 Shape = tuple[int, ...]
 
@@ -75,10 +75,9 @@ def _read(file: CheckedFile, options: Options) -> Network:
 def _check_types(graph: NirGraph) -> None:
     for name, node in graph.nodes.items():
         if node.type not in _SUPPORTED:
-            later = " yet" if node.type == "CubaLIF" else ""
             raise ModelError(
                 f"supported NIR nodes are {', '.join(_SUPPORTED)}: node {quoted(name)} is a {quoted(node.type)}, which "
-                f"is not supported{later}; replace it"
+                "is not supported; replace it"
             )
 
 

@@ -159,6 +159,73 @@ def test_synaptic_currents_are_no_spikes() -> None:
         from_snntorch(Leaking(), (10,))
 
 
+# ---------------------------------------------------------------------------------------------------------- NIR
+
+
+@pytest.mark.parametrize("per_neuron", [False, True])
+@pytest.mark.parametrize("reset", ["subtract", "subtract at once", "zero at once"])
+def test_snntorchs_export_fires_as_the_module(reset: str, per_neuron: bool, tmp_path: Path) -> None:
+    import nir
+    from snntorch.export_nir import export_to_nir
+
+    options = RESETS[reset][0]
+    net = module(per_neuron, **options)
+    for layer in net:
+        if isinstance(layer, snn.Synaptic):  # the export needs parameters per neuron
+            size = 16 if layer is net[1] else 4
+            for name in ("alpha", "beta", "threshold"):
+                value = getattr(layer, name).expand(size).clone()
+                setattr(layer, name, nn.Parameter(value) if name == "threshold" else value)
+    net[1].beta[3] = 1.0  # no leak
+    nir.write(tmp_path / "n.nir", export_to_nir(net, torch.zeros(1, 10), ignore_dims=[0]))
+    network = read_nir(
+        tmp_path / "n.nir",
+        dialect="snntorch",
+        reset=options["reset_mechanism"],
+        reset_delay=options.get("reset_delay", True),
+    )
+    assert [type(p.dynamics) for p in network.populations] == [CubaLIF, CubaLIF]
+    recording = run_float(network, spikes())
+    different = int(np.count_nonzero(recording.spikes != run(net, spikes())))
+    assert different == 0 and recording.spikes.any()
+    with pytest.raises(ModelError, match="also loses that step's current"):
+        read_nir(tmp_path / "n.nir", dialect="snntorch", reset="zero", reset_delay=True)
+
+
+@pytest.mark.parametrize("resting", [0.0, 0.25])
+def test_norses_export_fires_as_its_cells(resting: float, tmp_path: Path) -> None:
+    norse = pytest.importorskip("norse.torch")
+    import nir
+
+    torch.manual_seed(3)
+    cells: list[Any] = []
+    for pre, post in ((10, 16), (16, 4)):
+        linear = nn.Linear(pre, post)
+        with torch.no_grad():
+            linear.weight *= 8
+        parameters = norse.LIFParameters(
+            tau_syn_inv=torch.full((post,), 300.0),
+            tau_mem_inv=torch.empty(post).uniform_(80.0, 200.0),
+            v_leak=torch.full((post,), resting),
+            v_th=torch.full((post,), 0.6),
+            v_reset=torch.zeros(post),
+        )
+        cells += [linear, norse.LIFCell(parameters)]
+    graph = norse.to_nir(norse.SequentialState(*cells), torch.zeros(1, 10))
+    nir.write(tmp_path / "n.nir", graph, compression=None)
+    network = read_nir(tmp_path / "n.nir", dialect="norse")
+    assert all(isinstance(p.dynamics, CubaLIF) for p in network.populations)
+    data, states = torch.from_numpy(spikes()).float(), [None, None]
+    fired = []
+    with torch.no_grad():
+        for step in range(data.shape[1]):
+            hidden, states[0] = cells[1](cells[0](data[:, step]), states[0])
+            output, states[1] = cells[3](cells[2](hidden), states[1])
+            fired.append(output)
+    recording = run_float(network, spikes())
+    assert np.array_equal(recording.spikes, torch.stack(fired, 1).numpy()) and recording.spikes.any()
+
+
 def test_quantised_synaptic_networks_run_on_the_reference_and_not_on_hardware(tmp_path: Path) -> None:
     network = from_snntorch(module(), (10,))
     integer = quantise(network, 8, spikes())

@@ -597,13 +597,13 @@ BAD_GRAPHS: dict[str, tuple[dict[str, nir.NIRNode | None], list[tuple[str, str]]
     "convolution": (
         {"fc": nir.Conv1d(3, np.ones((2, 3, 1)), 1, 0, 1, 1, np.zeros(2))},
         EDGES,
-        "supported NIR nodes are Affine, Flatten, IF, Input, LI, LIF, Linear, Output: node 'fc' is a 'Conv1d'",
+        "supported NIR nodes are Affine, CubaLIF, Flatten, IF, Input, LI, LIF, Linear, Output: node 'fc' is a 'Conv1d'",
     ),
     "subgraph": ({"lif": nir.NIRGraph(_nodes(), EDGES, type_check=False)}, EDGES, "node 'lif' is a 'NIRGraph'"),
     "CubaLIF": (
         {"lif": nir.CubaLIF(*(np.ones(2) for _ in range(5)))},
         EDGES,
-        "node 'lif' is a 'CubaLIF', which is not supported yet",
+        "as snnTorch or Norse wrote them: node 'lif' comes with the dialect 'nir'",
     ),
     "no input": ({"in": None}, EDGES[1:], "one Input node: this one has 0"),
     "two inputs": ({"in2": nir.Input(np.array([3]))}, [*EDGES, ("in2", "fc")], "one Input node: this one has 2"),
@@ -695,5 +695,5 @@ def test_reference_graphs(shared: Path) -> None:
         read_nir(folder / "two_lif_neurons.nir")
     with pytest.raises(ModelError, match="node '0' is a 'Conv2d', which is not supported"):
         read_nir(folder / "cnn_sinabs.nir", dialect="sinabs")
-    with pytest.raises(ModelError, match=r"node 'lif1\.lif' is a 'CubaLIF', which is not supported yet"):
+    with pytest.raises(ModelError, match=r"'lif1\.lif' -> 'lif1\.w_rec' -> 'lif1\.lif' is a cycle"):
         read_nir(folder / "braille_noDelay_bias_zero.nir", dialect="snntorch", reset="zero", reset_delay=False)

@@ -189,12 +189,6 @@ def test_norse_readout(tmp_path: Path) -> None:
     assert np.array_equal(membranes, _norse_steps(cells, spikes))  # type: ignore[arg-type]
 
 
-def test_norse_currents_are_refused(tmp_path: Path) -> None:
-    norse = pytest.importorskip("norse.torch")
-    with pytest.raises(ModelError, match="is a 'CubaLIF', which is not supported yet"):
-        _norse_network(tmp_path / "a.nir", [_layer(INPUTS, HIDDEN, True), norse.LIFCell()])
-
-
 # -------------------------------------------------------------------------------------------------- SpikingJelly
 
 SPIKINGJELLY: dict[str, tuple[str, dict[str, Any]]] = {
