@@ -16,6 +16,7 @@ import numpy as np
 
 from ..hdl.errors import InputError
 from ..hdl.resources import Resources
+from .compression.recipe import Recipe
 from .folding import fold
 from .ir import Decay, IntegerDynamics, Network, Population
 from .plan import MemoryUse, Plan
@@ -29,6 +30,7 @@ WEIGHT_ROLES = ("rows", "entries")
 _GROUPS = frozenset(
     {
         "network",
+        "compression",
         "semantics",
         "device",
         "board",
@@ -136,12 +138,14 @@ class Accuracy:
 class Facts:
     """Everything that a report is made of; what was not done is None or empty.
 
-    `source` is the float network, `plan` holds the integer one, `errors` says how far apart they are.
+    `source` is the float network, `plan` holds the integer one, `errors` says how far apart they are, `recipe` how one
+    became the other.
     """
 
     plan: Plan
     source: Network
     errors: Sequence[PopulationError]
+    recipe: Recipe | None
     used: Resources
     used_source: Source
     timing: Timing
@@ -164,6 +168,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
     return {
         "schema_version": REPORT_SCHEMA,
         "network": _network(facts),
+        "compression": None if facts.recipe is None else recipe_options(facts.recipe),
         "semantics": {p.name: _semantics(facts, p) for p in facts.plan.network.populations},
         "device": None if facts.device is None else asdict(facts.device),
         "board": None if facts.board is None else dict(facts.board),
@@ -187,6 +192,11 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "accuracy": _accuracy(facts.accuracy),
         "warnings": list(facts.warnings),
     }
+
+
+def recipe_options(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe was asked for."""
+    return {"method": recipe.method, "sparsity": recipe.sparsity, "bits": recipe.bits, "scheme": recipe.scheme}
 
 
 def _utilization(facts: Facts) -> dict[str, Any]:

@@ -39,11 +39,16 @@ def render_html(report: Mapping[str, Any]) -> str:
 
 
 def _subtitle(report: Mapping[str, Any]) -> str:
-    network = report["network"]
-    return (
-        f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons, "
-        f"{number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse), {network['dialect']} conventions"
-    )
+    network, compression = report["network"], report["compression"]
+    parts = [
+        f"{number(network['inputs'])} inputs",
+        f"{number(network['neurons'])} neurons",
+        f"{number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)",
+        f"{network['dialect']} conventions",
+    ]
+    if compression is not None:
+        parts.append(f"compressed by {compression['method']}")
+    return ", ".join(parts)
 
 
 # --------------------------------------------------------------------------------------------------- sections

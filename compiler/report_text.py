@@ -35,6 +35,9 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     )
     if device is not None:
         console.print(Text(f"device {device['id']} ({device['family']}, {device['package']})"))
+    if (compression := report["compression"]) is not None:
+        wanted = f"{compression['sparsity']:.1%} sparsity, {compression['bits']} bits, {compression['scheme']}"
+        console.print(Text(f"compressed by {compression['method']}: {wanted}"))
     for warning in report["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"))
     console.print()

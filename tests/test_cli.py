@@ -352,7 +352,8 @@ def test_a_terminal_without_unicode_gets_the_report_too(built: Path) -> None:
 
 def test_a_build_is_complete_and_measured(built: Path) -> None:
     options = json.loads((built / "manifest.json").read_text())["options"]
-    assert (options["bits"], options["board"], options["seed"]) == (4, "icebreaker", 1)
+    assert (options["method"], options["bits"], options["board"], options["seed"]) == ("magnitude", 4, "icebreaker", 1)
+    assert options["scheme"] == "fixed_point"
     assert options["conventions"] == {"dialect": None, "dt": None, "reset": None, "reset_delay": None, "fire": "gt"}
     names = {path.name for path in built.iterdir()}
     assert names >= {"manifest.json", "report.json", "network.nir", "source.nir", "core.v", "core_traced.v", "top.bin"}

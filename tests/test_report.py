@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.ir import (
     INPUT,
     LIF,
@@ -100,6 +101,7 @@ def facts(**changes: Any) -> Facts:
         plan=make_plan(integer_network(), "ice40"),
         source=network,
         errors=quantisation_error(network, integer_network()),
+        recipe=Recipe(sparsity=0.5, bits=4),
         used=Resources(luts=850, ffs=420, lcs=910, brams=6),
         used_source=Source.MEASURED,
         timing=Timing(
@@ -141,6 +143,7 @@ def facts(**changes: Any) -> Facts:
 
 
 BARE: dict[str, Any] = {
+    "recipe": None,
     "device": None,
     "board": None,
     "latency": None,

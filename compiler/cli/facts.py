@@ -16,6 +16,7 @@ from ...boards.toolchain import BuildResult, synthesise_hierarchical
 from ...hdl.link_protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...sim.reference import run_reference
+from ..compression.recipe import Recipe
 from ..ir import Network
 from ..plan import Plan
 from ..quantisation_error import PopulationError
@@ -30,11 +31,15 @@ Step = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]
 
 @dataclass(frozen=True, eq=False)
 class Integers:
-    """The integer network, the float network that it stands for, how far apart they are, and what to warn of."""
+    """The integer network, the float network that it stands for, how far apart they are, and what to warn of.
+
+    `recipe` is how one became the other, or None where the network came as integers.
+    """
 
     network: Network
     source: Network
     errors: tuple[PopulationError, ...]
+    recipe: Recipe | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -94,6 +99,7 @@ def _static_facts(design: Design) -> Facts:
         plan=design.plan,
         source=design.integers.source,
         errors=design.integers.errors,
+        recipe=design.integers.recipe,
         used=design.plan.needs,
         used_source=Source.ESTIMATED,
         timing=Timing(clock_mhz=clock_mhz),

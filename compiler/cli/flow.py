@@ -40,9 +40,12 @@ from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output
 from ..quantisation_error import quantisation_error
 from ..quantise import dequantise
-from ..report import build_report
+from ..report import build_report, recipe_options
 from ..samples import Samples
 from .facts import Design, Integers, Step, gather_facts
+
+TORCH_METHODS = ("obc", "osbc")
+"""The methods of compression that compute with torch."""
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
@@ -137,7 +140,8 @@ def compile_network(
         write_json(folder / REPORT, build_report(gather_facts(design, samples, folder, step)))
         recorded = asdict(options) | {"family": plan.family.value, "clock_hz": clock.hz}
         recorded |= {"conventions": dict(conventions or {})}
-        write_manifest(folder, inputs=inputs or {}, options=recorded, tools=_versions(built, options))
+        recorded |= {} if integers.recipe is None else recipe_options(integers.recipe)
+        write_manifest(folder, inputs=inputs or {}, options=recorded, tools=_versions(built, integers, options))
     return load_build_folder(output)
 
 
@@ -209,7 +213,7 @@ def _integers(source: Network, options: CompileOptions, samples: Samples | None,
         with step(f"compressing ({method})") as progress:
             spikes = None if samples is None else samples.spikes
             network, compression = compress(source, recipe, spikes, progress=progress)
-    return Integers(network, source, compression.errors, tuple(str(warning.message) for warning in caught))
+    return Integers(network, source, compression.errors, recipe, tuple(str(warning.message) for warning in caught))
 
 
 def _write_cores(plan: Plan, folder: Path) -> None:
@@ -235,8 +239,11 @@ def _build(core: LinkedCore, target: Board | Device, folder: Path, options: Comp
 # ---------------------------------------------------------------------------------------------------- manifest
 
 
-def _versions(built: BuildResult | None, options: CompileOptions) -> dict[str, str]:
-    packages = {name: version(name) for name in ("spikeloom", "amaranth", "amaranth-boards", "nir", "numpy")}
+def _versions(built: BuildResult | None, integers: Integers, options: CompileOptions) -> dict[str, str]:
+    names = ["spikeloom", "amaranth", "amaranth-boards", "nir", "numpy"]
+    if integers.recipe is not None and integers.recipe.method in TORCH_METHODS:
+        names.append("torch")
+    packages = {name: version(name) for name in names}
     tools = ("yosys",) if built is None else built.tools
     return packages | {name: tool_version(name, options.native_tools) for name in tools}
 
