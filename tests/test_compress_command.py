@@ -1,0 +1,180 @@
+"""`spikeloom compress`: what it writes, what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
+from spikeloom.compiler.nir_reader import read_nir
+from spikeloom.compiler.nir_writer import write_nir
+from spikeloom.compiler.quantise import quantise
+from spikeloom.sim.float_executor import run_float
+from spikeloom.sim.reference import run_reference
+
+SIZES = (20, 16, 3)
+
+
+def network() -> Network:
+    rng = np.random.default_rng(0)
+    names = (INPUT, "hidden", "out")
+    dynamics = LIF(beta=0.875, threshold=1.0)
+    return Network(
+        input_shape=SIZES[:1],
+        populations=tuple(
+            Population(name=n, shape=(s,), dynamics=dynamics) for n, s in zip(names[1:], SIZES[1:], strict=True)
+        ),
+        projections=tuple(
+            Projection(
+                pre=names[i], post=names[i + 1], connectivity=Dense(weights=rng.normal(0.1, 0.4, SIZES[i : i + 2]))
+            )
+            for i in range(2)
+        ),
+        output="out",
+    )
+
+
+def samples(seed: int, count: int = 40) -> dict[str, Any]:
+    """The labels are what the network says, so that it is right."""
+    spikes = (np.random.default_rng(seed).random((count, 10, SIZES[0])) < 0.3).astype(np.uint8)
+    return {"spikes": spikes, "labels": run_float(network(), spikes).predicted}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_nir(network(), "model.nir")
+    np.savez("cal.npz", **samples(1))
+    np.savez("test.npz", **samples(2, 60))
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    return main(["compress", "model.nir", "--data", "cal.npz", "--output", "small.nir", *map(str, arguments)])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    capsys.readouterr()
+    assert run(*arguments) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def codes(path: str) -> list[np.ndarray]:
+    return [p.weights.codes if isinstance(p.weights, Quantised) else p.weights for p in read_nir(path).projections]
+
+
+@pytest.mark.parametrize("method", ["magnitude", "activity", "obc", "osbc"])
+def test_the_file_needs_no_further_option(folder: Path, capsys: pytest.CaptureFixture[str], method: str) -> None:
+    assert run("--method", method, "--sparsity", "0.5", "--bits", "4", "--test", "test.npz", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    small = read_nir("small.nir")
+    assert small.is_integer and summary["integer"] and summary["method"] == method
+    zeros = np.mean(np.concatenate([c.ravel() for c in codes("small.nir")]) == 0)
+    assert summary["sparsity"] == pytest.approx(zeros) and zeros >= 0.5
+    accuracy = summary["accuracy"]
+    assert accuracy["samples"] == 60 and accuracy["original"] == 1.0
+    reference = run_reference(small, samples(2, 60)["spikes"])
+    assert accuracy["compressed"] == pytest.approx(reference.accuracy(samples(2, 60)["labels"]))
+    assert main(["simulate", "small.nir", "--data", "test.npz", "--executor", "reference", "--output", "out.npz"]) == 0
+    with np.load("out.npz") as out:
+        assert np.array_equal(out["spikes"], reference.spikes)
+
+
+def test_without_bits_weights_stay_float(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--method", "magnitude", "--sparsity", "0.5") == 0
+    text = capsys.readouterr().out
+    assert "50.00% of all weights are zero; float weights" in text and "small.nir" in text
+    assert not read_nir("small.nir").is_integer
+    assert main(["simulate", "small.nir", "--data", "test.npz", "--executor", "float"]) == 0
+    assert main(["simulate", "small.nir", "--data", "test.npz", "--executor", "reference"]) == 2
+    assert "has float weights" in capsys.readouterr().err
+
+
+def test_compressing_again_keeps_zeros(folder: Path) -> None:
+    assert run("--method", "magnitude", "--sparsity", "0.5") == 0
+    again = ["compress", "small.nir", "--data", "cal.npz", "--sparsity", "0.2", "--bits", "6", "--output", "again.nir"]
+    for method in ("magnitude", "osbc"):
+        assert main([*again, "--method", method, "--force"]) == 0
+        for old, new in zip(codes("small.nir"), codes("again.nir"), strict=True):
+            assert not new[old == 0].any()
+
+
+def test_accuracies_are_told_with_their_confidence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = {key: np.concatenate([samples(2)[key], samples(1)[key][:5]]) for key in ("spikes", "labels")}
+    np.savez("test.npz", **both)
+    assert run("--method", "magnitude", "--sparsity", "0.9", "--test", "test.npz") == 0
+    text = capsys.readouterr().out
+    assert "accuracy on 40 test samples: 100.00% (91.24% to 100.00%) before" in text
+    assert "95 % confidence" in text and "5 test samples were left out" in text
+
+
+def test_an_existing_file_is_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("small.nir").write_text("mine")
+    assert "small.nir exists; add --force" in refused(capsys, "--method", "magnitude", "--bits", "4")
+    assert Path("small.nir").read_text() == "mine"
+    assert "hold none" in refused_after_emptying(capsys)
+    assert Path("small.nir").read_text() == "mine"
+    np.savez("cal.npz", **samples(1))
+    assert run("--method", "magnitude", "--bits", "4", "--force") == 0
+    assert read_nir("small.nir").is_integer
+    assert sorted(p.name for p in folder.iterdir()) == ["cal.npz", "model.nir", "small.nir", "test.npz"]
+
+
+def refused_after_emptying(capsys: pytest.CaptureFixture[str]) -> str:
+    np.savez("cal.npz", spikes=np.zeros((3, 5, SIZES[0]), np.uint8))
+    return refused(capsys, "--method", "magnitude", "--bits", "4", "--force")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method", "magnitude"], "has a target"),
+        (["--method", "magic", "--bits", "4"], "invalid choice: 'magic'"),
+        (["--bits", "1"], "must be 2 to 16"),
+        (["--sparsity", "1"], "0 <= s < 1"),
+        (["--sparsity", "1.5"], "at most 1"),
+        (["--scheme", "binary", "--bits", "2"], "invalid choice: 'binary'"),
+        (["--scheme", "ternary", "--bits", "4"], "ternary weights have 2 bits"),
+        (["--pattern", "4:2", "--bits", "4"], "N:M with 0 < N < M"),
+        (["--pattern", "two:4", "--bits", "4"], "N:M with 0 < N < M"),
+        (["--memory", "0", "--bits", "4"], "above 0"),
+        (["--test", "nothing.npz", "--bits", "4"], "nothing.npz"),
+        (["--finetune", "nothing.npz", "--bits", "4"], "nothing.npz"),
+    ],
+)
+def test_mistakes_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert words in refused(capsys, *arguments)
+    assert not Path("small.nir").exists()
+
+
+def test_data_of_another_shape_and_integer_networks_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez("cal.npz", spikes=np.ones((3, 5, 7), np.uint8))
+    assert "its shape is (3, 5, 7)" in refused(capsys, "--bits", "4")
+    np.savez("cal.npz", **samples(1))
+    write_nir(quantise(network(), 4), "model.nir")
+    assert "quantised already" in refused(capsys, "--bits", "4")
+    board = ["compile", "model.nir", "--board", "icebreaker", "--output", "build"]
+    for option in (["--bits", "4"], ["--sparsity", "0.5"], ["--method", "osbc"]):
+        assert main([*board, *option]) == 2
+        assert f"leave out {option[0]}" in capsys.readouterr().err
+
+
+def test_magnitude_needs_no_torch(folder: Path) -> None:
+    script = (
+        "import sys; from spikeloom.compiler.cli.main import main; "
+        "status = main('compress model.nir --method magnitude --bits 4 --data cal.npz --output small.nir'.split()); "
+        "sys.exit(99 if 'torch' in sys.modules else status)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
