@@ -66,7 +66,7 @@ class CoreBench:
 
     async def run(self) -> None:
         """Reset the core, let all sources play until everything has arrived, something fails or nothing moves."""
-        Clock(self.dut.clk, PERIOD_NS, "ns").start()
+        Clock(self.dut.clk, PERIOD_NS, "ns", impl="gpi").start()
         self.dut.i__payload.value = 0
         self.dut.o__ready.value = 1
         await self._reset()

@@ -41,7 +41,7 @@ class UartBench:
         for pin, level in self.job["held"].items():
             getattr(self.dut, pin).value = level
         if self.job["clock"] is not None:
-            Clock(getattr(self.dut, self.job["clock"]), self.job["period_ps"], "ps").start()
+            Clock(getattr(self.dut, self.job["clock"]), self.job["period_ps"], "ps", impl="gpi").start()
         await Timer(self.job["settle_ps"], "ps")
         listener = cocotb.start_soon(self.host.receive(self._take))
         talker = cocotb.start_soon(self._talk())
