@@ -116,7 +116,7 @@ def warn_of_silenced(before: Network, after: Network) -> None:
         first = ", ".join(map(str, neurons[:5])) + (", ..." if len(neurons) > 5 else "")
         what = "all neurons" if len(neurons) == size else f"{len(neurons)} of {size} neurons ({first})"
         warnings.warn(
-            f"compression left {what} of population {quoted(name)} without input synapses; a lower sparsity or more bits "
-            "keep them",
+            f"compression left {what} of population {quoted(name)} without input synapses; "
+            "a lower sparsity or more bits keep them",
             stacklevel=3,
         )
