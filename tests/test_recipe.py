@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.compression import Override, Recipe, compress
+from spikeloom.compiler.compression import Override, Recipe, compress, measured_rates
 from spikeloom.compiler.compression.recipe import default_method
 from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
 from spikeloom.compiler.prune import prune
@@ -66,7 +66,8 @@ def test_recipes_are_frozen() -> None:
         {"bits": 1}, {"bits": 17}, {"bits": 4.0}, {"bits": True}, {"bits": "4"},
         {"scheme": "binary"}, {"scheme": None}, {"scheme": "ternary"}, {"scheme": "ternary", "bits": None},
         {"scope": "local"}, {"pattern": (0, 4)}, {"pattern": (4, 4)}, {"pattern": (2,)}, {"pattern": "2:4"},
-        {"pattern": (1.0, 2)}, {"memory_budget": 0}, {"memory_budget": 1e9}, {"memory_budget": True},
+        {"pattern": (1.0, 2)}, {"activity_threshold": -0.1}, {"activity_threshold": math.inf},
+        {"memory_budget": 0}, {"memory_budget": 1e9}, {"memory_budget": True},
     ],
 )  # fmt: skip
 def test_bad_recipes_are_refused(fields: dict[str, Any]) -> None:
@@ -141,6 +142,20 @@ def test_compressing_again_keeps_zeros() -> None:
     more, _ = compress(once, Recipe(sparsity=0.8, bits=4), spikes())
     for old, new in zip(weights_of(once), weights_of(more), strict=True):
         assert not new[old == 0].any()
+
+
+def test_quiet_neurons_are_removed_first() -> None:
+    net = network()
+    recipe = Recipe(activity_threshold=0.3, sparsity=0.5, bits=4)
+    compressed, report = compress(net, recipe, spikes())
+    hidden = measured_rates(net, spikes())[1]
+    assert report.removed == {"hidden": int(np.sum(hidden < 0.3))} and 0 < report.removed["hidden"] < 12
+    assert [p.size for p in compressed.populations] == [12 - report.removed["hidden"], 4]
+    assert [p.weights for p in report.projections] == [360, 48] and report.sparsity > 0.5
+    smaller, _ = compress(net, Recipe(activity_threshold=0.3, bits=None), spikes())
+    assert not smaller.is_integer and smaller.populations[1].bias.any()
+    with pytest.raises(SampleError, match="quiet neurons"):
+        compress(net, recipe)
 
 
 def test_ternary_codes_say_so() -> None:

@@ -31,6 +31,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     group = parser.add_argument_group("pruning and its cost")
     group.add_argument("--scope", choices=("global", "layer"), default="global", help="spread zeros over all layers")
     group.add_argument("--pattern", type=_pattern, metavar="N:M", help="keep at most N of M consecutive weights")
+    group.add_argument(
+        "--activity-threshold",
+        type=common.real(0),
+        default=0.0,
+        metavar="RATE",
+        help="first remove hidden neurons that fire less than RATE spikes per step",
+    )
     group.add_argument("--exact", action="store_true", help="exact elimination, however long it takes")
     group.add_argument(
         "--memory", type=common.real(0, open_=True), default=4.0, metavar="GIB", help="what it may use (default: 4)"
@@ -60,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         scheme=options.scheme or "fixed_point",
         scope=options.scope,
         pattern=options.pattern,
+        activity_threshold=options.activity_threshold,
         exact=options.exact,
         memory_budget=int(options.memory * (1 << 30)),
         device=options.torch_device,
@@ -101,6 +109,7 @@ def _summary(network: Network, report: CompressionReport, comparison: Comparison
         "seconds": report.seconds,
         "projections": [asdict(projection) for projection in report.projections],
         "losses": report.losses,
+        "removed": report.removed,
         "silenced": {name: list(neurons) for name, neurons in report.silenced.items()},
         "silent": list(report.silent),
         "accuracy": None if comparison is None else asdict(comparison),
@@ -125,6 +134,8 @@ def _print(network: Network, report: CompressionReport, comparison: Comparison |
     print_tables(table(f"Compressed by {report.recipe.method}", headings, rows, numeric=(1, 2, 3, 4, 5)))
     level = f"integers of {report.recipe.bits} bits" if network.is_integer else "float weights"
     print(f"{report.sparsity:.2%} of all weights are zero; {level}; {report.seconds:.1f} s")
+    if report.removed:
+        print("neurons removed: " + ", ".join(f"{count} of {name}" for name, count in report.removed.items()))
     if comparison is not None:
         low, high = comparison.change_interval
         print(

@@ -72,8 +72,8 @@ def prune_weights(
     """
     if method not in METHODS:
         raise OptionError(f"a pruning method is one of {', '.join(METHODS)}: got {quoted(method)}")
-    _check_threshold("threshold", threshold)
-    _check_threshold("activity_threshold", activity_threshold)
+    check_threshold("threshold", threshold)
+    check_threshold("activity_threshold", activity_threshold)
     if method == "magnitude" and not isinstance(weights, Network):
         before = matrices_of(weights)
         keep = [np.abs(matrix) >= threshold for matrix in before]
@@ -101,7 +101,7 @@ def prune_neurons(
     populations of a Network become one-dimensional where they lose neurons. `spike_rates` and errors are those of
     `prune_weights`.
     """
-    _check_threshold("activity_threshold", activity_threshold)
+    check_threshold("activity_threshold", activity_threshold)
     graph = graph_of(weights)
     rates = _rates(graph, weights, spike_rates)
     active = _hidden_survivors(graph, rates, activity_threshold)
@@ -125,7 +125,8 @@ def prune_neurons(
 # ----------------------------------------------------------------------------------------------------- activity
 
 
-def _check_threshold(name: str, value: float) -> None:
+def check_threshold(name: str, value: float) -> None:
+    """OptionError for what is no finite number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < math.inf:
         raise OptionError(f"{name} is a finite number, 0 or more: got {quoted(value)}")
 

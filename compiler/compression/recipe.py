@@ -22,6 +22,7 @@ from ..quantise import check_bits, quantise
 from ..samples import Samples
 from ..verifier import quoted, verify
 from .loss import membrane_losses
+from .pruning import check_threshold, prune_neurons
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
 CALIBRATED = ("activity", "obc", "osbc")
@@ -53,7 +54,9 @@ class Recipe:
     `sparsity` is the share of all weights that become zero, those of inputs that never spike included. `bits` is the
     width of the others, or None for a float network. `scheme` ternary means codes of -1, 0 and 1, and 2 bits. `scope`
     "global" spreads the zeros over the layers by what they cost, "layer" gives each layer the same share. `pattern`
-    (n, m) keeps at most n of each m consecutive weights of a neuron. `overrides` holds what differs for the weights
+    (n, m) keeps at most n of each m consecutive weights of a neuron. `activity_threshold` first removes the hidden
+    neurons that fire less than so many spikes per step on the samples (`prune_neurons`), and the rest is said of what
+    remains. `overrides` holds what differs for the weights
     into a population, by its name. `exact` chooses exact elimination whatever it costs in time, `memory_budget` is in
     bytes, `device` torch's; magnitude needs none of them.
 
@@ -66,6 +69,7 @@ class Recipe:
     scheme: str = "fixed_point"
     scope: Literal["global", "layer"] = "global"
     pattern: tuple[int, int] | None = None
+    activity_threshold: float = 0.0
     overrides: Mapping[str, Override] = field(default_factory=dict)
     exact: bool = False
     memory_budget: int = 4 << 30
@@ -84,6 +88,7 @@ class Recipe:
         if self.scope not in SCOPES:
             raise OptionError(f"a pruning scope is {' or '.join(SCOPES)}: got {quoted(self.scope)}")
         _check_pattern(self.pattern)
+        check_threshold("activity_threshold", self.activity_threshold)
         if isinstance(self.memory_budget, bool) or not isinstance(self.memory_budget, int) or self.memory_budget < 1:
             raise OptionError(f"a memory budget is a number of bytes, 1 or more: got {quoted(self.memory_budget)}")
 
@@ -91,7 +96,8 @@ class Recipe:
     def changes_nothing(self) -> bool:
         """Whether a float network would come back as it is."""
         targets: list[Recipe | Override] = [self, *self.overrides.values()]
-        return self.pattern is None and all(not t.sparsity and t.bits is None for t in targets)
+        structure = self.pattern is not None or self.activity_threshold > 0
+        return not structure and all(not t.sparsity and t.bits is None for t in targets)
 
 
 def default_method(calibrated: bool) -> str:
@@ -129,15 +135,16 @@ class ProjectionReport:
 class CompressionReport:
     """What compression did.
 
-    `silenced` are the neurons by population that lost their last input synapse, `silent` the populations that do not
-    fire on the calibration samples. `losses` are `membrane_losses` by population, `errors` how far the synapses and
-    neurons of an integer network are from the original ones; each is empty where there is nothing to measure. `seconds`
-    is the time that it took.
+    `removed` counts the neurons by population that were removed, `silenced` lists those that lost their last input
+    synapse (numbered as they are now), `silent` the populations that do not fire on the calibration samples. `losses`
+    are `membrane_losses` by population, `errors` how far the synapses and neurons of an integer network are from the
+    original ones; each is empty where there is nothing to measure. `seconds` is the time that it took.
     """
 
     recipe: Recipe
     projections: tuple[ProjectionReport, ...]
     errors: tuple[PopulationError, ...]
+    removed: dict[str, int]
     silenced: dict[str, tuple[int, ...]]
     silent: tuple[str, ...]
     losses: dict[str, float]
@@ -161,49 +168,52 @@ def compress(
 
     `calibration` are input samples, integers [samples, steps, inputs...]; every method but magnitude needs them.
     With `finetune`, labelled training samples, the remaining weights are trained with the zeros held. Weights that are
-    zero stay zero, so that compressing again keeps what was gained. Warns of layers and neurons that
-    fall silent. Raises ModelError for an integer network, OptionError for a recipe that changes nothing or does not
-    suit the network, SampleError for samples that are missing, do not suit the network or hold no spike.
+    zero stay zero, so that compressing again keeps what was gained. Warns of layers and neurons that fall silent.
+
+    Raises ModelError for an integer network, OptionError for a recipe that changes nothing or does not suit the network,
+    SampleError for samples that are missing, do not suit the network or hold no spike.
     """
     started = time.monotonic()
+    _check(network, recipe, calibration)
+    sources = None if calibration is None else _observed(network, calibration)
+    silent = () if sources is None else _silent(network, sources)
+    whole = network
+    if calibration is not None and sources is not None and recipe.activity_threshold > 0:
+        rates = [spikes.mean(axis=(0, 1), dtype=np.float64) for spikes in sources.values()]
+        network, _ = prune_neurons(network, recipe.activity_threshold, spike_rates=rates)
+        sources = _observed(network, calibration)
+    compressed = _compressed(network, recipe, calibration, finetune, progress)
+    warn_of_silenced(network, compressed)
+    return compressed, CompressionReport(
+        recipe=recipe,
+        projections=_projection_reports(whole, compressed),
+        errors=quantisation_error(_like(network, compressed), compressed) if compressed.is_integer else (),
+        removed={p.name: whole.size_of(p.name) - p.size for p in network.populations if p.size < whole.size_of(p.name)},
+        silenced=silenced(network, compressed),
+        silent=silent,
+        losses={} if sources is None else membrane_losses(network, compressed, sources),
+        seconds=time.monotonic() - started,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- checks
+
+
+def _check(network: Network, recipe: Recipe, calibration: npt.NDArray[Any] | None) -> None:
     verify(network)
     if network.is_integer:
         raise ModelError(
             f"compression starts from float weights: {quoted(network.name)} is quantised already; use it as it is"
         )
     if recipe.changes_nothing:
-        raise OptionError("compression has a target: neither sparsity nor bits nor a pattern are given; set one")
-    _check_overrides(network, recipe)
+        raise OptionError("compression has a target, sparsity, bits or a structure: none is given; set one")
     if calibration is None and recipe.method in CALIBRATED:
         raise SampleError(
             f"{recipe.method} compression needs calibration samples: none are given; magnitude needs none"
         )
-    sources = None if calibration is None else _observed(network, calibration)
-    silent = () if sources is None else _silent(network, sources)
-    compressed = _compressed(network, recipe, calibration, finetune, progress)
-    warn_of_silenced(network, compressed)
-    report = CompressionReport(
-        recipe=recipe,
-        projections=tuple(
-            ProjectionReport(
-                pre=before.pre,
-                post=before.post,
-                weights=int(np.prod(before.weights.shape)),
-                synapses_before=_synapses(before.weights),
-                synapses=_synapses(after.weights),
-            )
-            for before, after in zip(network.projections, compressed.projections, strict=True)
-        ),
-        errors=quantisation_error(_like(network, compressed), compressed) if compressed.is_integer else (),
-        silenced=silenced(network, compressed),
-        silent=silent,
-        losses={} if sources is None else membrane_losses(network, compressed, sources),
-        seconds=time.monotonic() - started,
-    )
-    return compressed, report
-
-
-# ------------------------------------------------------------------------------------------------------- checks
+    if calibration is None and recipe.activity_threshold > 0:
+        raise SampleError("quiet neurons are found on calibration samples: none are given; give some")
+    _check_overrides(network, recipe)
 
 
 def _check_overrides(network: Network, recipe: Recipe) -> None:
@@ -266,6 +276,19 @@ def _like(network: Network, compressed: Network) -> Network:
             replace(before, connectivity=Dense(weights=np.where(after.weights.codes != 0, before.weights, 0)))
         )
     return replace(network, projections=tuple(masked))
+
+
+def _projection_reports(network: Network, compressed: Network) -> tuple[ProjectionReport, ...]:
+    return tuple(
+        ProjectionReport(
+            pre=before.pre,
+            post=before.post,
+            weights=int(np.prod(before.weights.shape)),
+            synapses_before=_synapses(before.weights),
+            synapses=_synapses(after.weights),
+        )
+        for before, after in zip(network.projections, compressed.projections, strict=True)
+    )
 
 
 def _synapses(weights: npt.NDArray[np.float64] | Quantised) -> int:
