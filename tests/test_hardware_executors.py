@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import GoldenCase, golden_cases
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.ir import (
     INPUT,
@@ -168,6 +169,19 @@ def test_larger_random_networks_agree(rounding: Rounding, seed: int) -> None:
     assert_equal(network, spikes, run_verilog(network, spikes, membranes=True, stress=seed))
 
 
+GOLDEN = [case for case in golden_cases() if not case.needs & {"CubaLIF", "recurrence", "delays"}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["rtl", "netlist"])
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.name)
+def test_verilog_and_netlist_agree_with_the_golden_cases(case: GoldenCase, level: str) -> None:
+    got = run_verilog(case.network, case.spikes, membranes=True, level=level, stress=5)
+    for name, (spikes, membranes) in case.expected.items():
+        np.testing.assert_array_equal(got.populations[name].spikes, spikes)
+        np.testing.assert_array_equal(got.populations[name].membranes, membranes)
+
+
 def test_cycles_of_a_sample_are_those_of_the_core_alone() -> None:
     network = NETWORKS["IF"]
     spikes = samples(network)
@@ -287,6 +301,7 @@ def test_emitted_files_are_the_same_everywhere(tmp_path: Path) -> None:
 
 
 HASH_SEED_PROGRAM = """
+from golden import GoldenCase, golden_cases
 from networks import chain
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.emit import to_rtlil
