@@ -16,7 +16,7 @@ from ..hdl.errors import MismatchError
 from .divergence import check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles
-from .observer import OUTPUT, OutputObserver, ProtocolError, TraceObserver
+from .observer import OutputObserver, ProtocolError, TraceObserver
 from .recording import PopulationRecording, Recording
 from .stimulus import Stimulus, make_stimulus
 
@@ -108,10 +108,7 @@ class _Simulation:
         try:
             simulator.run()
         except ProtocolError as error:
-            source = (
-                "the output stream" if error.source == OUTPUT else f"population {self.plan.populations[error.source]!r}"
-            )
-            raise MismatchError(f"sample {error.sample}, step {error.step}, {source}: {error.problem}") from None
+            raise MismatchError(error.describe(self.plan.populations)) from None
 
     async def _drive(self, context: SimulatorContext, stimulus: Stimulus) -> None:
         stream = self.core.i

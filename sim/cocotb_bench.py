@@ -23,13 +23,10 @@ from cocotb.triggers import ClockCycles, Event, FallingEdge, First, RisingEdge, 
 from cocotb.utils import get_sim_time
 
 from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, first_divergence
-from .observer import OUTPUT, OutputObserver, ProtocolError, TraceObserver
+from .observer import INPUT, OUTPUT, OutputObserver, ProtocolError, TraceObserver
 
 RUN_FOLDER = "SPIKELOOM_RUN_FOLDER"
 """The environment variable that names the run folder."""
-
-INPUT = -2
-"""The source of a problem on the input stream; see `observer.OUTPUT`."""
 
 PERIOD_NS = 10
 _RESET_CYCLES = 4

@@ -5,6 +5,7 @@ Plain Python, used by every hardware executor: the simulators differ only in how
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from ..hdl.tokens import TokenKind
 from .recording import SpikeArray
 from .stimulus import KIND_BITS
 
-OUTPUT = -1
-"""The source of what comes out of the output stream; a population's trace has its index."""
+OUTPUT, INPUT = -1, -2
+"""The sources of a problem at the output and the input stream; a population's trace has its index."""
 
 
 class ProtocolError(Exception):
-    """A core that says something else than the protocol allows: where and what. `source` as for `OUTPUT`."""
+    """A core that says something else than the protocol allows; `source` is `OUTPUT`, `INPUT` or a trace's index."""
 
     def __init__(self, source: int, sample: int, step: int, problem: str) -> None:
         super().__init__(problem)
@@ -27,6 +28,17 @@ class ProtocolError(Exception):
         self.sample = sample
         self.step = step
         self.problem = problem
+
+    def describe(self, populations: Sequence[str]) -> str:
+        """One line, with the populations' names."""
+        return describe_problem(self.source, self.sample, self.step, self.problem, populations)
+
+
+def describe_problem(source: int, sample: int, step: int, problem: str, populations: Sequence[str]) -> str:
+    """One line that says what is wrong and where."""
+    places = {OUTPUT: "the output stream", INPUT: "the input stream"}
+    where = places.get(source) or f"population {populations[source]!r}"
+    return f"sample {sample}, step {step}, {where}: {problem}"
 
 
 class _Observer:

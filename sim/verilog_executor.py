@@ -22,13 +22,13 @@ from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles
+from .observer import describe_problem
 from .recording import PopulationRecording, Recording, SpikeArray
 from .stimulus import Stimulus, make_stimulus
 
 LEVELS = ("rtl", "netlist")
 _MODULE = "spikeloom.sim.cocotb_bench"
 _OUTCOME = "outcome.json"
-_PLACES = {-1: "the output stream", -2: "the input stream"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,9 +222,7 @@ def _read_outcome(work: Path, network: Network, traced: bool) -> CoreRun:
         divergence = Divergence(**outcome)
         raise MismatchError(divergence.describe(names[divergence.population]))
     if status == "protocol":
-        source = outcome["source"]
-        where = _PLACES.get(source) or f"population {names[source]!r}"
-        raise MismatchError(f"sample {outcome['sample']}, step {outcome['step']}, {where}: {outcome['problem']}")
+        raise MismatchError(describe_problem(**outcome, populations=names))
     with np.load(work / "recorded.npz") as recorded:
         arrays = dict(recorded)
     populations = {

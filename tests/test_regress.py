@@ -130,7 +130,7 @@ def with_lower_thresholds(network: Network) -> Network:
     return replace(network, populations=tuple(lowered(population) for population in network.populations))
 
 
-@pytest.mark.parametrize("projection", [0, 1])
+@pytest.mark.parametrize("projection", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_wrong_weight_is_caught_and_named(tmp_path: Path, projection: int) -> None:
     codes = NETWORK.projections[projection].weights.codes  # type: ignore[union-attr]
     pre, post = (int(index) for index in np.argwhere(codes > 1)[3])
@@ -195,7 +195,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+RARE = ("unknown payload", "out of range", "talkative")
+"""Faults that are left to the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.slow) if fault in RARE else fault for fault in FAULTS]
+)
 def test_a_shipped_core_with_a_fault_is_caught(cores: Path, tmp_path: Path, fault: str) -> None:
     changes, message = FAULTS[fault]
     text = (cores / "core.v").read_text(encoding="utf-8")
