@@ -1,0 +1,42 @@
+"""How many synapses each neuron loses, from what they cost.
+
+The losses of all neurons and layers are comparable once each is divided by its layer's energy tr(W H W^T): the cheapest
+go first, wherever they are. Inside a neuron the order is fixed, so a loss counts as the largest up to there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def allocate(losses: Sequence[torch.Tensor], energies: Sequence[float], sparsity: float) -> list[torch.Tensor]:
+    """How many synapses each row loses, int64 (rows,) per problem, so that the share `sparsity` of all goes.
+
+    `losses` [rows, fan-in] are in the order of elimination; those that must go (absent before) are -inf.
+    """
+    import torch
+
+    scores = [
+        (row / energy if energy > 0 else row).cummax(dim=1).values for row, energy in zip(losses, energies, strict=True)
+    ]
+    flat = torch.cat([s.reshape(-1) for s in scores])
+    forced = int((flat == -torch.inf).sum())
+    count = max(forced, math.floor(sparsity * len(flat) + 0.5))
+    gone = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+    gone[flat.argsort(stable=True)[:count]] = True
+    parts = gone.split([s.numel() for s in scores])
+    return [part.reshape(s.shape).sum(dim=1) for part, s in zip(parts, scores, strict=True)]
+
+
+def kept_after(synapses: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Which synapses [rows, fan-in] stay when each row loses the first `counts` (rows,) of its order `synapses`."""
+    import torch
+
+    position = torch.arange(synapses.shape[1], device=synapses.device)
+    stays = position >= counts[:, None]
+    return torch.zeros_like(stays).scatter(1, synapses, stays)

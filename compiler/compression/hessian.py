@@ -1,0 +1,200 @@
+"""What a population's synapses see on calibration data: second moments of its presynaptic traces.
+
+Optimal Spiking Brain Compression (Shi, Li, Ward-Cherrier, arXiv 2506.03996) keeps a neuron's membrane potential. As
+long as it does not fire, that is linear in its weights, u_t = w . xf_t, with the presynaptic spikes filtered by the
+neuron's own leaks, and the squared error of the membrane has the Hessian H = 2 E[xf xf^T] over samples and steps.
+Optimal Brain Compression (Frantar, Singh, Alistarh, NeurIPS 2022) keeps the input current: the same without the
+filter. Resets are left out, as the paper does.
+
+The bias is one more input, always 1, that is never compressed: eliminated from the least-squares problem it takes up
+the mean error of whatever the weights lose (`Problem`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..ir import Drive, IntArray
+from .simulation import Layer
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_LEAKS = 8
+"""Neurons of one population with more different leaks share Hessians: one for each of this many groups."""
+
+DAMPING = 0.01
+"""What is added to the diagonal of a Hessian, as a share of its mean."""
+
+
+class Loss(StrEnum):
+    """Which error compression minimises."""
+
+    CURRENT = "current"
+    MEMBRANE = "membrane"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Problem:
+    """Least squares for the neurons of one population that share a leak; float64.
+
+    The loss of weights v [rows, fan-in] is 1/2 (v - target) H (v - target)^T per row, where H already has the bias
+    eliminated and is damped, so that it is positive definite whatever the inputs. `active` are the inputs that ever
+    fired. The bias that goes with v is `bias` - (v - target) . `slope`.
+    """
+
+    neurons: IntArray
+    hessian: torch.Tensor
+    target: torch.Tensor
+    bias: torch.Tensor
+    slope: torch.Tensor
+    active: torch.Tensor
+
+    def loss(self, weights: torch.Tensor) -> torch.Tensor:
+        """The loss of each row of `weights` [rows, fan-in]."""
+        error = weights - self.target
+        return 0.5 * ((error @ self.hessian) * error).sum(dim=1)
+
+    def bias_for(self, weights: torch.Tensor) -> torch.Tensor:
+        """The best bias of each row beside `weights`."""
+        return self.bias - (weights - self.target) @ self.slope
+
+    @property
+    def energy(self) -> float:
+        """tr(W H W^T), what losing every weight would cost (twice)."""
+        return float(((self.target @ self.hessian) * self.target).sum())
+
+
+def problems_of(
+    layer: Layer,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    inputs: torch.Tensor,
+    *,
+    seen: torch.Tensor | None = None,
+    loss: Loss = Loss.MEMBRANE,
+    damping: float = DAMPING,
+    free_bias: bool = True,
+    memory_budget: int = 1 << 30,
+) -> list[Problem]:
+    """The least-squares problems of a population, one for each group of neurons with the same leak.
+
+    `weight` [fan-in, n] and `bias` (n,) are what is to be compressed, `inputs` [steps, samples, fan-in] the spikes that
+    the original network's synapses see. With `seen`, the spikes in the compressed network, the target is what gives the
+    original membrane on those instead (sequential mode). Without `free_bias` the bias stays what it is.
+    """
+    result = []
+    for neurons, alpha, beta in leak_groups(layer):
+        moments = _Moments(layer, alpha, beta, inputs, inputs if seen is None else seen, loss, memory_budget)
+        rows = weight.double()[:, neurons].T
+        result.append(_problem(neurons, moments, rows, bias.double()[neurons], seen is not None, damping, free_bias))
+    return result
+
+
+def leak_groups(layer: Layer) -> Iterator[tuple[IntArray, float | None, float]]:
+    """The neurons that share a leak (synaptic, membrane); where there are too many leaks, neighbours share the mean."""
+    folded = layer.folded
+    beta = folded.beta.astype(np.float32)
+    alpha = np.zeros_like(beta) if folded.alpha is None else folded.alpha.astype(np.float32)
+    pairs, group = np.unique(np.stack([beta, alpha], axis=1), axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    if len(pairs) > MAX_LEAKS:
+        group = group * MAX_LEAKS // len(pairs)
+    for number in np.unique(group):
+        neurons = np.flatnonzero(group == number)
+        mean_alpha = None if folded.alpha is None else float(folded.alpha[neurons].mean())
+        yield neurons, mean_alpha, float(folded.beta[neurons].mean())
+
+
+def filtered(x: torch.Tensor, alpha: float | None, beta: float, drive: Drive = Drive.NEW) -> torch.Tensor:
+    """The membrane that the spikes `x` [steps, samples, fan-in] would leave through a synapse of weight 1."""
+    import torch
+
+    v, g = torch.zeros_like(x[0]), torch.zeros_like(x[0])
+    result = torch.empty_like(x)
+    for step, spikes in enumerate(x):
+        old, g = g, spikes if alpha is None else alpha * g + spikes
+        v = beta * v + (old if alpha is not None and drive is Drive.OLD else g)
+        result[step] = v
+    return result
+
+
+class _Moments:
+    """2 E[x x^T] of traces with a constant input appended: of those seen, and of seen with original ones."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        alpha: float | None,
+        beta: float,
+        inputs: torch.Tensor,
+        seen: torch.Tensor,
+        loss: Loss,
+        memory_budget: int,
+    ) -> None:
+        import torch
+
+        steps, samples, fan_in = inputs.shape
+        size = fan_in + 1
+        self.seen = torch.zeros(size, size, dtype=torch.float64, device=inputs.device)
+        self.cross = self.seen.clone()
+        block = max(1, memory_budget // (6 * 8 * steps * size))
+        for start in range(0, samples, block):
+            part = slice(start, start + block)
+            x = _trace(layer, seen[:, part], alpha, beta, loss)
+            original = x if seen is inputs else _trace(layer, inputs[:, part], alpha, beta, loss)
+            self.seen += x.T @ x
+            if seen is not inputs:
+                self.cross += x.T @ original
+        scale = 2.0 / (steps * samples)
+        self.seen *= scale
+        self.cross = self.seen if seen is inputs else self.cross * scale
+
+
+def _trace(layer: Layer, spikes: torch.Tensor, alpha: float | None, beta: float, loss: Loss) -> torch.Tensor:
+    """Traces [steps * samples, fan-in + 1] with the bias's own trace last, float64."""
+    import torch
+
+    x = torch.cat([spikes, torch.ones_like(spikes[:, :, :1])], dim=2).double()
+    if loss is Loss.MEMBRANE:
+        x = filtered(x, alpha, beta, layer.folded.drive)
+    return x.reshape(-1, x.shape[2])
+
+
+def _problem(
+    neurons: IntArray,
+    moments: _Moments,
+    rows: torch.Tensor,
+    bias: torch.Tensor,
+    sequential: bool,
+    damping: float,
+    free_bias: bool,
+) -> Problem:
+    import torch
+
+    seen = moments.seen
+    diagonal = seen.diagonal()[:-1]
+    active = diagonal > 0
+    ridge = damping * float(diagonal.mean()) if bool(active.any()) else 1.0
+    bias_power = seen[-1, -1]
+    damped = seen + ridge * torch.eye(len(seen), dtype=seen.dtype, device=seen.device)
+    damped[-1, -1] = bias_power
+    target = torch.cat([rows, bias[:, None]], dim=1)
+    if sequential:
+        damper = torch.full_like(target, ridge)
+        damper[:, -1] = 0
+        target = torch.linalg.solve(damped, moments.cross @ target.T + (damper * target).T).T
+    slope = seen[:-1, -1] / bias_power if free_bias else torch.zeros_like(seen[:-1, -1])
+    return Problem(
+        neurons=neurons,
+        hessian=damped[:-1, :-1] - (torch.outer(slope, slope) * bias_power if free_bias else 0.0),
+        target=target[:, :-1].contiguous(),
+        bias=target[:, -1],
+        slope=slope,
+        active=active,
+    )

@@ -1,0 +1,570 @@
+"""One-shot compression of a network on calibration samples: which weights stay, what they become, what is corrected.
+
+The steps of `compress_weights` for the methods on second moments (`obc` keeps input currents, `osbc` membranes):
+
+1. Traces: the original network runs on the samples and, where the inputs form an image, on warped copies of them.
+2. Pruning: exact elimination (`obs`) or its staged form (`staged`), with the zeros allocated by loss (`allocation`).
+3. Weights: least squares on what is kept, or codes by `gptq`; the bias takes up the mean error.
+4. Sequential mode: later layers are fitted to the original's membranes on the compressed network's own spikes, where
+   that brings the output nearer to the original's on samples that were held out.
+5. `osbc` only: distillation of the original on the same samples, by surrogate gradients, where that does so too.
+
+Magnitude and activity are the baselines: masks without any correction, and plain rounding.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hdl.errors import ModelError, OptionError, SampleError
+from ..calibration import Spikes, calibration_inputs
+from ..ir import INPUT, Dense, FloatArray, IntegerDynamics, Network, Projection, Quantised
+from ..prune import SCOPES, check_sparsity, prune_quietly
+from ..quantise import CONSTANT_SPAN, check_bits, quantise, quantise_codes
+from ..scales import largest_code
+from ..verifier import quoted, verify
+from .allocation import allocate, kept_after
+from .augmentation import ImageShape, image_shape, warped
+from .finetune import FineTune, Weights, divergence
+from .finetune import finetune as train
+from .gptq import round_rows
+from .hessian import Loss, Problem, problems_of
+from .obs import Order, bytes_per_row, eliminate, refit
+from .simulation import Layer, Response, gather, inputs_of, layers_of, respond, simulate
+from .staged import eliminate_in_stages
+
+if TYPE_CHECKING:
+    import torch
+
+METHODS = ("magnitude", "activity", "obc", "osbc")
+
+EXACT_OPERATIONS = 2e12
+"""Layers whose exact elimination takes more multiplications (2/3 rows d^3) are pruned in stages, unless told."""
+
+HELD_OUT = 8
+"""Every eighth sample is held out for choices, where there are at least four times as many samples."""
+
+COPIES = 3
+"""Warped copies of the samples for the second moments."""
+
+DAMPING = 0.03
+
+LEAST_RATE = 1e-9
+"""What keeps the weights of inputs that never fire comparable."""
+
+Progress = Callable[[int, int], None]
+
+
+def compress_weights(
+    network: Network,
+    *,
+    method: str,
+    sparsity: float | Mapping[str, float],
+    bits: int | Mapping[str, int] | None,
+    scheme: str = "fixed_point",
+    calibration: npt.NDArray[Any],
+    scope: str = "global",
+    pattern: str | tuple[int, int] | None = None,
+    device: str = "cpu",
+    memory_budget: int = 4 << 30,
+    exact: bool = False,
+    distil: FineTune | None = None,
+    finetune: FineTune | None = None,
+    progress: Progress | None = None,
+) -> Network:
+    """Prune and quantise a feed-forward float network; returns a float network, or with `bits` an integer one.
+
+    `sparsity` is the share of all weights that become zero, those of dead inputs and earlier zeros included; a mapping
+    gives it by post population (others lose nothing) and implies `scope` "layer". `bits` 2 to 16, also by post
+    population; `scheme` "fixed_point" or, for 2 bits, "ternary". `pattern` "n:m" (or (n, m)) keeps n of every m
+    consecutive synapses of a neuron, "axb" removes whole tiles of a pre and b post neurons. `calibration` are integers
+    [samples, steps, inputs]. Layers beyond `EXACT_OPERATIONS` are pruned in stages unless `exact`. `distil` changes the
+    training on the calibration samples that ends `osbc` (`FineTune(epochs=0)` leaves it out); `finetune` trains the
+    result further, with labels or without. `progress(done, total)` counts units of work.
+
+    Raises OptionError for unknown or contradictory options and a memory budget too small, ModelError for integer or
+    recurrent networks, SampleError for samples that do not suit or hold no spike. Warns of layers without any synapse
+    left. Deterministic on one machine.
+    """
+    job = _Job.of(network, method, sparsity, bits, scheme, scope, pattern, memory_budget, exact)
+    samples = _samples(network, calibration)
+    result = _compressed(job, samples, device, distil, finetune, progress)
+    _warn_of_empty(network, result)
+    return result
+
+
+# ------------------------------------------------------------------------------------------------------ options
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """Checked options. `sparsity` and `bits` are by post population where `layered`."""
+
+    network: Network
+    method: str
+    sparsity: float
+    sparsities: Mapping[str, float]
+    layered: bool
+    bits: Mapping[str, int] | None
+    scheme: str
+    groups: tuple[int, int] | None
+    tile: tuple[int, int] | None
+    memory_budget: int
+    exact: bool
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        method: str,
+        sparsity: float | Mapping[str, float],
+        bits: int | Mapping[str, int] | None,
+        scheme: str,
+        scope: str,
+        pattern: str | tuple[int, int] | None,
+        memory_budget: int,
+        exact: bool,
+    ) -> _Job:
+        verify(network)
+        if network.is_integer:
+            raise ModelError(f"compression starts from float weights: {quoted(network.name)} is quantised already")
+        if method not in METHODS:
+            raise OptionError(f"a compression method is one of {', '.join(METHODS)}: got {quoted(method)}")
+        if scope not in SCOPES:
+            raise OptionError(f"a pruning scope is {' or '.join(SCOPES)}: got {quoted(scope)}")
+        names = [p.name for p in network.populations]
+        groups, tile = _pattern(pattern)
+        if pattern is not None and method not in ("obc", "osbc"):
+            raise OptionError(f"patterns are pruned by obc and osbc: got {quoted(method)}")
+        return cls(
+            network=network,
+            method=method,
+            sparsity=0.0 if isinstance(sparsity, Mapping) else _checked(sparsity),
+            sparsities=_sparsities(sparsity, names),
+            layered=isinstance(sparsity, Mapping) or scope == "layer",
+            bits=_bits(bits, scheme, names),
+            scheme=scheme,
+            groups=groups,
+            tile=tile,
+            memory_budget=memory_budget,
+            exact=exact,
+        )
+
+    @property
+    def prunes(self) -> bool:
+        return self.groups is not None or any(self.sparsities.values())
+
+    @property
+    def loss(self) -> Loss:
+        return Loss.CURRENT if self.method == "obc" else Loss.MEMBRANE
+
+
+def _checked(sparsity: float) -> float:
+    check_sparsity(sparsity)
+    return float(sparsity)
+
+
+def _sparsities(sparsity: float | Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    if not isinstance(sparsity, Mapping):
+        return dict.fromkeys(names, _checked(sparsity))
+    _check_names(sparsity, names, "sparsities")
+    return {name: _checked(sparsity.get(name, 0.0)) for name in names}
+
+
+def _bits(bits: int | Mapping[str, int] | None, scheme: str, names: Sequence[str]) -> dict[str, int] | None:
+    if scheme not in ("fixed_point", "ternary"):
+        raise OptionError(f"a scheme is fixed_point or ternary: got {quoted(scheme)}")
+    if bits is None:
+        return None
+    by_name = dict(bits) if isinstance(bits, Mapping) else dict.fromkeys(names, bits)
+    _check_names(by_name, names, "bits")
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise OptionError(f"bits are given for every population or for none: {quoted(missing[0])} has none")
+    for value in by_name.values():
+        check_bits(value)
+        if scheme == "ternary" and value != 2:
+            raise OptionError(f"ternary weights have 2 bits: got {quoted(value)}")
+    return by_name
+
+
+def _check_names(given: Mapping[str, object], names: Sequence[str], what: str) -> None:
+    for name in given:
+        if name not in names:
+            raise OptionError(f"{what} name populations ({', '.join(map(quoted, names))}): got {quoted(name)}")
+
+
+def _pattern(pattern: str | tuple[int, int] | None) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Groups (n of m) or tiles (pre x post)."""
+    if pattern is None:
+        return None, None
+    text = ":".join(map(str, pattern)) if isinstance(pattern, tuple) else str(pattern)
+    for mark in (":", "x"):
+        first, found, second = text.partition(mark)
+        if found and first.isdecimal() and second.isdecimal():
+            pair = int(first), int(second)
+            if mark == ":" and 0 < pair[0] < pair[1]:
+                return pair, None
+            if mark == "x" and min(pair) > 0:
+                return None, pair
+    raise OptionError(f"a pattern is n:m with 0 < n < m, or axb for tiles: got {quoted(text)}")
+
+
+def _samples(network: Network, calibration: npt.NDArray[Any]) -> Spikes:
+    """All samples, checked, uint8 [samples, steps, inputs]."""
+    first = calibration_inputs(network, calibration)
+    parts = [first]
+    for start in range(len(first), len(calibration), len(first)):
+        parts.append(calibration_inputs(network, calibration[start : start + len(first)]))
+    samples = np.concatenate(parts)
+    if not samples.any():
+        raise SampleError("calibration samples hold spikes: these hold none; give the inputs that the network will see")
+    return samples
+
+
+def _warn_of_empty(before: Network, after: Network) -> None:
+    for old, new in zip(before.projections, after.projections, strict=True):
+        codes = new.weights.codes if isinstance(new.weights, Quantised) else new.weights
+        if np.any(_real(old)) and not codes.any():
+            warnings.warn(
+                f"compression removed every synapse from {quoted(new.pre)} to {quoted(new.post)}; lower the sparsity",
+                stacklevel=3,
+            )
+
+
+def _real(projection: Projection) -> FloatArray:
+    assert not isinstance(projection.weights, Quantised)
+    return projection.weights
+
+
+# --------------------------------------------------------------------------------------------------- the methods
+
+
+def _compressed(
+    job: _Job,
+    samples: Spikes,
+    device: str,
+    distil: FineTune | None,
+    finetune: FineTune | None,
+    progress: Progress | None,
+) -> Network:
+    layers = layers_of(job.network, device)
+    data = _Data.of(job.network, layers, samples, device)
+    distil = (distil or FineTune()) if job.method == "osbc" else FineTune(epochs=0)
+    trainings = [options for options in (distil, finetune) if options is not None and options.epochs]
+    meter = _Meter(progress, 1 + len(trainings))
+    weights = _fitted(job, layers, data, meter) if job.method in ("obc", "osbc") else _baseline(job, layers, data)
+    for options in trainings:
+        meter.next()
+        trained = [w.copy() for w in weights]
+        train(layers, trained, data.calibration, job.network.output, options, data.image, meter.report)
+        weights = _better(job, layers, data, weights, trained) if options is distil else trained
+    return _network(job, layers, weights, samples)
+
+
+class _Meter:
+    """Progress over parts that count as equally long."""
+
+    UNITS = 100
+
+    def __init__(self, progress: Progress | None, parts: int) -> None:
+        self.progress, self.parts, self.part = progress, parts, 0
+
+    def next(self) -> None:
+        self.report(1, 1)
+        self.part += 1
+
+    def report(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(self.UNITS * self.part + self.UNITS * done // max(1, total), self.UNITS * self.parts)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Data:
+    """Calibration samples [samples, steps, inputs], what the original network does on them, and those held out."""
+
+    calibration: Spikes
+    image: ImageShape | None
+    spikes: Mapping[str, torch.Tensor]
+    held_out: torch.Tensor
+    answers: Response
+
+    @classmethod
+    def of(cls, network: Network, layers: Sequence[Layer], samples: Spikes, device: str) -> _Data:
+        import torch
+
+        generator = torch.Generator().manual_seed(0)
+        apart = np.arange(len(samples)) % HELD_OUT == HELD_OUT - 1
+        if len(samples) < 4 * HELD_OUT:
+            apart[:] = False
+        calibration, held_out = samples[~apart], samples[apart] if apart.any() else samples
+        image = image_shape(network.input_shape, calibration)
+        extended, judges = torch.as_tensor(calibration), torch.as_tensor(held_out)
+        if image is not None:
+            extended = torch.cat([extended, *(warped(extended, image, generator) for _ in range(COPIES))])
+            judges = torch.cat([judges, *(warped(judges, image, generator) for _ in range(COPIES))])
+        inputs, judge = inputs_of(extended, device), inputs_of(judges, device)
+        with torch.no_grad():
+            spikes = {INPUT: inputs}
+            spikes |= {name: r.spikes for name, r in simulate(layers, inputs).items() if r.spikes is not None}
+            answers = simulate(layers, judge)[network.output]
+        return cls(calibration=calibration, image=image, spikes=spikes, held_out=judge, answers=answers)
+
+
+def _better(
+    job: _Job, layers: Sequence[Layer], data: _Data, first: list[Weights], second: list[Weights]
+) -> list[Weights]:
+    """Whichever weights answer more like the original network on the samples that were held out."""
+    return second if _distance(job, layers, data, second) < _distance(job, layers, data, first) else first
+
+
+def _distance(job: _Job, layers: Sequence[Layer], data: _Data, weights: Sequence[Weights]) -> float:
+    import torch
+
+    with torch.no_grad():
+        answer = simulate(layers, data.held_out, [w.effective() for w in weights], [w.bias for w in weights])
+        return float(divergence(answer[job.network.output], data.answers))
+
+
+def _network(job: _Job, layers: Sequence[Layer], weights: Sequence[Weights], samples: Spikes) -> Network:
+    """The network with these weights and biases: integer where they are codes."""
+    populations, projections, codes = [], {}, {}
+    for layer, item in zip(layers, weights, strict=True):
+        folded = layer.folded
+        gain = np.where(folded.gain != 0, folded.gain, 1.0)
+        change = (_array(item.bias) - _array(layer.bias)) / gain
+        bias = (
+            np.broadcast_to(folded.population.bias, change.shape) + change if change.any() else folded.population.bias
+        )
+        populations.append(replace(folded.population, bias=bias))
+        real = _array(item.effective()) / gain
+        whole = None if item.scales is None else _array(item.codes()).astype(np.int64)
+        start = 0
+        for projection, (_, size, _) in zip(folded.projections, layer.sources, strict=True):
+            part = slice(start, start + size)
+            start += size
+            projections[id(projection)] = replace(projection, connectivity=Dense(weights=real[part]))
+            if whole is not None and item.scales is not None and job.bits is not None:
+                codes[id(projection)] = Quantised(
+                    codes=whole[part],
+                    bits=job.bits[layer.name],
+                    scheme=job.scheme,
+                    scale=_array(item.scales) / gain,
+                )
+    order = [id(p) for p in job.network.projections]
+    network = replace(job.network, populations=tuple(populations), projections=tuple(projections[key] for key in order))
+    if job.bits is None:
+        return network
+    return quantise_codes(network, [codes[key] for key in order], samples)
+
+
+def _array(values: torch.Tensor) -> FloatArray:
+    return np.asarray(values.detach().cpu().double().numpy(), np.float64)
+
+
+# ---------------------------------------------------------------------------------------------------- baselines
+
+
+def _baseline(job: _Job, layers: Sequence[Layer], data: _Data) -> list[Weights]:
+    """Masks by magnitude, or by magnitude times presynaptic activity, and plain rounding: nothing is made up for."""
+    scored = job.network
+    if job.method == "activity":
+        rates = {name: _array(x.mean(dim=(0, 1))) + LEAST_RATE for name, x in data.spikes.items()}
+        scored = replace(
+            scored,
+            projections=tuple(
+                replace(p, connectivity=Dense(weights=_real(p) * rates[p.pre][:, None])) for p in scored.projections
+            ),
+        )
+    pruned = replace(
+        job.network,
+        projections=tuple(
+            replace(old, connectivity=Dense(weights=np.where(_real(new) != 0, _real(old), 0.0)))
+            for old, new in zip(job.network.projections, _pruned(job, scored), strict=True)
+        ),
+    )
+    result = []
+    for layer in layers_of(pruned, str(layers[0].weight.device)):
+        item = Weights(layer.weight, layer.bias, layer.weight != 0)
+        if job.bits is not None:
+            width = job.bits[layer.name]
+            dynamics = quantise(pruned, width, data.calibration).population(layer.name).dynamics
+            assert isinstance(dynamics, IntegerDynamics)
+            item.scales = layer.bias.new_tensor(np.broadcast_to(dynamics.scale, layer.bias.shape))
+            item.least_scales, item.limit = item.scales, largest_code(width)
+            item.shared = not layer.folded.spiking
+        result.append(item)
+    return result
+
+
+def _pruned(job: _Job, scored: Network) -> tuple[Projection, ...]:
+    if not job.layered:
+        return prune_quietly(scored, job.sparsity).projections
+    alone = {s: prune_quietly(scored, s, "layer").projections for s in set(job.sparsities.values())}
+    return tuple(alone[job.sparsities[p.post]][index] for index, p in enumerate(scored.projections))
+
+
+# -------------------------------------------------------------------------------------------- on second moments
+
+
+def _fitted(job: _Job, layers: Sequence[Layer], data: _Data, meter: _Meter) -> list[Weights]:
+    """Masks by loss and the weights that suit them, in sequential mode where that is better."""
+    problems = [_problems(job, layer, data) for layer in layers]
+    kept = _kept(job, layers, problems, meter)
+    plain = [_weights(job, layer, p, k) for layer, p, k in zip(layers, problems, kept, strict=True)]
+    if job.method == "obc" or all(pre == INPUT for layer in layers for pre, _, _ in layer.sources):
+        return plain
+    return _better(job, layers, data, plain, _sequential(job, layers, data, plain, kept))
+
+
+def _problems(job: _Job, layer: Layer, data: _Data, seen: torch.Tensor | None = None) -> list[Problem]:
+    return problems_of(
+        layer,
+        layer.weight,
+        layer.bias,
+        gather(layer, data.spikes),
+        seen=seen,
+        loss=job.loss,
+        damping=DAMPING,
+        free_bias=job.method == "osbc",
+        memory_budget=job.memory_budget,
+    )
+
+
+def _sequential(
+    job: _Job, layers: Sequence[Layer], data: _Data, plain: Sequence[Weights], kept: Sequence[list[torch.Tensor]]
+) -> list[Weights]:
+    """The weights that give the original membranes on the spikes of the compressed network, layer after layer."""
+    seen = {INPUT: data.spikes[INPUT]}
+    result = []
+    for layer, item, masks in zip(layers, plain, kept, strict=True):
+        inputs = gather(layer, seen)
+        if any(pre != INPUT for pre, _, _ in layer.sources):
+            item = _weights(job, layer, _problems(job, layer, data, inputs), masks)
+        result.append(item)
+        spikes = respond(layer, inputs @ item.effective() + item.bias).spikes
+        if spikes is not None:
+            seen[layer.name] = spikes
+    return result
+
+
+def _weights(job: _Job, layer: Layer, problems: Sequence[Problem], kept: Sequence[torch.Tensor]) -> Weights:
+    """The best weights, or codes, of one population on what is kept."""
+    import torch
+
+    result = Weights(torch.zeros_like(layer.weight), layer.bias.clone(), torch.zeros_like(layer.weight).bool())
+    if job.bits is not None:
+        result.limit = largest_code(job.bits[layer.name])
+        result.least_scales = _least_scales(layer, result.limit)
+        result.scales = torch.ones_like(layer.bias)
+        result.shared = not layer.folded.spiking
+    for problem, mask in zip(problems, kept, strict=True):
+        neurons = torch.as_tensor(problem.neurons, device=mask.device)
+        if result.scales is None or result.least_scales is None or job.bits is None:
+            rows = refit(problem.hessian, problem.target, mask, job.memory_budget)
+        else:
+            rounded = round_rows(
+                problem.hessian,
+                problem.target,
+                mask,
+                job.bits[layer.name],
+                least_scales=result.least_scales[neurons].double(),
+                shared=result.shared,
+                memory_budget=job.memory_budget,
+            )
+            rows = rounded.weights
+            result.scales[neurons] = rounded.scales.to(result.scales.dtype)
+        result.shadow[:, neurons] = rows.T.to(result.shadow.dtype)
+        result.bias[neurons] = problem.bias_for(rows).to(result.bias.dtype)
+        result.kept[:, neurons] = mask.T
+    if result.scales is not None and result.shared:
+        result.scales = result.scales.max().expand_as(result.scales).clone()
+    return result
+
+
+def _least_scales(layer: Layer, limit: int) -> torch.Tensor:
+    """The smallest scales whose constants still fit beside their weights (see spikeloom.compiler.quantise)."""
+    import torch
+
+    constants = torch.stack([layer.threshold, layer.sub, layer.v_reset, layer.bias]).abs().amax(dim=0)
+    if not layer.folded.spiking:
+        constants = constants.max().expand_as(constants)
+    return constants / (limit * CONSTANT_SPAN)
+
+
+def _kept(
+    job: _Job, layers: Sequence[Layer], problems: Sequence[list[Problem]], meter: _Meter
+) -> list[list[torch.Tensor]]:
+    """Which synapses [rows, fan-in] stay, for each problem of each population."""
+    gone = [
+        [layer.weight[:, _index(p.neurons, layer)].T == 0 for p in group]
+        for layer, group in zip(layers, problems, strict=True)
+    ]
+    if job.groups is not None:
+        gone = [[_outside(job, p, g) for p, g in zip(*pair, strict=True)] for pair in zip(problems, gone, strict=True)]
+    if not any(job.sparsities.values()):
+        return [[~g for g in group] for group in gone]
+    parts = [[index] for index in range(len(layers))] if job.layered else [list(range(len(layers)))]
+    result: list[list[torch.Tensor]] = [[] for _ in layers]
+    for number, part in enumerate(parts):
+        flat = [p for index in part for p in problems[index]]
+        masks = _kept_of(job, flat, [g for index in part for g in gone[index]], job.sparsities[layers[part[0]].name])
+        meter.report(number + 1, len(parts))
+        for index in part:
+            result[index], masks = masks[: len(problems[index])], masks[len(problems[index]) :]
+    return result
+
+
+def _index(neurons: npt.NDArray[np.int64], layer: Layer) -> torch.Tensor:
+    import torch
+
+    return torch.as_tensor(neurons, device=layer.weight.device)
+
+
+def _outside(job: _Job, problem: Problem, gone: torch.Tensor) -> torch.Tensor:
+    """What goes, earlier zeros included, so that n of every m synapses stay."""
+    assert job.groups is not None
+    order = eliminate(problem.hessian, problem.target, gone, pattern=job.groups, memory_budget=job.memory_budget)
+    counts = order.losses.isfinite().sum(dim=1)
+    return gone | ~kept_after(order.synapses, counts)
+
+
+def _kept_of(job: _Job, problems: list[Problem], gone: list[torch.Tensor], sparsity: float) -> list[torch.Tensor]:
+    """Which synapses of problems that share a sparsity stay."""
+    if job.tile is not None or not (job.exact or _affordable(problems, job.memory_budget)):
+        return eliminate_in_stages(problems, gone, sparsity, tile=job.tile or (1, 1), memory_budget=job.memory_budget)
+    orders = [_order(p, g, job.memory_budget) for p, g in zip(problems, gone, strict=True)]
+    counts = allocate([o.losses for o in orders], [p.energy for p in problems], sparsity)
+    return [kept_after(o.synapses, c) for o, c in zip(orders, counts, strict=True)]
+
+
+def _affordable(problems: Sequence[Problem], memory_budget: int) -> bool:
+    sizes = [(len(p.target), int(p.active.sum())) for p in problems]
+    operations = sum(2 / 3 * rows * size**3 for rows, size in sizes)
+    return operations <= EXACT_OPERATIONS and all(bytes_per_row(size) <= memory_budget for _, size in sizes)
+
+
+def _order(problem: Problem, gone: torch.Tensor, memory_budget: int) -> Order:
+    """The order of all synapses: those absent before, those of dead inputs, the others by exact elimination.
+
+    A dead input shares no second moment with any other: what it costs is what the damping makes of its weight.
+    """
+    import torch
+
+    active, dead = problem.active.nonzero()[:, 0], (~problem.active).nonzero()[:, 0]
+    found = eliminate(
+        problem.hessian[active][:, active], problem.target[:, active], gone[:, active], memory_budget=memory_budget
+    )
+    costs = 0.5 * problem.target[:, dead] ** 2 * problem.hessian.diagonal()[dead]
+    cheapest = costs.argsort(dim=1, stable=True)
+    synapses = torch.cat([dead[cheapest], active[found.synapses]], dim=1)
+    losses = torch.cat([costs.gather(1, cheapest), found.losses], dim=1)
+    absent = gone.gather(1, synapses)
+    first = absent.logical_not().to(torch.int8).argsort(dim=1, stable=True)
+    return Order(synapses.gather(1, first), losses.masked_fill(absent, -torch.inf).gather(1, first))
