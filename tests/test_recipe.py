@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.compression import Override, Recipe, compress, measured_rates
+from spikeloom.compiler.compression import FineTune, Override, Recipe, compress, measured_rates
 from spikeloom.compiler.compression.recipe import default_method
 from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
 from spikeloom.compiler.prune import prune
@@ -65,8 +65,9 @@ def test_recipes_are_frozen() -> None:
         {"sparsity": -0.1}, {"sparsity": 1.0}, {"sparsity": math.nan}, {"sparsity": "0.5"}, {"sparsity": True},
         {"bits": 1}, {"bits": 17}, {"bits": 4.0}, {"bits": True}, {"bits": "4"},
         {"scheme": "binary"}, {"scheme": None}, {"scheme": "ternary"}, {"scheme": "ternary", "bits": None},
-        {"scope": "local"}, {"pattern": (0, 4)}, {"pattern": (4, 4)}, {"pattern": (2,)}, {"pattern": "2:4"},
-        {"pattern": (1.0, 2)}, {"activity_threshold": -0.1}, {"activity_threshold": math.inf},
+        {"scope": "local"}, {"pattern": "0:4"}, {"pattern": "4:4"}, {"pattern": "2"},
+        {"pattern": (2, 4)}, {"pattern": "2:4"}, {"pattern": "0x4", "method": "obc"}, {"pattern": "-1:4"},
+        {"activity_threshold": -0.1}, {"activity_threshold": math.inf},
         {"memory_budget": 0}, {"memory_budget": 1e9}, {"memory_budget": True},
     ],
 )  # fmt: skip
@@ -164,6 +165,47 @@ def test_ternary_codes_say_so() -> None:
         assert isinstance(projection.weights, Quantised)
         assert (projection.weights.scheme, projection.weights.bits) == ("ternary", 2)
         assert set(np.unique(projection.weights.codes)) <= {-1, 0, 1}
+
+
+def test_overrides_hold_for_the_weights_into_one_population() -> None:
+    recipe = Recipe(method="obc", sparsity=0.5, bits=6, overrides={"out": Override(sparsity=0.25, bits=3)})
+    compressed, _ = compress(network(), recipe, spikes())
+    first, second = (p.weights for p in compressed.projections)
+    assert isinstance(first, Quantised) and isinstance(second, Quantised)
+    assert (first.bits, second.bits) == (6, 3)
+    assert np.mean(first.codes == 0) >= 0.5 and 0.25 <= np.mean(second.codes == 0) < 0.5
+    only_bits = Recipe(method="magnitude", sparsity=0.5, overrides={"out": Override(bits=3)})
+    assert [p.weights.bits for p in compress(network(), only_bits, spikes())[0].projections] == [8, 3]
+    with pytest.raises(OptionError, match="'hidden' have none"):
+        compress(network(), replace(only_bits, bits=None), spikes())
+    with pytest.raises(SampleError, match="overrides"):
+        compress(network(), only_bits)
+
+
+@pytest.mark.parametrize("method", ["obc", "osbc"])
+def test_patterns_hold(method: str) -> None:
+    compressed, _ = compress(network(), Recipe(method=method, bits=None, pattern="2:4", distil=False), spikes())
+    for weights in weights_of(compressed):
+        groups = weights[: len(weights) // 4 * 4].reshape(-1, 4, weights.shape[1])
+        assert np.count_nonzero(groups, axis=1).max() <= 2
+
+
+def test_osbc_beats_magnitude_on_membranes() -> None:
+    losses = {}
+    for method in ("magnitude", "osbc"):
+        recipe = Recipe(method=method, sparsity=0.7, bits=None, distil=False)
+        _, report = compress(network(), recipe, spikes(60))
+        losses[method] = report.losses
+    assert all(losses["osbc"][name] < losses["magnitude"][name] for name in ("hidden", "out"))
+
+
+def test_fine_tuning_keeps_the_mask_and_the_grid() -> None:
+    pruned, _ = compress(network(), Recipe(sparsity=0.5, bits=None), spikes())
+    training = FineTune(spikes=spikes(30, 7), labels=np.arange(30) % 4, epochs=2)
+    tuned, report = compress(pruned, Recipe(sparsity=0.5, bits=4), spikes(), finetune=training)
+    assert tuned.is_integer and report.sparsity >= 0.5
+    for old, new in zip(weights_of(pruned), weights_of(tuned), strict=True):
+        assert not new[old == 0].any() and np.abs(new).max() <= 7
 
 
 # ---------------------------------------------------------------------------------------------------- bad input

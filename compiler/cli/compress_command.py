@@ -27,10 +27,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
     parser.add_argument("--finetune", type=Path, metavar="TRAIN.npz", help="labelled samples to train the rest on")
+    parser.add_argument("--epochs", type=common.whole(1), default=20, metavar="N", help="of --finetune (default: 20)")
     parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")
     group = parser.add_argument_group("pruning and its cost")
     group.add_argument("--scope", choices=("global", "layer"), default="global", help="spread zeros over all layers")
-    group.add_argument("--pattern", type=_pattern, metavar="N:M", help="keep at most N of M consecutive weights")
+    group.add_argument(
+        "--pattern", metavar="N:M|AxB", help="keep N of M weights, or prune tiles of A inputs and B outputs"
+    )
     group.add_argument(
         "--activity-threshold",
         type=common.real(0),
@@ -38,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         metavar="RATE",
         help="first remove hidden neurons that fire less than RATE spikes per step",
     )
+    group.add_argument("--no-distil", action="store_true", help="end osbc without training on the calibration samples")
     group.add_argument("--exact", action="store_true", help="exact elimination, however long it takes")
     group.add_argument(
         "--memory", type=common.real(0, open_=True), default=4.0, metavar="GIB", help="what it may use (default: 4)"
@@ -52,8 +56,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
-    from ...hdl.errors import OptionError
+    from ...hdl.errors import OptionError, SampleError
     from ...sim.evaluation import compare
+    from ..compression.finetune import FineTune
     from ..compression.recipe import Recipe, compress, default_method
     from ..nir_writer import write_nir
     from ..samples import load_samples
@@ -68,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
         scope=options.scope,
         pattern=options.pattern,
         activity_threshold=options.activity_threshold,
+        distil=not options.no_distil,
         exact=options.exact,
         memory_budget=int(options.memory * (1 << 30)),
         device=options.torch_device,
@@ -75,9 +81,14 @@ def run(options: argparse.Namespace) -> int:
     network = common.read_model(options)
     calibration = load_samples(options.data, network)
     training = None if options.finetune is None else load_samples(options.finetune, network)
+    if training is not None and training.labels is None:
+        raise SampleError(f"fine-tuning needs labels: {options.finetune} has none; add 'labels' [samples]")
+    finetune = None
+    if training is not None:
+        finetune = FineTune(spikes=training.spikes, labels=training.labels, epochs=options.epochs)
     test = None if options.test is None else load_samples(options.test, network)
     with common.progress_bar(f"compressing ({recipe.method})") as progress:
-        compressed, report = compress(network, recipe, calibration.spikes, finetune=training, progress=progress)
+        compressed, report = compress(network, recipe, calibration.spikes, finetune=finetune, progress=progress)
     seen = [calibration] if training is None else [calibration, training]
     comparison = None if test is None else compare(network, compressed, test, seen)
     write_nir(compressed, options.output)
@@ -87,14 +98,6 @@ def run(options: argparse.Namespace) -> int:
         _print(compressed, report, comparison)
         print(f"\ncompressed network: {options.output}")
     return 0
-
-
-def _pattern(text: str) -> tuple[int, int]:
-    """N:M as two numbers."""
-    parts = text.split(":")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts) or not 0 < int(parts[0]) < int(parts[1]):
-        raise argparse.ArgumentTypeError(f"must be N:M with 0 < N < M, for example 2:4: {text!r}")
-    return int(parts[0]), int(parts[1])
 
 
 def _summary(network: Network, report: CompressionReport, comparison: Comparison | None) -> dict[str, Any]:

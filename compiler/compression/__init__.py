@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .activity import measured_rates
+    from .finetune import FineTune
     from .pruning import NeuronPruningReport, PruningReport, prune_neurons, prune_weights
     from .quantization import QuantizedWeights, quantize_delays, quantize_weights
     from .recipe import CompressionReport, Override, Recipe, compress
 
 _MODULES = {
     "CompressionReport": "recipe",
+    "FineTune": "finetune",
     "NeuronPruningReport": "pruning",
     "Override": "recipe",
     "PruningReport": "pruning",
@@ -32,6 +34,7 @@ _MODULES = {
 
 __all__ = [
     "CompressionReport",
+    "FineTune",
     "NeuronPruningReport",
     "Override",
     "PruningReport",

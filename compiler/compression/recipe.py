@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,8 +20,8 @@ from ..ir import LI, Dense, Network, Projection, Quantised
 from ..prune import SCOPES, check_sparsity, prune_quietly, silenced, warn_of_silenced
 from ..quantisation_error import PopulationError, quantisation_error
 from ..quantise import check_bits, quantise
-from ..samples import Samples
 from ..verifier import quoted, verify
+from .finetune import FineTune
 from .loss import membrane_losses
 from .pruning import check_threshold, prune_neurons
 
@@ -54,7 +55,9 @@ class Recipe:
     `sparsity` is the share of all weights that become zero, those of inputs that never spike included. `bits` is the
     width of the others, or None for a float network. `scheme` ternary means codes of -1, 0 and 1, and 2 bits. `scope`
     "global" spreads the zeros over the layers by what they cost, "layer" gives each layer the same share. `pattern`
-    (n, m) keeps at most n of each m consecutive weights of a neuron. `activity_threshold` first removes the hidden
+    "n:m" keeps at most n of each m consecutive weights of a neuron, "axb" removes whole tiles of a pre and b post
+    neurons; obc and osbc know patterns. `distil` ends osbc by training towards the original network on the calibration
+    samples. `activity_threshold` first removes the hidden
     neurons that fire less than so many spikes per step on the samples (`prune_neurons`), and the rest is said of what
     remains. `overrides` holds what differs for the weights
     into a population, by its name. `exact` chooses exact elimination whatever it costs in time, `memory_budget` is in
@@ -68,7 +71,8 @@ class Recipe:
     bits: int | None = 8
     scheme: str = "fixed_point"
     scope: Literal["global", "layer"] = "global"
-    pattern: tuple[int, int] | None = None
+    pattern: str | None = None
+    distil: bool = True
     activity_threshold: float = 0.0
     overrides: Mapping[str, Override] = field(default_factory=dict)
     exact: bool = False
@@ -87,7 +91,9 @@ class Recipe:
             raise OptionError(f"ternary weights have 2 bits: got {quoted(self.bits)}; set bits to 2")
         if self.scope not in SCOPES:
             raise OptionError(f"a pruning scope is {' or '.join(SCOPES)}: got {quoted(self.scope)}")
-        _check_pattern(self.pattern)
+        check_pattern(self.pattern)
+        if self.pattern is not None and self.method not in ("obc", "osbc"):
+            raise OptionError(f"patterns are pruned by obc and osbc: got {quoted(self.method)} with {self.pattern}")
         check_threshold("activity_threshold", self.activity_threshold)
         if isinstance(self.memory_budget, bool) or not isinstance(self.memory_budget, int) or self.memory_budget < 1:
             raise OptionError(f"a memory budget is a number of bytes, 1 or more: got {quoted(self.memory_budget)}")
@@ -112,12 +118,14 @@ def default_method(calibrated: bool) -> str:
     return "magnitude"
 
 
-def _check_pattern(pattern: object) -> None:
+def check_pattern(pattern: object) -> None:
+    """OptionError for what is no pattern of pruning."""
     if pattern is None:
         return
-    valid = isinstance(pattern, tuple) and len(pattern) == 2 and all(type(number) is int for number in pattern)
-    if not valid or not 0 < pattern[0] < pattern[1]:  # type: ignore[index]
-        raise OptionError(f"a pattern (n, m) keeps n of m weights, 0 < n < m: got {quoted(pattern)}")
+    found = re.fullmatch(r"([0-9]{1,6})([:x])([0-9]{1,6})", pattern) if isinstance(pattern, str) else None
+    first, mark, second = (0, "", 0) if found is None else (int(found[1]), found[2], int(found[3]))
+    if not (0 < first < second if mark == ":" else min(first, second) > 0):
+        raise OptionError(f"a pattern is n:m with 0 < n < m, or axb for tiles, such as 2:4: got {quoted(pattern)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,17 +169,17 @@ def compress(
     recipe: Recipe,
     calibration: npt.NDArray[Any] | None = None,
     *,
-    finetune: Samples | None = None,
+    finetune: FineTune | None = None,
     progress: Progress | None = None,
 ) -> tuple[Network, CompressionReport]:
     """Compress a float network by a recipe; returns the network, integer where the recipe has bits, and a report.
 
     `calibration` are input samples, integers [samples, steps, inputs...]; every method but magnitude needs them.
-    With `finetune`, labelled training samples, the remaining weights are trained with the zeros held. Weights that are
-    zero stay zero, so that compressing again keeps what was gained. Warns of layers and neurons that fall silent.
+    With `finetune` the remaining weights are trained further, the zeros held. Weights that are zero stay zero, so that
+    compressing again keeps what was gained. Warns of layers and neurons that fall silent.
 
-    Raises ModelError for an integer network, OptionError for a recipe that changes nothing or does not suit the network,
-    SampleError for samples that are missing, do not suit the network or hold no spike.
+    Raises ModelError for an integer network, OptionError for a recipe that changes nothing or does not suit the
+    network, SampleError for samples that are missing, do not suit the network or hold no spike.
     """
     started = time.monotonic()
     _check(network, recipe, calibration)
@@ -216,6 +224,14 @@ def _check(network: Network, recipe: Recipe, calibration: npt.NDArray[Any] | Non
     _check_overrides(network, recipe)
 
 
+def _check_torch(method: str) -> None:
+    if find_spec("torch") is None:
+        raise OptionError(
+            f"{method} compression computes with torch, which is not installed: pip install 'spikeloom[torch]', or "
+            "choose the method magnitude"
+        )
+
+
 def _check_overrides(network: Network, recipe: Recipe) -> None:
     names = [p.name for p in network.populations]
     for name in recipe.overrides:
@@ -252,14 +268,52 @@ def _compressed(
     network: Network,
     recipe: Recipe,
     calibration: npt.NDArray[Any] | None,
-    finetune: Samples | None,
+    finetune: FineTune | None,
     progress: Progress | None,
 ) -> Network:
-    pruned = prune_quietly(network, recipe.sparsity, recipe.scope) if recipe.sparsity else network
-    if recipe.bits is None:
-        return pruned
-    integer = quantise(pruned, recipe.bits, calibration)
-    return replace(integer, projections=tuple(_labelled(p, recipe.scheme) for p in integer.projections))
+    if recipe.method == "magnitude" and not recipe.overrides and finetune is None:  # needs neither samples nor torch
+        pruned = prune_quietly(network, recipe.sparsity, recipe.scope) if recipe.sparsity else network
+        if recipe.bits is None:
+            return pruned
+        integer = quantise(pruned, recipe.bits, calibration)
+        return replace(integer, projections=tuple(_labelled(p, recipe.scheme) for p in integer.projections))
+    if calibration is None:
+        raise SampleError("overrides and fine-tuning need calibration samples: none are given; give some")
+    _check_torch(recipe.method)
+    from .one_shot import compress_weights
+
+    sparsity, bits = _by_population(network, recipe)
+    return compress_weights(
+        network,
+        method=recipe.method,
+        sparsity=sparsity,
+        bits=bits,
+        scheme=recipe.scheme,
+        calibration=calibration,
+        scope=recipe.scope,
+        pattern=recipe.pattern,
+        device=recipe.device,
+        memory_budget=recipe.memory_budget,
+        exact=recipe.exact,
+        distil=None if recipe.distil else FineTune(epochs=0),
+        finetune=finetune,
+        progress=progress,
+    )
+
+
+def _by_population(network: Network, recipe: Recipe) -> tuple[float | dict[str, float], int | dict[str, int] | None]:
+    """Sparsity and bits, by population where overrides say so."""
+    overrides = {p.name: recipe.overrides.get(p.name, Override()) for p in network.populations}
+    sparsity: float | dict[str, float] = recipe.sparsity
+    if any(override.sparsity is not None for override in overrides.values()):
+        sparsity = {n: recipe.sparsity if o.sparsity is None else o.sparsity for n, o in overrides.items()}
+    if all(override.bits is None for override in overrides.values()):
+        return sparsity, recipe.bits
+    bits = {name: recipe.bits if o.bits is None else o.bits for name, o in overrides.items()}
+    missing = [name for name, width in bits.items() if width is None]
+    if missing:
+        raise OptionError(f"bits are given for all weights or for none: those into {quoted(missing[0])} have none")
+    return sparsity, {name: width for name, width in bits.items() if width is not None}
 
 
 def _labelled(projection: Projection, scheme: str) -> Projection:
