@@ -176,6 +176,12 @@ class BuildFolder:
         return str(self.options.get("family", "ice40"))
 
     @property
+    def has_dsp(self) -> bool:
+        """Whether synthesis could use the device's multipliers."""
+        device = self.report().get("device")
+        return device is not None and device["capacity"]["dsps"] > 0
+
+    @property
     def options(self) -> Mapping[str, Any]:
         """What the build was asked for."""
         return self.manifest["options"]

@@ -23,6 +23,7 @@ def simulate(
     membranes: bool = False,
     folder: Path | None = None,
     family: str = "ice40",
+    dsp: bool = False,
     simulator: str = "icarus",
     progress: Callable[[int, int], None] | None = None,
 ) -> Recording:
@@ -31,8 +32,9 @@ def simulate(
     `executor` is "float" (an integer network runs as the real numbers that it stands for), "reference" (the integer
     reference), "amaranth" (the core in Amaranth's simulator), "verilog" (the core's Verilog) or "netlist" (the core
     after synthesis), the last two under cocotb with `simulator` "icarus" or "verilator" and with the core of the build
-    folder `folder` where one is given. `family` is the device family that the core is planned or synthesised for.
-    `membranes` records V at the end of each step too; `progress(done, total)` counts samples.
+    folder `folder` where one is given. `family` is the device family that the core is planned or synthesised for,
+    `dsp` whether synthesis may use an iCE40's multipliers. `membranes` records V at the end of each step too;
+    `progress(done, total)` counts samples.
 
     Raises OptionError for an unknown executor, ModelError for a float network where integers are needed or for what
     the hardware lacks, SampleError, ToolError, and MismatchError where a core hangs or breaks its protocol.
@@ -58,7 +60,7 @@ def simulate(
 
     level = "rtl" if executor == "verilog" else "netlist"
     return run_verilog(
-        network, spikes, membranes, progress, level=level, folder=folder, family=family, simulator=simulator
+        network, spikes, membranes, progress, level=level, folder=folder, family=family, dsp=dsp, simulator=simulator
     )
 
 

@@ -76,10 +76,10 @@ def run_verilog(
     """Run an integer network's traced core on `spikes`, integers 0..x_max [samples, steps, inputs].
 
     `level` is "rtl" (the emitted Verilog) or "netlist" (synthesised for `family` first, with `dsp` where an iCE40 may
-    use its multipliers). The core is taken from the
-    build folder `folder` where one is given, else it is emitted. `stress` is the seed of random input gaps and output
-    stalls; without it the core runs at full speed. Raises ModelError, SampleError, ToolError, and MismatchError where
-    the core breaks its protocol or its output events differ from its output population's spikes.
+    use its multipliers). The core is taken from the build folder `folder` where one is given, else it is emitted.
+    `stress` is the seed of random input gaps and output stalls; without it the core runs at full speed. Raises
+    ModelError, SampleError, ToolError, and MismatchError where the core breaks its protocol or its output events differ
+    from its output population's spikes.
     """
     inputs = checked_spikes(network, spikes)
     stimulus = make_stimulus(inputs, stress=stress)

@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
             build.path,
             samples.spikes,
             family=build.family,
+            dsp=build.has_dsp,
             simulator=options.simulator,
             level=options.level,
             waves=options.waves,

@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
             membranes=options.membranes,
             folder=None if build is None else build.path,
             family="ice40" if build is None else build.family,
+            dsp=build is not None and build.has_dsp,
             simulator=options.simulator,
             progress=progress,
         )
