@@ -5,6 +5,7 @@ This module needs torch and snntorch (pip install 'spikeloom[torch]'); nothing e
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -148,7 +149,8 @@ def train_epoch(
     """One pass over the (inputs, targets) of `loader`; the mean loss and the accuracy of what was seen on the way.
 
     Inputs are spikes [batch, n_timesteps, inputs], or values 0..1 [batch, inputs...], the chance of a spike in each
-    step. Raises SampleError for other inputs and for an empty loader.
+    step; values beyond 0..1 are given as they are in every step, with a warning, as the hardware takes spikes. Raises
+    SampleError for other inputs and for an empty loader.
     """
     model.train()
     return _epoch(model, loader, n_timesteps, loss_fn, device, optimizer)
@@ -196,7 +198,7 @@ def _epoch(
 
 
 def encode(inputs: torch.Tensor, n_timesteps: int, n_input: int) -> torch.Tensor:
-    """Inputs of `train_epoch` as spikes [n_timesteps, batch, n_input], values by Bernoulli trials in each step."""
+    """Inputs of `train_epoch` as [n_timesteps, batch, n_input], values 0..1 as Bernoulli trials in each step."""
     if inputs.ndim == 3 and inputs.shape[1:] == (n_timesteps, n_input):
         return inputs.transpose(0, 1).float()
     flat = inputs.flatten(1).float() if inputs.ndim > 1 else inputs
@@ -205,11 +207,17 @@ def encode(inputs: torch.Tensor, n_timesteps: int, n_input: int) -> torch.Tensor
             f"inputs are spikes [batch, {n_timesteps}, {n_input}] or values [batch, {n_input}]: "
             f"got {list(inputs.shape)}"
         )
-    if not bool(torch.all((flat >= 0) & (flat <= 1))):
-        raise SampleError(
-            f"values are the chance of a spike, 0 to 1: got {float(flat.min()):g} to {float(flat.max()):g}; scale them"
+    if not bool(torch.isfinite(flat).all()):
+        raise SampleError("inputs are finite: these hold NaN or Inf; repair them")
+    repeated = flat.expand(n_timesteps, *flat.shape)
+    if bool(torch.any((flat < 0) | (flat > 1))):
+        warnings.warn(
+            "inputs are the chance of a spike, 0 to 1: some lie beyond and are given as currents in every step; the "
+            "hardware takes spikes, so scale them",
+            stacklevel=4,
         )
-    return torch.bernoulli(flat.expand(n_timesteps, *flat.shape))
+        return repeated
+    return torch.bernoulli(repeated)
 
 
 class DelayLinear(nn.Module):

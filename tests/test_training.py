@@ -94,9 +94,12 @@ def test_inputs_are_spikes_or_chances() -> None:
     coded = encode(torch.full((200, 3, 4), 0.25), STEPS, 12)
     assert coded.shape == (STEPS, 200, 12)
     assert set(coded.unique().tolist()) == {0.0, 1.0} and abs(float(coded.mean()) - 0.25) < 0.02
-    for bad in (torch.ones(5, 11), torch.ones(5), torch.ones(0, 12), torch.full((5, 12), 1.5), torch.full((5, 12), -1)):
+    for bad in (torch.ones(5, 11), torch.ones(5), torch.ones(0, 12), torch.full((5, 12), torch.nan)):
         with pytest.raises(SampleError):
             encode(bad, STEPS, 12)
+    values = torch.linspace(-1, 2, 60).reshape(5, 12)
+    with pytest.warns(UserWarning, match="as currents in every step"):
+        assert torch.equal(encode(values, STEPS, 12), values.expand(STEPS, 5, 12))
 
 
 def test_bad_arguments_are_refused() -> None:

@@ -224,12 +224,22 @@ def _check(network: Network, recipe: Recipe, calibration: npt.NDArray[Any] | Non
     _check_overrides(network, recipe)
 
 
-def _check_torch(method: str) -> None:
+def _check_torch(recipe: Recipe) -> None:
+    """OptionError where torch or its device is missing."""
     if find_spec("torch") is None:
         raise OptionError(
-            f"{method} compression computes with torch, which is not installed: pip install 'spikeloom[torch]', or "
-            "choose the method magnitude"
+            f"{recipe.method} compression computes with torch, which is not installed: pip install 'spikeloom[torch]', "
+            "or choose the method magnitude"
         )
+    import torch
+
+    try:
+        torch.empty(1, device=recipe.device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch's words for a device that is unknown or absent
+        reason = str(error).splitlines()[0][:100]
+        raise OptionError(
+            f"a torch device is one that torch can use here: {quoted(recipe.device)} is not ({reason}); use cpu"
+        ) from None
 
 
 def _check_overrides(network: Network, recipe: Recipe) -> None:
@@ -279,7 +289,7 @@ def _compressed(
         return replace(integer, projections=tuple(_labelled(p, recipe.scheme) for p in integer.projections))
     if calibration is None:
         raise SampleError("overrides and fine-tuning need calibration samples: none are given; give some")
-    _check_torch(recipe.method)
+    _check_torch(recipe)
     from .one_shot import compress_weights
 
     sparsity, bits = _by_population(network, recipe)
