@@ -29,13 +29,9 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Accuracies as shares of `samples`, each with its interval; `change` is compressed less original.
-
-    `left_out` counts the samples that were not used because compression had seen them.
-    """
+    """Accuracies as shares of `samples`, each with its interval; `change` is compressed less original."""
 
     samples: int
-    left_out: int
     original: float
     original_interval: Interval
     compressed: float
@@ -44,8 +40,8 @@ class Comparison:
     change_interval: Interval
 
 
-def compare(original: Network, compressed: Network, samples: Samples, seen: Sequence[Samples] = ()) -> Comparison:
-    """Run both networks, each on the executor of its level, on the labelled samples that are not among `seen`.
+def unseen(samples: Samples, seen: Sequence[Samples]) -> Samples:
+    """The labelled samples that are not among those `seen`, so that accuracy on them says something.
 
     Raises SampleError where there are no labels, or no samples left.
     """
@@ -57,14 +53,18 @@ def compare(original: Network, compressed: Network, samples: Samples, seen: Sequ
         raise SampleError(
             f"test samples are others than those of compression: all {len(samples)} are among them; give new ones"
         )
-    labels = samples.labels[new]
-    right = [_recording(network, samples.spikes[new]).predicted == labels for network in (original, compressed)]
+    return Samples(spikes=samples.spikes[new], labels=samples.labels[new])
+
+
+def compare(original: Network, compressed: Network, samples: Samples) -> Comparison:
+    """Run both networks, each on the executor of its level, on labelled samples. Raises SampleError without labels."""
+    labels = unseen(samples, ()).labels
+    right = [_recording(network, samples.spikes).predicted == labels for network in (original, compressed)]
     lost, won = int(np.sum(right[0] & ~right[1])), int(np.sum(~right[0] & right[1]))
     counts = [int(np.sum(r)) for r in right]
-    total = len(labels)
+    total = len(samples)
     return Comparison(
         samples=total,
-        left_out=int(np.sum(~new)),
         original=counts[0] / total,
         original_interval=wilson(counts[0], total),
         compressed=counts[1] / total,

@@ -149,6 +149,8 @@ def refused_after_emptying(capsys: pytest.CaptureFixture[str]) -> str:
         (["--memory", "1e-6", "--method", "osbc", "--sparsity", "0.5", "--exact"], "memory budget"),
         (["--torch-device", "abacus", "--method", "obc", "--bits", "4"], "'abacus' is not"),
         (["--torch-device", "cuda:77", "--method", "obc", "--bits", "4"], "'cuda:77' is not"),
+        (["--output", "no/small.nir", "--bits", "4"], "no does not; make it"),
+        (["--test", "cal.npz", "--bits", "4"], "others than those of compression"),
         (["--test", "nothing.npz", "--bits", "4"], "nothing.npz"),
         (["--finetune", "nothing.npz", "--bits", "4"], "nothing.npz"),
     ],

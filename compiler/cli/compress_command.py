@@ -57,7 +57,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
     from ...hdl.errors import OptionError, SampleError
-    from ...sim.evaluation import compare
+    from ...sim.evaluation import compare, unseen
     from ..compression.finetune import FineTune
     from ..compression.recipe import Recipe, compress, default_method
     from ..nir_writer import write_nir
@@ -65,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.output.exists() and not options.force:
         raise OptionError(f"the output is a new file: {options.output} exists; add --force to replace it")
+    if not options.output.parent.is_dir():
+        raise OptionError(f"the output's folder must exist: {options.output.parent} does not; make it")
     recipe = Recipe(
         method=options.method or default_method(calibrated=True),
         sparsity=options.sparsity or 0.0,
@@ -86,16 +88,19 @@ def run(options: argparse.Namespace) -> int:
     finetune = None
     if training is not None:
         finetune = FineTune(spikes=training.spikes, labels=training.labels, epochs=options.epochs)
-    test = None if options.test is None else load_samples(options.test, network)
+    given = None if options.test is None else load_samples(options.test, network)
+    seen = [calibration] if training is None else [calibration, training]
+    test = None if given is None else unseen(given, seen)
     with common.progress_bar(f"compressing ({recipe.method})") as progress:
         compressed, report = compress(network, recipe, calibration.spikes, finetune=finetune, progress=progress)
-    seen = [calibration] if training is None else [calibration, training]
-    comparison = None if test is None else compare(network, compressed, test, seen)
+    comparison = None if test is None else compare(network, compressed, test)
     write_nir(compressed, options.output)
     if options.json:
         print(json.dumps(_summary(compressed, report, comparison)))
     else:
         _print(compressed, report, comparison)
+        if given is not None and test is not None and len(test) < len(given):
+            print(f"{len(given) - len(test)} test samples were left out: compression has seen them")
         print(f"\ncompressed network: {options.output}")
     return 0
 
@@ -147,8 +152,6 @@ def _print(network: Network, report: CompressionReport, comparison: Comparison |
             f"{_percent(comparison.compressed_interval)} after;\nchange {100 * comparison.change:+.2f} points "
             f"({100 * low:+.2f} to {100 * high:+.2f}, 95 % confidence)"
         )
-        if comparison.left_out:
-            print(f"{comparison.left_out} test samples were left out: compression has seen them")
 
 
 def _percent(interval: tuple[float, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import warnings
@@ -57,11 +58,10 @@ class Recipe:
     "global" spreads the zeros over the layers by what they cost, "layer" gives each layer the same share. `pattern`
     "n:m" keeps at most n of each m consecutive weights of a neuron, "axb" removes whole tiles of a pre and b post
     neurons; obc and osbc know patterns. `distil` ends osbc by training towards the original network on the calibration
-    samples. `activity_threshold` first removes the hidden
-    neurons that fire less than so many spikes per step on the samples (`prune_neurons`), and the rest is said of what
-    remains. `overrides` holds what differs for the weights
-    into a population, by its name. `exact` chooses exact elimination whatever it costs in time, `memory_budget` is in
-    bytes, `device` torch's; magnitude needs none of them.
+    samples. `activity_threshold` first removes the hidden neurons that fire less than so many spikes per step on the
+    samples (`prune_neurons`), and the rest is said of what remains. `overrides` holds what differs for the weights into
+    a population, by its name. `exact` chooses exact elimination whatever it costs in time, `memory_budget` is in bytes,
+    `device` torch's; magnitude needs none of them.
 
     Raises OptionError for values out of range and for pairs that make no sense.
     """
@@ -190,6 +190,7 @@ def compress(
         rates = [spikes.mean(axis=(0, 1), dtype=np.float64) for spikes in sources.values()]
         network, _ = prune_neurons(network, recipe.activity_threshold, spike_rates=rates)
         sources = _observed(network, calibration)
+    _warn_of_zeros(network, recipe)
     compressed = _compressed(network, recipe, calibration, finetune, progress)
     warn_of_silenced(network, compressed)
     return compressed, CompressionReport(
@@ -271,6 +272,17 @@ def _silent(network: Network, sources: Mapping[str, Spikes]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _warn_of_zeros(network: Network, recipe: Recipe) -> None:
+    """Say so where a network has more zeros already than it is to have."""
+    zeros = 1 - sum(_synapses(p.weights) for p in network.projections) / sum(_weights(p) for p in network.projections)
+    if zeros >= recipe.sparsity > 0:
+        warnings.warn(
+            f"{zeros:.2%} of the weights of {quoted(network.name)} are zero already: a sparsity of {recipe.sparsity:g} "
+            "prunes nothing more; raise it to prune",
+            stacklevel=3,
+        )
+
+
 # -------------------------------------------------------------------------------------------------------- steps
 
 
@@ -347,12 +359,16 @@ def _projection_reports(network: Network, compressed: Network) -> tuple[Projecti
         ProjectionReport(
             pre=before.pre,
             post=before.post,
-            weights=int(np.prod(before.weights.shape)),
+            weights=_weights(before),
             synapses_before=_synapses(before.weights),
             synapses=_synapses(after.weights),
         )
         for before, after in zip(network.projections, compressed.projections, strict=True)
     )
+
+
+def _weights(projection: Projection) -> int:
+    return math.prod(projection.weights.shape)
 
 
 def _synapses(weights: npt.NDArray[np.float64] | Quantised) -> int:
