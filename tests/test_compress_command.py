@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeloom.compiler.cli import flow
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.compression import Recipe
 from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.quantise import quantise
+from spikeloom.compiler.samples import Samples
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 
@@ -183,3 +186,28 @@ def test_magnitude_needs_no_torch(folder: Path) -> None:
         "sys.exit(99 if 'torch' in sys.modules else status)"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 0
+
+
+class _Chosen(Exception):
+    """Stops a compilation where it would compress."""
+
+
+@pytest.mark.parametrize(
+    ("options", "calibrated", "expected"),
+    [
+        ({}, True, ("osbc", 0.0, 8, "fixed_point")),
+        ({}, False, ("magnitude", 0.0, 8, "fixed_point")),
+        ({"method": "obc", "sparsity": 0.5, "bits": 2, "scheme": "ternary"}, True, ("obc", 0.5, 2, "ternary")),
+    ],
+)
+def test_compile_chooses_the_method(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: Any, calibrated: bool, expected: tuple[Any, ...]
+) -> None:
+    def stop(network: Network, recipe: Recipe, *rest: Any, **more: Any) -> None:
+        raise _Chosen(recipe.method, recipe.sparsity, recipe.bits, recipe.scheme)
+
+    monkeypatch.setattr(flow, "compress", stop)
+    given = Samples(**samples(1)) if calibrated else None
+    with pytest.raises(_Chosen) as chosen:
+        flow.compile_network(network(), Path("out"), flow.CompileOptions(verilog_only=True, **options), samples=given)
+    assert chosen.value.args == expected
