@@ -144,7 +144,7 @@ def find_pll(family: Family, input_hz: float, output_hz: float) -> Pll:
     if abs(best.output_hz - output_hz) > TOLERANCE * output_hz:
         raise OptionError(
             f"an {name} PLL cannot make {output_hz / 1e6:g} MHz from {input_hz / 1e6:g} MHz; "
-            f"the nearest is {best.output_hz / 1e6:.6g} MHz"
+            f"ask for {best.output_hz / 1e6:.6g} MHz, the nearest"
         )
     return best
 

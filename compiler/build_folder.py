@@ -98,14 +98,20 @@ def _free_name(target: Path) -> Path:
     return candidate
 
 
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A temporary path, beside `path` and with its suffix, that replaces `path` when the block ends without raising."""
+def check_file(path: Path) -> None:
+    """OptionError where no file can be written to `path`; for commands that work long before they write."""
     path = Path(os.path.realpath(path))
     if path.is_dir():
         raise OptionError(f"the output must be a file: {path} is a folder")
     if not path.parent.is_dir():
         raise OptionError(f"the output's folder must exist: {path.parent} does not")
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A temporary path, beside `path` and with its suffix, that replaces `path` when the block ends without raising."""
+    check_file(path)
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f".spikeloom-{secrets.token_hex(6)}{path.suffix}")
     try:
         yield temporary
@@ -199,6 +205,8 @@ class BuildFolder:
 def load_build_folder(path: str | Path) -> BuildFolder:
     """Open a build folder. Raises InputError where there is none, or where it is incomplete or damaged."""
     path = Path(path)
+    if path.is_file():
+        raise InputError(f"a build is a folder: {path} is a file; make one of it with spikeloom compile")
     if not path.is_dir():
         raise InputError(f"a build folder must exist: {path} does not; make one with spikeloom compile")
     if not (path / MANIFEST).is_file():

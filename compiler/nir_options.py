@@ -19,7 +19,7 @@ def with_options(network: Network, options: Options) -> Network:
     changes = {"dt": options.dt, "reset": options.reset, "reset_delay": options.reset_delay, "fire": options.fire}
     given = [name for name, value in changes.items() if value is not None]
     if options.dt is not None and options.dt != network.dt:
-        raise OptionError(f"the file's network is already in steps of dt = {network.dt}: got dt {options.dt}; omit it")
+        raise OptionError(f"the file's network is already in time steps of its own: got dt {options.dt}; omit it")
     if network.is_integer and set(given) - {"dt"}:
         raise OptionError(
             f"an integer network's neurons are fixed: got {' and '.join(given)}; change the float network"

@@ -117,6 +117,6 @@ def warn_of_silenced(before: Network, after: Network) -> None:
         what = "all neurons" if len(neurons) == size else f"{len(neurons)} of {size} neurons ({first})"
         warnings.warn(
             f"compression left {what} of population {quoted(name)} without input synapses; "
-            "a lower sparsity or more bits keep them",
+            "a lower sparsity or more bits may keep them",
             stacklevel=3,
         )

@@ -26,7 +26,7 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     """Print a report (docs/report.md) to `console`, or to standard output."""
     console = _bounded(console)
     network, device = report["network"], report["device"]
-    console.print(Text(title_of(report), style="bold"))
+    console.print(Text(printable(title_of(report)), style="bold"))
     console.print(
         Text(
             f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons, {number(network['outputs'])} "
@@ -39,7 +39,7 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
         wanted = f"{compression['sparsity']:.1%} sparsity, {compression['bits']} bits, {compression['scheme']}"
         console.print(Text(f"compressed by {compression['method']}: {wanted}"))
     for warning in report["warnings"]:
-        console.print(Text(f"warning: {warning}", style="yellow"))
+        console.print(Text(printable(f"warning: {warning}"), style="yellow"))
     console.print()
     headings, rows = semantics_rows(report["semantics"])
     semantics = table("Semantics", headings, rows, numeric=ERROR_COLUMNS)
@@ -54,6 +54,11 @@ def print_tables(*tables: Table, console: Console | None = None) -> None:
         if number_:
             console.print()
         console.print(part)
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: names come from model files, and a terminal obeys what it is sent."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _bounded(console: Console | None) -> Console:
@@ -72,7 +77,7 @@ def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], nu
     for column, heading in enumerate(headings):
         result.add_column(heading, justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        result.add_row(*(Text(cell) for cell in row))
+        result.add_row(*(Text(printable(cell)) for cell in row))
     return result
 
 
@@ -88,7 +93,8 @@ def _utilization(report: Mapping[str, Any]) -> Table:
 
 def _performance(report: Mapping[str, Any]) -> Table:
     timing, latency, link, accuracy = (report[key] for key in ("timing", "latency", "link", "accuracy"))
-    rows = [("Clock", f"{timing['clock_mhz']:g} MHz", "")]
+    assumed = "assumed for the times below" if report["device"] is None else ""
+    rows = [("Clock", f"{timing['clock_mhz']:g} MHz", assumed)]
     if timing["fmax_mhz"] is not None:
         note = "meets the clock" if timing["met"] else "MISSES the clock"
         rows.append(("Fmax", f"{timing['fmax_mhz']:.2f} MHz", note))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 import pytest
 from spikeloom.boards.boards import BOARDS
 from spikeloom.compiler import write_nir
-from spikeloom.compiler.cli import flow, measure
+from spikeloom.compiler.cli import flow, measure, simulate_command
 from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, compile_network
 from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
@@ -29,6 +31,7 @@ from spikeloom.compiler.samples import Samples
 from spikeloom.hdl.errors import MismatchError, OptionError, SpikeloomError, ToolError
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
+from spikeloom.sim.simulate import EXECUTORS as EVERY_EXECUTOR
 
 INPUTS, HIDDEN, OUTPUTS, STEPS = 8, 6, 3, 5
 
@@ -335,6 +338,51 @@ def test_simulate_a_model(capsys: pytest.CaptureFixture[str], data: Path, tmp_pa
     assert summary["accuracy"] == np.mean(np.array(summary["predicted"]) == small_samples()["labels"][:4])
     assert main(["simulate", str(model), "--data", str(data), "--executor", executor]) == 0
     assert "accuracy: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["o", "o.dat", "o.npz"])
+def test_the_output_file_has_the_name_that_was_asked_for(model: Path, data: Path, tmp_path: Path, name: str) -> None:
+    argv = ["simulate", model, "--data", data, "--executor", "float", "--output", tmp_path / name]
+    before = set(tmp_path.iterdir())
+    assert main([str(argument) for argument in argv]) == 0
+    assert set(tmp_path.iterdir()) - before == {tmp_path / name}
+    with np.load(tmp_path / name) as arrays:
+        assert set(arrays) == {"spikes", "predicted"}
+
+
+def test_the_command_line_offers_every_executor() -> None:
+    assert simulate_command.EXECUTORS == EVERY_EXECUTOR
+
+
+def test_waveforms_go_to_an_fst_file_in_a_folder_that_exists(
+    capsys: pytest.CaptureFixture[str], data: Path, tmp_path: Path
+) -> None:
+    argv = ["regress", tmp_path, "--data", data, "--waves"]
+    assert "waveforms are FST files" in refused(capsys, [*argv, tmp_path / "w.vcd"])
+    assert "the output's folder must exist" in refused(capsys, [*argv, tmp_path / "no" / "w.fst"])
+
+
+def test_a_file_is_no_build_folder(capsys: pytest.CaptureFixture[str], model: Path) -> None:
+    assert "a build is a folder" in refused(capsys, ["report", model])
+
+
+def test_a_network_that_never_fires_in_hardware_is_warned_of(tmp_path: Path, data: Path) -> None:
+    network = small_network()
+    deaf = dataclasses.replace(
+        network,
+        populations=tuple(
+            dataclasses.replace(p, dynamics=dataclasses.replace(p.dynamics, threshold=np.array(1e3)))
+            for p in network.populations
+        ),
+    )
+    write_nir(deaf, tmp_path / "deaf.nir")
+    folder = tmp_path / "build"
+    argv = ["compile", tmp_path / "deaf.nir", "--emit", "verilog", "--data", data, "--method", "magnitude"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main([str(argument) for argument in [*argv, "--fire", "gt", "--output", folder]]) == 0
+    report = json.loads((folder / "report.json").read_text())
+    assert any("never fires in hardware" in warning for warning in report["warnings"])
 
 
 def test_float_weights_are_not_quantised_behind_the_users_back(

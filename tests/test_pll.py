@@ -58,12 +58,12 @@ def test_ecp5_settings_are_as_good_as_ecppll(input_mhz: float, output_mhz: float
 @pytest.mark.parametrize(
     ("family", "input_hz", "output_hz", "message"),
     [
-        (Family.ICE40, 12e6, 10e6, r"iCE40 PLL cannot make 10 MHz from 12 MHz; the nearest is 16.125 MHz"),
-        (Family.ICE40, 12e6, 400e6, r"cannot make 400 MHz from 12 MHz; the nearest is 270 MHz"),
+        (Family.ICE40, 12e6, 10e6, r"iCE40 PLL cannot make 10 MHz from 12 MHz; ask for 16.125 MHz, the nearest"),
+        (Family.ICE40, 12e6, 400e6, r"cannot make 400 MHz from 12 MHz; ask for 270 MHz, the nearest"),
         (Family.ICE40, 4e6, 24e6, r"iCE40 PLL takes 10 to 133 MHz, not 4 MHz"),
-        (Family.ECP5, 25e6, 900e6, r"ECP5 PLL cannot make 900 MHz from 25 MHz; the nearest is 400 MHz"),
+        (Family.ECP5, 25e6, 900e6, r"ECP5 PLL cannot make 900 MHz from 25 MHz; ask for 400 MHz, the nearest"),
         (Family.ECP5, 1e6, 50e6, r"ECP5 PLL takes 8 to 400 MHz, not 1 MHz"),
-        (Family.ECP5, 12e6, 33.3e6, r"cannot make 33\.3 MHz from 12 MHz; the nearest is 32 MHz"),
+        (Family.ECP5, 12e6, 33.3e6, r"cannot make 33\.3 MHz from 12 MHz; ask for 32 MHz, the nearest"),
     ],
 )
 def test_what_no_pll_can_make(family: Family, input_hz: float, output_hz: float, message: str) -> None:

@@ -243,6 +243,15 @@ def text_of(report: dict[str, Any], width: int = 200) -> str:
     return stream.getvalue()
 
 
+def test_names_cannot_command_the_terminal() -> None:
+    report = json.loads(json.dumps(build_report(facts())))
+    report["network"]["name"] = "evil\x1b[31m\nname"
+    report["warnings"] = ["\x1b]0;title\x07"]
+    text = text_of(report)
+    assert "\x1b" not in text and "\x07" not in text
+    assert "evil\\x1b[31m\\nname" in text
+
+
 @pytest.mark.parametrize("changes", [{}, BARE])
 def test_piped_text_is_plain_and_at_most_100_columns_wide(changes: dict[str, Any]) -> None:
     text = text_of(json.loads(json.dumps(build_report(facts(**changes)))))

@@ -15,6 +15,7 @@ from ...boards.devices import Device
 from ...boards.toolchain import BuildResult, synthesise_hierarchical
 from ...hdl.link_protocol import LinkFormat
 from ...hdl.resources import Resources
+from ...sim.recording import Recording
 from ...sim.reference import run_reference
 from ..compression.recipe import Recipe
 from ..ir import Network
@@ -23,6 +24,7 @@ from ..quantisation_error import PopulationError
 from ..report import Block, Facts, Link, PathStep, Source, Timing
 from ..report import Device as ReportDevice
 from ..samples import Samples
+from ..verifier import quoted
 from . import measure
 
 Step = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
@@ -88,7 +90,8 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
         if ran.labels is not None:
             accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
             facts = replace(facts, accuracy=accuracy)
-    return replace(facts, latency=latency, warnings=tuple(_warnings(design, samples)))
+    fired = None if samples is None else recording
+    return replace(facts, latency=latency, warnings=tuple(_warnings(design, fired)))
 
 
 def _static_facts(design: Design) -> Facts:
@@ -135,10 +138,18 @@ def _block_name(instance: str, top: str) -> str:
     return instance
 
 
-def _warnings(design: Design, samples: Samples | None) -> Iterator[str]:
+def _warnings(design: Design, recording: Recording | None) -> Iterator[str]:
+    """What a user should know; `recording` is what the integer network did on the calibration samples, if any."""
     yield from design.integers.warnings
-    if samples is None:
+    if recording is None:
         yield "no samples were given: cycles come from random spikes, and quantisation did not see data"
+    else:
+        for name, population in recording.populations.items():
+            if not population.spikes.any():
+                yield (
+                    f"population {quoted(name)} never fires in hardware on the calibration samples; "
+                    "more bits, less sparsity or other samples may wake it"
+                )
     if isinstance(design.target, Board) and design.target.note:
         yield f"{design.target.name}: {design.target.note}"
     if design.built is not None and isinstance(design.target, Device):

@@ -23,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument(
         "--level", choices=("rtl", "netlist"), default="rtl", help="the emitted Verilog (default), or after synthesis"
     )
-    parser.add_argument("--waves", type=Path, metavar="FILE.fst", help="write the waveforms")
+    parser.add_argument("--waves", type=Path, metavar="FILE.fst", help="write waveforms (and FILE-shipped.fst)")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
     parser.set_defaults(run=run)
     return parser
@@ -31,10 +31,16 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compare; MismatchError says where the first difference is."""
+    from ...hdl.errors import OptionError
     from ...sim.regress import regress
+    from ..build_folder import check_file
     from ..nir_reader import read_nir
     from ..samples import load_samples
 
+    if options.waves is not None:
+        if options.waves.suffix != ".fst":
+            raise OptionError(f"waveforms are FST files: got {options.waves}; give the file the suffix .fst")
+        check_file(options.waves)
     build = common.open_build(options.folder)
     network = read_nir(build.network_file)
     samples = load_samples(options.data, network).first(options.limit)
@@ -55,4 +61,6 @@ def run(options: argparse.Namespace) -> int:
         f"equal: {result.spikes_compared:,} spikes and {result.membranes_compared:,} membranes of "
         f"{result.samples} samples of {result.steps} steps ({result.level}, {result.simulator})"
     )
+    for file in result.waves:
+        print(f"waveforms: {file}")
     return 0

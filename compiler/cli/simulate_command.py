@@ -45,11 +45,13 @@ def run(options: argparse.Namespace) -> int:
     """Simulate, write OUT.npz and print the summary."""
     from ...hdl.errors import OptionError
     from ...sim import simulate
-    from ..build_folder import replaced
+    from ..build_folder import check_file, replaced
     from ..samples import load_samples
 
     if options.membranes and options.output is None:
         raise OptionError("--membranes are written to a file: name it with --output OUT.npz")
+    if options.output is not None:
+        check_file(options.output)
     build = common.open_build(options.model) if options.model.is_dir() else None
     network = _network(options, build)
     samples = load_samples(options.data, network).first(options.limit)
@@ -94,7 +96,8 @@ def _write(path: Path, recording: Recording, membranes: bool) -> None:
     arrays: dict[str, Any] = {"spikes": recording.spikes, "predicted": recording.predicted}
     if membranes:
         arrays["membranes"] = recording.membranes
-    np.savez_compressed(path, **arrays)
+    with path.open("wb") as file:  # given a name, numpy would end it with .npz
+        np.savez_compressed(file, **arrays)
 
 
 def _print(options: argparse.Namespace, recording: Recording, samples: Samples) -> None:
