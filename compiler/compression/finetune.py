@@ -42,11 +42,11 @@ class FineTune:
 
     spikes: npt.NDArray[np.uint8] | None = None
     labels: npt.NDArray[np.int64] | None = None
-    epochs: int = 80
+    epochs: int = 70
     batch_size: int = 100
-    learning_rate: float = 4e-3
+    learning_rate: float = 3e-3
     blend: float = 0.7
-    hidden: float = 0.3
+    hidden: float = 0.05
     labels_weight: float = 0.5
     seed: int = 0
 

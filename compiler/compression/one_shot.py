@@ -55,6 +55,11 @@ COPIES = 3
 
 DAMPING = 0.03
 
+SPARSE = 0.25
+"""Networks that keep more of their weights than this are distilled gently: few samples would teach them by heart."""
+
+GENTLE = FineTune(epochs=30, learning_rate=3e-4, hidden=1.0)
+
 LEAST_RATE = 1e-9
 """What keeps the weights of inputs that never fire comparable."""
 
@@ -256,16 +261,33 @@ def _compressed(
 ) -> Network:
     layers = layers_of(job.network, device)
     data = _Data.of(job.network, layers, samples, device)
-    distil = (distil or FineTune()) if job.method == "osbc" else FineTune(epochs=0)
-    trainings = [options for options in (distil, finetune) if options is not None and options.epochs]
-    meter = _Meter(progress, 1 + len(trainings))
+    distilled = job.method == "osbc" and (distil is None or distil.epochs > 0)
+    tuned = finetune is not None and finetune.epochs > 0
+    meter = _Meter(progress, 1 + distilled + tuned)
     weights = _fitted(job, layers, data, meter) if job.method in ("obc", "osbc") else _baseline(job, layers, data)
-    for options in trainings:
+    if distilled:
         meter.next()
-        trained = [w.copy() for w in weights]
-        train(layers, trained, data.calibration, job.network.output, options, data.image, meter.report)
-        weights = _better(job, layers, data, weights, trained) if options is distil else trained
+        trained = _trained(job, layers, data, weights, distil or _distillation(weights), meter)
+        weights = _better(job, layers, data, weights, trained)
+    if tuned and finetune is not None:
+        meter.next()
+        weights = _trained(job, layers, data, weights, finetune, meter)
+    meter.report(1, 1)
     return _network(job, layers, weights, samples)
+
+
+def _distillation(weights: Sequence[Weights]) -> FineTune:
+    """How to distil these weights unless told."""
+    kept = sum(int(w.kept.sum()) for w in weights)
+    return FineTune() if kept <= SPARSE * sum(w.kept.numel() for w in weights) else GENTLE
+
+
+def _trained(
+    job: _Job, layers: Sequence[Layer], data: _Data, weights: Sequence[Weights], options: FineTune, meter: _Meter
+) -> list[Weights]:
+    result = [w.copy() for w in weights]
+    train(layers, result, data.calibration, job.network.output, options, data.image, meter.report)
+    return result
 
 
 class _Meter:
