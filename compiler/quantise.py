@@ -66,6 +66,9 @@ CONSTANT_SPAN = 256
 """A neuron's threshold or bias is at most this many times its largest weight; beyond, its scale is raised (so that one
 neuron that hardly ever fires does not widen the whole population's membranes)."""
 
+SAME_SCALE = 1e-9
+"""Scales that differ by this share are the same: a gain was divided out of them and multiplied in again."""
+
 UNMEASURED_RATE = 0.1
 """How often pre neurons fire where no samples say it."""
 
@@ -93,7 +96,8 @@ def quantise_codes(
     Their real values stand for the network's own weights, whose places they take. Only the neurons are quantised, as
     `quantise` does it; neurons whose weights are so small beside their threshold that they would widen everybody's
     membranes get a coarser scale, and their codes are rounded to it. Raises ModelError besides for codes of another
-    shape, and for projections into one population (of a readout: into any of its neurons) with different scales.
+    shape, and for projections into one population (of a readout: into any of its neurons) whose scales, times the gain,
+    differ.
     """
     given = {id(p): w for p, w in zip(network.projections, weights, strict=True)}
 
@@ -213,11 +217,12 @@ def _folded_codes(folded: Folded, weights: Sequence[Quantised]) -> list[Quantise
                 f"codes have the shape of the weights that they replace, {list(matrix.shape)}: those of "
                 f"{quoted(projection.pre)} -> {quoted(projection.post)} have {list(quantised.shape)}"
             )
-    scales = np.stack([np.broadcast_to(w.scale, (size,)) for w in weights])
-    if not np.all(scales == (scales[0] if folded.spiking else scales[0, 0])):
+    scales = np.stack([np.broadcast_to(w.scale, (size,)) for w in weights]) * np.abs(folded.gain)
+    shared = scales[0] if folded.spiking else scales[0, 0]
+    if not np.allclose(scales, shared, rtol=SAME_SCALE, atol=0):
         rule = "projections into one population share its scales" if folded.spiking else "a readout has one scale"
         raise ModelError(f"{rule}: those of population {quoted(folded.population.name)} differ; quantise them together")
-    scale = scales[0] * np.abs(folded.gain)
+    scale = np.broadcast_to(shared, (size,))
     sign = np.sign(folded.gain).astype(np.int64)
     return [replace(w, codes=w.codes * sign, scale=np.where(scale > 0, scale, 1.0)) for w in weights]
 

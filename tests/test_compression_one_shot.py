@@ -120,6 +120,10 @@ def test_osbc_keeps_the_spikes_better_than_the_baselines() -> None:
         (CubaLIF(alpha=0.5, beta=0.7, threshold=1.0), None),
         (LIF(beta=0.7, threshold=1.0), LI(beta=0.9)),
         (LIF(beta=np.linspace(0.3, 0.9, 24), threshold=1.0), LI(beta=np.linspace(0.5, 0.9, 5))),
+        (
+            LIF(beta=0.7, threshold=1.0, r=-3.0, arithmetic=Arithmetic.EULER),
+            LI(beta=np.linspace(0.5, 0.9, 5), arithmetic=Arithmetic.EULER),
+        ),
     ],
 )
 @pytest.mark.parametrize("bits", [None, 4])

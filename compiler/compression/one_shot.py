@@ -374,10 +374,10 @@ def _network(job: _Job, layers: Sequence[Layer], weights: Sequence[Weights], sam
             projections[id(projection)] = replace(projection, connectivity=Dense(weights=real[part]))
             if whole is not None and item.scales is not None and job.bits is not None:
                 codes[id(projection)] = Quantised(
-                    codes=whole[part],
+                    codes=whole[part] * np.sign(gain).astype(np.int64),
                     bits=job.bits[layer.name],
                     scheme=job.scheme,
-                    scale=_array(item.scales) / gain,
+                    scale=_array(item.scales) / np.abs(gain),
                 )
     order = [id(p) for p in job.network.projections]
     network = replace(job.network, populations=tuple(populations), projections=tuple(projections[key] for key in order))
