@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from .report_plots import Bar, Stack, bars, lines, stacks
-from .report_text import ERROR_COLUMNS, RESOURCE_NAMES, number, semantics_rows, share, title_of
+from .report_text import ERROR_COLUMNS, RESOURCE_NAMES, counted, number, semantics_rows, share, title_of
 
 ROLE_NAMES = {"rows": "row table", "entries": "synapses", "state": "membranes", "parameters": "neuron parameters"}
 
@@ -66,7 +66,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
         verdict = "meets" if timing["met"] else "MISSES"
         tiles.append(_tile("Fmax", f"{timing['fmax_mhz']:.1f} MHz", f"{verdict} {timing['clock_mhz']:g} MHz"))
     if latency["cycles_per_sample"] is not None:
-        samples = f"mean of {latency['samples_measured']} {latency['stimulus']} samples"
+        samples = f"mean of {counted(latency['samples_measured'], latency['stimulus'] + ' sample')}"
         tiles.append(_tile("Cycles / sample", number(latency["cycles_per_sample"]), samples))
         clock = f"at {timing['clock_mhz']:g} MHz, core only"
         tiles.append(_tile("Time / sample", f"{number(latency['microseconds_per_sample'])} µs", clock))

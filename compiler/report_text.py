@@ -56,6 +56,11 @@ def print_tables(*tables: Table, console: Console | None = None) -> None:
         console.print(part)
 
 
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: 1 sample, 2 samples."""
+    return f"{number(count)} {noun}{'s' * (count != 1)}"
+
+
 def printable(text: str) -> str:
     """The text with control characters escaped: names come from model files, and a terminal obeys what it is sent."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -103,7 +108,8 @@ def _performance(report: Mapping[str, Any]) -> Table:
         rows.append(("Critical path", f"{total:.2f} ns", path))
     if latency["cycles_per_sample"] is not None:
         spread = f"{number(latency['cycles_per_sample_min'])} to {number(latency['cycles_per_sample_max'])} over "
-        samples = f"{latency['samples_measured']} {latency['stimulus']} samples of {latency['steps_per_sample']} steps"
+        samples = counted(latency["samples_measured"], f"{latency['stimulus']} sample") + " of "
+        samples += counted(latency["steps_per_sample"], "step")
         rows.append(("Cycles per sample", number(latency["cycles_per_sample"]), spread + samples))
         rows.append(("Time per sample", f"{number(latency['microseconds_per_sample'])} µs", "the core alone"))
     if link is not None:
@@ -217,7 +223,7 @@ def share(entry: Mapping[str, Any]) -> str:
 
 def accuracy_text(accuracy: Mapping[str, Any]) -> str:
     """The accuracy before quantisation, and over how many samples."""
-    return f"float {accuracy['float']:.2%}, over {accuracy['samples']} labelled samples"
+    return f"float {accuracy['float']:.2%}, over {counted(accuracy['samples'], 'labelled sample')}"
 
 
 def decay_text(decay: Mapping[str, Any] | None) -> str:

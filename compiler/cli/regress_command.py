@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from ...sim.regress import regress
     from ..build_folder import check_file
     from ..nir_reader import read_nir
+    from ..report_text import counted
     from ..samples import load_samples
 
     if options.waves is not None:
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
         )
     print(
         f"equal: {result.spikes_compared:,} spikes and {result.membranes_compared:,} membranes of "
-        f"{result.samples} samples of {result.steps} steps ({result.level}, {result.simulator})"
+        f"{counted(result.samples, 'sample')} of {counted(result.steps, 'step')} ({result.level}, {result.simulator})"
     )
     for file in result.waves:
         print(f"waveforms: {file}")

@@ -103,6 +103,8 @@ def _write(path: Path, recording: Recording, membranes: bool) -> None:
 def _print(options: argparse.Namespace, recording: Recording, samples: Samples) -> None:
     import numpy as np
 
+    from ..report_text import counted
+
     outputs = recording.spikes.shape[2]
     counts = np.bincount(recording.predicted, minlength=outputs)
     accuracy = None if samples.labels is None else recording.accuracy(samples.labels)
@@ -119,11 +121,11 @@ def _print(options: argparse.Namespace, recording: Recording, samples: Samples) 
     if options.json:
         print(json.dumps(summary | {"predicted": recording.predicted.tolist()}))
         return
-    print(f"{len(samples)} samples of {samples.steps} steps on the {options.executor} executor")
+    print(f"{counted(len(samples), 'sample')} of {counted(samples.steps, 'step')} on the {options.executor} executor")
     print(f"output spikes: {summary['output_spikes']}")
     print("predicted classes: " + _classes(counts.tolist()))
     if accuracy is not None:
-        print(f"accuracy: {accuracy:.2%} of {len(samples)} labelled samples")
+        print(f"accuracy: {accuracy:.2%} of {counted(len(samples), 'labelled sample')}")
     if recording.ambiguous:
         print(f"neuron-steps too close to their threshold to be sure of in floating point: {recording.ambiguous}")
 
