@@ -21,7 +21,7 @@ import numpy.typing as npt
 import snntorch as snn
 import torch
 from compression import METHODS, accuracy, storage
-from snntorch import functional
+from snntorch import functional, utils
 from spikeloom.compiler import from_snntorch
 from spikeloom.compiler.compression.one_shot import compress_weights
 
@@ -64,7 +64,7 @@ def train(spikes: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], hidden: 
     for epoch in range(epochs):
         total = 0.0
         for batch in torch.randperm(len(spikes)).split(32):
-            snn.utils.reset(model)
+            utils.reset(model)
             x = torch.from_numpy(spikes[batch.numpy()]).float()
             out = torch.stack([model(x[:, step]) for step in range(x.shape[1])])
             loss = loss_of(out, torch.from_numpy(labels[batch.numpy()]))
