@@ -162,10 +162,6 @@ class _Job:
         )
 
     @property
-    def prunes(self) -> bool:
-        return self.groups is not None or any(self.sparsities.values())
-
-    @property
     def loss(self) -> Loss:
         return Loss.CURRENT if self.method == "obc" else Loss.MEMBRANE
 
