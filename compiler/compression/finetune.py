@@ -183,7 +183,7 @@ class _Batches:
             samples = self.samples[part]
             if labels is None:
                 samples = self._varied(samples)
-            inputs = samples.to(weight.device, weight.dtype).transpose(0, 1)
+            inputs = samples.transpose(0, 1).contiguous().to(weight.device, weight.dtype)
             with torch.no_grad():
                 targets = simulate(self.layers, inputs)
             yield inputs, targets, None if labels is None else labels[part].to(weight.device)

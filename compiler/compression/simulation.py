@@ -99,9 +99,7 @@ def gather(layer: Layer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
     parts = []
     for pre, _, delay in layer.sources:
         x = spikes[pre]
-        if delay:
-            x = torch.cat([torch.zeros_like(x[:delay]), x[:-delay]])[: len(x)]
-        parts.append(x)
+        parts.append(_delayed(x, delay) if delay else x)
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
@@ -137,108 +135,123 @@ def simulate(
 
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
     """A population's response to its input currents [steps, samples, n], bias included."""
+    leaky, fires = _functions()
+    if layer.alpha is not None:
+        drive = leaky.apply(currents, layer.alpha)
+        currents = _delayed(drive, 1) if layer.folded.drive is Drive.OLD else drive
+    if not layer.folded.spiking:
+        return Response(None, leaky.apply(currents, layer.beta))
+    return Response(*(fires.apply(currents, layer) if surrogate else _fired(layer, currents)))
+
+
+def _delayed(x: torch.Tensor, steps: int) -> torch.Tensor:
+    """What was there `steps` ago, zeros at first."""
     import torch
 
-    currents = _synaptic(layer, currents)
-    if not layer.folded.spiking:
-        return Response(None, _integrated(layer, currents))
+    return torch.cat([torch.zeros_like(x[:steps]), x[:-steps]])[: len(x)]
+
+
+def _leaky(x: torch.Tensor, leak: torch.Tensor) -> torch.Tensor:
+    """y[t] = leak * y[t - 1] + x[t]."""
+    y = x.clone()
+    for t in range(1, len(y)):
+        y[t] += leak * y[t - 1]
+    return y
+
+
+def _fired(layer: Layer, currents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes and compared membranes."""
+    import torch
+
     step = {
         ResetPlace.SAME: _same,
         ResetPlace.NEXT: _next,
         ResetPlace.SNNTORCH_SAME: _snntorch_same,
     }[layer.folded.reset_place]
-    v = torch.zeros_like(currents[0])
-    fired = torch.zeros_like(v)
-    membranes, spikes = [], []
-    for current in currents:
-        v, u, fired = step(layer, v, fired, current, surrogate)
-        membranes.append(u)
-        spikes.append(fired)
-    return Response(torch.stack(spikes), torch.stack(membranes))
-
-
-def _synaptic(layer: Layer, currents: torch.Tensor) -> torch.Tensor:
-    """CubaLIF's filtered drive; other neurons' currents as they are."""
-    import torch
-
-    if layer.alpha is None:
-        return currents
-    g = torch.zeros_like(currents[0])
-    drive = []
-    for current in currents:
-        old, g = g, layer.alpha * g + current
-        drive.append(old if layer.folded.drive is Drive.OLD else g)
-    return torch.stack(drive)
-
-
-def _integrated(layer: Layer, drive: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    v = torch.zeros_like(drive[0])
-    membranes = []
-    for current in drive:
-        v = layer.beta * v + current
-        membranes.append(v)
-    return torch.stack(membranes)
+    v = fired = torch.zeros_like(currents[0])
+    membranes, spikes = torch.empty_like(currents), torch.empty_like(currents)
+    for t, current in enumerate(currents):
+        v, membranes[t], fired = step(layer, v, fired, current)
+        spikes[t] = fired
+    return spikes, membranes
 
 
 _State = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
 """The membrane that is kept, the membrane that was compared, the spikes."""
 
 
-def _fires(layer: Layer, u: torch.Tensor, surrogate: bool) -> torch.Tensor:
-    hard = (u > layer.threshold if layer.folded.fire is Fire.GT else u >= layer.threshold).to(u.dtype)
-    if not surrogate:
-        return hard
-    return _surrogate_spikes().apply(hard, u, layer.threshold)
+def _fires(layer: Layer, u: torch.Tensor) -> torch.Tensor:
+    return (u > layer.threshold if layer.folded.fire is Fire.GT else u >= layer.threshold).to(u.dtype)
 
 
-@functools.cache
-def _surrogate_spikes() -> Any:
-    """The autograd function: spikes forward, the derivative of an arctangent backward."""
-    import torch
-
-    class SurrogateSpikes(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, hard: torch.Tensor, u: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-            unit = threshold.abs().clamp(min=1e-6)
-            ctx.save_for_backward((u - threshold) / unit * (SLOPE * math.pi / 2), unit)
-            return hard
-
-        @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor, None]:
-            x, unit = ctx.saved_tensors
-            return None, gradients[0] * (SLOPE / 2) / ((1 + x * x) * unit), None
-
-    return SurrogateSpikes
-
-
-def _same(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor, surrogate: bool) -> _State:
+def _same(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor) -> _State:
     u = layer.beta * v + current
-    spike = _fires(layer, u, surrogate)
-    return _reset(layer, u, spike.detach()), u, spike
+    spike = _fires(layer, u)
+    return _reset(layer, u, spike), u, spike
 
 
-def _next(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor, surrogate: bool) -> _State:
-    before = fired.detach()
+def _next(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor) -> _State:
     if layer.folded.reset_mode is ResetMode.VALUE:
-        v = _reset(layer, v, before)
+        v = _reset(layer, v, fired)
     u = layer.beta * v + current
     if layer.folded.reset_mode is ResetMode.SUBTRACT:
-        u = u - before * layer.sub
-    return u, u, _fires(layer, u, surrogate)
+        u = u - fired * layer.sub
+    return u, u, _fires(layer, u)
 
 
-def _snntorch_same(
-    layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor, surrogate: bool
-) -> _State:
-    before = _fires(layer, v, False).detach()
+def _snntorch_same(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor) -> _State:
+    before = _fires(layer, v)
     u = layer.beta * v + current - before * layer.sub
-    spike = _fires(layer, u, surrogate)
-    return u - (spike.detach() - before) * layer.sub, u, spike
+    spike = _fires(layer, u)
+    return u - (spike - before) * layer.sub, u, spike
 
 
 def _reset(layer: Layer, u: torch.Tensor, spike: torch.Tensor) -> torch.Tensor:
     if layer.folded.reset_mode is ResetMode.VALUE:
         return u + spike * (layer.v_reset - u)
     return u - spike * layer.sub
+
+
+@functools.cache
+def _functions() -> tuple[Any, Any]:
+    """The autograd functions `leaky(x, leak)` and `fires(currents, layer) -> (spikes, membranes)`.
+
+    One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value: spikes
+    count as constants in resets. So the gradient of all steps is one leaky sum backwards in time.
+    """
+    import torch
+
+    class Leaky(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor, leak: torch.Tensor) -> torch.Tensor:
+            ctx.save_for_backward(leak)
+            return _leaky(x, leak)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+            (leak,) = ctx.saved_tensors
+            return _leaky(gradients[0].flip(0), leak).flip(0), None
+
+    class Fires(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, currents: torch.Tensor, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
+            spikes, membranes = _fired(layer, currents)
+            ctx.layer = layer
+            ctx.save_for_backward(spikes, membranes)
+            return spikes, membranes
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+            spikes, membranes = ctx.saved_tensors
+            layer = ctx.layer
+            unit = layer.threshold.abs().clamp(min=1e-6)
+            x = (membranes - layer.threshold) * (SLOPE * math.pi / 2 / unit)
+            gradient = gradients[0] * (SLOPE / 2 / unit) / x.square_().add_(1)
+            gradient += gradients[1]
+            forgets = layer.folded.reset_mode is ResetMode.VALUE
+            for t in range(len(gradient) - 2, -1, -1):
+                passed = layer.beta * gradient[t + 1]
+                gradient[t] += passed * (1 - spikes[t]) if forgets else passed
+            return gradient, None
+
+    return Leaky, Fires
