@@ -108,7 +108,9 @@ def select_from(choices: Sequence[ValueLike], index: Signal) -> ValueLike:
 class ShapedMemory(wiring.Component):
     """One synchronous read port and, when writable, one write port over a memory shaped to real blocks.
 
-    A read of the word that is being written returns the new word.
+    A read of the word that is being written returns the new word where the memory is `transparent`. Without, whoever
+    uses it never does that: block RAMs leave open what they return, and what it takes to settle it costs a register and
+    a multiplexer for every bit (`synthesis_passes` tells yosys).
 
     ============ === =========================================================
     Port         Dir Meaning
@@ -129,10 +131,11 @@ class ShapedMemory(wiring.Component):
     write_data: Signal
     write_enable: Signal
 
-    def __init__(self, shape: MemoryShape, init: Sequence[int] = ()) -> None:
+    def __init__(self, shape: MemoryShape, init: Sequence[int] = (), *, transparent: bool = True) -> None:
         if len(init) > shape.depth:
             raise ValueError(f"a memory of {shape.depth} words cannot hold {len(init)}")
         self._shape = shape
+        self._transparent = transparent
         self._init = tuple(init) + (0,) * (shape.depth - len(init))
         address = max(1, (shape.depth - 1).bit_length())
         ports = {"read_address": In(address), "read_enable": In(1), "read_data": Out(shape.width)}
@@ -168,7 +171,7 @@ class ShapedMemory(wiring.Component):
                     write.data.eq(self.write_data[low:high]),
                     write.en.eq(self.write_enable & here),
                 ]
-                read = block.read_port(transparent_for=(write,))
+                read = block.read_port(transparent_for=(write,) if self._transparent else ())
             else:
                 read = block.read_port()
             m.d.comb += [read.addr.eq(self.read_address[:offset_bits]), read.en.eq(self.read_enable)]

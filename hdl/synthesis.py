@@ -6,6 +6,10 @@ from .memory import Family
 
 _ABC9_SCRIPT = "scratchpad -copy abc9.script.flow3 abc9.script"
 
+_NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:TRANSPARENCY_MASK=1'0 %i"
+"""A read port that is not transparent never reads the word that is being written (ShapedMemory), which Amaranth cannot
+say: without it yosys builds a bypass that returns the old word."""
+
 
 def synthesis_passes(family: Family, top: str, *, dsp: bool = False, flatten: bool = True) -> list[str]:
     """Passes that map the module `top`; `dsp` allows an iCE40 its multipliers.
@@ -18,7 +22,7 @@ def synthesis_passes(family: Family, top: str, *, dsp: bool = False, flatten: bo
     if not flatten:
         options.append("-noflatten")
     if family is Family.ECP5:
-        return [_ABC9_SCRIPT, " ".join(["synth_ecp5", "-nowidelut", *options])]
+        return [_NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ecp5", "-nowidelut", *options])]
     if dsp:
         options.append("-dsp")
-    return [_ABC9_SCRIPT, " ".join(["synth_ice40", *options])]
+    return [_NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ice40", *options])]
