@@ -47,7 +47,7 @@ def prune_quietly(network: Network, sparsity: float, scope: Scope = "global") ->
     if network.is_integer:
         raise ModelError(f"pruning works on float networks: {quoted(network.name)} is quantised; prune first")
     weights = [_weights(projection) for projection in network.projections]
-    keep = _keep_globally(weights, sparsity) if scope == "global" else [_keep([w], sparsity)[0] for w in weights]
+    keep = keep_globally(weights, sparsity) if scope == "global" else [_keep([w], sparsity)[0] for w in weights]
     return replace(
         network,
         projections=tuple(
@@ -68,7 +68,8 @@ def _weights(projection: Projection) -> FloatArray:
     return projection.weights
 
 
-def _keep_globally(weights: Sequence[FloatArray], sparsity: float) -> list[BoolArray]:
+def keep_globally(weights: Sequence[FloatArray], sparsity: float) -> list[BoolArray]:
+    """Which weights of several projections stay when they lose the share `sparsity` by their LAMPS score."""
     return _keep([_lamps(w) for w in weights], sparsity)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from spikeloom.compiler.compression.allocation import allocate, kept_after
 from spikeloom.compiler.compression.gptq import round_rows
+from spikeloom.compiler.compression.grid import Grid
 from spikeloom.compiler.compression.hessian import Problem
 from spikeloom.compiler.compression.obs import PANEL, bytes_per_row, eliminate, refit
 from spikeloom.compiler.compression.staged import eliminate_in_stages
@@ -144,7 +145,7 @@ def test_rounding_loses_less_than_nearest_codes_and_keeps_the_mask(bits: int) ->
     h, w = hessian(40), rows(12, 40)
     limit = 2 ** (bits - 1) - 1
     for kept in (torch.ones_like(w, dtype=torch.bool), w.abs() > 0.7):
-        found = round_rows(h, w, kept, bits, least_scales=torch.zeros(12, dtype=torch.float64))
+        found = round_rows(h, w, kept, Grid(limit), least_scales=torch.zeros(12, dtype=torch.float64))
         assert bool((found.codes.abs() <= limit).all()) and torch.equal(found.codes, found.codes.round())
         assert not found.codes[~kept].any()
         fitted = refit(h, w, kept)
@@ -157,11 +158,11 @@ def test_a_readout_has_one_scale_and_small_scales_are_raised() -> None:
     h, w = hessian(20), rows(5, 20) * 10.0 ** torch.arange(5)[:, None]
     kept = torch.ones_like(w, dtype=torch.bool)
     least = torch.full((5,), 3.0, dtype=torch.float64)
-    assert len(round_rows(h, w, kept, 8, least_scales=least * 0, shared=True).scales.unique()) == 1
-    assert bool((round_rows(h, w, kept, 8, least_scales=least).scales >= 3).all())
+    assert len(round_rows(h, w, kept, Grid(127), least_scales=least * 0, shared=True).scales.unique()) == 1
+    assert bool((round_rows(h, w, kept, Grid(127), least_scales=least).scales >= 3).all())
 
 
 def test_rows_without_synapses_have_scale_one() -> None:
     kept = torch.zeros(2, 10, dtype=torch.bool)
-    found = round_rows(hessian(10), rows(2, 10), kept, 4, least_scales=torch.zeros(2, dtype=torch.float64))
+    found = round_rows(hessian(10), rows(2, 10), kept, Grid(7), least_scales=torch.zeros(2, dtype=torch.float64))
     assert found.scales.tolist() == [1, 1] and not found.codes.any()

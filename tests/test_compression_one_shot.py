@@ -147,7 +147,7 @@ def test_codes_stay_on_the_grid_with_one_scale_per_neuron() -> None:
 
 
 def test_bits_and_sparsity_by_population() -> None:
-    result = compressed(bits={"hidden": 2, "out": 6}, sparsity={"hidden": 0.8})
+    result = compressed(bits={"hidden": 2, "out": 6}, sparsity=0.0, sparsities={"hidden": 0.8})
     hidden, *out = result.projections
     assert hidden.weights.bits == 2 and all(p.weights.bits == 6 for p in out)  # type: ignore[union-attr]
     assert np.mean(weights_of(result)[0] == 0) >= 0.8
@@ -214,7 +214,13 @@ def test_training_towards_labels_learns_them() -> None:
 def test_a_layer_left_without_synapses_is_named() -> None:
     with pytest.warns(UserWarning, match="removed every synapse from 'input' to 'hidden'"):
         compress_weights(
-            network(), method="osbc", sparsity={"hidden": 0.9999}, bits=None, calibration=samples(), distil=QUICK
+            network(),
+            method="osbc",
+            sparsity=0.0,
+            sparsities={"hidden": 0.9999},
+            bits=None,
+            calibration=samples(),
+            distil=QUICK,
         )
 
 
@@ -223,11 +229,15 @@ def test_a_layer_left_without_synapses_is_named() -> None:
     [
         ({"method": "best"}, "magnitude, activity, obc, osbc"),
         ({"sparsity": 1.0}, "0 <= s < 1"),
-        ({"sparsity": {"nowhere": 0.5}}, "'nowhere'"),
-        ({"bits": 1}, "2 to 16"),
+        ({"sparsities": {"nowhere": 0.5}}, "'nowhere'"),
+        ({"sparsities": {"out": 1.0}}, "0 <= s < 1"),
+        ({"bits": 1}, "1 bit are binary"),
+        ({"bits": 17}, "2 to 16"),
+        ({"bits": 2, "scheme": "binary"}, "binary weights have 1 bit"),
+        ({"bits": 4, "scheme": {"inn": "ternary"}}, "'inn'"),
         ({"bits": {"hidden": 4}}, "'out' has none"),
         ({"bits": 4, "scheme": "ternary"}, "ternary weights have 2 bits"),
-        ({"scheme": "octal"}, "fixed_point or ternary"),
+        ({"scheme": "octal"}, "fixed_point, ternary, binary"),
         ({"scope": "row"}, "global or layer"),
         ({"pattern": "4:2"}, "n:m"),
         ({"pattern": "2x"}, "n:m"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import FrozenInstanceError, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from spikeloom.compiler.compression import FineTune, Override, Recipe, compress, measured_rates
 from spikeloom.compiler.compression.recipe import default_method
-from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
+from spikeloom.compiler.ir import INPUT, LI, LIF, Dense, Network, Population, Projection, Quantised
 from spikeloom.compiler.prune import prune
 from spikeloom.compiler.quantise import dequantise, quantise
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
@@ -33,6 +34,23 @@ def network(seed: int = 0, beta: float = 0.9) -> Network:
                 pre=names[i], post=names[i + 1], connectivity=Dense(weights=rng.normal(0.05, 0.3, SIZES[i : i + 2]))
             )
             for i in range(2)
+        ),
+        output="out",
+    )
+
+
+def deep_network() -> Network:
+    """30-20-12-4."""
+    rng = np.random.default_rng(5)
+    sizes = dict(zip((INPUT, "first", "second", "out"), (30, 20, 12, 4), strict=True))
+    names = list(sizes)
+    dynamics = LIF(beta=0.9, threshold=1.0)
+    return Network(
+        input_shape=(30,),
+        populations=tuple(Population(name=n, shape=(sizes[n],), dynamics=dynamics) for n in names[1:]),
+        projections=tuple(
+            Projection(pre=a, post=b, connectivity=Dense(weights=rng.normal(0.1, 0.3, (sizes[a], sizes[b]))))
+            for a, b in pairwise(names)
         ),
         output="out",
     )
@@ -64,7 +82,8 @@ def test_recipes_are_frozen() -> None:
         {"method": "osbd"}, {"method": ""}, {"method": None},
         {"sparsity": -0.1}, {"sparsity": 1.0}, {"sparsity": math.nan}, {"sparsity": "0.5"}, {"sparsity": True},
         {"bits": 1}, {"bits": 17}, {"bits": 4.0}, {"bits": True}, {"bits": "4"},
-        {"scheme": "binary"}, {"scheme": None}, {"scheme": "ternary"}, {"scheme": "ternary", "bits": None},
+        {"scheme": "binary"}, {"scheme": "binary", "bits": 2}, {"scheme": None},
+        {"scheme": "binary", "bits": None}, {"scheme": "ternary"}, {"scheme": "ternary", "bits": None},
         {"scope": "local"}, {"pattern": "0:4"}, {"pattern": "4:4"}, {"pattern": "2"},
         {"pattern": (2, 4)}, {"pattern": "2:4"}, {"pattern": "0x4", "method": "obc"}, {"pattern": "-1:4"},
         {"activity_threshold": -0.1}, {"activity_threshold": math.inf},
@@ -76,7 +95,13 @@ def test_bad_recipes_are_refused(fields: dict[str, Any]) -> None:
         Recipe(**fields)
 
 
-@pytest.mark.parametrize("fields", [{"sparsity": 1.0}, {"bits": 1}, {"bits": 2.5}, {"sparsity": "a"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sparsity": 1.0}, {"bits": 0}, {"bits": 2.5}, {"sparsity": "a"}, {"scheme": "octal"}, {"bits": True},
+        {"bits": 4, "scheme": "ternary"}, {"bits": 2, "scheme": "binary"}, {"bits": 1, "scheme": "fixed_point"},
+    ],
+)  # fmt: skip
 def test_bad_overrides_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
         Override(**fields)
@@ -177,10 +202,82 @@ def test_overrides_hold_for_the_weights_into_one_population() -> None:
     assert np.mean(first.codes == 0) >= 0.5 and 0.25 <= np.mean(second.codes == 0) < 0.5
     only_bits = Recipe(method="magnitude", sparsity=0.5, overrides={"out": Override(bits=3)})
     assert [p.weights.bits for p in compress(network(), only_bits, spikes())[0].projections] == [8, 3]
+    assert [p.weights.bits for p in compress(network(), only_bits)[0].projections] == [8, 3]
     with pytest.raises(OptionError, match="'hidden' have none"):
         compress(network(), replace(only_bits, bits=None), spikes())
-    with pytest.raises(SampleError, match="overrides"):
-        compress(network(), only_bits)
+
+
+@pytest.mark.parametrize("method", ["magnitude", "osbc"])
+def test_layers_without_a_sparsity_of_their_own_share_one(method: str) -> None:
+    net = deep_network()
+    recipe = Recipe(method=method, sparsity=0.7, bits=None, distil=False, overrides={"out": Override(sparsity=0.0)})
+    first, second, out = weights_of(compress(net, recipe, spikes(60))[0])
+    assert out.all()
+    assert np.mean(np.concatenate([first.ravel(), second.ravel()]) == 0) == pytest.approx(0.7, abs=1e-2)
+    assert abs(np.mean(first == 0) - np.mean(second == 0)) > 0.02
+    alone = weights_of(compress(net, replace(recipe, scope="layer"), spikes(60))[0])
+    assert [np.mean(w == 0) for w in alone] == pytest.approx([0.7, 0.7, 0], abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "expected"),
+    [
+        ({"bits": 4}, {"scheme": "ternary"}, (2, "ternary")),
+        ({"bits": 4}, {"bits": 2}, (2, "fixed_point")),
+        ({"bits": 2, "scheme": "ternary"}, {"bits": 6}, (6, "fixed_point")),
+        ({"bits": 2, "scheme": "ternary"}, {"bits": 2}, (2, "ternary")),
+        ({"bits": 2, "scheme": "ternary"}, {"sparsity": 0.5}, (2, "ternary")),
+        ({"bits": 2, "scheme": "ternary"}, {"scheme": "fixed_point"}, (2, "fixed_point")),
+    ],
+)
+def test_an_override_completes_its_format(
+    recipe: dict[str, Any], override: dict[str, Any], expected: tuple[int, str]
+) -> None:
+    compressed, _ = compress(network(), Recipe(**recipe, overrides={"out": Override(**override)}))
+    weights = compressed.projections[1].weights
+    assert isinstance(weights, Quantised) and (weights.bits, weights.scheme) == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "message"),
+    [
+        ({"bits": 4}, {"bits": 1}, "1 bit are binary"),
+        ({"bits": 1, "scheme": "binary"}, {"scheme": "fixed_point"}, "1 bit are binary"),
+    ],
+)
+def test_overrides_that_make_no_format_are_refused(
+    recipe: dict[str, Any], override: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        Recipe(**recipe, overrides={"out": Override(**override)})
+
+
+@pytest.mark.parametrize("readout", [None, LI(beta=0.9)])
+@pytest.mark.parametrize("method", ["magnitude", "activity", "obc", "osbc"])
+def test_binary_codes_have_one_scale_per_neuron_and_keep_the_mask(method: str, readout: LI | None) -> None:
+    net = network()
+    if readout is not None:
+        net = replace(net, populations=(net.populations[0], replace(net.populations[1], dynamics=readout)))
+    pruned, _ = compress(net, Recipe(sparsity=0.4, bits=None), spikes())
+    recipe = Recipe(method=method, sparsity=0.5, bits=1, scheme="binary")
+    binary, report = compress(pruned, recipe, spikes(40))
+    assert report.sparsity == pytest.approx(0.5, abs=1e-2)
+    for before, projection in zip(weights_of(pruned), binary.projections, strict=True):
+        weights = projection.weights
+        assert isinstance(weights, Quantised) and (weights.scheme, weights.bits) == ("binary", 2)
+        assert set(np.unique(weights.codes)) == {-1, 0, 1} and not weights.codes[before == 0].any()
+    out = binary.projections[1].weights.scale
+    assert (len(np.unique(out)) > 1) == (readout is None)
+
+
+def test_hessians_choose_better_binary_codes_than_signs() -> None:
+    losses = {}
+    for method in ("magnitude", "obc", "osbc"):
+        recipe = Recipe(method=method, bits=1, scheme="binary", distil=False)
+        losses[method] = compress(network(), recipe, spikes(60))[1].losses
+    for name in ("hidden", "out"):
+        assert losses["osbc"][name] < 0.7 * losses["magnitude"][name]
+        assert losses["osbc"][name] <= losses["obc"][name]
 
 
 @pytest.mark.parametrize("method", ["obc", "osbc"])
@@ -254,5 +351,7 @@ def test_what_cannot_be_compressed_is_refused() -> None:
         compress(quantise(network(), 4), Recipe(sparsity=0.5))
     with pytest.raises(OptionError, match="has a target"):
         compress(network(), Recipe(bits=None))
-    with pytest.raises(OptionError, match="'hidden', 'out'"):
+    with pytest.raises(OptionError, match="none named 'hiden'; did you mean 'hidden'"):
         compress(network(), Recipe(overrides={"hiden": Override(bits=4)}))
+    with pytest.raises(OptionError, match="the network has 'hidden', 'out'"):
+        compress(network(), Recipe(overrides={"x": Override(bits=4)}))

@@ -1,17 +1,34 @@
 """How many synapses each neuron loses, from what they cost.
 
 The losses of all neurons and layers are comparable once each is divided by its layer's energy tr(W H W^T): the cheapest
-go first, wherever they are. Inside a neuron the order is fixed, so a loss counts as the largest up to there.
+go first, wherever they are. Inside a neuron the order is fixed, so a loss counts as the largest up to there. Layers
+with a sparsity of their own are left out of that, and so is every layer where each is to lose the same share.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Share:
+    """Populations whose input weights lose the share `sparsity` together, wherever in them it costs least."""
+
+    populations: tuple[str, ...]
+    sparsity: float
+
+
+def shares_of(names: Iterable[str], sparsity: float, own: Mapping[str, float], scope: str) -> list[Share]:
+    """Who shares what: those in `own` have a sparsity of their own, the rest share one (each alone: scope "layer")."""
+    rest = tuple(name for name in names if name not in own)
+    groups = [(name,) for name in rest] if scope == "layer" else [rest] if rest else []
+    return [Share(group, sparsity) for group in groups] + [Share((name,), value) for name, value in own.items()]
 
 
 def allocate(losses: Sequence[torch.Tensor], energies: Sequence[float], sparsity: float) -> list[torch.Tensor]:

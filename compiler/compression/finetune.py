@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import OptionError, SampleError
 from .augmentation import ImageShape, warped
+from .grid import Grid
 from .simulation import Layer, Response, simulate
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class FineTune:
 class Weights:
     """The compressed weights of one population: `shadow` [fan-in, n] (real), `bias` (n,), the mask `kept`.
 
-    With `scales` (n,) the weights are `scales` times codes of at most `limit`: the rounded shadow. Where they are
-    `shared` all are equal.
+    With `scales` (n,) the weights are `scales` times codes of `grid`: the rounded shadow. Where they are `shared` all
+    are equal.
     """
 
     shadow: torch.Tensor
@@ -76,7 +77,7 @@ class Weights:
     kept: torch.Tensor
     scales: torch.Tensor | None = None
     least_scales: torch.Tensor | None = None
-    limit: int = 0
+    grid: Grid | None = None
     shared: bool = False
 
     def copy(self) -> Weights:
@@ -86,15 +87,15 @@ class Weights:
 
     def codes(self) -> torch.Tensor:
         """The integer codes [fan-in, n], as floats."""
-        assert self.scales is not None
-        return (self.shadow / self.scales).round().clamp(-self.limit, self.limit) * self.kept
+        assert self.scales is not None and self.grid is not None
+        return self.grid.nearest(self.shadow / self.scales) * self.kept
 
     def effective(self) -> torch.Tensor:
         """The weights that the network runs on; gradients reach `shadow` and `scales` straight through."""
-        if self.scales is None:
+        if self.scales is None or self.grid is None:
             return self.shadow * self.kept
-        ratio = (self.shadow / self.scales).clamp(-self.limit, self.limit)
-        return (ratio + (ratio.round() - ratio).detach()) * self.scales * self.kept
+        ratio = (self.shadow / self.scales).clamp(-self.grid.limit, self.grid.limit)
+        return (ratio + (self.grid.nearest(ratio) - ratio).detach()) * self.scales * self.kept
 
 
 def finetune(

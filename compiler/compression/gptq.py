@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..scales import largest_code
+from .grid import Grid
 from .obs import Support, refit, supports
 
 if TYPE_CHECKING:
     import torch
 
 CLIPS = 12
-"""How many clipping points are tried, from none down to a tenth (or, above 4 bits, a third) of the largest weight."""
+"""How many clipping points are tried, from none down to `_least_clip` of the largest weight."""
+
+COARSE = 7
+"""Codes of up to 4 bits gain by harder clipping."""
 
 ROUNDS = 4
 """How often codes and scale are improved in turn."""
@@ -42,35 +45,39 @@ def round_rows(
     hessian: torch.Tensor,
     target: torch.Tensor,
     kept: torch.Tensor,
-    bits: int,
+    grid: Grid,
     *,
     least_scales: torch.Tensor,
     shared: bool = False,
     memory_budget: int = 1 << 30,
 ) -> Rounded:
-    """Codes of `bits` for the kept synapses `kept` [rows, d] of `target` [rows, d]; the others are 0.
+    """Codes of `grid` for the kept synapses `kept` [rows, d] of `target` [rows, d]; the others are 0.
 
     Rows have a scale each, of at least `least_scales` (rows,), or one for all where `shared` (a readout's). The loss is
     1/2 (v - target) H (v - target)^T.
     """
     import torch
 
-    search = _Search(hessian, target, kept, largest_code(bits), least_scales, shared)
+    search = _Search(hessian, target, kept, grid, least_scales, shared)
     weights = refit(hessian, target, kept, memory_budget)
     blocks = [_Block.of(hessian, support) for support in _supports(kept, memory_budget)]
     largest = search.joined(weights.abs().amax(dim=1), torch.max)
     best: Rounded | None = None
     best_loss = torch.full_like(least_scales, torch.inf)
-    for clip in np.geomspace(1.0, 0.1 if bits <= 4 else 0.3, CLIPS):
-        scales = search.limited(largest / search.limit * float(clip))
+    for clip in np.geomspace(1.0, _least_clip(grid), CLIPS):
+        scales = search.limited(largest / grid.limit * float(clip))
         codes = torch.zeros_like(target)
         for block in blocks:
-            block.round(weights, scales, search.limit, codes)
+            block.round(weights, scales, grid, codes)
         best, best_loss = search.better(best, best_loss, Rounded(codes, scales))
     assert best is not None
     for _ in range(ROUNDS):
         best, best_loss = search.better(best, best_loss, search.descend(search.rescaled(best)))
     return best
+
+
+def _least_clip(grid: Grid) -> float:
+    return 0.1 if grid.limit <= COARSE else 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +87,7 @@ class _Search:
     hessian: torch.Tensor
     target: torch.Tensor
     kept: torch.Tensor
-    limit: int
+    grid: Grid
     least: torch.Tensor
     shared: bool
 
@@ -130,7 +137,7 @@ class _Search:
         diagonal = self.hessian.diagonal()
         for i in self.kept.any(dim=0).nonzero()[:, 0].tolist():
             wanted = codes[:, i] - gradient[:, i] / (diagonal[i] * scales)
-            change = (wanted.round().clamp(-self.limit, self.limit) - codes[:, i]) * self.kept[:, i]
+            change = (self.grid.nearest(wanted) - codes[:, i]) * self.kept[:, i]
             if bool(change.any()):
                 codes[:, i] += change
                 gradient += (change * scales)[:, None] * self.hessian[i]
@@ -166,14 +173,14 @@ class _Block:
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(first.submatrices(hessian)))
         return cls(support, torch.linalg.cholesky(inverse).transpose(1, 2).contiguous())
 
-    def round(self, weights: torch.Tensor, scales: torch.Tensor, limit: int, codes: torch.Tensor) -> None:
+    def round(self, weights: torch.Tensor, scales: torch.Tensor, grid: Grid, codes: torch.Tensor) -> None:
         """Round the weights of the block's rows at `scales` into `codes`."""
         import torch
 
         w, s = self.support.take(weights), scales[self.support.rows]
         rounded = torch.zeros_like(w)
         for i in range(w.shape[1]):
-            rounded[:, i] = (w[:, i] / s).round().clamp(-limit, limit)
+            rounded[:, i] = grid.nearest(w[:, i] / s)
             error = (w[:, i] - rounded[:, i] * s) / self.factor[:, i, i]
             w[:, i:] -= error[:, None] * self.factor[:, i, i:]
         self.support.put(codes, rounded)

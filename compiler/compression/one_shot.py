@@ -24,16 +24,17 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, SampleError
 from ..calibration import Spikes, calibration_inputs
-from ..ir import INPUT, Dense, FloatArray, IntegerDynamics, Network, Projection, Quantised
-from ..prune import SCOPES, check_sparsity, prune_quietly
-from ..quantise import CONSTANT_SPAN, check_bits, quantise, quantise_codes
-from ..scales import largest_code
+from ..ir import INPUT, Dense, FloatArray, Network, Projection, Quantised
+from ..prune import SCOPES, check_sparsity
+from ..quantise import CONSTANT_SPAN, quantise_codes
 from ..verifier import quoted, verify
-from .allocation import allocate, kept_after
+from .allocation import Share, allocate, kept_after, shares_of
 from .augmentation import ImageShape, image_shape, warped
+from .baseline import nearest_codes, pruned
 from .finetune import FineTune, Weights, divergence
 from .finetune import finetune as train
 from .gptq import round_rows
+from .grid import Format, check_scheme
 from .hessian import Loss, Problem, problems_of
 from .obs import Order, bytes_per_row, eliminate, refit
 from .simulation import Layer, Response, gather, inputs_of, layers_of, respond, simulate
@@ -70,9 +71,10 @@ def compress_weights(
     network: Network,
     *,
     method: str,
-    sparsity: float | Mapping[str, float],
+    sparsity: float,
     bits: int | Mapping[str, int] | None,
-    scheme: str = "fixed_point",
+    scheme: str | Mapping[str, str] = "fixed_point",
+    sparsities: Mapping[str, float] | None = None,
     calibration: npt.NDArray[Any],
     scope: str = "global",
     pattern: str | tuple[int, int] | None = None,
@@ -85,19 +87,19 @@ def compress_weights(
 ) -> Network:
     """Prune and quantise a feed-forward float network; returns a float network, or with `bits` an integer one.
 
-    `sparsity` is the share of all weights that become zero, those of dead inputs and earlier zeros included; a mapping
-    gives it by post population (others lose nothing) and implies `scope` "layer". `bits` 2 to 16, also by post
-    population; `scheme` "fixed_point" or, for 2 bits, "ternary". `pattern` "n:m" (or (n, m)) keeps n of every m
-    consecutive synapses of a neuron, "axb" removes whole tiles of a pre and b post neurons. `calibration` are integers
-    [samples, steps, inputs]. Layers beyond `EXACT_OPERATIONS` are pruned in stages unless `exact`. `distil` changes the
-    training on the calibration samples that ends `osbc` (`FineTune(epochs=0)` leaves it out); `finetune` trains the
-    result further, with labels or without. `progress(done, total)` counts units of work.
+    `sparsity` is the share of all weights that become zero, those of dead inputs and earlier zeros included;
+    `sparsities` gives the weights into a population one of their own. `bits` 2 to 16, `scheme` "fixed_point", for 2
+    bits "ternary", for 1 bit "binary"; mappings give them by post population. `pattern` "n:m" (or (n, m)) keeps n of
+    every m consecutive synapses of a neuron, "axb" removes whole tiles of a pre and b post neurons. `calibration` are
+    integers [samples, steps, inputs]. Layers beyond `EXACT_OPERATIONS` are pruned in stages unless `exact`. `distil`
+    changes the training on the calibration samples that ends `osbc` (`FineTune(epochs=0)` leaves it out); `finetune`
+    trains the result further, with labels or without. `progress(done, total)` counts units of work.
 
     Raises OptionError for unknown or contradictory options and a memory budget too small, ModelError for integer or
     recurrent networks, SampleError for samples that do not suit or hold no spike. Warns of layers without any synapse
     left. Deterministic on one machine.
     """
-    job = _Job.of(network, method, sparsity, bits, scheme, scope, pattern, memory_budget, exact)
+    job = _Job.of(network, method, sparsity, sparsities or {}, bits, scheme, scope, pattern, memory_budget, exact)
     samples = _samples(network, calibration)
     result = _compressed(job, samples, device, distil, finetune, progress)
     _warn_of_empty(network, result)
@@ -109,15 +111,12 @@ def compress_weights(
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """Checked options. `sparsity` and `bits` are by post population where `layered`."""
+    """Checked options; `formats` are by post population, None for float weights."""
 
     network: Network
     method: str
-    sparsity: float
-    sparsities: Mapping[str, float]
-    layered: bool
-    bits: Mapping[str, int] | None
-    scheme: str
+    shares: Sequence[Share]
+    formats: Mapping[str, Format] | None
     groups: tuple[int, int] | None
     tile: tuple[int, int] | None
     memory_budget: int
@@ -128,9 +127,10 @@ class _Job:
         cls,
         network: Network,
         method: str,
-        sparsity: float | Mapping[str, float],
+        sparsity: float,
+        sparsities: Mapping[str, float],
         bits: int | Mapping[str, int] | None,
-        scheme: str,
+        scheme: str | Mapping[str, str],
         scope: str,
         pattern: str | tuple[int, int] | None,
         memory_budget: int,
@@ -147,14 +147,14 @@ class _Job:
         groups, tile = _pattern(pattern)
         if pattern is not None and method not in ("obc", "osbc"):
             raise OptionError(f"patterns are pruned by obc and osbc: got {quoted(method)}")
+        _check_names(sparsities, names, "sparsities")
+        for value in (sparsity, *sparsities.values()):
+            check_sparsity(value)
         return cls(
             network=network,
             method=method,
-            sparsity=0.0 if isinstance(sparsity, Mapping) else _checked(sparsity),
-            sparsities=_sparsities(sparsity, names),
-            layered=isinstance(sparsity, Mapping) or scope == "layer",
-            bits=_bits(bits, scheme, names),
-            scheme=scheme,
+            shares=shares_of(names, sparsity, sparsities, scope),
+            formats=_formats(bits, scheme, names),
             groups=groups,
             tile=tile,
             memory_budget=memory_budget,
@@ -166,33 +166,22 @@ class _Job:
         return Loss.CURRENT if self.method == "obc" else Loss.MEMBRANE
 
 
-def _checked(sparsity: float) -> float:
-    check_sparsity(sparsity)
-    return float(sparsity)
-
-
-def _sparsities(sparsity: float | Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
-    if not isinstance(sparsity, Mapping):
-        return dict.fromkeys(names, _checked(sparsity))
-    _check_names(sparsity, names, "sparsities")
-    return {name: _checked(sparsity.get(name, 0.0)) for name in names}
-
-
-def _bits(bits: int | Mapping[str, int] | None, scheme: str, names: Sequence[str]) -> dict[str, int] | None:
-    if scheme not in ("fixed_point", "ternary"):
-        raise OptionError(f"a scheme is fixed_point or ternary: got {quoted(scheme)}")
+def _formats(
+    bits: int | Mapping[str, int] | None, scheme: str | Mapping[str, str], names: Sequence[str]
+) -> dict[str, Format] | None:
+    for given, what in ((bits, "bits"), (scheme, "schemes")):
+        if isinstance(given, Mapping):
+            _check_names(given, names, what)
     if bits is None:
+        if not isinstance(scheme, Mapping):
+            check_scheme(scheme)
         return None
-    by_name = dict(bits) if isinstance(bits, Mapping) else dict.fromkeys(names, bits)
-    _check_names(by_name, names, "bits")
-    missing = [name for name in names if name not in by_name]
+    widths = bits if isinstance(bits, Mapping) else dict.fromkeys(names, bits)
+    missing = [name for name in names if name not in widths]
     if missing:
         raise OptionError(f"bits are given for every population or for none: {quoted(missing[0])} has none")
-    for value in by_name.values():
-        check_bits(value)
-        if scheme == "ternary" and value != 2:
-            raise OptionError(f"ternary weights have 2 bits: got {quoted(value)}")
-    return by_name
+    schemes = scheme if isinstance(scheme, Mapping) else dict.fromkeys(names, scheme)
+    return {name: Format(widths[name], schemes.get(name, "fixed_point")) for name in names}
 
 
 def _check_names(given: Mapping[str, object], names: Sequence[str], what: str) -> None:
@@ -355,7 +344,7 @@ def _network(job: _Job, layers: Sequence[Layer], weights: Sequence[Weights], sam
     populations, projections, codes = [], {}, {}
     for layer, item in zip(layers, weights, strict=True):
         folded = layer.folded
-        gain = np.where(folded.gain != 0, folded.gain, 1.0)
+        gain = _gain(layer)
         change = (_array(item.bias) - _array(layer.bias)) / gain
         bias = (
             np.broadcast_to(folded.population.bias, change.shape) + change if change.any() else folded.population.bias
@@ -368,18 +357,25 @@ def _network(job: _Job, layers: Sequence[Layer], weights: Sequence[Weights], sam
             part = slice(start, start + size)
             start += size
             projections[id(projection)] = replace(projection, connectivity=Dense(weights=real[part]))
-            if whole is not None and item.scales is not None and job.bits is not None:
+            if whole is not None and item.scales is not None and job.formats is not None:
+                form = job.formats[layer.name]
                 codes[id(projection)] = Quantised(
                     codes=whole[part] * np.sign(gain).astype(np.int64),
-                    bits=job.bits[layer.name],
-                    scheme=job.scheme,
+                    bits=form.stored_bits,
+                    scheme=form.scheme,
                     scale=_array(item.scales) / np.abs(gain),
                 )
     order = [id(p) for p in job.network.projections]
     network = replace(job.network, populations=tuple(populations), projections=tuple(projections[key] for key in order))
-    if job.bits is None:
+    if job.formats is None:
         return network
     return quantise_codes(network, [codes[key] for key in order], samples)
+
+
+def _gain(layer: Layer) -> FloatArray:
+    """What the network's own weights were multiplied by; 1 where that is 0."""
+    gain = layer.folded.gain
+    return np.where(gain != 0, gain, 1.0)
 
 
 def _array(values: torch.Tensor) -> FloatArray:
@@ -391,41 +387,21 @@ def _array(values: torch.Tensor) -> FloatArray:
 
 def _baseline(job: _Job, layers: Sequence[Layer], data: _Data) -> list[Weights]:
     """Masks by magnitude, or by magnitude times presynaptic activity, and plain rounding: nothing is made up for."""
-    scored = job.network
+    rates = None
     if job.method == "activity":
         rates = {name: _array(x.mean(dim=(0, 1))) + LEAST_RATE for name, x in data.spikes.items()}
-        scored = replace(
-            scored,
-            projections=tuple(
-                replace(p, connectivity=Dense(weights=_real(p) * rates[p.pre][:, None])) for p in scored.projections
-            ),
-        )
-    pruned = replace(
-        job.network,
-        projections=tuple(
-            replace(old, connectivity=Dense(weights=np.where(_real(new) != 0, _real(old), 0.0)))
-            for old, new in zip(job.network.projections, _pruned(job, scored), strict=True)
-        ),
-    )
+    network = pruned(job.network, job.shares, rates)
+    codes = None if job.formats is None else nearest_codes(network, job.formats, data.calibration)
     result = []
-    for layer in layers_of(pruned, str(layers[0].weight.device)):
+    for layer in layers_of(network, str(layers[0].weight.device)):
         item = Weights(layer.weight, layer.bias, layer.weight != 0)
-        if job.bits is not None:
-            width = job.bits[layer.name]
-            dynamics = quantise(pruned, width, data.calibration).population(layer.name).dynamics
-            assert isinstance(dynamics, IntegerDynamics)
-            item.scales = layer.bias.new_tensor(np.broadcast_to(dynamics.scale, layer.bias.shape))
-            item.least_scales, item.limit = item.scales, largest_code(width)
-            item.shared = not layer.folded.spiking
+        if job.formats is not None and codes is not None:
+            scale = next(c.scale for c, p in zip(codes, network.projections, strict=True) if p.post == layer.name)
+            scale = np.broadcast_to(scale * np.abs(_gain(layer)), layer.bias.shape)
+            item.scales = item.least_scales = layer.bias.new_tensor(scale)
+            item.grid, item.shared = job.formats[layer.name].grid, not layer.folded.spiking
         result.append(item)
     return result
-
-
-def _pruned(job: _Job, scored: Network) -> tuple[Projection, ...]:
-    if not job.layered:
-        return prune_quietly(scored, job.sparsity).projections
-    alone = {s: prune_quietly(scored, s, "layer").projections for s in set(job.sparsities.values())}
-    return tuple(alone[job.sparsities[p.post]][index] for index, p in enumerate(scored.projections))
 
 
 # -------------------------------------------------------------------------------------------- on second moments
@@ -477,21 +453,21 @@ def _weights(job: _Job, layer: Layer, problems: Sequence[Problem], kept: Sequenc
     import torch
 
     result = Weights(torch.zeros_like(layer.weight), layer.bias.clone(), torch.zeros_like(layer.weight).bool())
-    if job.bits is not None:
-        result.limit = largest_code(job.bits[layer.name])
-        result.least_scales = _least_scales(layer, result.limit)
+    if job.formats is not None:
+        result.grid = job.formats[layer.name].grid
+        result.least_scales = _least_scales(layer, result.grid.limit)
         result.scales = torch.ones_like(layer.bias)
         result.shared = not layer.folded.spiking
     for problem, mask in zip(problems, kept, strict=True):
         neurons = torch.as_tensor(problem.neurons, device=mask.device)
-        if result.scales is None or result.least_scales is None or job.bits is None:
+        if result.scales is None or result.least_scales is None or result.grid is None:
             rows = refit(problem.hessian, problem.target, mask, job.memory_budget)
         else:
             rounded = round_rows(
                 problem.hessian,
                 problem.target,
                 mask,
-                job.bits[layer.name],
+                result.grid,
                 least_scales=result.least_scales[neurons].double(),
                 shared=result.shared,
                 memory_budget=job.memory_budget,
@@ -526,15 +502,14 @@ def _kept(
     ]
     if job.groups is not None:
         gone = [[_outside(job, p, g) for p, g in zip(*pair, strict=True)] for pair in zip(problems, gone, strict=True)]
-    if not any(job.sparsities.values()):
-        return [[~g for g in group] for group in gone]
-    parts = [[index] for index in range(len(layers))] if job.layered else [list(range(len(layers)))]
-    result: list[list[torch.Tensor]] = [[] for _ in layers]
-    for number, part in enumerate(parts):
-        flat = [p for index in part for p in problems[index]]
-        masks = _kept_of(job, flat, [g for index in part for g in gone[index]], job.sparsities[layers[part[0]].name])
-        meter.report(number + 1, len(parts))
-        for index in part:
+    result = [[~g for g in group] for group in gone]
+    shares = [share for share in job.shares if share.sparsity > 0]
+    for number, share in enumerate(shares):
+        members = [index for index, layer in enumerate(layers) if layer.name in share.populations]
+        flat = [p for index in members for p in problems[index]]
+        masks = _kept_of(job, flat, [g for index in members for g in gone[index]], share.sparsity)
+        meter.report(number + 1, len(shares))
+        for index in members:
             result[index], masks = masks[: len(problems[index])], masks[len(problems[index]) :]
     return result
 

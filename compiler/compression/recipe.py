@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -18,11 +19,13 @@ from ...hdl.errors import ModelError, OptionError, SampleError
 from ..calibration import Spikes, calibration_inputs, observe
 from ..folding import fold
 from ..ir import LI, Dense, Network, Projection, Quantised
-from ..prune import SCOPES, check_sparsity, prune_quietly, silenced, warn_of_silenced
+from ..prune import SCOPES, check_sparsity, silenced, warn_of_silenced
 from ..quantisation_error import PopulationError, quantisation_error
-from ..quantise import check_bits, quantise
 from ..verifier import quoted, verify
+from .allocation import shares_of
+from .baseline import pruned, quantised
 from .finetune import FineTune
+from .grid import ONLY_BITS, Format, check_scheme
 from .loss import membrane_losses
 from .pruning import check_threshold, prune_neurons
 
@@ -30,23 +33,41 @@ METHODS = ("magnitude", "activity", "obc", "osbc")
 CALIBRATED = ("activity", "obc", "osbc")
 """The methods that need samples."""
 
-SCHEMES = ("fixed_point", "ternary")
+LISTED = 10
+"""How many populations an error message names at most."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Override:
-    """What a recipe says about one population's weights alone; None leaves it to the recipe."""
+    """What differs for the weights into one population; None leaves it to the recipe.
+
+    Ternary and binary weights have one width, so that `bits` may be left out beside these schemes. Where only `bits`
+    are given, the scheme is the recipe's if it has that width, else fixed point.
+    """
 
     sparsity: float | None = None
     bits: int | None = None
+    scheme: str | None = None
 
     def __post_init__(self) -> None:
         if self.sparsity is not None:
             check_sparsity(self.sparsity)
+        if self.scheme is not None:
+            check_scheme(self.scheme)
         if self.bits is not None:
-            check_bits(self.bits)
+            Format(self.bits, self.scheme or ("binary" if self.bits == 1 else "fixed_point"))
+
+    def format_beside(self, bits: int | None, scheme: str) -> Format | None:
+        """The format of these weights in a recipe of `bits` and `scheme`; None for float weights."""
+        if self.scheme is not None:
+            bits = ONLY_BITS.get(self.scheme, bits) if self.bits is None else self.bits
+            scheme = self.scheme
+        elif self.bits is not None:
+            scheme = scheme if ONLY_BITS.get(scheme) == self.bits else "fixed_point"
+            bits = self.bits
+        return None if bits is None else Format(bits, scheme)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +75,8 @@ class Recipe:
     """How to compress.
 
     `sparsity` is the share of all weights that become zero, those of inputs that never spike included. `bits` is the
-    width of the others, or None for a float network. `scheme` ternary means codes of -1, 0 and 1, and 2 bits. `scope`
+    width of the others, or None for a float network. `scheme` "ternary" means codes of -1, 0 and 1, and 2 bits;
+    "binary" codes of -1 and 1, and 1 bit, beside the zeros of `sparsity`. `scope`
     "global" spreads the zeros over the layers by what they cost, "layer" gives each layer the same share. `pattern`
     "n:m" keeps at most n of each m consecutive weights of a neuron, "axb" removes whole tiles of a pre and b post
     neurons; obc and osbc know patterns. `distil` ends osbc by training towards the original network on the calibration
@@ -83,12 +105,11 @@ class Recipe:
         if self.method not in METHODS:
             raise OptionError(f"a compression method is one of {', '.join(METHODS)}: got {quoted(self.method)}")
         check_sparsity(self.sparsity)
+        check_scheme(self.scheme)
         if self.bits is not None:
-            check_bits(self.bits)
-        if self.scheme not in SCHEMES:
-            raise OptionError(f"a scheme is one of {', '.join(SCHEMES)}: got {quoted(self.scheme)}")
-        if self.scheme == "ternary" and self.bits != 2:
-            raise OptionError(f"ternary weights have 2 bits: got {quoted(self.bits)}; set bits to 2")
+            Format(self.bits, self.scheme)
+        elif (only := ONLY_BITS.get(self.scheme)) is not None:
+            raise OptionError(f"{self.scheme} weights are integers: got no bits; set bits to {only}")
         if self.scope not in SCOPES:
             raise OptionError(f"a pruning scope is {' or '.join(SCOPES)}: got {quoted(self.scope)}")
         check_pattern(self.pattern)
@@ -97,13 +118,17 @@ class Recipe:
         check_threshold("activity_threshold", self.activity_threshold)
         if isinstance(self.memory_budget, bool) or not isinstance(self.memory_budget, int) or self.memory_budget < 1:
             raise OptionError(f"a memory budget is a number of bytes, 1 or more: got {quoted(self.memory_budget)}")
+        for override in self.overrides.values():
+            override.format_beside(self.bits, self.scheme)
 
     @property
     def changes_nothing(self) -> bool:
         """Whether a float network would come back as it is."""
         targets: list[Recipe | Override] = [self, *self.overrides.values()]
         structure = self.pattern is not None or self.activity_threshold > 0
-        return not structure and all(not t.sparsity and t.bits is None for t in targets)
+        return not structure and all(
+            not t.sparsity and t.bits is None and t.scheme in (None, "fixed_point") for t in targets
+        )
 
 
 def default_method(calibrated: bool) -> str:
@@ -247,9 +272,10 @@ def _check_overrides(network: Network, recipe: Recipe) -> None:
     names = [p.name for p in network.populations]
     for name in recipe.overrides:
         if name not in names:
-            raise OptionError(
-                f"overrides name populations of the network ({', '.join(map(quoted, names))}): got {quoted(name)}"
-            )
+            near = get_close_matches(str(name), names)
+            known = ", ".join(map(quoted, names[:LISTED])) + (", ..." if len(names) > LISTED else "")
+            hint = f"did you mean {' or '.join(map(quoted, near))}?" if near else f"the network has {known}"
+            raise OptionError(f"a layer is named by its population: there is none named {quoted(name)}; {hint}")
 
 
 def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, Spikes]:
@@ -293,24 +319,23 @@ def _compressed(
     finetune: FineTune | None,
     progress: Progress | None,
 ) -> Network:
-    if recipe.method == "magnitude" and not recipe.overrides and finetune is None:  # needs neither samples nor torch
-        pruned = prune_quietly(network, recipe.sparsity, recipe.scope) if recipe.sparsity else network
-        if recipe.bits is None:
-            return pruned
-        integer = quantise(pruned, recipe.bits, calibration)
-        return replace(integer, projections=tuple(_labelled(p, recipe.scheme) for p in integer.projections))
+    sparsities, formats = _sparsities(recipe), _formats(network, recipe)
+    if recipe.method == "magnitude" and finetune is None:  # needs neither samples nor torch
+        shares = shares_of([p.name for p in network.populations], recipe.sparsity, sparsities, recipe.scope)
+        masked = pruned(network, shares)
+        return masked if formats is None else quantised(masked, formats, calibration)
     if calibration is None:
-        raise SampleError("overrides and fine-tuning need calibration samples: none are given; give some")
+        raise SampleError("fine-tuning needs calibration samples: none are given; give some")
     _check_torch(recipe)
     from .one_shot import compress_weights
 
-    sparsity, bits = _by_population(network, recipe)
     return compress_weights(
         network,
         method=recipe.method,
-        sparsity=sparsity,
-        bits=bits,
-        scheme=recipe.scheme,
+        sparsity=recipe.sparsity,
+        sparsities=sparsities,
+        bits=None if formats is None else {name: form.bits for name, form in formats.items()},
+        scheme={} if formats is None else {name: form.scheme for name, form in formats.items()},
         calibration=calibration,
         scope=recipe.scope,
         pattern=recipe.pattern,
@@ -323,24 +348,22 @@ def _compressed(
     )
 
 
-def _by_population(network: Network, recipe: Recipe) -> tuple[float | dict[str, float], int | dict[str, int] | None]:
-    """Sparsity and bits, by population where overrides say so."""
-    overrides = {p.name: recipe.overrides.get(p.name, Override()) for p in network.populations}
-    sparsity: float | dict[str, float] = recipe.sparsity
-    if any(override.sparsity is not None for override in overrides.values()):
-        sparsity = {n: recipe.sparsity if o.sparsity is None else o.sparsity for n, o in overrides.items()}
-    if all(override.bits is None for override in overrides.values()):
-        return sparsity, recipe.bits
-    bits = {name: recipe.bits if o.bits is None else o.bits for name, o in overrides.items()}
-    missing = [name for name, width in bits.items() if width is None]
-    if missing:
-        raise OptionError(f"bits are given for all weights or for none: those into {quoted(missing[0])} have none")
-    return sparsity, {name: width for name, width in bits.items() if width is not None}
+def _sparsities(recipe: Recipe) -> dict[str, float]:
+    """The populations with a sparsity of their own."""
+    return {name: o.sparsity for name, o in recipe.overrides.items() if o.sparsity is not None}
 
 
-def _labelled(projection: Projection, scheme: str) -> Projection:
-    assert isinstance(projection.weights, Quantised)
-    return replace(projection, connectivity=Dense(weights=replace(projection.weights, scheme=scheme)))
+def _formats(network: Network, recipe: Recipe) -> dict[str, Format] | None:
+    """The format of the weights into each population; None for float weights. OptionError where some are float."""
+    formats = {
+        p.name: recipe.overrides.get(p.name, Override()).format_beside(recipe.bits, recipe.scheme)
+        for p in network.populations
+    }
+    whole = {name: form for name, form in formats.items() if form is not None}
+    if whole and len(whole) < len(formats):
+        missing = next(name for name in formats if name not in whole)
+        raise OptionError(f"bits are given for all weights or for none: those into {quoted(missing)} have none")
+    return whole or None
 
 
 def _like(network: Network, compressed: Network) -> Network:

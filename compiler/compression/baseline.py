@@ -1,0 +1,84 @@
+"""The baselines: masks by magnitude, or by magnitude times presynaptic rate, and plain rounding.
+
+Nothing is made up for what the network loses. All of it is NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..folding import fold
+from ..ir import LI, Dense, FloatArray, Network, Projection, Quantised
+from ..prune import keep_globally
+from ..quantise import quantise, quantise_codes
+from .allocation import Share
+from .grid import Format
+
+
+def pruned(network: Network, shares: Sequence[Share], rates: Mapping[str, FloatArray] | None = None) -> Network:
+    """A float network whose populations lost their shares of input weights, by the LAMPS score.
+
+    With `rates`, spikes per step by population and input, a weight counts as often as its pre neuron fires.
+    """
+    weights = {id(p): _real(p) for p in network.projections}
+    kept = {}
+    for share in shares:
+        members = [p for p in network.projections if p.post in share.populations]
+        scores = [_real(p) if rates is None else _real(p) * rates[p.pre][:, None] for p in members]
+        kept |= dict(zip(map(id, members), keep_globally(scores, share.sparsity), strict=True))
+    return replace(
+        network,
+        projections=tuple(
+            replace(p, connectivity=Dense(weights=np.where(kept[id(p)], weights[id(p)], 0.0)))
+            for p in network.projections
+        ),
+    )
+
+
+def quantised(network: Network, formats: Mapping[str, Format], calibration: npt.NDArray[Any] | None = None) -> Network:
+    """The integer network with the weights into each population rounded to its format, at scales by a clip search."""
+    return quantise_codes(network, nearest_codes(network, formats, calibration), calibration)
+
+
+def nearest_codes(
+    network: Network, formats: Mapping[str, Format], calibration: npt.NDArray[Any] | None = None
+) -> list[Quantised]:
+    """The codes of every projection; binary ones have the mean size of a neuron's weights as their scale."""
+    widths = {form.bits for form in formats.values() if not form.grid.binary}
+    integers = {width: quantise(network, width, calibration) for width in sorted(widths)}
+    result = []
+    for index, projection in enumerate(network.projections):
+        form = formats[projection.post]
+        if form.grid.binary:
+            result.append(_binary(network, projection))
+        else:
+            weights = integers[form.bits].projections[index].weights
+            assert isinstance(weights, Quantised)
+            result.append(replace(_own(network, projection, weights), scheme=form.scheme))
+    return result
+
+
+def _own(network: Network, projection: Projection, weights: Quantised) -> Quantised:
+    """Codes for the network's own weights, of codes for weights that the neuron's gain was multiplied into."""
+    gain = fold(network, network.population(projection.post)).gain
+    gain = np.where(gain != 0, gain, 1.0)
+    return replace(weights, codes=weights.codes * np.sign(gain).astype(np.int64), scale=weights.scale / np.abs(gain))
+
+
+def _binary(network: Network, projection: Projection) -> Quantised:
+    """Signs at the least-squares scale of each neuron (Rastegari et al., XNOR-Net, ECCV 2016); of a readout, of all."""
+    sizes = np.concatenate([np.abs(_real(p)) for p in network.projections_into(projection.post)])
+    axis = None if isinstance(network.population(projection.post).dynamics, LI) else 0
+    total, count = sizes.sum(axis=axis), np.count_nonzero(sizes, axis=axis)
+    scale = np.where(count > 0, total / np.maximum(count, 1), 1.0)
+    return Quantised(codes=np.sign(_real(projection)).astype(np.int64), bits=2, scheme="binary", scale=scale)
+
+
+def _real(projection: Projection) -> FloatArray:
+    assert not isinstance(projection.weights, Quantised)
+    return projection.weights
