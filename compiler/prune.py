@@ -33,13 +33,6 @@ def prune(network: Network, sparsity: float, scope: Scope = "global") -> Network
     Ties fall in the order of projections, pre and post. Warns of neurons that lose their last input synapse. Raises
     OptionError for a sparsity outside 0 <= s < 1, ModelError for an integer network.
     """
-    pruned = prune_quietly(network, sparsity, scope)
-    warn_of_silenced(network, pruned)
-    return pruned
-
-
-def prune_quietly(network: Network, sparsity: float, scope: Scope = "global") -> Network:
-    """`prune` for callers that warn themselves."""
     check_sparsity(sparsity)
     if scope not in SCOPES:
         raise OptionError(f"a pruning scope is {' or '.join(SCOPES)}: got {scope!r}")
@@ -48,13 +41,15 @@ def prune_quietly(network: Network, sparsity: float, scope: Scope = "global") ->
         raise ModelError(f"pruning works on float networks: {quoted(network.name)} is quantised; prune first")
     weights = [_weights(projection) for projection in network.projections]
     keep = keep_globally(weights, sparsity) if scope == "global" else [_keep([w], sparsity)[0] for w in weights]
-    return replace(
+    pruned = replace(
         network,
         projections=tuple(
             replace(p, connectivity=Dense(weights=np.where(k, w, 0.0)))
             for p, w, k in zip(network.projections, weights, keep, strict=True)
         ),
     )
+    warn_of_silenced(network, pruned)
+    return pruned
 
 
 def check_sparsity(sparsity: float) -> None:

@@ -196,7 +196,13 @@ def build_report(facts: Facts) -> dict[str, Any]:
 
 def recipe_options(recipe: Recipe) -> dict[str, Any]:
     """What a recipe was asked for."""
-    return {"method": recipe.method, "sparsity": recipe.sparsity, "bits": recipe.bits, "scheme": recipe.scheme}
+    return {
+        "method": recipe.method,
+        "sparsity": recipe.sparsity,
+        "bits": recipe.bits,
+        "scheme": recipe.scheme,
+        "layers": [{"population": name, **asdict(override)} for name, override in recipe.overrides.items()],
+    }
 
 
 def _utilization(facts: Facts) -> dict[str, Any]:

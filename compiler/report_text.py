@@ -37,7 +37,9 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
         console.print(Text(f"device {device['id']} ({device['family']}, {device['package']})"))
     if (compression := report["compression"]) is not None:
         wanted = f"{compression['sparsity']:.1%} sparsity, {compression['bits']} bits, {compression['scheme']}"
-        console.print(Text(f"compressed by {compression['method']}: {wanted}"))
+        others = ", ".join(layer["population"] for layer in compression.get("layers", ()))
+        wanted += f"; otherwise for the weights into {others}" if others else ""
+        console.print(Text(printable(f"compressed by {compression['method']}: {wanted}")))
     for warning in report["warnings"]:
         console.print(Text(printable(f"warning: {warning}"), style="yellow"))
     console.print()

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from spikeloom.compiler.cli import flow
 from spikeloom.compiler.cli.main import main
-from spikeloom.compiler.compression import Recipe
+from spikeloom.compiler.compression import Override, Recipe
 from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.quantise import quantise
+from spikeloom.compiler.report import recipe_options
 from spikeloom.compiler.samples import Samples
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
@@ -136,15 +137,75 @@ def refused_after_emptying(capsys: pytest.CaptureFixture[str]) -> str:
     return refused(capsys, "--method", "magnitude", "--bits", "4", "--force")
 
 
+@pytest.mark.parametrize("method", ["magnitude", "osbc"])
+def test_layers_may_differ(folder: Path, capsys: pytest.CaptureFixture[str], method: str) -> None:
+    layers = ["--layer", "hidden:scheme=binary", "--layer", "out:sparsity=0,bits=6"]
+    assert run("--method", method, "--sparsity", "0.5", "--bits", "4", *layers, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [(p["bits"], p["scheme"]) for p in summary["projections"]] == [(1, "binary"), (6, "fixed_point")]
+    assert summary["layers"]["out"] == {"sparsity": 0.0, "bits": 6, "scheme": None}
+    hidden, out = read_nir("small.nir").projections
+    assert isinstance(hidden.weights, Quantised) and isinstance(out.weights, Quantised)
+    assert (hidden.weights.scheme, out.weights.bits) == ("binary", 6)
+    assert set(np.unique(hidden.weights.codes)) == {-1, 0, 1}
+    assert np.mean(hidden.weights.codes == 0) == pytest.approx(0.5, abs=1e-2)
+    assert np.mean(out.weights.codes == 0) < 0.3
+    assert main(["simulate", "small.nir", "--data", "test.npz", "--executor", "reference"]) == 0
+
+
+def test_a_scheme_of_one_width_needs_no_bits(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--method", "magnitude", "--scheme", "binary", "--layer", "out:bits=5") == 0
+    text = capsys.readouterr().out
+    assert "binary" in text and "5 bits" in text and "integer weights" in text
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (["hiden:bits=4"], "none named 'hiden'; did you mean 'hidden'?"),
+        (["x:bits=4"], "none named 'x'; the network has 'hidden', 'out'"),
+        (["out:bit=4"], "got 'bit' for 'out'; did you mean bits?"),
+        (["out:depth=4"], "sparsity, bits, scheme: got 'depth'"),
+        (["out"], "NAME:KEY=VALUE"),
+        (["out:"], "NAME:KEY=VALUE"),
+        ([":bits=4"], "NAME:KEY=VALUE"),
+        (["out:bits"], "bits is a whole number: got ''"),
+        (["out:bits=four"], "bits is a whole number: got 'four' for the layer 'out'"),
+        (["out:sparsity=much"], "sparsity is a number: got 'much'"),
+        (["out:sparsity=nan"], "layer 'out': sparsity is the share"),
+        (["out:sparsity=1"], "layer 'out': sparsity is the share"),
+        (["out:bits=40"], "layer 'out': weights have 2 to 16 bits"),
+        (["out:scheme=octal"], "layer 'out': a scheme is one of"),
+        (["out:scheme=ternary,bits=4"], "layer 'out': ternary weights have 2 bits"),
+        (["out:bits=1"], "1 bit are binary"),
+        (["out:bits=4,bits=5"], "bits of 'out' is given twice"),
+        (["out:bits=4", "out:sparsity=0.5"], "'out' is named twice"),
+    ],
+)
+def test_mistakes_in_layers_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], layers: list[str], words: str
+) -> None:
+    options = [text for layer in layers for text in ("--layer", layer)]
+    assert words in refused(capsys, "--method", "magnitude", "--bits", "4", *options)
+    assert not Path("small.nir").exists()
+
+
+def test_the_bits_of_some_layers_alone_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "--method", "magnitude", "--sparsity", "0.5", "--layer", "out:bits=4")
+    assert "those into 'hidden' have none" in message
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--method", "magnitude"], "has a target"),
         (["--method", "magic", "--bits", "4"], "invalid choice: 'magic'"),
-        (["--bits", "1"], "must be 2 to 16"),
+        (["--bits", "0"], "must be 1 to 16"),
+        (["--bits", "1"], "1 bit are binary"),
         (["--sparsity", "1"], "0 <= s < 1"),
         (["--sparsity", "1.5"], "at most 1"),
-        (["--scheme", "binary", "--bits", "2"], "invalid choice: 'binary'"),
+        (["--scheme", "octal", "--bits", "2"], "invalid choice: 'octal'"),
+        (["--scheme", "binary", "--bits", "2"], "binary weights have 1 bit"),
         (["--scheme", "ternary", "--bits", "4"], "ternary weights have 2 bits"),
         (["--pattern", "4:2", "--bits", "4"], "n:m with 0 < n < m"),
         (["--pattern", "two:4", "--bits", "4"], "n:m with 0 < n < m"),
@@ -174,7 +235,7 @@ def test_data_of_another_shape_and_integer_networks_are_refused(
     write_nir(quantise(network(), 4), "model.nir")
     assert "quantised already" in refused(capsys, "--bits", "4")
     board = ["compile", "model.nir", "--board", "icebreaker", "--output", "build"]
-    for option in (["--bits", "4"], ["--sparsity", "0.5"], ["--method", "osbc"]):
+    for option in (["--bits", "4"], ["--sparsity", "0.5"], ["--method", "osbc"], ["--layer", "out:bits=4"]):
         assert main([*board, *option]) == 2
         assert f"leave out {option[0]}" in capsys.readouterr().err
 
@@ -198,6 +259,7 @@ class _Chosen(Exception):
         ({}, True, ("osbc", 0.0, 8, "fixed_point")),
         ({}, False, ("magnitude", 0.0, 8, "fixed_point")),
         ({"method": "obc", "sparsity": 0.5, "bits": 2, "scheme": "ternary"}, True, ("obc", 0.5, 2, "ternary")),
+        ({"method": "obc", "scheme": "binary"}, True, ("obc", 0.0, 1, "binary")),
     ],
 )
 def test_compile_chooses_the_method(
@@ -211,3 +273,15 @@ def test_compile_chooses_the_method(
     with pytest.raises(_Chosen) as chosen:
         flow.compile_network(network(), Path("out"), flow.CompileOptions(verilog_only=True, **options), samples=given)
     assert chosen.value.args == expected
+
+
+def test_compile_takes_layers_and_records_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(network: Network, recipe: Recipe, *rest: Any, **more: Any) -> None:
+        raise _Chosen(recipe)
+
+    monkeypatch.setattr(flow, "compress", stop)
+    with pytest.raises(_Chosen) as chosen:
+        main(["compile", "model.nir", "--emit", "verilog", "--layer", "out:bits=5", "--debug"])
+    (recipe,) = chosen.value.args
+    assert recipe.overrides == {"out": Override(bits=5)} and recipe.bits == 8
+    assert recipe_options(recipe)["layers"] == [{"population": "out", "sparsity": None, "bits": 5, "scheme": None}]

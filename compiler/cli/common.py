@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..ir import Network
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
-SCHEMES = ("fixed_point", "ternary")
+SCHEMES = ("fixed_point", "ternary", "binary")
 DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
 RESETS = ("subtract", "zero", "value")
 FIRES = ("gt", "ge")
@@ -81,8 +81,15 @@ def compression_options() -> argparse.ArgumentParser:
         "--method", choices=METHODS, help="default: osbc where there are samples and torch is installed, else magnitude"
     )
     group.add_argument("--sparsity", type=real(0, 1), metavar="S", help="share of all weights to prune")
-    group.add_argument("--bits", type=whole(2, 16), metavar="N", help="bits of a weight")
+    group.add_argument("--bits", type=whole(1, 16), metavar="N", help="bits of a weight; 1 with the scheme binary")
     group.add_argument("--scheme", choices=SCHEMES, help="default: fixed_point")
+    group.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME:KEY=VALUE[,...]",
+        help="another sparsity, bits or scheme for the weights into the population NAME; may be repeated",
+    )
     return parent
 
 

@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from ..report_text import print_report
     from ..samples import load_samples
     from .flow import CompileOptions, compile_network, require_target
+    from .layer_options import overrides_of
 
     output = options.output or Path("build") / options.model.stem
     wanted = CompileOptions(
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         sparsity=options.sparsity,
         bits=options.bits,
         scheme=options.scheme,
+        layers=overrides_of(options.layer),
         clock_mhz=options.clock_mhz,
         baud=options.baud,
         seed=options.seed,

@@ -11,7 +11,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ...sim.evaluation import Comparison
-    from ..compression.recipe import CompressionReport
+    from ..compression.recipe import CompressionReport, ProjectionReport
     from ..ir import Network
 
 
@@ -59,23 +59,27 @@ def run(options: argparse.Namespace) -> int:
     from ...hdl.errors import OptionError, SampleError
     from ...sim.evaluation import compare, unseen
     from ..compression.finetune import FineTune
+    from ..compression.grid import ONLY_BITS
     from ..compression.recipe import Recipe, compress, default_method
     from ..nir_writer import write_nir
     from ..samples import load_samples
+    from .layer_options import overrides_of
 
     if options.output.exists() and not options.force:
         raise OptionError(f"the output is a new file: {options.output} exists; add --force to replace it")
     if not options.output.parent.is_dir():
         raise OptionError(f"the output's folder must exist: {options.output.parent} does not; make it")
+    scheme = options.scheme or "fixed_point"
     recipe = Recipe(
         method=options.method or default_method(calibrated=True),
         sparsity=options.sparsity or 0.0,
-        bits=options.bits,
-        scheme=options.scheme or "fixed_point",
+        bits=ONLY_BITS.get(scheme) if options.bits is None else options.bits,
+        scheme=scheme,
         scope=options.scope,
         pattern=options.pattern,
         activity_threshold=options.activity_threshold,
         distil=not options.no_distil,
+        overrides=overrides_of(options.layer),
         exact=options.exact,
         memory_budget=int(options.memory * (1 << 30)),
         device=options.torch_device,
@@ -112,6 +116,7 @@ def _summary(network: Network, report: CompressionReport, comparison: Comparison
         "method": report.recipe.method,
         "bits": report.recipe.bits,
         "scheme": report.recipe.scheme,
+        "layers": {name: asdict(override) for name, override in report.recipe.overrides.items()},
         "integer": network.is_integer,
         "sparsity": report.sparsity,
         "seconds": report.seconds,
@@ -134,13 +139,14 @@ def _print(network: Network, report: CompressionReport, comparison: Comparison |
             number(projection.synapses_before),
             number(projection.synapses),
             f"{1 - projection.synapses / projection.weights:.1%}",
+            _format(projection),
             f"{report.losses[projection.post]:.3g}" if projection.post in report.losses else "",
         )
         for projection in report.projections
     ]
-    headings = ("Projection", "Weights", "Synapses before", "Synapses", "Sparsity", "Membrane loss")
-    print_tables(table(f"Compressed by {report.recipe.method}", headings, rows, numeric=(1, 2, 3, 4, 5)))
-    level = f"integers of {report.recipe.bits} bits" if network.is_integer else "float weights"
+    headings = ("Projection", "Weights", "Synapses before", "Synapses", "Sparsity", "Format", "Membrane loss")
+    print_tables(table(f"Compressed by {report.recipe.method}", headings, rows, numeric=(1, 2, 3, 4, 6)))
+    level = "integer weights" if network.is_integer else "float weights"
     print(f"{report.sparsity:.2%} of all weights are zero; {level}; {report.seconds:.1f} s")
     if report.removed:
         print("neurons removed: " + ", ".join(f"{count} of {name}" for name, count in report.removed.items()))
@@ -152,6 +158,12 @@ def _print(network: Network, report: CompressionReport, comparison: Comparison |
             f"{_percent(comparison.compressed_interval)} after;\nchange {100 * comparison.change:+.2f} points "
             f"({100 * low:+.2f} to {100 * high:+.2f}, 95 % confidence)"
         )
+
+
+def _format(projection: ProjectionReport) -> str:
+    if projection.bits is None:
+        return "float"
+    return f"{projection.bits} bits" if projection.scheme == "fixed_point" else f"{projection.scheme}"
 
 
 def _percent(interval: tuple[float, float]) -> str:

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ from ..build_folder import (
     write_json,
     write_manifest,
 )
-from ..compression.recipe import Recipe, compress, default_method
+from ..compression.grid import ONLY_BITS
+from ..compression.recipe import Override, Recipe, compress, default_method
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output
@@ -43,6 +44,7 @@ from ..quantise import dequantise
 from ..report import build_report, recipe_options
 from ..samples import Samples
 from .facts import Design, Integers, Step, gather_facts
+from .layer_options import layer_texts
 
 TORCH_METHODS = ("obc", "osbc")
 """The methods of compression that compute with torch."""
@@ -61,10 +63,10 @@ BAUD_TOLERANCE = 0.02
 class CompileOptions:
     """What to build. `board` or `device` is an id of `spikeloom boards`.
 
-    `method`, `sparsity`, `bits` and `scheme` say how to compress a float network (`Recipe`): by default 8 bits and no
-    pruning, by OSBC where there are samples and torch is installed, else by magnitude. `clock_mhz` and `baud` default
-    to the board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a target only chooses the
-    family of its memories.
+    `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
+    by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
+    else by magnitude. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With `verilog_only`
+    no bitstream is made, and a target only chooses the family of its memories.
     """
 
     board: str | None = None
@@ -73,6 +75,7 @@ class CompileOptions:
     sparsity: float | None = None
     bits: int | None = None
     scheme: str | None = None
+    layers: Mapping[str, Override] = field(default_factory=dict)
     clock_mhz: float | None = None
     baud: int | None = None
     seed: int = 1
@@ -201,6 +204,7 @@ def _integers(source: Network, options: CompileOptions, samples: Samples | None,
     wanted = {name: getattr(options, name) for name in ("method", "sparsity", "bits", "scheme")}
     if source.is_integer:
         given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
+        given += [f"--layer {text}" for text in layer_texts(options.layers)]
         if given:
             raise OptionError(f"an integer network is built as it is: it is quantised already; leave out {given[0]}")
         real = dequantise(source)
@@ -208,8 +212,9 @@ def _integers(source: Network, options: CompileOptions, samples: Samples | None,
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         method = options.method or default_method(calibrated=samples is not None)
-        chosen = {"bits": DEFAULT_BITS} | {name: value for name, value in wanted.items() if value is not None}
-        recipe = Recipe(**chosen | {"method": method})
+        chosen: dict[str, Any] = {"bits": ONLY_BITS.get(options.scheme or "", DEFAULT_BITS)}
+        chosen |= {name: value for name, value in wanted.items() if value is not None}
+        recipe = Recipe(**chosen | {"method": method, "overrides": options.layers})
         with step(f"compressing ({method})") as progress:
             spikes = None if samples is None else samples.spikes
             network, compression = compress(source, recipe, spikes, progress=progress)

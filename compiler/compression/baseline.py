@@ -26,7 +26,7 @@ def pruned(network: Network, shares: Sequence[Share], rates: Mapping[str, FloatA
     With `rates`, spikes per step by population and input, a weight counts as often as its pre neuron fires.
     """
     weights = {id(p): _real(p) for p in network.projections}
-    kept = {}
+    kept: dict[int, npt.NDArray[np.bool_]] = {}
     for share in shares:
         members = [p for p in network.projections if p.post in share.populations]
         scores = [_real(p) if rates is None else _real(p) * rates[p.pre][:, None] for p in members]

@@ -155,13 +155,18 @@ def check_pattern(pattern: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectionReport:
-    """One projection: its weights, how many were not zero before and are not zero now."""
+    """One projection: its weights, how many were not zero before and are not zero now, and their bits and scheme.
+
+    `bits` and `scheme` are None where weights are float.
+    """
 
     pre: str
     post: str
     weights: int
     synapses_before: int
     synapses: int
+    bits: int | None = None
+    scheme: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +225,7 @@ def compress(
     warn_of_silenced(network, compressed)
     return compressed, CompressionReport(
         recipe=recipe,
-        projections=_projection_reports(whole, compressed),
+        projections=_projection_reports(whole, compressed, _formats(network, recipe) or {}),
         errors=quantisation_error(_like(network, compressed), compressed) if compressed.is_integer else (),
         removed={p.name: whole.size_of(p.name) - p.size for p in network.populations if p.size < whole.size_of(p.name)},
         silenced=silenced(network, compressed),
@@ -377,7 +382,9 @@ def _like(network: Network, compressed: Network) -> Network:
     return replace(network, projections=tuple(masked))
 
 
-def _projection_reports(network: Network, compressed: Network) -> tuple[ProjectionReport, ...]:
+def _projection_reports(
+    network: Network, compressed: Network, formats: Mapping[str, Format]
+) -> tuple[ProjectionReport, ...]:
     return tuple(
         ProjectionReport(
             pre=before.pre,
@@ -385,6 +392,8 @@ def _projection_reports(network: Network, compressed: Network) -> tuple[Projecti
             weights=_weights(before),
             synapses_before=_synapses(before.weights),
             synapses=_synapses(after.weights),
+            bits=formats[before.post].bits if before.post in formats else None,
+            scheme=formats[before.post].scheme if before.post in formats else None,
         )
         for before, after in zip(network.projections, compressed.projections, strict=True)
     )
