@@ -29,12 +29,16 @@ class SimulationCells:
     defines: tuple[str, ...] = ()
 
 
+class Synthesis:
+    """The platform of a component that is emitted: cells of a device may stand in it. A simulator has none."""
+
+
 def to_rtlil(component: wiring.Component, name: str) -> str:
     """The RTLIL text of a component as the top module `name`, without source locations.
 
     The ports are the component's signature, joined with `__`, and `clk` and `rst`.
     """
-    return str(rtlil.convert(component, name=name, emit_src=False))
+    return str(rtlil.convert(component, name=name, platform=Synthesis(), emit_src=False))
 
 
 def verilog_from_rtlil(il_file: Path, v_file: Path, log: Path) -> None:
@@ -69,6 +73,11 @@ def cells_sim(family: str) -> SimulationCells:
         return SimulationCells(sources=(Path(__file__).with_name("ecp5_cells_sim.v"),))
     models = _yosys_share() / "ice40" / "cells_sim.v"
     return SimulationCells(sources=(models,), defines=("NO_ICE40_DEFAULT_ASSIGNMENTS",))
+
+
+def device_cells_sim(family: str) -> tuple[Path, ...]:
+    """The simulation models of the cells that a component of a family may hold before it is synthesised."""
+    return (Path(__file__).with_name("ice40_spram_sim.v"),) if Family(family) is Family.ICE40 else ()
 
 
 def board_cells_sim(family: str) -> Path:
