@@ -57,6 +57,7 @@ class Reason(IntEnum):
     OVERRUN = 3  # more words than the device can store
     ORDER = 4  # no sample is under way and the frame is not a first one
     HEADER = 5  # unknown header bits
+    FLASH = 6  # the weights have not been loaded from flash: their checksum is wrong, or it is too early
 
 
 @dataclass(frozen=True, kw_only=True)
