@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # nextpnr's names of the ECP5 packages, by amaranth-boards' names; iCE40 packages only differ in case.
 _ECP5_PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554"}
 
+_CONFIGURATION_FLASH = ("spi_flash_1x", 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
@@ -29,8 +31,9 @@ class Board:
     `platform` is the class in amaranth-boards, as "module.Class". `source_hz` is the board's own clock, `clock_hz` what
     a design runs at unless told otherwise. `pll_pad` says that the clock enters at the pad of an iCE40's PLL. `uart`
     and `led` are resources of the platform or of `resources`, which are added to it; `led` may name a subsignal, and is
-    None on a board without a free one. `baud` is a rate that the board's serial bridge is sure to take. `pack` are
-    options of ecppack. `note` tells the user what must be wired or known.
+    None on a board without a free one. `flash` is the SPI flash that the board is configured from, where a design can
+    have weights in it. `baud` is a rate that the board's serial bridge is sure to take. `pack` are options of ecppack.
+    `note` tells the user what must be wired or known.
     """
 
     id: str
@@ -43,6 +46,7 @@ class Board:
     pll_pad: bool = False
     uart: tuple[str, int] = ("uart", 0)
     led: tuple[str, int] | tuple[str, int, str] | None = ("led", 0)
+    flash: tuple[str, int] | None = None
     resources: tuple[Resource, ...] = ()
     pack: tuple[str, ...] = ()
     note: str = ""
@@ -95,6 +99,7 @@ BOARDS: dict[str, Board] = {
             source_hz=12e6,
             clock_hz=12e6,
             pll_pad=True,
+            flash=_CONFIGURATION_FLASH,
         ),
         Board(
             id="icestick",
@@ -121,6 +126,7 @@ BOARDS: dict[str, Board] = {
             clock_hz=12e6,
             baud=115_200,
             led=("rgb_led", 0, "g"),
+            flash=_CONFIGURATION_FLASH,
             resources=(
                 # The last two pins of the left row: free of the flash, the RGB LED and the oscillator jumper.
                 UARTResource(0, rx="20", tx="19", conn=("j", 0), attrs=Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1)),
@@ -139,6 +145,7 @@ BOARDS: dict[str, Board] = {
             clock_hz=12e6,
             baud=115_200,
             pll_pad=True,
+            flash=_CONFIGURATION_FLASH,
         ),
         _ulx3s("12f"),
         _ulx3s("25f"),

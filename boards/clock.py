@@ -68,7 +68,7 @@ def _plan_oscillator(board: Board, wanted: float) -> ClockPlan:
 
 
 class ClockGenerator(Elaboratable):
-    """Makes the clock `clk` and its synchronous reset `rst` from the platform's clock, or from `source` without one.
+    """Makes the clock `clk` and its synchronous reset `rst` from the board's clock, or from `source` without a board.
 
     The reset ends when the PLL has locked and the time that block RAM needs after configuration has passed; the
     board's reset button starts it again.
@@ -99,7 +99,7 @@ class ClockGenerator(Elaboratable):
 
     def _source(self, m: Module, platform: Any) -> Any:
         """The clock before any PLL."""
-        if platform is None:
+        if not _has_pins(platform):
             return self.source
         if self.plan.oscillator_div is not None:
             oscillator = Signal()
@@ -119,10 +119,15 @@ class ClockGenerator(Elaboratable):
 
     def _button(self, m: Module, platform: Any) -> Any:
         """The board's reset button, pressed = 1."""
-        if platform is None or platform.default_rst is None:
+        if not _has_pins(platform) or platform.default_rst is None:
             return Const(0)
         m.submodules.rst_buffer = buffer = io.Buffer("i", platform.request(platform.default_rst, dir="-"))
         return buffer.i
+
+
+def _has_pins(platform: Any) -> bool:
+    """Whether a platform is a board, and neither a simulation nor a bare device."""
+    return hasattr(platform, "request")
 
 
 class PowerOnReset(Elaboratable):

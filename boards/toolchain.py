@@ -14,7 +14,7 @@ from typing import Any
 
 from amaranth.back import rtlil
 
-from ..hdl.emit import verilog_from_rtlil
+from ..hdl.emit import Synthesis, verilog_from_rtlil
 from ..hdl.errors import OptionError, ToolError
 from ..hdl.memory import Family
 from ..hdl.resources import Resources
@@ -168,7 +168,7 @@ def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Pa
     """Write the RTLIL, and on a board the constraints; returns nextpnr's options for the part."""
     if isinstance(target, Device):
         top = DeviceTop(core, clock)
-        text = rtlil.convert(top, name=TOP, ports=top.ports, emit_src=False)
+        text = rtlil.convert(top, name=TOP, platform=Synthesis(), ports=top.ports, emit_src=False)
         (folder / "top.il").write_text(text, encoding="utf-8")
         speed = [] if target.speed is None else ["--speed", str(target.speed)]
         unconstrained = ["--lpf-allow-unconstrained"] if target.family is Family.ECP5 else []

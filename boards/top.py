@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
+from amaranth import ClockDomain, ClockSignal, Const, Elaboratable, Module, ResetSignal, Signal
+from amaranth.hdl import ValueLike
 from amaranth.lib import io
 
+from ..hdl.flashed_core import FlashedCore
 from .boards import Board
 from .clock import ClockGenerator, ClockPlan
 
 # How long the light stays on after activity, so that an eye sees it.
 _LIGHT_SECONDS = 0.05
+
+_FLASH_PINS = ("cs", "sck", "copi", "cipo", "failed")
 
 
 class SerialCore(Protocol):
@@ -45,10 +49,24 @@ class BoardTop(Elaboratable):
         m.submodules.rx_buffer = rx = io.Buffer("i", uart.rx)
         m.submodules.tx_buffer = tx = io.Buffer("o", uart.tx)
         m.d.comb += [self.core.rx.eq(rx.i), tx.o.eq(self.core.tx)]
+        alarm: ValueLike = Const(0)
+        if isinstance(self.core, FlashedCore):
+            self._connect_flash(m, self.core, platform)
+            alarm = self.core.failed
         if self.board.led is not None:
             m.submodules.led_buffer = led = io.Buffer("o", self._led(platform))
-            m.d.comb += led.o.eq(_stretched(m, self.core.activity, self.clock.hz))
+            m.d.comb += led.o.eq(_light(m, self.core.activity, alarm, self.clock.hz))
         return m
+
+    def _connect_flash(self, m: Module, core: FlashedCore, platform: Any) -> None:
+        """Its two pins for quad mode, which also stop it, stay inactive."""
+        assert self.board.flash is not None
+        port = platform.request(*self.board.flash, dir="-")
+        for name, value in (("cs", core.cs), ("clk", core.sck), ("copi", core.copi), ("wp", 0), ("hold", 0)):
+            m.submodules[f"flash_{name}_buffer"] = buffer = io.Buffer("o", getattr(port, name))
+            m.d.comb += buffer.o.eq(value)
+        m.submodules.flash_cipo_buffer = cipo = io.Buffer("i", port.cipo)
+        m.d.comb += core.cipo.eq(cipo.i)
 
     def _led(self, platform: Any) -> Any:
         assert self.board.led is not None
@@ -58,7 +76,7 @@ class BoardTop(Elaboratable):
 
 
 class DeviceTop(Elaboratable):
-    """A core on a device without a board: the ports are `clk`, `rx`, `tx` and `activity`."""
+    """A core on a device without a board: the ports are `clk`, `rx`, `tx` and `activity`, and its flash pins if any."""
 
     def __init__(self, core: SerialCore, clock: ClockPlan) -> None:
         self.core = core
@@ -67,11 +85,12 @@ class DeviceTop(Elaboratable):
         self.rx = Signal()
         self.tx = Signal()
         self.activity = Signal()
+        self.flash = {name: Signal(name=name) for name in _FLASH_PINS} if isinstance(core, FlashedCore) else {}
 
     @property
     def ports(self) -> list[Signal]:
         """The ports."""
-        return [self.clk, self.rx, self.tx, self.activity]
+        return [self.clk, self.rx, self.tx, self.activity, *self.flash.values()]
 
     def elaborate(self, platform: Any) -> Module:
         """The hardware, which depends on no platform."""
@@ -85,6 +104,9 @@ class DeviceTop(Elaboratable):
             self.tx.eq(self.core.tx),
             self.activity.eq(self.core.activity),
         ]
+        for name, pin in self.flash.items():
+            inner = getattr(self.core, name)
+            m.d.comb += inner.eq(pin) if name == "cipo" else pin.eq(inner)
         return m
 
 
@@ -94,11 +116,14 @@ def _drive_sync(m: Module, clock: ClockGenerator) -> None:
     m.d.comb += [ClockSignal("sync").eq(clock.clk), ResetSignal("sync").eq(clock.rst)]
 
 
-def _stretched(m: Module, pulse: Signal, clock_hz: float) -> Signal:
-    """`pulse`, made long enough to see: the top bit of a counter that `pulse` sets and that then counts down."""
+def _light(m: Module, activity: Signal, alarm: ValueLike, clock_hz: float) -> Signal:
+    """`activity`, made long enough to see, and blinking 10 to 20 times a second while there is an `alarm`.
+
+    It is the top bit of a counter that counts down, from all ones after activity and on and on during an alarm.
+    """
     remaining = Signal(max(1, round(_LIGHT_SECONDS * clock_hz).bit_length()))
-    with m.If(pulse):
+    with m.If(activity):
         m.d.sync += remaining.eq(~0)
-    with m.Elif(remaining[-1]):
+    with m.Elif(remaining[-1] | alarm):
         m.d.sync += remaining.eq(remaining - 1)
     return remaining[-1]

@@ -1,0 +1,57 @@
+"""A linked core whose weights come from flash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .flash_loader import FlashFormat, FlashLoader
+from .link import LinkedCore
+
+
+class FlashedCore(wiring.Component):
+    """A linked core with SPRAM beside the loader that fills it; until then the core refuses every frame.
+
+    ========================= ========== ===================================================
+    Port                      Dir        Meaning
+    ========================= ========== ===================================================
+    rx, tx, activity          in, out    see LinkedCore
+    cs, sck, copi, cipo       out, ... in the flash, see FlashLoader
+    failed                    out        the weights could not be loaded, which is being tried again
+    ========================= ========== ===================================================
+    """
+
+    rx: Signal
+    tx: Signal
+    activity: Signal
+    cs: Signal
+    sck: Signal
+    copi: Signal
+    cipo: Signal
+    failed: Signal
+
+    def __init__(self, core: LinkedCore, form: FlashFormat) -> None:
+        self._core = core
+        self._loader = FlashLoader(form)
+        super().__init__(
+            {
+                "rx": In(1, init=1),
+                "tx": Out(1, init=1),
+                "activity": Out(1),
+                **{name: Out(1) for name in ("cs", "sck", "copi", "failed")},
+                "cipo": In(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.core = core = self._core
+        m.submodules.loader = loader = self._loader
+        wiring.connect(m, loader.load, core.load)
+        m.d.comb += [core.ready.eq(loader.ready), core.rx.eq(self.rx), loader.cipo.eq(self.cipo)]
+        for source, names in ((core, ("tx", "activity")), (loader, ("cs", "sck", "copi", "failed"))):
+            m.d.comb += [getattr(self, name).eq(getattr(source, name)) for name in names]
+        return m
