@@ -93,7 +93,8 @@ def load_signature() -> wiring.Signature:
 class Spram(wiring.Component):
     """One SPRAM with one port, for a read or a write of a whole word in each cycle of `enable`.
 
-    Elaborated for no platform, as the simulator does, it is a behavioural model that starts with rubbish.
+    Elaborated for no platform, as the simulator does, it is a behavioural model, which starts with `contents` and
+    rubbish behind them.
 
     ======== === ===================================================
     Port     Dir Meaning
@@ -112,7 +113,8 @@ class Spram(wiring.Component):
     write_data: Signal
     read_data: Signal
 
-    def __init__(self) -> None:
+    def __init__(self, contents: Sequence[int] = ()) -> None:
+        self._contents = contents
         super().__init__(
             {
                 "address": In(14),
@@ -145,7 +147,8 @@ class Spram(wiring.Component):
 
     def _model(self, m: Module) -> None:
         rubbish = [(0xBAD1 * number ^ number >> 3) & 0xFFFF for number in range(SPRAM_DEPTH)]
-        m.submodules.words = words = memory.Memory(shape=SPRAM_WIDTH, depth=SPRAM_DEPTH, init=rubbish)
+        init = [*self._contents, *rubbish[len(self._contents) :]]
+        m.submodules.words = words = memory.Memory(shape=SPRAM_WIDTH, depth=SPRAM_DEPTH, init=init)
         read, write = words.read_port(), words.write_port()
         m.d.comb += [
             read.addr.eq(self.address),
@@ -159,6 +162,8 @@ class Spram(wiring.Component):
 
 class SpramMemory(wiring.Component):
     """A memory in SPRAMs with the read port of `ShapedMemory`, for the SPRAMs from number `first` on.
+
+    Hardware must be loaded before it is read; `loaded` are words that the simulator's model starts with, as if it were.
 
     ============ === ===========================================================================
     Port         Dir Meaning
@@ -177,11 +182,12 @@ class SpramMemory(wiring.Component):
     read_data: Signal
     load: Any
 
-    def __init__(self, shape: SpramShape, first: int = 0) -> None:
+    def __init__(self, shape: SpramShape, first: int = 0, loaded: Sequence[int] = ()) -> None:
         if first + shape.spram > MAX_SPRAMS:
             raise ValueError(f"a design has at most {MAX_SPRAMS} SPRAMs: this memory would take number {first} and up")
         self._shape = shape
         self._first = first
+        self._contents = shape.pack(loaded)
         super().__init__(
             {
                 "read_address": In(max(1, (shape.depth - 1).bit_length())),
@@ -209,7 +215,7 @@ class SpramMemory(wiring.Component):
         offset, bank = place[:14], place[14:]
         choices: list[ValueLike] = []
         for index, number in enumerate(numbers):
-            m.submodules[f"spram{number}"] = spram = Spram()
+            m.submodules[f"spram{number}"] = spram = Spram(self._contents[number - self._first])
             here = 1 if len(numbers) == 1 else bank == index
             m.d.comb += [
                 spram.write.eq(self.load.valid & (self.load.block == number)),

@@ -101,6 +101,20 @@ def test_words_are_read_back(depth: int, width: int, first: int) -> None:
     simulate(dut, check)
 
 
+def test_a_simulation_may_start_with_loaded_words() -> None:
+    words = [number * 7 % 256 for number in range(20000)]
+    dut = SpramMemory(SpramShape(20000, 8), loaded=words)
+
+    async def check(ctx) -> None:  # type: ignore[no-untyped-def]
+        ctx.set(dut.read_enable, 1)
+        for address in range(0, 20000, 501):
+            ctx.set(dut.read_address, address)
+            await ctx.tick()
+            assert ctx.get(dut.read_data) == words[address]
+
+    simulate(dut, check)
+
+
 def test_nothing_is_known_before_it_is_loaded() -> None:
     dut = SpramMemory(SpramShape(1000, 16))
 
