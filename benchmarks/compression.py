@@ -1,12 +1,14 @@
 """What one-shot compression costs and keeps, on a network for MNIST: method x sparsity x bits.
 
-    python benchmarks/compression.py NETWORK.nir [--images 400] [--finetune 20000] [--plot FILE.png] [--growth]
+    python benchmarks/compression.py NETWORK.nir [--images 400] [--seeds 3] [--finetune 20000] [--plot FILE.svg]
+    python benchmarks/compression.py --growth
 
-NETWORK.nir is a trained float network with 784 inputs, rate coded over `--steps` steps. Calibration are the first
-`--images` training images, without labels; accuracy is that of the float executor or the integer reference on all
-10,000 test images, which nothing else sees. Stored bits count a code per remaining weight; the entropy bound is what
-an ideal code for all weights, zeros included, would take. `--growth` shows instead how time and memory of the exact
-elimination and of its staged form grow with a layer's size.
+NETWORK.nir is a trained float network with 784 inputs, rate coded over `--steps` steps. Calibration are `--images`
+training images without labels, others for each seed; accuracy is that of the float executor or the integer reference on
+all 10,000 test images, which nothing else sees, and its spread the standard deviation over the seeds. Operations are
+synaptic events per test sample. Stored bits count a code per remaining weight; the entropy bound is what an ideal code
+for all weights, zeros included, would take. `--growth` shows instead how time and memory of the exact elimination and
+of its staged form grow with a layer's size.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
-import resource
 import sys
 import time
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,7 @@ from spikeloom.compiler.compression.hessian import Problem
 from spikeloom.compiler.compression.obs import eliminate
 from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.staged import eliminate_in_stages
-from spikeloom.compiler.ir import Network, Quantised
+from spikeloom.compiler.ir import INPUT, Network, Projection, Quantised, Weights
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
@@ -42,7 +45,10 @@ SETTINGS: tuple[tuple[float, int | None], ...] = (
     (0.95, 4),
     (0.0, 4),
     (0.0, 2),
+    (0.0, 1),
 )
+"""Sparsity and bits; without bits weights stay float, and one bit means binary weights."""
+
 Spikes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
@@ -67,15 +73,25 @@ def rate_code(pixels: npt.NDArray[np.uint8], steps: int, seed: int) -> Spikes:
     return np.stack([rng.random(pixels.shape, np.float32) < pixels / 255.0 for _ in range(steps)], 1).astype(np.uint8)
 
 
-def accuracy(network: Network, spikes: Spikes, labels: Labels) -> float:
-    recorded = (run_reference if network.is_integer else run_float)(network, spikes).populations[network.output]
-    return 100 * float(np.mean(recorded.spikes.sum(axis=1, dtype=np.int64).argmax(axis=1) == labels))
+def executed(network: Network, spikes: Spikes, labels: Labels) -> tuple[float, float]:
+    """Accuracy in percent, and synaptic operations per sample: one for each spike and synapse that it meets."""
+    populations = (run_reference if network.is_integer else run_float)(network, spikes).populations
+    fired = {name: recorded.spikes.sum(axis=(0, 1), dtype=np.int64) for name, recorded in populations.items()}
+    fired[INPUT] = spikes.sum(axis=(0, 1), dtype=np.int64)
+    operations = sum(int(fired[p.pre] @ np.count_nonzero(_numbers(p), axis=1)) for p in network.projections)
+    counts = populations[network.output].spikes.sum(axis=1, dtype=np.int64)
+    return 100 * float(np.mean(counts.argmax(axis=1) == labels)), operations / len(spikes)
+
+
+def _numbers(projection: Projection) -> npt.NDArray[np.generic]:
+    weights = projection.weights
+    return weights.codes if isinstance(weights, Quantised) else weights
 
 
 def storage(network: Network) -> tuple[float, int, int]:
     """Sparsity, the bits of the remaining weights, and the entropy bound of all."""
-    codes = [p.weights.codes if isinstance(p.weights, Quantised) else p.weights for p in network.projections]
-    widths = [p.weights.bits if isinstance(p.weights, Quantised) else 32 for p in network.projections]
+    codes = [_numbers(p) for p in network.projections]
+    widths = [_width(p.weights) for p in network.projections]
     stored = sum(int(np.count_nonzero(c)) * width for c, width in zip(codes, widths, strict=True))
     entropy = sum(
         _entropy(c) if width < 32 else _entropy(c != 0) + int(np.count_nonzero(c)) * 32
@@ -84,58 +100,111 @@ def storage(network: Network) -> tuple[float, int, int]:
     return 1 - sum(int(np.count_nonzero(c)) for c in codes) / sum(c.size for c in codes), stored, entropy
 
 
+def _width(weights: Weights) -> int:
+    if not isinstance(weights, Quantised):
+        return 32
+    return 1 if weights.scheme == "binary" else weights.bits
+
+
 def _entropy(values: npt.NDArray[np.generic]) -> int:
     shares = np.unique(values, return_counts=True)[1] / values.size
     return int(-values.size * (shares * np.log2(shares)).sum())
 
 
+def forget_peak() -> None:
+    """Start measuring the peak of this process's memory anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_mib() -> int:
-    """The most memory that this process has used so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    """The most memory that this process has had since `forget_peak`."""
+    status = Path("/proc/self/status").read_text().split()
+    return int(status[status.index("VmHWM:") + 1]) // 1024
 
 
-def table(network: Network, arguments: argparse.Namespace) -> list[tuple[str, float, int | None, float]]:
-    """Print the table; returns method, sparsity, bits and accuracy of each row."""
-    pixels, labels = images("train")
-    calibration = rate_code(pixels[: arguments.images], arguments.steps, seed=1)
-    test_pixels, test_labels = images("t10k")
-    test = rate_code(test_pixels, arguments.steps, seed=2)
-    finetune = None
-    if arguments.finetune:
-        part = slice(arguments.images, arguments.images + arguments.finetune)
-        spikes = rate_code(pixels[part], arguments.steps, seed=3)
-        finetune = FineTune(spikes=spikes, labels=labels[part], epochs=4, hidden=0.0)
-    print(f"float: {accuracy(network, test, test_labels):.2f} % of {len(test)} test images")
-    print(f"{'method':16}{'sparsity':>9}{'bits':>6}{'accuracy':>10}{'seconds':>9}", end="")
-    print(f"{'peak MiB':>10}{'stored':>9}{'entropy':>9}")
+@dataclass(frozen=True)
+class Row:
+    """A method at a sparsity and bits; a figure for each seed."""
+
+    method: str
+    sparsity: float
+    bits: int | None
+    accuracies: tuple[float, ...]
+
+    @property
+    def accuracy(self) -> float:
+        return float(np.mean(self.accuracies))
+
+
+def table(
+    network: Network,
+    settings: Sequence[tuple[float, int | None]],
+    methods: Sequence[tuple[str, str, FineTune | None]],
+    calibrations: Sequence[Spikes],
+    test: tuple[Spikes, Labels],
+) -> list[Row]:
+    """Print the table of all settings and methods (name, method, training); returns its rows."""
+    original, operations = executed(network, *test)
+    print(f"float: {original:.2f} % of {len(test[1])} test samples, {operations:.0f} operations per sample")
+    print(f"{'method':16}{'sparsity':>9}{'bits':>6}{'accuracy':>10}{'spread':>8}{'lost':>7}{'seeds':>7}", end="")
+    print(f"{'seconds':>9}{'CPU s':>8}{'peak MiB':>10}{'stored':>9}{'entropy':>9}{'operations':>12}")
     rows = []
-    runs: list[tuple[str, FineTune | None]] = [(method, None) for method in arguments.methods]
-    runs += [(arguments.methods[-1], finetune)] if finetune else []
-    for sparsity, bits in SETTINGS:
-        for method, training in runs:
-            started = time.perf_counter()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # magnitude silences neurons at these sparsities
-                result = compress_weights(
-                    network, method=method, sparsity=sparsity, bits=bits, calibration=calibration, finetune=training
-                )
-            seconds = time.perf_counter() - started
-            name = method + (" + training" if training else "")
-            reached, stored, entropy = storage(result)
-            right = accuracy(result, test, test_labels)
-            print(f"{name:16}{reached:9.4f}{bits or 'float':>6}{right:10.2f}{seconds:9.1f}", end="")
-            print(f"{peak_mib():10}{stored:9}{entropy:9}", flush=True)
-            rows.append((name, sparsity, bits, right))
+    for sparsity, bits in settings:
+        for name, method, training in methods:
+            forget_peak()
+            wall, processor = time.perf_counter(), time.process_time()
+            results = [_compressed(network, method, sparsity, bits, c, training) for c in calibrations]
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            peak = peak_mib()
+            right, operations = zip(*(executed(result, *test) for result in results), strict=True)
+            row = Row(name, sparsity, bits, right)
+            reached, stored, entropy = np.mean([storage(result) for result in results], axis=0)
+            print(f"{name:16}{reached:9.4f}{bits or 'float':>6}{row.accuracy:10.2f}{np.std(right):8.2f}", end="")
+            print(f"{original - row.accuracy:7.2f}{len(right):7}{wall / len(right):9.1f}", end="")
+            print(f"{processor / len(right):8.1f}{peak:10}{stored:9.0f}{entropy:9.0f}", end="")
+            print(f"{np.mean(operations):12.0f}", flush=True)
+            rows.append(row)
     return rows
 
 
-def plot(rows: list[tuple[str, float, int | None, float]], file: Path) -> None:
+def _compressed(
+    network: Network, method: str, sparsity: float, bits: int | None, calibration: Spikes, training: FineTune | None
+) -> Network:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # magnitude silences neurons at these sparsities
+        return compress_weights(
+            network,
+            method=method,
+            sparsity=sparsity,
+            bits=bits,
+            scheme="binary" if bits == 1 else "fixed_point",
+            calibration=calibration,
+            finetune=training,
+        )
+
+
+def mnist(network: Network, arguments: argparse.Namespace) -> list[Row]:
+    """The table of a network for MNIST."""
+    pixels, labels = images("train")
+    count, steps = arguments.images, arguments.steps
+    last = count * arguments.seeds
+    calibrations = [rate_code(pixels[k : k + count], steps, seed=1 + k) for k in range(0, last, count)]
+    test_pixels, test_labels = images("t10k")
+    methods: list[tuple[str, str, FineTune | None]] = [(method, method, None) for method in arguments.methods]
+    if arguments.finetune:
+        part = slice(last, last + arguments.finetune)
+        training = FineTune(spikes=rate_code(pixels[part], steps, seed=3), labels=labels[part], epochs=4, hidden=0.0)
+        methods.append((arguments.methods[-1] + " + training", arguments.methods[-1], training))
+    return table(network, SETTINGS, methods, calibrations, (rate_code(test_pixels, steps, seed=2), test_labels))
+
+
+def plot(rows: Sequence[Row], file: Path) -> None:
     """Accuracy over the share of weights that remain, one line for each method."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6, 4))
-    for name in dict.fromkeys(row[0] for row in rows):
-        points = [(1 - s, right) for method, s, bits, right in rows if method == name and bits is None]
+    for name in dict.fromkeys(row.method for row in rows):
+        points = [(1 - row.sparsity, row.accuracy) for row in rows if row.method == name and row.bits is None]
         axes.plot(*zip(*points, strict=True), marker="o", label=name)
     axes.set(xscale="log", xlabel="share of weights that remain", ylabel="test accuracy in %")
     axes.grid(alpha=0.3)
@@ -176,6 +245,7 @@ def main() -> None:
     parser.add_argument("network", nargs="?", help="a trained float network, .nir")
     parser.add_argument("--images", type=int, default=400, help="calibration images")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=1, help="how many sets of calibration images")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--finetune", type=int, default=0, metavar="IMAGES", help="labelled images to train on after")
     parser.add_argument("--plot", type=Path, metavar="FILE")
@@ -186,7 +256,7 @@ def main() -> None:
         return
     if arguments.network is None:
         parser.error("a network is needed, or --growth")
-    rows = table(read_nir(arguments.network), arguments)
+    rows = mnist(read_nir(arguments.network), arguments)
     if arguments.plot:
         plot(rows, arguments.plot)
 
