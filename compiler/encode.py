@@ -1,71 +1,248 @@
-"""Weights to memory words: compressed rows with a relative index (see `spikeloom.hdl.rows` for the format)."""
+"""Weights to memory words: compressed rows in the encoding that costs least (`spikeloom.hdl.row_format`)."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..hdl.memory import Family
-from ..hdl.rows import RowFormat, RowImage
+from ..hdl.row_format import RowFormat, RowImage, Section
 from .ir import IntArray
 
-Entry = tuple[int, int]
-"""(relative index, weight)"""
+GROUPS = (1, 2, 4, 8)
+"""How many rows may share a word of the directory."""
+
+ALIGNMENTS = (0, 1, 2)
+
+LUT_BITS = 16
+"""What a LUT of decoding logic is worth in bits of memory: a LUT holds as many."""
+
+START = (Section(first_row=0, first_post=0),)
 
 
-def encode_rows(codes: IntArray, weight_bits: int, family: Family) -> tuple[RowFormat, RowImage]:
-    """The rows of integer weights [pre, post] in the encoding with the fewest block RAMs, then the fewest entries.
+@dataclass(frozen=True)
+class _Codes:
+    """How weights become codes: `levels` as in RowFormat, `bits` of a code, LUTs of the decoder."""
 
-    An index of 0 bits stores a row densely up to its last weight; a wider one skips zeros.
+    levels: tuple[int, ...] | None
+    bits: int
+    luts: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Gaps:
+    """The synapses in row order: `row`, `post`, and `gap` >= 0, the neurons skipped before each."""
+
+    row: IntArray
+    post: IntArray
+    gap: IntArray
+
+
+def encode_rows(
+    codes: IntArray, weight_bits: int, family: Family, sections: Sequence[Section] = START
+) -> tuple[RowFormat, RowImage]:
+    """The rows of integer weights [rows, post] in the encoding with the fewest block RAMs, then the fewest bits.
+
+    `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
+    depends on the weights' places and on how many levels they have, not on their values, unless the levels are so few
+    that their numbers are stored instead.
     """
-    post = codes.shape[1]
-    candidates = []
-    for index_bits in range((post - 1).bit_length() + 1):
-        rows = [_encode_row(row, index_bits) for row in codes]
-        form = RowFormat(
-            pre=codes.shape[0],
-            post=post,
-            entries=max(1, sum(map(len, rows))),
-            index_bits=index_bits,
-            weight_bits=weight_bits,
-            longest_row=max(map(len, rows)),
-        )
-        brams = form.row_memory(family).brams + form.entry_memory(family).brams
-        candidates.append((brams, form.entries, index_bits, form, rows))
-    *_, form, rows = min(candidates, key=lambda candidate: candidate[:3])
-    return form, _image(form, rows)
+    gaps = _gaps(codes, sections)
+    best = min(
+        (
+            form
+            for choice in _choices(codes, weight_bits)
+            for form in _forms(codes, gaps, choice, weight_bits, sections)
+        ),
+        key=lambda candidate: _cost(candidate[0], candidate[1], family),
+    )[0]
+    return best, _image(codes, gaps, best)
 
 
 def decode_rows(form: RowFormat, image: RowImage) -> IntArray:
-    """The integer weights [pre, post] that `encode_rows` stored."""
-    codes = np.zeros((form.pre, form.post), np.int64)
-    for pre, word in enumerate(image.rows):
-        start, length = word & ((1 << form.start_bits) - 1), word >> form.start_bits
-        post = -1
+    """The integer weights [rows, post] that `encode_rows` stored."""
+    codes = np.zeros((form.rows, form.post), np.int64)
+    for row in range(form.rows):
+        start, length = _find(form, image, row)
+        post = _first_post(form, row)
         for entry in image.entries[start : start + length]:
-            post += (entry >> form.weight_bits) + 1
-            weight = entry & ((1 << form.weight_bits) - 1)
-            codes[pre, post] += weight - ((weight >> (form.weight_bits - 1)) << form.weight_bits)
+            index, code = entry >> form.code_bits, entry & ((1 << form.code_bits) - 1)
+            post += index
+            if form.escapes and index == (1 << form.index_bits) - 1:
+                continue
+            codes[row, post] += _weight(form, code)
+            post += 1
     return codes
 
 
-def _encode_row(row: IntArray, index_bits: int) -> list[Entry]:
+def row_lengths(form: RowFormat, image: RowImage) -> IntArray:
+    """The entries of every row, int64 (rows,)."""
+    return np.array([_find(form, image, row)[1] for row in range(form.rows)], np.int64)
+
+
+def _find(form: RowFormat, image: RowImage, row: int) -> tuple[int, int]:
+    if form.uniform:
+        return row * form.longest_row, form.longest_row
+    group, place = divmod(row, form.group)
+    word = image.rows[group]
+    lengths = [
+        (word >> (form.base_bits + number * form.length_bits)) & ((1 << form.length_bits) - 1)
+        for number in range(form.group)
+    ]
+    return ((word & ((1 << form.base_bits) - 1)) << form.align) + sum(lengths[:place]), lengths[place]
+
+
+def _first_post(form: RowFormat, row: int) -> int:
+    return next(s.first_post for s in reversed(form.sections) if s.first_row <= row)
+
+
+def _weight(form: RowFormat, code: int) -> int:
+    if form.levels is not None:
+        return form.levels[code]
+    return code - ((code >> (form.code_bits - 1)) << form.code_bits)
+
+
+# ------------------------------------------------------------------------------------------------- candidates
+
+
+def _choices(codes: IntArray, weight_bits: int) -> Iterator[_Codes]:
+    yield _Codes(levels=None, bits=weight_bits, luts=0)
+    levels = np.unique(codes[codes != 0]).tolist()
+    bits = max(1, (len(levels) - 1).bit_length()) if levels else 1
+    if levels and bits < weight_bits:
+        padded = (*levels, *[levels[-1]] * ((1 << bits) - len(levels)))
+        yield _Codes(levels=tuple(padded), bits=bits, luts=weight_bits * max(1, 1 << max(0, bits - 4)))
+
+
+def _gaps(codes: IntArray, sections: Sequence[Section]) -> _Gaps:
+    row, post = (axis.astype(np.int64) for axis in np.nonzero(codes))
+    starts = np.zeros(len(codes), np.int64)
+    for section in sections:
+        starts[section.first_row :] = section.first_post
+    is_first = np.ones(len(row), bool)
+    is_first[1:] = row[1:] != row[:-1]
+    before = np.where(is_first, starts[row], np.concatenate([[0], post[:-1] + 1]))
+    return _Gaps(row=row, post=post, gap=post - before)
+
+
+def _bridges(gaps: _Gaps, choice: _Codes, index_bits: int) -> IntArray:
+    """The entries without a synapse before each synapse."""
     reach = 1 << index_bits
-    entries: list[Entry] = []
+    if choice.levels is None:
+        return gaps.gap // reach
+    return gaps.gap // (reach - 1) if index_bits else np.zeros_like(gaps.gap)
+
+
+def _forms(
+    codes: IntArray, gaps: _Gaps, choice: _Codes, weight_bits: int, sections: Sequence[Section]
+) -> Iterator[tuple[RowFormat, int]]:
+    """Every format that can hold the weights, with the LUTs of its decoder."""
+    count, post = codes.shape
+    for index_bits in range(0 if choice.levels is None else 1, (post - 1).bit_length() + 1):
+        lengths = np.bincount(gaps.row, weights=1 + _bridges(gaps, choice, index_bits), minlength=count).astype(
+            np.int64
+        )
+        form = RowFormat(
+            rows=count,
+            post=post,
+            entries=1,
+            index_bits=index_bits,
+            weight_bits=weight_bits,
+            code_bits=choice.bits,
+            longest_row=max(1, int(lengths.max())),
+            levels=choice.levels,
+            sections=tuple(sections),
+        )
+        for group in GROUPS:
+            for align in ALIGNMENTS if group > 1 else (0,):
+                entries = max(1, int(_starts(lengths, group, align)[1]))
+                luts = choice.luts + _directory_luts(form, group)
+                yield replace(form, entries=entries, group=group, align=align), luts
+    if choice.levels is None and len(sections) == 1:
+        yield _dense(count, post, weight_bits), 0
+    elif choice.levels is not None and len(sections) == 1 and codes.all():
+        dense = replace(_dense(count, post, weight_bits), levels=choice.levels, code_bits=choice.bits)
+        yield dense, choice.luts
+
+
+def _dense(rows: int, post: int, weight_bits: int) -> RowFormat:
+    """Every weight, zero or not: no index and no directory."""
+    return RowFormat(
+        rows=rows,
+        post=post,
+        entries=rows * post,
+        index_bits=0,
+        weight_bits=weight_bits,
+        code_bits=weight_bits,
+        longest_row=post,
+        uniform=True,
+    )
+
+
+def _directory_luts(form: RowFormat, group: int) -> int:
+    """LUTs that find a row in the word of a group: masks, sums and a selection of lengths."""
+    return 0 if group == 1 else (group - 1) * 3 * form.length_bits + 12
+
+
+def _cost(form: RowFormat, luts: int, family: Family) -> tuple[int, int]:
+    shapes = form.memories(family).values()
+    return sum(shape.brams for shape in shapes), sum(shape.bits for shape in shapes) + LUT_BITS * luts
+
+
+def _starts(lengths: IntArray, group: int, align: int) -> tuple[IntArray, int]:
+    """The first entry of every group of rows, and the number of entries with the gaps that alignment leaves."""
+    padded = np.concatenate([lengths, np.zeros(-len(lengths) % group, np.int64)])
+    sizes = padded.reshape(-1, group).sum(axis=1)
+    aligned = (sizes + (1 << align) - 1) >> align << align
+    ends = np.cumsum(aligned)
+    return ends - aligned, int((ends - aligned + sizes)[sizes > 0].max(initial=0))
+
+
+# ----------------------------------------------------------------------------------------------------- images
+
+
+def _image(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowImage:
+    if form.uniform:
+        return RowImage(rows=(), entries=tuple(_code(form, int(weight)) for weight in codes.ravel()))
+    choice = _Codes(levels=form.levels, bits=form.code_bits, luts=0)
+    bridges = _bridges(gaps, choice, form.index_bits)
+    lengths = np.bincount(gaps.row, weights=1 + bridges, minlength=form.rows).astype(np.int64)
+    starts, _ = _starts(lengths, form.group, form.align)
+    entries = [0] * form.entries
+    place = np.repeat(starts, form.group)[: form.rows] + _within(lengths, form.group)
+    step = (1 << form.index_bits) - 1 if form.escapes else 1 << form.index_bits
+    bridge = ((1 << form.index_bits) - 1) << form.code_bits
     previous = -1
-    for post in np.flatnonzero(row):
-        bridges, index = divmod(int(post) - previous - 1, reach)
-        entries += [(reach - 1, 0)] * bridges
-        entries.append((index, int(row[post])))
-        previous = int(post)
-    return entries
+    for row, post, gap, count in zip(*(a.tolist() for a in (gaps.row, gaps.post, gaps.gap, bridges)), strict=True):
+        if row != previous:
+            cursor, previous = int(place[row]), row
+        entries[cursor : cursor + count] = [bridge] * count
+        cursor += count
+        entries[cursor] = _code(form, int(codes[row, post])) | (gap - count * step) << form.code_bits
+        cursor += 1
+    return RowImage(rows=_directory(form, lengths, starts), entries=tuple(entries))
 
 
-def _image(form: RowFormat, rows: list[list[Entry]]) -> RowImage:
-    mask = (1 << form.weight_bits) - 1
-    row_words: list[int] = []
-    entry_words: list[int] = []
-    for row in rows:
-        start = min(len(entry_words), form.entries - 1)  # an empty row at the very end points at the last entry
-        row_words.append(start | len(row) << form.start_bits)
-        entry_words += [(weight & mask) | index << form.weight_bits for index, weight in row]
-    return RowImage(rows=tuple(row_words), entries=tuple(entry_words))
+def _within(lengths: IntArray, group: int) -> IntArray:
+    """The entries of a row's group that lie before the row."""
+    padded = np.concatenate([lengths, np.zeros(-len(lengths) % group, np.int64)]).reshape(-1, group)
+    before: IntArray = (np.cumsum(padded, axis=1) - padded).ravel()[: len(lengths)]
+    return before
+
+
+def _directory(form: RowFormat, lengths: IntArray, starts: IntArray) -> tuple[int, ...]:
+    words = []
+    for group, start in enumerate(starts.tolist()):
+        word = min(start, form.entries - 1) >> form.align  # an empty group at the very end points anywhere
+        for number, length in enumerate(lengths[group * form.group : (group + 1) * form.group].tolist()):
+            word |= length << (form.base_bits + number * form.length_bits)
+        words.append(word)
+    return tuple(words)
+
+
+def _code(form: RowFormat, weight: int) -> int:
+    if form.levels is not None:
+        return form.levels.index(weight)
+    return weight & ((1 << form.code_bits) - 1)

@@ -9,76 +9,69 @@ from functools import cached_property
 
 import numpy as np
 
-from ..hdl.core import CORE_INPUT, Core, LayerInstance
-from ..hdl.decay import DecayFormat, RoundingRule
+from ..hdl.core import CORE_INPUT, Core, EngineInstance
+from ..hdl.engine import EngineFormat, EngineImage
 from ..hdl.errors import ModelError
-from ..hdl.layer import LayerFormat, LayerImage
 from ..hdl.memory import Family, MemoryShape
-from ..hdl.neurons import NeuronFormat
 from ..hdl.resources import Resources
-from .bounds import accumulator_bits, signed_bits
+from ..hdl.row_format import Section
 from .encode import encode_rows
-from .ir import (
-    INPUT,
-    Decay,
-    IntArray,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-)
+from .fold import EngineFolding, Folding, check_folding, default_folding, sources_of
+from .ir import INPUT, IntArray, Kind, Network, Projection, Quantised
+from .plan_neurons import plan_neurons
 from .verifier import quoted, verify
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryUse:
-    """One memory of the design: its layer's number, its role (`rows`, `entries`, `state`, `parameters`), its shape."""
+    """One memory of the design: its engine's number, its role (`rows`, `entries`, `state`, `parameters`), its shape."""
 
-    layer: int
+    engine: int
     role: str
     shape: MemoryShape
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """One population and its engine. `synapses` counts the weights that are not zero."""
+    """One population: the number of the engine that runs it, and the weights into it; `synapses` counts those that are not zero."""
 
     population: str
-    instance: LayerInstance
+    engine: int
+    neurons: int
+    fan_in: int
     synapses: int
+    weight_bits: int
     weight_levels: int
 
     @property
     def entropy_bits(self) -> float:
         """The bound log2 C(rows*columns, synapses) + synapses*ceil(log2 levels) on the bits that weights need."""
-        form = self.instance.form.rows
-        cells, chosen = form.pre * form.post, self.synapses
+        cells, chosen = self.fan_in * self.neurons, self.synapses
         positions = math.lgamma(cells + 1) - math.lgamma(chosen + 1) - math.lgamma(cells - chosen + 1)
         return positions / math.log(2) + chosen * math.ceil(math.log2(max(1, self.weight_levels)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which engine runs which population, how its weights are encoded, and what its memories hold."""
+    """Which engine runs which population, how weights are encoded, and what the memories hold."""
 
     network: Network
     family: Family
+    folding: Folding
     layers: tuple[LayerPlan, ...]
+    engines: tuple[EngineInstance, ...]
 
     @property
     def populations(self) -> tuple[str, ...]:
-        """Population names in layer order, which is the order of the core's traces."""
+        """Population names in evaluation order, which is the order of the core's traces."""
         return tuple(layer.population for layer in self.layers)
 
     @cached_property
     def memories(self) -> tuple[MemoryUse, ...]:
         return tuple(
-            MemoryUse(layer=number, role=role, shape=shape)
-            for number, layer in enumerate(self.layers)
-            for role, shape in layer.instance.form.memories(self.family).items()
+            MemoryUse(engine=number, role=role, shape=shape)
+            for number, engine in enumerate(self.engines)
+            for role, shape in engine.form.memories(self.family).items()
         )
 
     @property
@@ -93,27 +86,34 @@ class Plan:
 
     def core(self, trace: bool = False) -> Core:
         """The hardware; with `trace`, with a monitor per population."""
-        return Core(
-            self.network.input_size,
-            [layer.instance for layer in self.layers],
-            self.populations.index(self.network.output),
-            self.family,
-            trace,
-        )
+        output = self.layers[self.populations.index(self.network.output)].engine
+        return Core(self.network.input_size, self.engines, output, self.family, trace)
 
 
-def make_plan(network: Network, family: str = "ice40") -> Plan:
-    """Plan an integer network for a device family: one engine with one lane per population.
+def make_plan(network: Network, family: str = "ice40", folding: Folding | None = None) -> Plan:
+    """Plan an integer network for a device family, by default with `default_folding`.
 
-    Raises ModelError where the network breaks a rule of the IR or needs what the hardware does not have.
+    Raises ModelError where the network breaks a rule of the IR or needs what the hardware does not have, and where the
+    folding contradicts it.
     """
     verify(network)
     for check in (_is_integer, _has_no_cubalif, _has_no_recurrence, _has_no_delays):
         check(network)
-    target = Family(family)
-    numbers = {population.name: number for number, population in enumerate(network.populations)}
-    layers = tuple(_plan_layer(network, population, numbers, target) for population in network.populations)
-    return Plan(network=network, family=target, layers=layers)
+    if folding is None:
+        folding = default_folding(network)
+    check_folding(network, folding)
+    engines = [_Engine(network, engine) for engine in folding.engines]
+    return Plan(
+        network=network,
+        family=Family(family),
+        folding=folding,
+        layers=tuple(
+            _plan_layer(network, name, number)
+            for number, engine in enumerate(folding.engines)
+            for name in engine.populations
+        ),
+        engines=tuple(engine.instance(Family(family), folding) for engine in engines),
+    )
 
 
 def require_spiking_output(network: Network) -> None:
@@ -160,93 +160,98 @@ def _has_no_delays(network: Network) -> None:
             )
 
 
-def _plan_layer(network: Network, population: Population, numbers: dict[str, int], family: Family) -> LayerPlan:
-    projections = network.projections_into(population.name)
-    codes, weight_bits, shift = _joined_weights(projections)
-    rows, row_image = encode_rows(codes, weight_bits, family)
-    form, parameters = _plan_neurons(network, population, weight_bits, shift)
-    instance = LayerInstance(
-        form=LayerFormat(rows=rows, neurons=form),
-        image=LayerImage(rows=row_image, parameters=parameters),
-        sources=tuple(CORE_INPUT if p.pre == INPUT else numbers[p.pre] for p in projections),
-    )
+def _plan_layer(network: Network, name: str, engine: int) -> LayerPlan:
+    projections = network.projections_into(name)
+    codes = [_quantised(projection).codes for projection in projections]
     return LayerPlan(
-        population=population.name,
-        instance=instance,
-        synapses=int(np.count_nonzero(codes)),
-        weight_levels=len(np.unique(codes[codes != 0])),
+        population=name,
+        engine=engine,
+        neurons=network.size_of(name),
+        fan_in=sum(network.size_of(projection.pre) for projection in projections),
+        synapses=sum(int(np.count_nonzero(part)) for part in codes),
+        weight_bits=max(_quantised(projection).bits for projection in projections),
+        weight_levels=len(np.unique(np.concatenate([part[part != 0] for part in codes]))),
     )
 
 
-def _joined_weights(projections: Sequence[Projection]) -> tuple[IntArray, int, int]:
-    """All weights into a population as one matrix over the concatenated sources, their width, and the common shift."""
-    shift = min(projection.shift for projection in projections)
-    parts, widths = [], []
-    for projection in projections:
-        weights = projection.weights
-        assert isinstance(weights, Quantised)
-        parts.append(weights.codes << (projection.shift - shift))
-        widths.append(weights.bits + projection.shift - shift)
-    return np.concatenate(parts), max(widths), shift
+def _quantised(projection: Projection) -> Quantised:
+    assert isinstance(projection.weights, Quantised)
+    return projection.weights
 
 
-def _plan_neurons(
-    network: Network, population: Population, weight_bits: int, shift: int
-) -> tuple[NeuronFormat, tuple[int, ...]]:
-    dynamics = population.dynamics
-    assert isinstance(dynamics, IntegerDynamics)
-    fires = dynamics.kind is not Kind.LI
-    subtracts = fires and dynamics.reset_mode is ResetMode.SUBTRACT and bool(np.any(dynamics.sub))
-    resets_to_value = fires and dynamics.reset_mode is ResetMode.VALUE
-    zero = np.zeros((), np.int64)
-    decay = None if dynamics.kind is Kind.IF else dynamics.decay
-    values = {
-        "fire": dynamics.fire if fires else zero,
-        "sub_delta": dynamics.sub - dynamics.fire if subtracts else zero,
-        "v_reset": dynamics.v_reset if resets_to_value else zero,
-        "bias": population.bias,
-        "c": zero if decay is None or decay.c.ndim == 0 else decay.c,
-    }
-    form = NeuronFormat(
-        neurons=population.size,
-        weight_bits=weight_bits,
-        shift=shift,
-        accumulator_bits=accumulator_bits(network, population),
-        state_bits=dynamics.state_bits,
-        fires=fires,
-        reset_mode="value" if resets_to_value else "subtract",
-        reset_place=dynamics.reset_place.value,
-        decay=_plan_decay(decay),
-        fire_bits=_field_bits(values["fire"]),
-        has_sub=subtracts,
-        sub_delta_bits=_field_bits(values["sub_delta"]),
-        v_reset_bits=_field_bits(values["v_reset"]),
-        bias_bits=_field_bits(values["bias"]),
-    )
-    return form, _parameter_words(form, values)
+class _Engine:
+    """One engine being planned: its weights as one matrix from everything it listens to, its own neurons first, to its
+    neurons."""
+
+    def __init__(self, network: Network, folding: EngineFolding) -> None:
+        self.network = network
+        self.names = folding.populations
+        self.sources = sources_of(network, folding)
+        self.projections = [p for p in network.projections if p.post in self.names]
+        self.rows = _offsets(network, (*self.names[:-1], *self.sources))
+        self.posts = _offsets(network, self.names)
+        self.shifts = {
+            name: min(projection.shift for projection in network.projections_into(name)) for name in self.names
+        }
+
+    def instance(self, family: Family, folding: Folding) -> EngineInstance:
+        codes, weight_bits = self._weights()
+        rows, row_image = encode_rows(codes, weight_bits, family, self._sections())
+        neurons, parameters = plan_neurons(
+            self.network,
+            [self.network.population(name) for name in self.names],
+            weight_bits,
+            list(self.shifts.values()),
+            overlaps=len(self.names) > 1 and not self._reaches_last(),
+        )
+        engines = {engine.populations[-1]: number for number, engine in enumerate(folding.engines)}
+        return EngineInstance(
+            form=EngineFormat(
+                inputs=sum(self.network.size_of(source) for source in self.sources), rows=rows, neurons=neurons
+            ),
+            image=EngineImage(rows=row_image, parameters=parameters),
+            sources=tuple(CORE_INPUT if source == INPUT else engines[source] for source in self.sources),
+        )
+
+    def _weights(self) -> tuple[IntArray, int]:
+        """All weights [rows, neurons] in units of their population's shift, and the width that holds them."""
+        size = self.network.size_of
+        codes = np.zeros((sum(map(size, self.rows)), sum(map(size, self.names))), np.int64)
+        widths = []
+        for (pre, post), parallel in self._parallel().items():
+            parts = [_quantised(p).codes << (p.shift - self.shifts[post]) for p in parallel]
+            bits = [_quantised(p).bits + p.shift - self.shifts[post] for p in parallel]
+            widths.append(max(bits) + (len(parts) - 1).bit_length())
+            row, column = self.rows[pre], self.posts[post]
+            codes[row : row + size(pre), column : column + size(post)] = sum(parts)
+        return codes, max(widths)
+
+    def _parallel(self) -> dict[tuple[str, str], list[Projection]]:
+        """The projections between the same two populations."""
+        found: dict[tuple[str, str], list[Projection]] = {}
+        for projection in self.projections:
+            found.setdefault((projection.pre, projection.post), []).append(projection)
+        return found
+
+    def _sections(self) -> Sequence[Section]:
+        """Where the relative indices of each source's rows start: at the first population that it reaches."""
+        sections = []
+        for source, row in self.rows.items():
+            reached = [self.posts[p.post] for p in self.projections if p.pre == source]
+            first = min(reached, default=0)
+            if not sections or sections[-1].first_post != first:
+                sections.append(Section(first_row=row, first_post=first))
+        return sections
+
+    def _reaches_last(self) -> bool:
+        """Whether anything outside projects to the last population."""
+        return any(p.post == self.names[-1] and p.pre in self.sources for p in self.projections)
 
 
-def _plan_decay(decay: Decay | None) -> DecayFormat | None:
-    if decay is None:
-        return None
-    rounding: RoundingRule = decay.rounding.value
-    if decay.c.ndim == 0:
-        return DecayFormat(c=int(decay.c), k=decay.k, rounding=rounding)
-    return DecayFormat(c=None, k=decay.k, rounding=rounding, c_bits=max(1, int(decay.c.max()).bit_length()))
-
-
-def _field_bits(values: IntArray) -> int:
-    """The width of a signed parameter field; 0 where the parameter is 0 for every neuron."""
-    return signed_bits(int(values.min()), int(values.max())) if np.any(values) else 0
-
-
-def _parameter_words(form: NeuronFormat, values: dict[str, IntArray]) -> tuple[int, ...]:
-    if not form.parameter_bits:
-        return ()
-    words = [0] * form.neurons
-    low = 0
-    for name, width in form.parameter_fields:
-        column = np.broadcast_to(values[name], (form.neurons,))
-        words = [word | (int(value) & ((1 << width) - 1)) << low for word, value in zip(words, column, strict=True)]
-        low += width
-    return tuple(words)
+def _offsets(network: Network, names: Sequence[str]) -> dict[str, int]:
+    """Where each of the concatenated populations starts."""
+    offsets, total = {}, 0
+    for name in names:
+        offsets[name] = total
+        total += network.size_of(name)
+    return offsets

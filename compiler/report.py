@@ -177,7 +177,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "latency": _latency(facts),
         "link": _link(facts.link),
         "memory": {
-            "stored_bits": sum(layer["stored_bits"] for layer in layers),
+            "stored_bits": sum(use.shape.bits for use in facts.plan.memories if use.role in WEIGHT_ROLES),
             "entropy_bits": round(sum(layer["entropy_bits"] for layer in layers), 1),
             "total_bits": sum(use.shape.bits for use in facts.plan.memories),
             "map": [_memory(facts.plan, use) for use in facts.plan.memories],
@@ -330,22 +330,18 @@ def _network(facts: Facts) -> dict[str, Any]:
 def _layer(facts: Facts, number: int) -> dict[str, Any]:
     """One population with the synapses into it."""
     layer = facts.plan.layers[number]
-    form = layer.instance.form
     dynamics = facts.plan.network.population(layer.population).dynamics
     assert isinstance(dynamics, IntegerDynamics)
     cycles = None if facts.latency is None else facts.latency.cycles_per_layer.get(layer.population)
     return {
         "population": layer.population,
-        "block": f"core.layer{number}",
-        "neurons": form.rows.post,
-        "fan_in": form.rows.pre,
+        "block": f"core.engine{layer.engine}",
+        "neurons": layer.neurons,
+        "fan_in": layer.fan_in,
         "synapses": layer.synapses,
-        "weight_bits": form.neurons.weight_bits,
+        "weight_bits": layer.weight_bits,
         "state_bits": dynamics.state_bits,
         "fraction_bits": dynamics.fraction_bits,
-        "stored_bits": sum(
-            use.shape.bits for use in facts.plan.memories if use.layer == number and use.role in WEIGHT_ROLES
-        ),
         "entropy_bits": round(layer.entropy_bits, 1),
         "cycles_per_sample": None if cycles is None else round(cycles, 2),
     }
@@ -353,7 +349,7 @@ def _layer(facts: Facts, number: int) -> dict[str, Any]:
 
 def _memory(plan: Plan, use: MemoryUse) -> dict[str, Any]:
     return {
-        "population": plan.layers[use.layer].population,
+        "block": f"core.engine{use.engine}",
         "role": use.role,
         "depth": use.shape.depth,
         "width_bits": use.shape.width,

@@ -141,21 +141,22 @@ def _memory(report: Mapping[str, Any]) -> str:
     memory = report["memory"]
     roles = list(dict.fromkeys(region["role"] for region in memory["map"]))
     rows = []
-    for layer in report["layers"]:
-        regions = [region for region in memory["map"] if region["population"] == layer["population"]]
+    for block in dict.fromkeys(region["block"] for region in memory["map"]):
+        regions = [region for region in memory["map"] if region["block"] == block]
+        bound = sum(layer["entropy_bits"] for layer in report["layers"] if layer["block"] == block)
         values = [sum(region["bits"] for region in regions if region["role"] == role) for role in roles]
         brams = sum(region["brams"] for region in regions)
         text = f"{number(sum(values))} bits, {brams} BRAM"
-        rows.append(Stack(layer["population"], values, text, layer["entropy_bits"]))
-    plot = stacks("Bits per layer", [ROLE_NAMES.get(role, role) for role in roles], rows, "entropy bound")
+        rows.append(Stack(block, values, text, bound))
+    plot = stacks("Bits per block", [ROLE_NAMES.get(role, role) for role in roles], rows, "entropy bound")
     note = (
         f"weights take {number(memory['stored_bits'])} bits; no code could do with fewer than "
         f"{number(memory['entropy_bits'])} if places and values were random"
     )
-    headings = ("Layer", "Memory", "Words", "Bits", "Kind", "Block RAMs")
+    headings = ("Block", "Memory", "Words", "Bits", "Kind", "Block RAMs")
     cells = [
         (
-            region["population"],
+            region["block"],
             ROLE_NAMES.get(region["role"], region["role"]),
             f"{number(region['depth'])} × {region['width_bits']}",
             number(region["bits"]),

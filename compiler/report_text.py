@@ -123,7 +123,7 @@ def _performance(report: Mapping[str, Any]) -> Table:
 
 
 def _layers(report: Mapping[str, Any]) -> Table:
-    headings = ("Layer", "Fan-in", "Neurons", "Synapses", "Weight bits", "State bits", "Stored bits", "Bound", "Cycles")
+    headings = ("Layer", "Fan-in", "Neurons", "Synapses", "Weight bits", "State bits", "Bound", "Cycles")
     rows = [
         (
             layer["population"],
@@ -132,7 +132,6 @@ def _layers(report: Mapping[str, Any]) -> Table:
             number(layer["synapses"]),
             str(layer["weight_bits"]),
             f"{layer['state_bits']} ({layer['fraction_bits']} frac.)",
-            number(layer["stored_bits"]),
             number(layer["entropy_bits"]),
             "" if layer["cycles_per_sample"] is None else number(layer["cycles_per_sample"]),
         )
@@ -144,7 +143,7 @@ def _layers(report: Mapping[str, Any]) -> Table:
 def _memory(report: Mapping[str, Any]) -> Table:
     rows = [
         (
-            region["population"],
+            region["block"],
             region["role"],
             f"{number(region['depth'])} x {region['width_bits']}",
             number(region["bits"]),
@@ -153,7 +152,7 @@ def _memory(report: Mapping[str, Any]) -> Table:
         )
         for region in report["memory"]["map"]
     ]
-    return table("Memory map", ("Layer", "Memory", "Words", "Bits", "Kind", "Block RAMs"), rows, numeric=(2, 3, 5))
+    return table("Memory map", ("Block", "Memory", "Words", "Bits", "Kind", "Block RAMs"), rows, numeric=(2, 3, 5))
 
 
 def _blocks(report: Mapping[str, Any]) -> Table | None:

@@ -1,4 +1,4 @@
-"""The core: every layer of a network with its own engine, joined by streams of tokens."""
+"""The core: the engines of a network, joined by streams of tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layer import Layer, LayerFormat, LayerImage
+from .engine import Engine, EngineFormat, EngineImage
 from .memory import Family
 from .neurons import trace_signature
 from .routing import Fork, Merge
@@ -20,79 +20,91 @@ CORE_INPUT = -1
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerInstance:
-    """One layer of a core. `sources` are the numbers of the layers it listens to (`CORE_INPUT` for the input), in the
-    order in which their neurons are concatenated into the layer's rows."""
+class EngineInstance:
+    """One engine of a core. `sources` are the numbers of the engines it listens to (`CORE_INPUT` for the input), in the
+    order in which their outputs are concatenated into the engine's inputs."""
 
-    form: LayerFormat
-    image: LayerImage
+    form: EngineFormat
+    image: EngineImage
     sources: tuple[int, ...]
 
 
 class Core(wiring.Component):
-    """A network in hardware, one engine per layer, layers running as a pipeline.
+    """A network in hardware, its engines running as a pipeline.
 
     =========== === =======================================================================================
     Port        Dir Meaning
     =========== === =======================================================================================
     i           in  stream of tokens over the inputs
-    o           out stream of tokens over the neurons of the `output` layer
-    trace0, ... out with `trace`: the monitor of each layer: valid, neuron, membrane (signed), spike
+    o           out stream of tokens over the outputs of the engine `output`
+    trace0, ... out with `trace`: the monitors of all engines in turn: valid, neuron, membrane (signed), spike
     clk, rst    in  in Verilog: clock, and a synchronous reset that clears the core
     =========== === =======================================================================================
 
-    The core clears itself after a reset (as many cycles as its largest layer has neurons, plus 5). On iCE40 keep `rst`
-    high for 15 us after configuration, before which block RAM reads wrongly. A step costs what its slowest layer takes
-    (see Layer) once the pipeline is full.
+    The core clears itself after a reset (as many cycles as its largest engine has neurons, plus 5). On iCE40 keep `rst`
+    high for 15 us after configuration, before which block RAM reads wrongly. A step costs what its slowest engine takes
+    (see Engine) once the pipeline is full.
     """
 
     i: stream.Interface
     o: stream.Interface
 
     def __init__(
-        self, inputs: int, layers: Sequence[LayerInstance], output: int, family: Family, trace: bool = False
+        self, inputs: int, engines: Sequence[EngineInstance], output: int, family: Family, trace: bool = False
     ) -> None:
         self._inputs = inputs
-        self._layers = tuple(layers)
+        self._engines = tuple(engines)
         self._output = output
         self._family = family
         self._trace = trace
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(token_layout(inputs))),
-            "o": Out(stream.Signature(token_layout(layers[output].form.rows.post))),
+            "o": Out(stream.Signature(token_layout(engines[output].form.outputs))),
         }
         if trace:
-            ports |= {f"trace{n}": Out(trace_signature(layer.form.neurons)) for n, layer in enumerate(layers)}
+            populations = [population for engine in engines for population in engine.form.neurons.populations]
+            for number, population in enumerate(populations):
+                ports[f"trace{number}"] = Out(trace_signature(population.neurons, population.rule.state_bits))
         super().__init__(ports)
 
     def _size(self, source: int) -> int:
-        return self._inputs if source == CORE_INPUT else self._layers[source].form.rows.post
+        return self._inputs if source == CORE_INPUT else self._engines[source].form.outputs
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         streams = {CORE_INPUT: wiring.flipped(self.i)}
         consumers: dict[int, list[stream.Interface]] = {CORE_INPUT: []}
-        for number, instance in enumerate(self._layers):
-            layer = Layer(instance.form, instance.image, self._family)
-            m.submodules[f"layer{number}"] = layer
-            if self._trace:
-                wiring.connect(m, layer.trace, wiring.flipped(getattr(self, f"trace{number}")))
-            streams[number] = layer.o
+        engines = []
+        for number, instance in enumerate(self._engines):
+            engine = Engine(instance.form, instance.image, self._family)
+            engines.append(engine)
+            m.submodules[f"engine{number}"] = engine
+            streams[number] = engine.o
             consumers[number] = []
-            for source, sink in zip(instance.sources, self._inlets(m, number, instance, layer), strict=True):
+            for source, sink in zip(instance.sources, self._inlets(m, number, instance, engine), strict=True):
                 consumers[source].append(sink)
         consumers[self._output].append(wiring.flipped(self.o))
         for source, sinks in consumers.items():
             self._deliver(m, source, streams[source], sinks)
+        if self._trace:
+            self._connect_traces(m, engines)
         return m
 
-    def _inlets(self, m: Module, number: int, instance: LayerInstance, layer: Layer) -> list[stream.Interface]:
-        """One stream per source of a layer."""
+    def _connect_traces(self, m: Module, engines: Sequence[Engine]) -> None:
+        number = 0
+        for instance, engine in zip(self._engines, engines, strict=True):
+            for population in range(len(instance.form.neurons.populations)):
+                monitor = getattr(engine, f"trace{population}")
+                wiring.connect(m, monitor, wiring.flipped(getattr(self, f"trace{number}")))
+                number += 1
+
+    def _inlets(self, m: Module, number: int, instance: EngineInstance, engine: Engine) -> list[stream.Interface]:
+        """One stream per source of an engine."""
         if len(instance.sources) == 1:
-            return [layer.i]
+            return [engine.i]
         merge = Merge([self._size(source) for source in instance.sources])
         m.submodules[f"merge{number}"] = merge
-        wiring.connect(m, merge.o, layer.i)
+        wiring.connect(m, merge.o, engine.i)
         return [getattr(merge, f"i{port}") for port in range(len(instance.sources))]
 
     def _deliver(self, m: Module, source: int, tokens: stream.Interface, sinks: list[stream.Interface]) -> None:

@@ -1,19 +1,24 @@
 """The host link: a core behind a UART, speaking the protocol of `spikeloom.hdl.link_protocol`.
 
 Events wait in a FIFO until their frame's checksum has held, so the core never sees a broken frame; a refused frame
-rolls the FIFO back and drops its sample.
+rolls the FIFO back and drops its sample. A byte on the line lasts 40 cycles at least: the link works through it in
+small steps, which keeps it small, and no path through it is longer than from one register to the next.
 """
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.hdl import unsigned
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Value, ValueLike, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .core import Core
-from .link_protocol import CRC, END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE, Code, LinkFormat, Reason
-from .memory import Family, MemoryShape, ShapedMemory
+from .frame_decoder import FrameDecoder
+from .frame_fifo import FrameFifo
+from .link_protocol import Code, LinkFormat, Reason
+from .memory import Family
+from .serial_crc import SerialCrc
+from .slip import FrameByte, SlipEncoder
 from .tokens import TokenKind, address_bits, token_layout
 from .uart import RECEIVED, UartReceiver, UartTransmitter
 
@@ -36,125 +41,12 @@ def word_layout(inputs: int) -> data.StructLayout:
     return data.StructLayout({"kind": WordKind, "address": unsigned(address_bits(inputs))})
 
 
-class FrameByte(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
-    """What a beat out of the SLIP decoder is."""
-
-    BYTE = 0
-    END = 1
-    BROKEN = 2
-
-
-class SlipDecoder(wiring.Component):
-    """Undoes SLIP escapes.
-
-    ==== === ==========================================================================================
-    Port Dir Meaning
-    ==== === ==========================================================================================
-    i    in  stream of `RECEIVED` bytes, always ready
-    o    out stream of {kind: FrameByte, byte}, without waiting; BROKEN spoils the frame under way
-    ==== === ==========================================================================================
-    """
-
-    i: stream.Interface
-    o: stream.Interface
-
-    def __init__(self) -> None:
-        layout = data.StructLayout({"kind": FrameByte, "byte": 8})
-        super().__init__(
-            {
-                "i": In(stream.Signature(RECEIVED, always_ready=True)),
-                "o": Out(stream.Signature(layout, always_ready=True)),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        escaping = Signal()
-        byte = self.i.payload.byte
-        m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.byte.eq(byte)]
-        with m.If(self.i.valid):
-            m.d.sync += escaping.eq(0)
-        with m.If(self.i.payload.broken):
-            m.d.comb += self.o.payload.kind.eq(FrameByte.BROKEN)
-        with m.Elif(byte == END):
-            m.d.comb += self.o.payload.kind.eq(FrameByte.END)
-        with m.Elif(escaping):
-            with m.Switch(byte):
-                with m.Case(ESCAPED_END):
-                    m.d.comb += self.o.payload.byte.eq(END)
-                with m.Case(ESCAPED_ESCAPE):
-                    m.d.comb += self.o.payload.byte.eq(ESCAPE)
-                with m.Default():
-                    m.d.comb += self.o.payload.kind.eq(FrameByte.BROKEN)
-        with m.Elif(byte == ESCAPE):
-            m.d.comb += self.o.valid.eq(0)
-            with m.If(self.i.valid):
-                m.d.sync += escaping.eq(1)
-        return m
-
-
-class FrameFifo(wiring.Component):
-    """A FIFO whose writes count only once they are committed.
-
-    ======== === ==============================================================
-    Port     Dir Meaning
-    ======== === ==============================================================
-    word     in  what to write
-    write    in  write `word` behind those written before
-    commit   in  publish all words written, this cycle's included
-    rollback in  forget the words written since the last commit
-    full     out no room for another word
-    o        out stream of the published words
-    ======== === ==============================================================
-
-    Holds `depth` - 1 words; `depth` is a power of two. A word comes out two cycles after its commit; one per cycle.
-    """
-
-    o: stream.Interface
-    word: Signal
-    write: Signal
-    commit: Signal
-    rollback: Signal
-    full: Signal
-
-    def __init__(self, layout: data.StructLayout, depth: int, family: Family) -> None:
-        self._memory = MemoryShape(family, depth, layout.size, writable=True)
-        super().__init__(
-            {
-                "word": In(layout.size),
-                "write": In(1),
-                "commit": In(1),
-                "rollback": In(1),
-                "full": Out(1),
-                "o": Out(stream.Signature(layout)),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.submodules.memory = memory = ShapedMemory(self._memory)
-        bits = (self._memory.depth - 1).bit_length()
-        written, published, taken = Signal(bits), Signal(bits), Signal(bits)
-        after = Signal(bits)
-        m.d.comb += [
-            self.full.eq((written + 1)[:bits] == taken),
-            after.eq(written + self.write),
-            memory.write_address.eq(written),
-            memory.write_data.eq(self.word),
-            memory.write_enable.eq(self.write),
-        ]
-        m.d.sync += written.eq(Mux(self.rollback, published, after))
-        with m.If(self.commit):
-            m.d.sync += published.eq(after)
-        load = Signal()
-        m.d.comb += [
-            load.eq((taken != published) & (~self.o.valid | self.o.ready)),
-            memory.read_address.eq(taken),
-            memory.read_enable.eq(load),
-            Cat(self.o.payload).eq(memory.read_data),
-        ]
-        m.d.sync += [taken.eq(taken + load), self.o.valid.eq(load | (self.o.valid & ~self.o.ready))]
-        return m
+def at_least(value: Value, bound: int) -> Value:
+    """`value` >= `bound`, in logic: a subtractor's carry chain would take a cell per bit."""
+    result: Value = Const(1, 1)
+    for number, bit in enumerate(value):
+        result = bit & result if bound >> number & 1 else bit | result
+    return result
 
 
 class FrameReceiver(wiring.Component):
@@ -163,11 +55,13 @@ class FrameReceiver(wiring.Component):
     ====== === ==============================================================
     Port   Dir Meaning
     ====== === ==============================================================
-    i      in  stream of received bytes, always ready
+    i      in  stream of received bytes, always ready; the payload stays for one cycle more
     o      out stream of FIFO words, of accepted frames and aborts only
     reason out why the last frame was refused
     busy   out a sample is under way
     ====== === ==============================================================
+
+    Throughput one byte per 12 cycles. It hears nothing while the abort after an overrun waits for room.
     """
 
     i: stream.Interface
@@ -175,105 +69,95 @@ class FrameReceiver(wiring.Component):
     reason: Signal
     busy: Signal
 
-    def __init__(self, form: LinkFormat, family: Family) -> None:
+    def __init__(self, form: LinkFormat) -> None:
         self._format = form
-        self._family = family
         super().__init__(
             {
                 "i": In(stream.Signature(RECEIVED, always_ready=True)),
                 "o": Out(stream.Signature(word_layout(form.inputs))),
-                "reason": Out(8),
+                "reason": Out(REASON_BITS),
                 "busy": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        form = self._format
-        m.submodules.slip = slip = SlipDecoder()
-        m.submodules.crc = crc = CRC.create()
-        m.submodules.fifo = fifo = FrameFifo(word_layout(form.inputs), form.fifo_words, self._family)
-        wiring.connect(m, wiring.flipped(self.i), slip.i)
+        two_bytes = self._format.input_bytes == 2
+        m.submodules.frame = frame = FrameDecoder()
+        m.submodules.fifo = fifo = FrameFifo(word_layout(self._format.inputs), self._format.fifo_words)
+        wiring.connect(m, wiring.flipped(self.i), frame.i)
         wiring.connect(m, fifo.o, wiring.flipped(self.o))
 
-        beat = slip.o
-        is_byte = beat.valid & (beat.payload.kind == FrameByte.BYTE)
-        is_end = beat.valid & (beat.payload.kind == FrameByte.END)
-
-        # The last two bytes are the checksum: a byte is content once two more have come.
-        checksum = Signal(16)
-        held = Signal(2)  # how many of the two are there
-        content = Signal(8)
-        content_valid = Signal()
-        m.d.comb += [
-            crc.data.eq(beat.payload.byte),
-            crc.valid.eq(is_byte),
-            crc.start.eq(is_end),
-            content.eq(checksum[8:]),
-            content_valid.eq(is_byte & (held == 2)),
-        ]
-        with m.If(is_byte):
-            m.d.sync += checksum.eq(Cat(beat.payload.byte, checksum[:8]))
-            with m.If(held != 2):
-                m.d.sync += held.eq(held + 1)
-
-        header = Signal(8)
         has_header = Signal()
+        ends_step, ends_sample = Signal(), Signal()
+        half = Signal()  # `frame.before` is half an address, or with addresses of one byte the last one
+        has_word = Signal()  # there is a word in the open place; the last one of a frame is its checksum
+        out_of_range = Signal()  # the address in it is
         fault = Signal(REASON_BITS)
-        half = Signal()
-        low = Signal(8)
-        address = content if form.input_bytes == 1 else Cat(low, content)
-        refused = Signal()  # an abort is still to be written
-        no_room = fifo.full | refused
-        word = Signal(word_layout(form.inputs))
-        m.d.comb += fifo.word.eq(word)
+        address = Cat(frame.before, frame.byte) if two_bytes else frame.before
+        word = Signal(word_layout(self._format.inputs))
+        m.d.comb += [fifo.word.eq(word), word.address.eq(address)]
 
-        with m.If(content_valid & ~has_header):
-            m.d.sync += [has_header.eq(1), header.eq(content)]
-        with m.Elif(content_valid & ~half & (form.input_bytes == 2)):
-            m.d.sync += [half.eq(1), low.eq(content)]
-        with m.Elif(content_valid):
-            m.d.comb += [word.kind.eq(WordKind.EVENT), word.address.eq(address), fifo.write.eq(~no_room)]
-            m.d.sync += half.eq(0)
-            with m.If(address >= form.inputs):
-                m.d.sync += fault.eq(Reason.ADDRESS)
-            with m.Elif(no_room):
-                m.d.sync += fault.eq(Reason.OVERRUN)
-        with m.If(beat.valid & (beat.payload.kind == FrameByte.BROKEN)):
-            m.d.sync += fault.eq(Reason.CHECKSUM)
-
-        verdict = Signal(REASON_BITS)
-        ends_step, ends_sample = header[1], header[2]
-        with m.If(~has_header | ~crc.match_detected):
-            m.d.comb += verdict.eq(Reason.CHECKSUM)
-        with m.Elif(fault != 0):
-            m.d.comb += verdict.eq(fault)
-        with m.Elif(half):
-            m.d.comb += verdict.eq(Reason.ADDRESS)
-        with m.Elif(header[3:].any() | (ends_step & ends_sample)):
-            m.d.comb += verdict.eq(Reason.HEADER)
-        with m.Elif(header[0] == self.busy):
-            m.d.comb += verdict.eq(Reason.ORDER)
-        with m.Elif(no_room):
-            m.d.comb += verdict.eq(Reason.OVERRUN)
-
-        is_empty = (held == 0) & (fault == 0)  # two ENDs in a row
-        with m.If(is_end & ~is_empty):
-            with m.If(verdict == 0):
-                m.d.comb += [fifo.write.eq(1), fifo.commit.eq(1), word.kind.eq(WordKind.END_OF_FRAME)]
-                with m.If(ends_step):
-                    m.d.comb += word.kind.eq(WordKind.END_OF_STEP)
-                with m.If(ends_sample):
-                    m.d.comb += word.kind.eq(WordKind.END_OF_SAMPLE)
+        with m.FSM():
+            with m.State("FRAME"):
+                m.d.comb += fifo.advance.eq(frame.arrives & half & has_word & (fault == 0))
+                with m.If(frame.take & ~has_header):
+                    m.d.sync += [has_header.eq(1), ends_step.eq(frame.byte[1]), ends_sample.eq(frame.byte[2])]
+                    with m.If((fault == 0) & (frame.byte[3:].any() | (frame.byte[1] & frame.byte[2]))):
+                        m.d.sync += fault.eq(Reason.HEADER)
+                    with m.Elif((fault == 0) & (frame.byte[0] == self.busy)):
+                        m.d.sync += fault.eq(Reason.ORDER)
+                with m.Elif(frame.take & ~half):
+                    m.d.sync += half.eq(1)
+                with m.Elif(frame.take):
+                    m.d.comb += fifo.write.eq((fault == 0) & ~(fifo.full & has_word))
+                    m.d.sync += [half.eq(not two_bytes), has_word.eq(1)]
+                    m.d.sync += out_of_range.eq(at_least(address, self._format.inputs))
+                    with m.If((fault == 0) & out_of_range):
+                        m.d.sync += fault.eq(Reason.ADDRESS)
+                    with m.Elif((fault == 0) & fifo.full & has_word):
+                        m.d.sync += fault.eq(Reason.OVERRUN)
+                with m.If(frame.broken):
+                    m.d.sync += fault.eq(Reason.CHECKSUM)
+                with m.If(frame.end):
+                    m.d.sync += [has_header.eq(0), half.eq(0), has_word.eq(0), out_of_range.eq(0), fault.eq(0)]
+                    # The end takes the place of the checksum.
+                    with m.If(~has_word | ~frame.intact):
+                        with m.If(has_header | (fault != 0)):  # else two ENDs in a row
+                            m.d.sync += self.reason.eq(Reason.CHECKSUM)
+                            m.next = "REFUSE"
+                    with m.Elif(fault != 0):
+                        m.d.sync += self.reason.eq(fault)
+                        m.next = "REFUSE"
+                    with m.Elif(half & two_bytes):
+                        m.d.sync += self.reason.eq(Reason.ADDRESS)
+                        m.next = "REFUSE"
+                    with m.Else():
+                        m.d.comb += [fifo.write.eq(1), fifo.advance.eq(1), word.kind.eq(WordKind.END_OF_FRAME)]
+                        with m.If(ends_step):
+                            m.d.comb += word.kind.eq(WordKind.END_OF_STEP)
+                        with m.If(ends_sample):
+                            m.d.comb += word.kind.eq(WordKind.END_OF_SAMPLE)
+                        m.next = "ACCEPT"
+            with m.State("ACCEPT"):
+                m.next = "FRAME"
+                m.d.comb += fifo.commit.eq(~fifo.full)
                 m.d.sync += self.busy.eq(~ends_sample)
-            with m.Else():
+                with m.If(fifo.full):
+                    m.d.sync += self.reason.eq(Reason.OVERRUN)
+                    m.next = "REFUSE"
+            with m.State("REFUSE"):
                 m.d.comb += fifo.rollback.eq(1)
-                m.d.sync += [self.reason.eq(verdict), refused.eq(1), self.busy.eq(0)]
-        with m.If(is_end):
-            m.d.sync += [held.eq(0), has_header.eq(0), half.eq(0), fault.eq(0)]
-        with m.Elif(refused & ~fifo.full):
-            m.d.comb += [word.kind.eq(WordKind.ABORT), fifo.write.eq(1), fifo.commit.eq(1)]
-            m.d.sync += refused.eq(0)
+                m.d.sync += self.busy.eq(0)
+                m.next = "ABORT"
+            with m.State("ABORT"):
+                m.d.comb += [fifo.write.eq(1), fifo.advance.eq(1), word.kind.eq(WordKind.ABORT)]
+                m.next = "ABORTED"
+            with m.State("ABORTED"):
+                m.d.comb += fifo.commit.eq(~fifo.full)
+                m.next = "FRAME"
+                with m.If(fifo.full):
+                    m.next = "REFUSE"
         return m
 
 
@@ -285,9 +169,11 @@ class ReplySender(wiring.Component):
     ======== === =========================================================
     i        in  stream of the core's output tokens
     accepted in  stream of frames to be acknowledged
-    reason   in  the reason byte of the next ERROR reply
+    reason   in  the reason of the next ERROR reply
     o        out stream of bytes for the transmitter
     ======== === =========================================================
+
+    A token that makes n bytes takes n * (10 + the transmitter's time) cycles; `i.ready` depends on registers only.
     """
 
     i: stream.Interface
@@ -301,83 +187,79 @@ class ReplySender(wiring.Component):
             {
                 "i": In(stream.Signature(token_layout(form.outputs))),
                 "accepted": In(stream.Signature(0)),
-                "reason": In(8),
+                "reason": In(REASON_BITS),
                 "o": Out(stream.Signature(8)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.crc = crc = CRC.create()
-        byte = Signal(8)
-        put = Signal()  # `byte` is offered
-        taken = Signal()  # `byte` has left
-        m.d.comb += crc.data.eq(byte)
-        code = Signal(8)
-        under_way = Signal()  # a reply has begun
+        m.submodules.crc = crc = SerialCrc()
+        m.submodules.slip = slip = SlipEncoder()
+        wiring.connect(m, slip.o, wiring.flipped(self.o))
+        two_bytes = self._format.output_bytes == 2
         token = self.i.payload
-        address = token.address
+        high = Signal(max(0, len(token.address) - 8))  # of an address of two bytes
+        byte = Signal(8)  # what to send
+        turns = Signal(4)  # while the top bit is set, `byte` turns once, into the checksum or out of it
+        loaded = Signal()
+        sent = Signal()
+        under_way = Signal()  # a reply has begun
+        m.d.comb += [
+            crc.shift.eq(turns[-1]),
+            crc.bit.eq(byte[-1]),
+            slip.i.valid.eq(loaded & ~turns[-1]),
+            slip.i.payload.byte.eq(byte),
+            sent.eq(slip.i.valid & slip.i.ready),
+        ]
+        with m.If(turns[-1]):
+            m.d.sync += [turns.eq(turns + 1), byte.eq(Cat(Mux(crc.unload, crc.top, byte[-1]), byte[:-1]))]
+        with m.If(sent):
+            m.d.sync += loaded.eq(0)
+
+        def load(value: ValueLike, state: str) -> None:
+            m.d.sync += [byte.eq(value), turns.eq(8), loaded.eq(1)]
+            m.next = state
 
         with m.FSM():
-            with m.State("BODY"):
-                with m.If(self.accepted.valid & ~under_way):
-                    m.d.comb += self.accepted.ready.eq(1)
-                    m.d.sync += code.eq(Code.ACCEPTED)
-                    m.next = "CODE"
-                with m.Elif(self.i.valid & (token.kind == TokenKind.EVENT)):
-                    m.d.comb += [byte.eq(address[:8]), put.eq(1), crc.valid.eq(taken)]
-                    m.d.sync += under_way.eq(1)
-                    if self._format.output_bytes == 1:
-                        m.d.comb += self.i.ready.eq(taken)
-                    else:
-                        with m.If(taken):
-                            m.next = "HIGH"
-                with m.Elif(self.i.valid):
-                    m.d.comb += self.i.ready.eq(1)
-                    m.d.sync += [under_way.eq(1), code.eq(Code.STEP)]
-                    m.next = "CODE"
-                    with m.If(token.kind == TokenKind.END_OF_SAMPLE):
-                        m.d.sync += code.eq(Code.SAMPLE)
-                    with m.If(token.kind == TokenKind.ABORT):
-                        m.d.sync += code.eq(Code.ERROR)
-                        m.next = "REASON"
-            if self._format.output_bytes == 2:
-                with m.State("HIGH"):
-                    m.d.comb += [byte.eq(address[8:]), put.eq(1), crc.valid.eq(taken), self.i.ready.eq(taken)]
-                    with m.If(taken):
-                        m.next = "BODY"
-            for state, value, following in (
-                ("REASON", self.reason, "CODE"),
-                ("CODE", code, "CRC_HIGH"),
-                ("CRC_HIGH", crc.crc[8:], "CRC_LOW"),
-                ("CRC_LOW", crc.crc[:8], "END"),
-            ):
-                with m.State(state):
-                    m.d.comb += [byte.eq(value), put.eq(1)]
-                    if not state.startswith("CRC"):
-                        m.d.comb += crc.valid.eq(taken)
-                    with m.If(taken):
-                        m.next = following
+            with m.State("IDLE"):
+                m.d.comb += [self.i.ready.eq(1), self.accepted.ready.eq(~self.i.valid & ~under_way)]
+                with m.If(self.i.valid):
+                    m.d.sync += [under_way.eq(1), high.eq(token.address[8:])]
+                    with m.Switch(token.kind):
+                        with m.Case(TokenKind.EVENT):
+                            load(token.address[:8], "LOW" if two_bytes else "EVENT")
+                        with m.Case(TokenKind.END_OF_STEP):
+                            load(Code.STEP, "CODE")
+                        with m.Case(TokenKind.END_OF_SAMPLE):
+                            load(Code.SAMPLE, "CODE")
+                        with m.Case(TokenKind.ABORT):
+                            load(self.reason, "REASON")
+                with m.Elif(self.accepted.valid & ~under_way):
+                    load(Code.ACCEPTED, "CODE")
+            if two_bytes:
+                with m.State("LOW"), m.If(sent):
+                    load(high, "EVENT")
+            with m.State("EVENT"), m.If(sent):
+                m.next = "IDLE"
+            with m.State("REASON"), m.If(sent):
+                load(Code.ERROR, "CODE")
+            with m.State("CODE"), m.If(sent):
+                load(byte, "CRC_HIGH")
+            with m.State("CRC_HIGH"):
+                m.d.comb += crc.unload.eq(1)
+                with m.If(sent):
+                    load(byte, "CRC_LOW")
+            with m.State("CRC_LOW"):
+                m.d.comb += crc.unload.eq(1)
+                with m.If(sent):
+                    m.d.sync += loaded.eq(1)
+                    m.next = "END"
             with m.State("END"):
-                m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(END)]
-                with m.If(self.o.ready):
-                    m.d.comb += crc.start.eq(1)
+                m.d.comb += [slip.i.payload.kind.eq(FrameByte.END), crc.restart.eq(1)]
+                with m.If(sent):
                     m.d.sync += under_way.eq(0)
-                    m.next = "BODY"
-
-        # SLIP: END and ESCAPE leave as two bytes.
-        escaped = Signal()  # the first of the two has left
-        special = (byte == END) | (byte == ESCAPE)
-        with m.If(put):
-            m.d.comb += [self.o.valid.eq(1), taken.eq(self.o.ready & (escaped | ~special))]
-            with m.If(escaped):
-                m.d.comb += self.o.payload.eq(Mux(byte == END, ESCAPED_END, ESCAPED_ESCAPE))
-            with m.Elif(special):
-                m.d.comb += self.o.payload.eq(ESCAPE)
-            with m.Else():
-                m.d.comb += self.o.payload.eq(byte)
-            with m.If(self.o.ready):
-                m.d.sync += escaped.eq(special & ~escaped)
+                    m.next = "IDLE"
         return m
 
 
@@ -409,7 +291,7 @@ class LinkedCore(wiring.Component):
         m.submodules.core = core = self._core
         m.submodules.uart_receiver = uart_receiver = UartReceiver(self._clocks_per_bit)
         m.submodules.uart_transmitter = uart_transmitter = UartTransmitter(self._clocks_per_bit)
-        m.submodules.receiver = receiver = FrameReceiver(self._format, self._family)
+        m.submodules.receiver = receiver = FrameReceiver(self._format)
         m.submodules.sender = sender = ReplySender(self._format)
         m.d.comb += [
             uart_receiver.rx.eq(self.rx),

@@ -27,6 +27,8 @@ import numpy.typing as npt
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 
 CRC = CRC16_IBM_3740(data_width=8)
+CRC_POLYNOMIAL = CRC16_IBM_3740.polynomial
+CRC_INITIAL = CRC16_IBM_3740.initial_crc
 
 END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE = 0xC0, 0xDB, 0xDC, 0xDD
 CRC_BYTES = 2

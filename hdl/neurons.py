@@ -1,4 +1,4 @@
-"""The neurons of one population: their state memory, the integration of contributions, and the pass that ends a step.
+"""The neurons of an engine: their state memory, the integration of contributions, and the passes that end a step.
 
 The state word of a neuron holds what the next comparison starts from, so that a contribution is one addition in place:
 decay(V), less what a delayed reset takes away, plus the contributions of the step so far. The pass adds the bias,
@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import accumulate
+from operator import or_
 from typing import Literal
 
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -23,63 +26,100 @@ from .tokens import TokenKind, address_bits, token_layout
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuronFormat:
-    """Sizes, widths and rules of one population; the values of its parameters are not part of it.
+class NeuronRule:
+    """What a population's neurons do at the end of a step; V saturates to `state_bits`."""
 
-    `accumulator_bits` must hold every sum inside a step; V saturates to `state_bits`. A parameter field of 0 bits is a
-    parameter that is 0 for every neuron. `sub_delta_bits` holds sub - fire, two's complement, if `has_sub`.
-    """
-
-    neurons: int
-    weight_bits: int
-    shift: int
-    accumulator_bits: int
     state_bits: int
     fires: bool
+    has_sub: bool
     reset_mode: Literal["subtract", "value"]
     reset_place: Literal["same", "next", "snntorch_same"]
     decay: DecayFormat | None
-    fire_bits: int
-    has_sub: bool
-    sub_delta_bits: int
-    v_reset_bits: int
-    bias_bits: int
 
     @property
     def remembers_firing(self) -> bool:
         """Whether the state word carries V > fire into the next step (the r of `snntorch_same`)."""
         return self.fires and self.reset_place == "snntorch_same"
 
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationFormat:
+    """One population of an engine: contributions are shifted left by `shift` into membrane units."""
+
+    neurons: int
+    shift: int
+    rule: NeuronRule
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronFormat:
+    """Sizes, widths and rules of an engine's populations; the values of their parameters are not part of it.
+
+    Neurons are numbered through all populations, in order. `accumulator_bits` must hold every sum inside a step. A
+    parameter field of 0 bits is a parameter that is 0 for every neuron. `sub_delta_bits` holds sub - fire, two's
+    complement. With `overlaps` no input reaches the last of several populations, so that the next step's input may be
+    integrated during its pass.
+    """
+
+    populations: tuple[PopulationFormat, ...]
+    weight_bits: int
+    accumulator_bits: int
+    fire_bits: int
+    sub_delta_bits: int
+    v_reset_bits: int
+    bias_bits: int
+    c_bits: int
+    overlaps: bool = False
+
+    @property
+    def neurons(self) -> int:
+        return sum(population.neurons for population in self.populations)
+
+    @property
+    def bases(self) -> tuple[int, ...]:
+        """The first neuron of each population."""
+        return tuple(accumulate((p.neurons for p in self.populations[:-1]), initial=0))
+
+    @property
+    def state_bits(self) -> int:
+        """The width of the widest membrane."""
+        return max(population.rule.state_bits for population in self.populations)
+
+    @property
+    def remembers_firing(self) -> bool:
+        return any(population.rule.remembers_firing for population in self.populations)
+
     @property
     def parameter_fields(self) -> tuple[tuple[str, int], ...]:
         """(name, width) of each field of a parameter word, low bits first."""
-        c_bits = 0 if self.decay is None else self.decay.c_bits
         return (
             ("fire", self.fire_bits),
             ("sub_delta", self.sub_delta_bits),
             ("v_reset", self.v_reset_bits),
             ("bias", self.bias_bits),
-            ("c", c_bits),
+            ("c", self.c_bits),
         )
 
     @property
     def parameter_bits(self) -> int:
         return sum(width for _, width in self.parameter_fields)
 
-    def state_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, self.neurons, self.accumulator_bits + self.remembers_firing, writable=True)
+    def memories(self, family: Family) -> dict[str, MemoryShape]:
+        """The memories by their role: `state`, and `parameters` where there are any."""
+        word = self.accumulator_bits + self.remembers_firing
+        shapes = {"state": MemoryShape(family, self.neurons, word, writable=True)}
+        if self.parameter_bits:
+            shapes["parameters"] = MemoryShape(family, self.neurons, self.parameter_bits)
+        return shapes
 
-    def parameter_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, self.neurons, self.parameter_bits)
 
-
-def trace_signature(form: NeuronFormat) -> wiring.Signature:
-    """The monitor of a population: `membrane` V of `neuron` at the end of the step, and whether it spiked."""
+def trace_signature(neurons: int, state_bits: int) -> wiring.Signature:
+    """A monitor: `membrane` V of `neuron` at the end of the step, and whether it spiked."""
     return wiring.Signature(
         {
             "valid": Out(1),
-            "neuron": Out(address_bits(form.neurons)),
-            "membrane": Out(signed(form.state_bits)),
+            "neuron": Out(address_bits(neurons)),
+            "membrane": Out(signed(state_bits)),
             "spike": Out(1),
         }
     )
@@ -104,175 +144,232 @@ class _Job(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
 
 
 class NeuronBank(wiring.Component):
-    """Integrates contributions and, at the end of each step, passes over the neurons.
+    """Integrates contributions and, at the end of each step, passes over the neurons, population after population.
 
-    ===== === ======================================================================
-    Port  Dir Meaning
-    ===== === ======================================================================
-    i     in  stream of contributions; its ends start a pass
-    o     out stream of tokens: the spikes of a pass, then its end
-    trace out monitor without back-pressure, one beat per neuron and step, in order
-    ===== === ======================================================================
+    ======== === =============================================================================================
+    Port     Dir Meaning
+    ======== === =============================================================================================
+    i        in  stream of contributions; its ends start the passes
+    o        out stream of tokens: the spikes of the passes, then their end, with the address of the last neuron
+    settled  in  nothing that a spike of a pass set off is still on its way to `i`
+    release  out pulse: the contributions of the next step may come
+    trace    out monitor without back-pressure, one beat per neuron and step, in order
+    ======== === =============================================================================================
 
-    Throughput one contribution per cycle. A pass of n neurons takes n + 5 cycles when the output never stalls, and the
-    population does not integrate meanwhile. END_OF_SAMPLE clears every state word in the same pass; ABORT, and the
-    start after a reset, run a clearing pass without spikes or trace.
+    Throughput one contribution per cycle, but two cycles apart where two in a row go to one neuron. A pass of n neurons
+    takes n + 5 cycles when the output never stalls. With one population nothing is integrated meanwhile. With several
+    the spikes of a pass come back as contributions to later populations, which are integrated between two neurons of
+    the pass at no more cost than their own cycles; the next population's pass starts when they have `settled`.
+    END_OF_SAMPLE clears every state word in the same pass; ABORT, and the start after a reset, run a clearing pass
+    without spikes or trace.
     """
 
     i: stream.Interface
     o: stream.Interface
+    settled: Signal
+    release: Signal
 
     def __init__(self, form: NeuronFormat, parameters: Sequence[int], family: Family) -> None:
-        self._form = form
+        self._format = form
         self._parameters = tuple(parameters)
         self._family = family
         super().__init__(
             {
                 "i": In(stream.Signature(contribution_layout(form.neurons, form.weight_bits))),
                 "o": Out(stream.Signature(token_layout(form.neurons))),
-                "trace": Out(trace_signature(form)),
+                "settled": In(1, init=1),
+                "release": Out(1),
+                "trace": Out(trace_signature(form.neurons, form.state_bits)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        form = self._form
-        m.submodules.state = state = ShapedMemory(form.state_memory(self._family))
+        form = self._format
+        memories = form.memories(self._family)
+        m.submodules.state = state = ShapedMemory(memories["state"], transparent=False)
         accumulator = state.read_data[: form.accumulator_bits].as_signed()
 
         job = Signal(_Job, init=_Job.PASS)
-        end = Signal(TokenKind, init=TokenKind.ABORT)  # what the pass ends
+        end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
         announce = Signal()  # the pass after a reset ends nothing
         quiet = end == TokenKind.ABORT
         clear = end != TokenKind.END_OF_STEP
-        neuron = Signal(address_bits(form.neurons))
-        stall = Signal()
+        neuron = Signal(address_bits(form.neurons))  # the next one of the pass
+        stages = [Signal(name=f"stage{number}") for number in (1, 2, 3)]
+        neurons = [Signal(address_bits(form.neurons), name=f"neuron{number}") for number in (1, 2, 3)]
+        spike = Signal()
+        blocked = self.o.valid & ~self.o.ready
+        stall = stages[1] & spike & blocked
 
-        # Integration: read, then add and write back one cycle later.
+        # Integration: read, then add and write back one cycle later, when the same word must not be read.
         accept = self.i.valid & self.i.ready
         is_event = self.i.payload.kind == TokenKind.EVENT
         adding = Signal()
         post = Signal(address_bits(form.neurons))
-        weight = Signal(signed(form.weight_bits))
-        m.d.comb += self.i.ready.eq(job == _Job.INTEGRATE)
+        weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
+        collides = adding & (post == self.i.payload.post)
+        if len(form.populations) == 1:
+            m.d.comb += self.i.ready.eq((job == _Job.INTEGRATE) & ~collides)
+        else:
+            m.d.comb += self.i.ready.eq(((job == _Job.INTEGRATE) | (is_event & ~quiet)) & ~collides)
         m.d.sync += adding.eq(accept & is_event)
         with m.If(accept):
-            m.d.sync += [post.eq(self.i.payload.post), weight.eq(self.i.payload.weight)]
+            m.d.sync += [post.eq(self.i.payload.post), weight.eq(self._shifted(self.i.payload))]
             with m.If(~is_event):
-                m.d.sync += [job.eq(_Job.PASS), end.eq(self.i.payload.kind), announce.eq(1), neuron.eq(0)]
+                m.d.sync += [job.eq(_Job.PASS), end.eq(self.i.payload.kind), announce.eq(1)]
 
-        # The pass asks for one neuron's words per cycle.
-        issue = (job == _Job.PASS) & ~stall
-        with m.If(issue):
-            m.d.sync += neuron.eq(neuron + 1)
-            with m.If(neuron == form.neurons - 1):
+        # The pass asks for one neuron's words per cycle, unless a contribution comes. A neuron whose words arrive while
+        # the spike before it cannot leave is asked for again.
+        issue = (job == _Job.PASS) & ~accept & ~stall
+        again = stall & stages[0]
+        last = form.neurons - 1
+        with m.If(again):
+            m.d.sync += [neuron.eq(neurons[0]), job.eq(_Job.PASS)]
+        with m.Elif(issue):
+            m.d.sync += neuron.eq(Mux(neuron == last, 0, neuron + 1))
+            ends = [base - 1 for base in form.bases[1:]]
+            with m.If((neuron == last) | (self._any(neuron, ends) & ~quiet)):
                 m.d.sync += job.eq(_Job.DRAIN)
         m.d.comb += [
             state.read_enable.eq(accept | issue),
-            state.read_address.eq(Mux(job == _Job.INTEGRATE, self.i.payload.post, neuron)),
+            state.read_address.eq(Mux(accept, self.i.payload.post, neuron)),
         ]
-        parameters = self._read_parameters(m, neuron, issue)
+        parameters = self._read_parameters(m, memories.get("parameters"), neuron, issue)
 
-        # Stage 1: both words are there. Stage 2: spike and membrane. Stage 3: the start of the next step.
-        fired, membrane = self._fire(accumulator + parameters["bias"], state.read_data[-1], parameters)
-        stages = [Signal(name=f"stage{number}") for number in (1, 2, 3)]
-        neurons = [Signal(address_bits(form.neurons), name=f"neuron{number}") for number in (1, 2, 3)]
-        spike = Signal()
+        # Stage 1: both words are there. Stage 2: spike and membrane. Stage 3: the start of the next step. The last two
+        # wait while contributions are written.
+        u = accumulator + parameters["bias"]
+        kept_bit = state.read_data[form.accumulator_bits :]
+        results = [self._fire(rule, u, kept_bit, parameters) for rule in self._rules]
+        fired = self._of_rule(neurons[0], [result[0] for result in results])
+        membrane = self._of_rule(neurons[0], [result[1] for result in results])
         v = Signal(signed(form.state_bits))
         kept = {name: Signal(value.shape(), name=f"{name}2") for name, value in parameters.items()}
-        start = self._next_start(Mux(clear, 0, v), spike & ~clear, kept)
+        from_v, from_spike = Mux(clear, 0, v), spike & ~clear
+        start = self._of_rule(neurons[1], [self._next_start(r, from_v, from_spike, kept) for r in self._rules])
         word = Signal(form.accumulator_bits + form.remembers_firing)
-        with m.If(~stall):
+        hold = stall | (adding if len(form.populations) > 1 else 0)
+        m.d.sync += [stages[0].eq(issue), neurons[0].eq(neuron)]
+        with m.If(~hold):
             m.d.sync += [
-                Cat(*stages).eq(Cat(job == _Job.PASS, *stages[:2])),
-                Cat(*neurons).eq(Cat(neuron, *neurons[:2])),
+                Cat(stages[1:]).eq(Cat(stages[:2])),
+                Cat(neurons[1:]).eq(Cat(neurons[:2])),
                 spike.eq(fired & ~quiet),
                 v.eq(membrane),
                 *(kept[name].eq(value) for name, value in parameters.items()),
                 word.eq(start),
             ]
         m.d.comb += [
-            state.write_enable.eq(adding | (stages[2] & ~stall)),
+            state.write_enable.eq(adding | (stages[2] & ~hold)),
             state.write_address.eq(Mux(adding, post, neurons[2])),
             state.write_data.eq(word),
         ]
         with m.If(adding):
-            total = accumulator + (weight << form.shift)
-            kept_bit = state.read_data[form.accumulator_bits :]
-            m.d.comb += state.write_data.eq(Cat(total[: form.accumulator_bits], kept_bit))
+            total = (accumulator + weight)[: form.accumulator_bits]
+            m.d.comb += state.write_data.eq(Cat(total, kept_bit))
 
         # Spikes leave from stage 2, the end of the step when the last word is written back.
-        blocked = self.o.valid & ~self.o.ready
-        m.d.comb += stall.eq(stages[1] & spike & blocked)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(stages[1] & spike & ~blocked):
-            m.d.sync += [
-                self.o.valid.eq(1),
-                self.o.payload.kind.eq(TokenKind.EVENT),
-                self.o.payload.address.eq(neurons[1]),
-            ]
-        with m.If((job == _Job.DRAIN) & ~Cat(*stages).any() & ~blocked):
-            m.d.sync += [job.eq(_Job.INTEGRATE), self.o.valid.eq(announce), self.o.payload.kind.eq(end)]
+        with m.If(stages[1] & spike & ~hold):
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.kind.eq(TokenKind.EVENT)]
+            m.d.sync += self.o.payload.address.eq(neurons[1])
+        with m.If((job == _Job.DRAIN) & ~Cat(*stages, adding).any() & ~blocked):
+            with m.If(neuron == 0):
+                m.d.sync += [job.eq(_Job.INTEGRATE), self.o.valid.eq(announce), self.o.payload.kind.eq(end)]
+                m.d.sync += self.o.payload.address.eq(last)
+                m.d.comb += self.release.eq(quiet | (not form.overlaps))
+            if len(form.populations) > 1:
+                with m.Elif(self.settled & ~self.o.valid):
+                    m.d.sync += job.eq(_Job.PASS)
+                    m.d.comb += self.release.eq((neuron == form.bases[-1]) & form.overlaps)
 
         m.d.comb += [
-            self.trace.valid.eq(stages[1] & ~stall & ~quiet),
+            self.trace.valid.eq(stages[1] & ~hold & ~quiet),
             self.trace.neuron.eq(neurons[1]),
             self.trace.membrane.eq(v),
             self.trace.spike.eq(spike),
         ]
         return m
 
-    def _read_parameters(self, m: Module, neuron: Signal, issue: Value) -> dict[str, Value]:
+    @property
+    def _rules(self) -> list[NeuronRule]:
+        """The distinct rules."""
+        return list(dict.fromkeys(population.rule for population in self._format.populations))
+
+    def _of_population(self, neuron: Value, choices: Sequence[Value]) -> Value:
+        """Of one choice per population, the one for `neuron`."""
+        reached = [neuron >= base for base in self._format.bases[1:]]
+        chosen = choices[0]
+        for here, choice in zip(reached, choices[1:], strict=True):
+            if choice is not chosen:
+                chosen = Mux(here, choice, chosen)
+        return chosen
+
+    def _of_rule(self, neuron: Value, choices: Sequence[Value]) -> Value:
+        """Of one choice per distinct rule, the one for `neuron`."""
+        rules = self._rules
+        return self._of_population(neuron, [choices[rules.index(p.rule)] for p in self._format.populations])
+
+    def _shifted(self, contribution: Value) -> Value:
+        """A contribution's weight in membrane units."""
+        by_shift = {p.shift: contribution.weight << p.shift for p in self._format.populations}
+        return self._of_population(contribution.post, [by_shift[p.shift] for p in self._format.populations])
+
+    def _any(self, neuron: Value, numbers: Sequence[int]) -> Value:
+        return reduce(or_, (neuron == number for number in numbers), Const(0, 1))
+
+    def _read_parameters(self, m: Module, shape: MemoryShape | None, neuron: Signal, issue: Value) -> dict[str, Value]:
         """The parameter fields by name, signed but for `c`, one cycle after `issue`; absent ones are 0."""
-        form = self._form
-        values: dict[str, Value] = {name: Const(0, 1) for name, _ in form.parameter_fields}
-        if form.parameter_bits:
-            m.submodules.parameters = words = ShapedMemory(form.parameter_memory(self._family), self._parameters)
-            m.d.comb += [words.read_address.eq(neuron), words.read_enable.eq(issue)]
-            low = 0
-            for name, width in form.parameter_fields:
-                if width:
-                    field = words.read_data[low : low + width]
-                    values[name] = field if name == "c" else field.as_signed()
-                low += width
+        values: dict[str, Value] = {name: Const(0, 1) for name, _ in self._format.parameter_fields}
+        if shape is None:
+            return values
+        m.submodules.parameters = words = ShapedMemory(shape, self._parameters)
+        m.d.comb += [words.read_address.eq(neuron), words.read_enable.eq(issue)]
+        low = 0
+        for name, width in self._format.parameter_fields:
+            if width:
+                field = words.read_data[low : low + width]
+                values[name] = field if name == "c" else field.as_signed()
+            low += width
         return values
 
-    def _fire(self, u: Value, was_firing: Value, parameters: dict[str, Value]) -> tuple[Value, Value]:
+    def _fire(self, rule: NeuronRule, u: Value, was_firing: Value, parameters: dict[str, Value]) -> tuple[Value, Value]:
         """The spike, and V at the end of the step."""
-        form = self._form
-        if not form.fires:
-            return Const(0, 1), saturated(u, form.state_bits)
+        if not rule.fires:
+            return Const(0, 1), saturated(u, rule.state_bits)
         spike = u > parameters["fire"]
-        sub = self._sub(parameters)
-        if form.reset_place == "next":
+        sub = _sub(rule, parameters)
+        if rule.reset_place == "next":
             after = u
-        elif form.reset_place == "snntorch_same":
+        elif rule.reset_place == "snntorch_same":
             after = u - Mux(spike == was_firing, 0, Mux(spike, sub, -sub))
-        elif form.reset_mode == "subtract":
+        elif rule.reset_mode == "subtract":
             after = u - Mux(spike, sub, 0)
         else:
             after = Mux(spike, parameters["v_reset"], u)
-        return spike, saturated(after, form.state_bits)
+        return spike, saturated(after, rule.state_bits)
 
-    def _next_start(self, v: Value, spike: Value, parameters: dict[str, Value]) -> Value:
+    def _next_start(self, rule: NeuronRule, v: Value, spike: Value, parameters: dict[str, Value]) -> Value:
         """The state word from which the next step integrates."""
-        form = self._form
+        bits = self._format.accumulator_bits
         c = parameters["c"]
-        if form.remembers_firing:
+        if rule.remembers_firing:
             firing = v > parameters["fire"]
-            start = decayed(v, form.decay, c) - Mux(firing, self._sub(parameters), 0)
-            return Cat(_resized(start, form.accumulator_bits), firing)
-        if form.fires and form.reset_place == "next" and form.reset_mode == "subtract":
-            start = decayed(v, form.decay, c) - Mux(spike, self._sub(parameters), 0)
-        elif form.fires and form.reset_place == "next":
-            start = decayed(Mux(spike, parameters["v_reset"], v), form.decay, c)
+            start = decayed(v, rule.decay, c) - Mux(firing, _sub(rule, parameters), 0)
+            return Cat(_resized(start, bits), firing)
+        if rule.fires and rule.reset_place == "next" and rule.reset_mode == "subtract":
+            start = decayed(v, rule.decay, c) - Mux(spike, _sub(rule, parameters), 0)
+        elif rule.fires and rule.reset_place == "next":
+            start = decayed(Mux(spike, parameters["v_reset"], v), rule.decay, c)
         else:
-            start = decayed(v, form.decay, c)
-        return _resized(start, form.accumulator_bits)
+            start = decayed(v, rule.decay, c)
+        return _resized(start, bits)
 
-    def _sub(self, parameters: dict[str, Value]) -> Value:
-        return parameters["fire"] + parameters["sub_delta"] if self._form.has_sub else Const(0, signed(1))
+
+def _sub(rule: NeuronRule, parameters: dict[str, Value]) -> Value:
+    return parameters["fire"] + parameters["sub_delta"] if rule.has_sub else Const(0, signed(1))
 
 
 def _resized(value: Value, bits: int) -> Value:

@@ -1,65 +1,15 @@
-"""Compressed rows: the format of a projection's weights in memory, and the walker that turns events into contributions.
-
-Each pre neuron has a row: `length` entries from `start` on. An entry is a weight and a relative index: its post neuron
-is that of the entry before it plus `index + 1`, the first entry's is `index`. Gaps wider than the index field are
-bridged by entries of weight 0. With an index of 0 bits every entry follows the one before: dense rows.
-"""
+"""The row walker turns events into contributions: it reads the compressed row of every event (`row_format`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from amaranth import Module, Mux, Signal
-from amaranth.hdl import signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memory import Family, MemoryShape, ShapedMemory
+from .memory import Family, ShapedMemory, select_from
+from .row_format import RowFormat, RowImage, Section
 from .tokens import TokenKind, address_bits, token_layout
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowFormat:
-    """Sizes and field widths of one projection's compressed rows."""
-
-    pre: int
-    post: int
-    entries: int
-    index_bits: int
-    weight_bits: int
-    longest_row: int
-
-    @property
-    def start_bits(self) -> int:
-        return max(1, (self.entries - 1).bit_length())
-
-    @property
-    def length_bits(self) -> int:
-        return max(1, self.longest_row.bit_length())
-
-    @property
-    def row_bits(self) -> int:
-        """Width of a row word: `start` in the low bits, `length` above."""
-        return self.start_bits + self.length_bits
-
-    @property
-    def entry_bits(self) -> int:
-        """Width of an entry: `weight` in the low bits, `index` above."""
-        return self.weight_bits + self.index_bits
-
-    def row_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, self.pre, self.row_bits)
-
-    def entry_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, max(1, self.entries), self.entry_bits)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowImage:
-    """The contents of both memories: `rows` one word per pre neuron, `entries` one word per entry."""
-
-    rows: tuple[int, ...]
-    entries: tuple[int, ...]
 
 
 def contribution_layout(post: int, weight_bits: int) -> data.StructLayout:
@@ -70,12 +20,13 @@ def contribution_layout(post: int, weight_bits: int) -> data.StructLayout:
 class RowWalker(wiring.Component):
     """Reads the row of every event and emits its entries as contributions; ends and aborts pass through in order.
 
-    ==== === ===========================================================
+    ==== === =====================================================
     Port Dir Meaning
-    ==== === ===========================================================
-    i    in  stream of tokens over the pre neurons
+    ==== === =====================================================
+    i    in  stream of tokens over the rows
     o    out stream of contributions (`contribution_layout`)
-    ==== === ===========================================================
+    idle out no token is under way
+    ==== === =====================================================
 
     Latency 4 cycles from an event to its first contribution. Throughput max(1, length) cycles per event and one cycle
     per end, with no bubble between them.
@@ -83,49 +34,55 @@ class RowWalker(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    idle: Signal
 
-    def __init__(self, shape: RowFormat, image: RowImage, family: Family) -> None:
-        self._format = shape
+    def __init__(self, form: RowFormat, image: RowImage, family: Family) -> None:
+        self._format = form
         self._image = image
         self._family = family
         super().__init__(
             {
-                "i": In(stream.Signature(token_layout(shape.pre))),
-                "o": Out(stream.Signature(contribution_layout(shape.post, shape.weight_bits))),
+                "i": In(stream.Signature(token_layout(form.rows))),
+                "o": Out(stream.Signature(contribution_layout(form.post, form.weight_bits))),
+                "idle": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._format
-        m.submodules.rows = rows = ShapedMemory(form.row_memory(self._family), self._image.rows)
-        m.submodules.entries = entries = ShapedMemory(form.entry_memory(self._family), self._image.entries)
+        shapes = form.memories(self._family)
+        m.submodules.entries = entries = ShapedMemory(shapes["entries"], self._image.entries)
 
         # Every stage moves when the last one can: one enable for the whole pipeline.
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
 
-        # Stage 1: a token waits beside its row word.
+        # Stage 1: a token waits beside its directory word.
         fetched = Signal()
         fetched_kind = Signal(TokenKind)
         take = Signal()
-        m.d.comb += [
-            self.i.ready.eq(~fetched | take),
-            rows.read_address.eq(self.i.payload.address),
-            rows.read_enable.eq(self.i.valid & self.i.ready),
-        ]
+        intake = Signal()
+        m.d.comb += [self.i.ready.eq(~fetched | take), intake.eq(self.i.valid & self.i.ready)]
+        row = self.i.payload.address
+        section = self._section(row)
+        fetched_section = Signal.like(section)
         with m.If(self.i.ready):
-            m.d.sync += [fetched.eq(self.i.valid), fetched_kind.eq(self.i.payload.kind)]
+            m.d.sync += [
+                fetched.eq(self.i.valid),
+                fetched_kind.eq(self.i.payload.kind),
+                fetched_section.eq(section),
+            ]
+        start, length = self._find(m, row, intake)
 
         # Stage 2: the pointer walks along the row. An end is a walk of one beat without an entry.
         walking = Signal()
         kind = Signal(TokenKind)
         first = Signal()
+        walked_section = Signal.like(section)
         pointer = Signal(form.start_bits)
         remaining = Signal(form.length_bits)
-        start = rows.read_data[: form.start_bits]
-        length = rows.read_data[form.start_bits :]
-        last = remaining <= 1
+        last = remaining[1:] == 0
         m.d.comb += [
             take.eq(fetched & (~walking | (last & advance))),
             entries.read_address.eq(pointer),
@@ -137,6 +94,7 @@ class RowWalker(wiring.Component):
                 walking.eq(~is_event | length.any()),
                 kind.eq(fetched_kind),
                 first.eq(1),
+                walked_section.eq(fetched_section),
                 pointer.eq(start),
                 remaining.eq(Mux(is_event, length, 1)),
             ]
@@ -152,23 +110,74 @@ class RowWalker(wiring.Component):
         entry_valid = Signal()
         entry_kind = Signal(TokenKind)
         entry_first = Signal()
-        weight = entries.read_data[: form.weight_bits].as_signed()
-        post = Signal(address_bits(form.post))
+        entry_section = Signal.like(section)
+        code, index = entries.read_data[: form.code_bits], entries.read_data[form.code_bits :]
+        is_bridge = index.all() if form.escapes else Const(0, 1)
+        past = Signal()  # whether the post neuron of the output register is taken
+        origin = Signal(address_bits(form.post))
+        step = Signal()
         with m.If(entry_first):
-            m.d.comb += post.eq(entries.read_data[form.weight_bits :])
+            m.d.comb += origin.eq(select_from([s.first_post for s in form.sections], entry_section))
         with m.Else():
-            m.d.comb += post.eq(self.o.payload.post + entries.read_data[form.weight_bits :] + 1)
+            m.d.comb += [origin.eq(self.o.payload.post), step.eq(past)]
         with m.If(advance):
             m.d.sync += [
                 entry_valid.eq(walking),
                 entry_kind.eq(kind),
                 entry_first.eq(first),
-                self.o.valid.eq(entry_valid),
+                entry_section.eq(walked_section),
+                self.o.valid.eq(entry_valid & ~(is_bridge & (entry_kind == TokenKind.EVENT))),
             ]
             with m.If(entry_valid):
                 m.d.sync += [
                     self.o.payload.kind.eq(entry_kind),
-                    self.o.payload.post.eq(post),
-                    self.o.payload.weight.eq(weight),
+                    self.o.payload.post.eq(origin + index + step),
+                    self.o.payload.weight.eq(self._weight(code)),
+                    past.eq(~is_bridge),
                 ]
+        m.d.comb += self.idle.eq(~Cat(fetched, walking, entry_valid, self.o.valid).any())
         return m
+
+    def _section(self, row: Value) -> Value:
+        """The number of the section that a row lies in."""
+        later: list[Section] = list(self._format.sections[1:])
+        number: Value = Cat(*(row >= section.first_row for section in later))
+        if len(later) <= 1:
+            return number
+        total: Value = number[0]
+        for reached in number[1:]:
+            total = total + reached
+        return total[: len(later).bit_length()]
+
+    def _find(self, m: Module, row: Value, intake: Value) -> tuple[Value, Value]:
+        """Start and length of a row, one cycle after `intake`."""
+        form = self._format
+        if form.uniform:
+            fetched_row = Signal(address_bits(form.rows))
+            with m.If(intake):
+                m.d.sync += fetched_row.eq(row)
+            return (fetched_row * form.longest_row)[: form.start_bits], Value.cast(form.longest_row)
+        m.submodules.rows = rows = ShapedMemory(form.memories(self._family)["rows"], self._image.rows)
+        group_bits = (form.group - 1).bit_length()
+        m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(intake)]
+        base = rows.read_data[: form.base_bits] << form.align
+        lengths = [
+            rows.read_data[form.base_bits + number * form.length_bits :][: form.length_bits]
+            for number in range(form.group)
+        ]
+        if form.group == 1:
+            return base, lengths[0]
+        place = Signal(group_bits)
+        with m.If(intake):
+            m.d.sync += place.eq(row[:group_bits])
+        before = [Mux(place > number, length, 0) for number, length in enumerate(lengths[:-1])]
+        while len(before) > 1:
+            before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
+        return (base + before[0])[: form.start_bits], Value.cast(select_from(lengths, place))
+
+    def _weight(self, code: Value) -> Value:
+        form = self._format
+        if form.levels is None:
+            return code.as_signed()
+        levels = [level & ((1 << form.weight_bits) - 1) for level in form.levels]
+        return Value.cast(select_from(levels, code))

@@ -3,6 +3,8 @@
 A stream of tokens carries one sample after another. Inside a step the order of events is free; a value above 1 is that
 many events. `END_OF_SAMPLE` ends the last step too, so a sample of T steps holds T - 1 `END_OF_STEP` tokens and one
 `END_OF_SAMPLE`. `ABORT` drops the sample under way: every block clears its state and passes the token on.
+
+A wide stream carries several events per beat (`beat_layout`); its ends carry none either.
 """
 
 from __future__ import annotations
@@ -28,3 +30,16 @@ def address_bits(addresses: int) -> int:
 def token_layout(addresses: int) -> data.StructLayout:
     """The payload of a token stream over `addresses` neurons: `kind` in the two low bits, `address` above it."""
     return data.StructLayout({"kind": TokenKind, "address": unsigned(address_bits(addresses))})
+
+
+def beat_layout(addresses: int, slots: int, banks: int | None = None) -> data.StructLayout:
+    """The payload of a wide token stream over `addresses` neurons: up to `slots` events per beat.
+
+    Slot s of an EVENT holds one if bit s of `mask` is set: that of address `rows[s] * banks + s % banks`. So every slot
+    serves one bank of neurons only, and `slots / banks` slots serve each; `banks` is `slots` by default.
+    """
+    banks = slots if banks is None else banks
+    if banks < 1 or slots < 1 or slots % banks:
+        raise ValueError(f"the slots of a beat are a multiple of its banks: got {slots} slots for {banks} banks")
+    row = unsigned(address_bits(-(-addresses // banks)))
+    return data.StructLayout({"kind": TokenKind, "mask": unsigned(slots), "rows": data.ArrayLayout(row, slots)})

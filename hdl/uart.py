@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-BITS_PER_BYTE = 10
-"""A byte on the line: start bit, eight data bits, stop bit."""
+from .memory import select_from
 
 RECEIVED = data.StructLayout({"byte": 8, "broken": 1})
 """A received byte; `broken` where the stop bit was missing."""
@@ -24,7 +23,7 @@ class UartReceiver(wiring.Component):
     o    out stream of `RECEIVED`, without waiting: a byte not taken at once is lost
     ==== === =====================================================================
 
-    A byte is there in the middle of its stop bit.
+    A byte is valid for one cycle in the middle of its stop bit; its payload stays for `clocks_per_bit` - 1 cycles more.
     """
 
     rx: Signal
@@ -38,40 +37,39 @@ class UartReceiver(wiring.Component):
         m = Module()
         line = Signal(init=1)
         m.submodules.synchroniser = FFSynchronizer(self.rx, line, init=1)
+        receiving = Signal()
+        started = Signal()  # the start bit has been sampled
         timer = Signal(range(self._clocks_per_bit))
-        bits_left = Signal(range(BITS_PER_BYTE + 1))
-        shifter = Signal(BITS_PER_BYTE)
-        m.d.sync += self.o.valid.eq(0)
-        with m.If(bits_left == 0):
-            with m.If(~line):
-                m.d.sync += [timer.eq(self._clocks_per_bit // 2), bits_left.eq(BITS_PER_BYTE)]
-        with m.Elif(timer != 0):
-            m.d.sync += timer.eq(timer - 1)
-        with m.Else():
-            m.d.sync += [
-                timer.eq(self._clocks_per_bit - 1),
-                bits_left.eq(bits_left - 1),
-                shifter.eq(Cat(shifter[1:], line)),
-            ]
-            with m.If((bits_left == BITS_PER_BYTE) & line):
-                m.d.sync += bits_left.eq(0)  # a glitch, no start bit
-            with m.If(bits_left == 1):
-                m.d.sync += self.o.valid.eq(1)
-        m.d.comb += [self.o.payload.byte.eq(shifter[1:9]), self.o.payload.broken.eq(~shifter[9])]
+        middle = receiving & (timer == self._clocks_per_bit // 2 - 1)
+        # The start bit leads the others through ones: when it reaches the bottom, the next sample is the stop bit.
+        shifter = Signal(9)
+        m.d.comb += [self.o.payload.byte.eq(shifter[:8]), self.o.payload.broken.eq(~shifter[8])]
+
+        m.d.sync += [timer.eq(timer + 1), self.o.valid.eq(0)]
+        with m.If(~receiving | (timer == self._clocks_per_bit - 1)):
+            m.d.sync += timer.eq(0)
+        with m.If(~receiving):
+            m.d.sync += [receiving.eq(~line), started.eq(0)]
+        with m.Elif(middle):
+            m.d.sync += [started.eq(1), shifter.eq(Cat(shifter[1:], line))]
+            with m.If(~started):
+                m.d.sync += [shifter[:8].eq(~0), receiving.eq(~line)]  # high: a glitch, no start bit
+            with m.Elif(~shifter[0]):
+                m.d.sync += [receiving.eq(0), self.o.valid.eq(1)]
         return m
 
 
 class UartTransmitter(wiring.Component):
     """Sends bytes.
 
-    ==== === ===============
+    ==== === =====================================================
     Port Dir Meaning
-    ==== === ===============
-    i    in  stream of bytes
+    ==== === =====================================================
+    i    in  stream of bytes, each taken at the end of its last bit
     tx   out the line
-    ==== === ===============
+    ==== === =====================================================
 
-    Throughput one byte per 10 * clocks_per_bit + 1 cycles.
+    Throughput one byte per 10 * clocks_per_bit cycles.
     """
 
     i: stream.Interface
@@ -84,22 +82,15 @@ class UartTransmitter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         timer = Signal(range(self._clocks_per_bit))
-        bits_left = Signal(range(BITS_PER_BYTE + 1))
-        shifter = Signal(BITS_PER_BYTE, init=-1)
-        m.d.comb += [self.tx.eq(shifter[0]), self.i.ready.eq(bits_left == 0)]
-        with m.If(bits_left == 0):
-            with m.If(self.i.valid):
-                m.d.sync += [
-                    shifter.eq(Cat(0, self.i.payload, 1)),
-                    bits_left.eq(BITS_PER_BYTE),
-                    timer.eq(self._clocks_per_bit - 1),
-                ]
-        with m.Elif(timer != 0):
+        # 0 is the stop bit and the pause after it, 7 the start bit, 8 to 15 are the data bits.
+        position = Signal(4)
+        is_data, is_start = position[3], position[0]
+        m.d.comb += self.i.ready.eq((timer == 0) & position.all())
+        m.d.sync += self.tx.eq(Mux(is_data, select_from(list(self.i.payload), position[:3]), ~is_start))
+        with m.If(timer != 0):
             m.d.sync += timer.eq(timer - 1)
-        with m.Else():
-            m.d.sync += [
-                timer.eq(self._clocks_per_bit - 1),
-                bits_left.eq(bits_left - 1),
-                shifter.eq(Cat(shifter[1:], 1)),
-            ]
+        with m.Elif(self.i.valid | is_data | is_start):
+            m.d.sync += [timer.eq(self._clocks_per_bit - 1), position.eq(position + 1)]
+            with m.If(~is_data & ~is_start):
+                m.d.sync += position.eq(7)
         return m

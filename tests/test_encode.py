@@ -16,8 +16,8 @@ def test_rows_decode_to_the_weights(shape: tuple[int, int], density: float, fami
     codes = random_codes(np.random.default_rng(1), *shape, bits=5, density=density)
     form, image = encode_rows(codes, 5, family)
     assert np.array_equal(decode_rows(form, image), codes)
-    assert len(image.rows) == shape[0]
-    assert all(word < 1 << form.row_bits for word in image.rows)
+    assert len(image.rows) == (0 if form.uniform else -(-shape[0] // form.group))
+    assert all(word < 1 << form.directory_bits for word in image.rows)
     assert all(word < 1 << form.entry_bits for word in image.entries)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
+from spikeloom.compiler.encode import row_lengths
 from spikeloom.compiler.ir import INPUT, Decay, Kind, Network, ResetMode, ResetPlace
 from spikeloom.compiler.plan import make_plan, require_spiking_output
 from spikeloom.hdl.errors import ModelError
@@ -78,8 +79,8 @@ def test_cycles_follow_the_formula() -> None:
     network = chain(11, (40, 30))
     plan = make_plan(network)
     spikes = random_spikes(12, network, samples=3, steps=10)
-    layer = plan.layers[0].instance
-    lengths = np.array([word >> layer.form.rows.start_bits for word in layer.image.rows.rows])
+    engine = plan.engines[0]
+    lengths = row_lengths(engine.form.rows, engine.image.rows)
     per_step = (spikes.astype(int) * np.maximum(1, lengths)).sum(axis=2) + 30 + 10
     cycles = np.array(measure_cycles(plan, spikes))
     assert np.all(cycles <= per_step.sum(axis=1) + 10)

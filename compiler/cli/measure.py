@@ -11,8 +11,8 @@ from ...hdl.link_protocol import LinkFormat, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray
-from ..ir import INPUT, Network
-from ..plan import LayerPlan, Plan
+from ..ir import INPUT, Network, Quantised
+from ..plan import Plan
 from ..report import Accuracy, Activity, Latency
 from ..samples import Samples
 
@@ -32,7 +32,7 @@ RANDOM_SHAPE = (4, 10)
 """(samples, steps) made up where the user gives no samples."""
 
 PASS_CYCLES = 5
-"""Cycles of a layer's step beyond its rows and its neurons (see spikeloom.hdl.neurons.NeuronBank)."""
+"""Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.NeuronBank)."""
 
 
 def random_samples(network: Network, seed: int) -> Samples:
@@ -42,18 +42,19 @@ def random_samples(network: Network, seed: int) -> Samples:
 
 
 def busy_cycles(plan: Plan, spikes: SpikeArray, recording: Recording) -> dict[str, npt.NDArray[np.float64]]:
-    """Cycles [samples] in which each layer's engine works on a sample, by population."""
+    """Cycles [samples] that each population's synapses and passes take on a sample."""
     sources = {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
-    return {layer.population: _layer_cycles(plan, layer, sources) for layer in plan.layers}
+    return {name: _layer_cycles(plan.network, name, sources) for name in plan.populations}
 
 
-def _layer_cycles(plan: Plan, layer: LayerPlan, sources: dict[str, SpikeArray]) -> npt.NDArray[np.float64]:
-    rows = layer.instance.image.rows.rows
-    lengths = np.maximum(1, np.array(rows) >> layer.instance.form.rows.start_bits)
-    pre = [sources[projection.pre] for projection in plan.network.projections_into(layer.population)]
-    events = np.concatenate(pre, axis=2).sum(axis=1, dtype=np.int64)
-    steps = pre[0].shape[1]
-    return np.asarray(events @ lengths + steps * (layer.instance.form.rows.post + PASS_CYCLES), np.float64)
+def _layer_cycles(network: Network, name: str, sources: dict[str, SpikeArray]) -> npt.NDArray[np.float64]:
+    size, steps = network.size_of(name), sources[INPUT].shape[1]
+    cycles = np.full(len(sources[INPUT]), steps * (size + PASS_CYCLES), np.float64)
+    for projection in network.projections_into(name):
+        weights = projection.weights
+        assert isinstance(weights, Quantised)
+        cycles += sources[projection.pre].sum(axis=1, dtype=np.int64) @ np.count_nonzero(weights.codes, axis=1)
+    return cycles
 
 
 def measure_latency(

@@ -1,0 +1,95 @@
+"""The neurons of an engine, planned: widths, rules and parameter words from integer populations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..hdl.decay import DecayFormat, RoundingRule
+from ..hdl.neurons import NeuronFormat, NeuronRule, PopulationFormat
+from .bounds import accumulator_bits, signed_bits
+from .ir import Decay, IntArray, IntegerDynamics, Kind, Network, Population, ResetMode
+
+
+def plan_neurons(
+    network: Network, populations: Sequence[Population], weight_bits: int, shifts: Sequence[int], *, overlaps: bool
+) -> tuple[NeuronFormat, tuple[int, ...]]:
+    """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`."""
+    columns = [_parameters(population) for population in populations]
+    values = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+    form = NeuronFormat(
+        populations=tuple(
+            PopulationFormat(neurons=population.size, shift=shift, rule=_rule(population))
+            for population, shift in zip(populations, shifts, strict=True)
+        ),
+        weight_bits=weight_bits,
+        accumulator_bits=max(accumulator_bits(network, population) for population in populations),
+        fire_bits=_field_bits(values["fire"]),
+        sub_delta_bits=_field_bits(values["sub_delta"]),
+        v_reset_bits=_field_bits(values["v_reset"]),
+        bias_bits=_field_bits(values["bias"]),
+        c_bits=int(values["c"].max()).bit_length(),
+        overlaps=overlaps,
+    )
+    return form, _parameter_words(form, values)
+
+
+def _integer(population: Population) -> IntegerDynamics:
+    assert isinstance(population.dynamics, IntegerDynamics)
+    return population.dynamics
+
+
+def _parameters(population: Population) -> dict[str, IntArray]:
+    """The value of each parameter for each neuron; 0 where a population has none."""
+    dynamics = _integer(population)
+    rule = _rule(population)
+    zero = np.zeros((), np.int64)
+    values = {
+        "fire": dynamics.fire if rule.fires else zero,
+        "sub_delta": dynamics.sub - dynamics.fire if rule.has_sub else zero,
+        "v_reset": dynamics.v_reset if rule.reset_mode == "value" else zero,
+        "bias": population.bias,
+        "c": dynamics.decay.c if dynamics.decay is not None and dynamics.decay.c.ndim else zero,
+    }
+    return {name: np.broadcast_to(value, (population.size,)) for name, value in values.items()}
+
+
+def _rule(population: Population) -> NeuronRule:
+    dynamics = _integer(population)
+    fires = dynamics.kind is not Kind.LI
+    to_value = fires and dynamics.reset_mode is ResetMode.VALUE
+    return NeuronRule(
+        state_bits=dynamics.state_bits,
+        fires=fires,
+        has_sub=fires and not to_value and bool(np.any(dynamics.sub)),
+        reset_mode="value" if to_value else "subtract",
+        reset_place=dynamics.reset_place.value,
+        decay=None if dynamics.kind is Kind.IF else _decay(dynamics.decay),
+    )
+
+
+def _decay(decay: Decay | None) -> DecayFormat | None:
+    if decay is None:
+        return None
+    rounding: RoundingRule = decay.rounding.value
+    c = int(decay.c) if decay.c.ndim == 0 else None
+    return DecayFormat(c=c, k=decay.k, rounding=rounding)
+
+
+def _field_bits(values: IntArray) -> int:
+    """The width of a signed parameter field; 0 where the parameter is 0 for every neuron."""
+    return signed_bits(int(values.min()), int(values.max())) if np.any(values) else 0
+
+
+def _parameter_words(form: NeuronFormat, values: dict[str, IntArray]) -> tuple[int, ...]:
+    if not form.parameter_bits:
+        return ()
+    words = [0] * form.neurons
+    low = 0
+    for name, width in form.parameter_fields:
+        words = [
+            word | (int(value) & ((1 << width) - 1)) << low for word, value in zip(words, values[name], strict=True)
+        ]
+        low += width
+    return tuple(words)

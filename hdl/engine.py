@@ -1,0 +1,138 @@
+"""An engine: a row walker in front of a bank of neurons, running one population or several in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .memory import Family, MemoryShape
+from .neurons import NeuronBank, NeuronFormat, trace_signature
+from .row_format import RowFormat, RowImage
+from .rows import RowWalker
+from .tokens import TokenKind, address_bits, token_layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFormat:
+    """Shapes and widths of an engine; the hardware depends on nothing else.
+
+    The rows of an engine of several populations are those of the neurons before the last population, then those of the
+    `inputs`; of one population those of the inputs alone.
+    """
+
+    inputs: int
+    rows: RowFormat
+    neurons: NeuronFormat
+
+    @property
+    def outputs(self) -> int:
+        """The neurons of the last population, which are heard outside."""
+        return self.neurons.populations[-1].neurons
+
+    def memories(self, family: Family) -> dict[str, MemoryShape]:
+        """Every memory of the engine by its role."""
+        return self.rows.memories(family) | self.neurons.memories(family)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineImage:
+    """What an engine's memories hold: compressed rows and one parameter word per neuron."""
+
+    rows: RowImage
+    parameters: tuple[int, ...]
+
+
+class Engine(wiring.Component):
+    """Turns the events of the inputs into the spikes of its last population.
+
+    =========== === ======================================================
+    Port        Dir Meaning
+    =========== === ======================================================
+    i           in  stream of tokens over the inputs
+    o           out stream of tokens over the neurons of the last population
+    trace0, ... out monitor of each population (see NeuronBank)
+    =========== === ======================================================
+
+    One population of n neurons takes sum(max(1, row length) over its events) + n + 10 cycles per step when nothing
+    stalls. Several take the sum over all of them, with the events that they send each other, and 4 + n + 5 each; the
+    last one's n + 5 are hidden behind the next step's events if no input reaches it.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, form: EngineFormat, image: EngineImage, family: Family) -> None:
+        self._format = form
+        self._image = image
+        self._family = family
+        ports: dict[str, In | Out] = {
+            "i": In(stream.Signature(token_layout(form.inputs))),
+            "o": Out(stream.Signature(token_layout(form.outputs))),
+        }
+        for number, population in enumerate(form.neurons.populations):
+            ports[f"trace{number}"] = Out(trace_signature(population.neurons, population.rule.state_bits))
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form = self._format
+        m.submodules.walker = walker = RowWalker(form.rows, self._image.rows, self._family)
+        m.submodules.bank = bank = NeuronBank(form.neurons, self._image.parameters, self._family)
+        wiring.connect(m, walker.o, bank.i)
+        m.d.comb += bank.settled.eq(walker.idle)
+        if len(form.neurons.populations) == 1:
+            wiring.connect(m, wiring.flipped(self.i), walker.i)
+            wiring.connect(m, bank.o, wiring.flipped(self.o))
+        else:
+            self._loop(m, walker, bank)
+        self._trace(m, bank)
+        return m
+
+    def _loop(self, m: Module, walker: RowWalker, bank: NeuronBank) -> None:
+        """Spikes of the last population leave; the others' walk their rows, during which no input is taken."""
+        first_output = self._format.neurons.bases[-1]
+        locked = Signal(init=1)
+        leaves = Signal()
+        m.d.comb += [
+            leaves.eq(bank.o.payload.address >= first_output),
+            self.o.valid.eq(bank.o.valid & leaves),
+            self.o.payload.kind.eq(bank.o.payload.kind),
+            self.o.payload.address.eq(bank.o.payload.address - first_output),
+        ]
+        with m.If(locked):
+            m.d.comb += [
+                walker.i.valid.eq(bank.o.valid & ~leaves),
+                walker.i.payload.kind.eq(TokenKind.EVENT),
+                walker.i.payload.address.eq(bank.o.payload.address),
+            ]
+        with m.Else():
+            m.d.comb += [
+                walker.i.valid.eq(self.i.valid),
+                walker.i.payload.kind.eq(self.i.payload.kind),
+                walker.i.payload.address.eq(self.i.payload.address + first_output),
+                self.i.ready.eq(walker.i.ready),
+            ]
+            with m.If(self.i.valid & self.i.ready & (self.i.payload.kind != TokenKind.EVENT)):
+                m.d.sync += locked.eq(1)
+        with m.If(leaves):
+            m.d.comb += bank.o.ready.eq(self.o.ready)
+        with m.Else():
+            m.d.comb += bank.o.ready.eq(walker.i.ready & locked)
+        with m.If(bank.release):
+            m.d.sync += locked.eq(0)
+
+    def _trace(self, m: Module, bank: NeuronBank) -> None:
+        """The bank's monitor, a port per population."""
+        populations = self._format.neurons.populations
+        for number, (population, base) in enumerate(zip(populations, self._format.neurons.bases, strict=True)):
+            trace = getattr(self, f"trace{number}")
+            neuron = bank.trace.neuron - base
+            m.d.comb += [
+                trace.valid.eq(bank.trace.valid & (neuron >= 0) & (neuron < population.neurons)),
+                trace.neuron.eq(neuron[: address_bits(population.neurons)]),
+                trace.membrane.eq(bank.trace.membrane),
+                trace.spike.eq(bank.trace.spike),
+            ]
