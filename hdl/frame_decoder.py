@@ -10,9 +10,6 @@ from .serial_crc import SerialCrc
 from .slip import FrameByte, SlipDecoder
 from .uart import RECEIVED
 
-BYTE_CYCLES = 12
-"""Cycles from one received byte to the next that the decoder needs at least."""
-
 
 class FrameDecoder(wiring.Component):
     """Splits received bytes into frames and checks their checksums.

@@ -48,7 +48,8 @@ class FrameFifo(wiring.Component):
         block = memory.Memory(shape=len(self.word), depth=self._depth, init=[], attrs={"ram_style": "block"})
         m.submodules.block = block
         write, read = block.write_port(), block.read_port()
-        place, published, taken = (Signal(range(self._depth)) for _ in range(3))
+        address = len(read.addr)
+        place, published, taken = Signal(address), Signal(address), Signal(address)
         m.d.comb += [
             self.full.eq(place == taken),
             write.addr.eq(place),
