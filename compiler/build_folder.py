@@ -25,6 +25,8 @@ NETWORK = "network.nir"
 """The integer network that was built."""
 SOURCE = "source.nir"
 """The network as it was read."""
+FOLDING = "folding.json"
+"""Which engine of the core runs which populations."""
 LOGS = "logs"
 """The folder of the tools' own words: with times and paths in them, so the manifest does not list them."""
 
@@ -175,6 +177,11 @@ class BuildFolder:
     def source_file(self) -> Path:
         """The network as it was read."""
         return self.path / SOURCE
+
+    @property
+    def folding_file(self) -> Path:
+        """Which engine of the core runs which populations (`read_folding`)."""
+        return self.path / FOLDING
 
     @property
     def family(self) -> str:

@@ -22,12 +22,11 @@ from .ir import Decay, IntegerDynamics, Network, Population
 from .plan import MemoryUse, Plan
 from .quantisation_error import PopulationError
 
-REPORT_SCHEMA = 1
+REPORT_SCHEMA = 2
 WEIGHT_ROLES = ("rows", "entries")
 """The memories that hold weights and where they go: what `stored_bits` counts and `entropy_bits` bounds."""
 
-
-_GROUPS = frozenset(
+GROUPS = frozenset(
     {
         "network",
         "compression",
@@ -39,6 +38,7 @@ _GROUPS = frozenset(
         "latency",
         "link",
         "memory",
+        "engines",
         "layers",
         "blocks",
         "activity",
@@ -46,6 +46,7 @@ _GROUPS = frozenset(
         "warnings",
     }
 )
+"""What every report has beside its version."""
 
 
 class Source(StrEnum):
@@ -91,13 +92,14 @@ class Latency:
     """Clock cycles of the core, counted in simulation over `cycles` = one figure per sample.
 
     `stimulus` says which samples: `calibration`, or `random` where the user gave none. `cycles_per_layer` is the mean
-    per sample by population.
+    per sample by population, `cycles_per_engine` that of each engine.
     """
 
     cycles: tuple[int, ...]
     steps: int
     stimulus: str
     cycles_per_layer: Mapping[str, float] = field(default_factory=dict)
+    cycles_per_engine: Sequence[float] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +182,9 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "stored_bits": sum(use.shape.bits for use in facts.plan.memories if use.role in WEIGHT_ROLES),
             "entropy_bits": round(sum(layer["entropy_bits"] for layer in layers), 1),
             "total_bits": sum(use.shape.bits for use in facts.plan.memories),
-            "map": [_memory(facts.plan, use) for use in facts.plan.memories],
+            "map": [_memory(use) for use in facts.plan.memories],
         },
+        "engines": [_engine(facts, number) for number in range(len(facts.plan.engines))],
         "layers": layers,
         "blocks": {
             "origin": "hierarchical synthesis: not flattened, so the sum exceeds the utilization",
@@ -275,18 +278,7 @@ def _activity(activity: Activity | None) -> dict[str, Any] | None:
 
 def check_report(report: dict[str, Any]) -> dict[str, Any]:
     """The report itself, if it is of this schema. Raises InputError."""
-    wanted = {
-        "schema_version",
-        "network",
-        "semantics",
-        "utilization",
-        "timing",
-        "latency",
-        "memory",
-        "layers",
-        "blocks",
-    }
-    if report.get("schema_version") != REPORT_SCHEMA or not wanted <= report.keys():
+    if report.get("schema_version") != REPORT_SCHEMA or not report.keys() >= GROUPS:
         raise InputError(
             f"a report must be of schema {REPORT_SCHEMA}: report.json has {report.get('schema_version')!r:.40}; "
             "compile again with this version of Spikeloom"
@@ -327,6 +319,40 @@ def _network(facts: Facts) -> dict[str, Any]:
     }
 
 
+def _engine(facts: Facts, number: int) -> dict[str, Any]:
+    """One engine: what it runs and how its weights are encoded."""
+    plan = facts.plan
+    folding, form = plan.folding.engines[number], plan.engines[number].form.rows
+    uses = [use for use in plan.memories if use.engine == number and use.role in WEIGHT_ROLES]
+    stored = sum(use.shape.bits for use in uses)
+    bound = sum(layer.entropy_bits for layer in plan.layers if layer.engine == number)
+    cycles = None if facts.latency is None else facts.latency.cycles_per_engine[number]
+    return {
+        "block": _block(number),
+        "populations": list(folding.populations),
+        "kind": "sparse",
+        "lanes": folding.lanes,
+        "encoding": {
+            "index_bits": form.index_bits,
+            "code_bits": form.code_bits,
+            "levels": None if form.levels is None else len(set(form.levels)),
+            "group": form.group,
+            "align": form.align,
+            "uniform": form.uniform,
+            "entries": form.entries,
+        },
+        "stored_bits": stored,
+        "entropy_bits": round(bound, 1),
+        "stored_over_entropy": _figure(stored / bound) if bound else None,
+        "cycles_per_sample": None if cycles is None else round(cycles, 2),
+    }
+
+
+def _block(engine: int) -> str:
+    """An engine as the tools' reports name it."""
+    return f"core.engine{engine}"
+
+
 def _layer(facts: Facts, number: int) -> dict[str, Any]:
     """One population with the synapses into it."""
     layer = facts.plan.layers[number]
@@ -335,7 +361,7 @@ def _layer(facts: Facts, number: int) -> dict[str, Any]:
     cycles = None if facts.latency is None else facts.latency.cycles_per_layer.get(layer.population)
     return {
         "population": layer.population,
-        "block": f"core.engine{layer.engine}",
+        "block": _block(layer.engine),
         "neurons": layer.neurons,
         "fan_in": layer.fan_in,
         "synapses": layer.synapses,
@@ -347,9 +373,9 @@ def _layer(facts: Facts, number: int) -> dict[str, Any]:
     }
 
 
-def _memory(plan: Plan, use: MemoryUse) -> dict[str, Any]:
+def _memory(use: MemoryUse) -> dict[str, Any]:
     return {
-        "block": f"core.engine{use.engine}",
+        "block": _block(use.engine),
         "role": use.role,
         "depth": use.shape.depth,
         "width_bits": use.shape.width,

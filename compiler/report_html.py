@@ -7,7 +7,17 @@ from html import escape
 from typing import Any
 
 from .report_plots import Bar, Stack, bars, lines, stacks
-from .report_text import ERROR_COLUMNS, RESOURCE_NAMES, counted, number, semantics_rows, share, title_of
+from .report_text import (
+    ENGINE_FIGURES,
+    ERROR_COLUMNS,
+    RESOURCE_NAMES,
+    counted,
+    engine_rows,
+    number,
+    semantics_rows,
+    share,
+    title_of,
+)
 
 ROLE_NAMES = {"rows": "row table", "entries": "synapses", "state": "membranes", "parameters": "neuron parameters"}
 
@@ -23,6 +33,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         _utilization(report),
         _timing(report["timing"]),
         _latency(report),
+        _engines(report["engines"]),
         _memory(report),
         _blocks(report["blocks"]),
         _activity(report["activity"]),
@@ -119,22 +130,41 @@ def _latency(report: Mapping[str, Any]) -> str:
     latency, link = report["latency"], report["link"]
     if latency["cycles_per_sample"] is None:
         return ""
+    blocks = [engine["block"] for engine in report["engines"]]
     rows = [
-        Bar(layer["population"], layer["cycles_per_sample"], f"{number(layer['cycles_per_sample'])} cycles")
+        Bar(
+            layer["population"],
+            layer["cycles_per_sample"],
+            f"{number(layer['cycles_per_sample'])} cycles",
+            series=blocks.index(layer["block"]),
+        )
         for layer in report["layers"]
         if layer["cycles_per_sample"] is not None
     ]
     plot = bars("Busy cycles of each layer per sample", rows)
-    note = (
-        f"{latency['steps_per_sample']} steps per sample; the layers work as a pipeline, so the slowest one sets the "
-        f"pace of {number(latency['cycles_per_step'])} cycles per step"
-    )
+    steps, pace = counted(latency["steps_per_sample"], "step"), number(latency["cycles_per_step"])
+    note = f"{steps} per sample; {_how_engines_work(report)}: {pace} cycles per step"
     if link is not None:
         note += (
             f". The host link needs {number(link['microseconds_per_sample'])} µs more per sample "
             f"({number(link['bytes_per_sample'])} bytes at {number(link['baud'])} baud)"
         )
     return _section("Cycles per layer", plot, note)
+
+
+def _how_engines_work(report: Mapping[str, Any]) -> str:
+    """Why a step takes what it takes."""
+    if len(report["engines"]) > 1:
+        return "the engines work as a pipeline, so the slowest one sets the pace"
+    if len(report["layers"]) > 1:
+        return "one engine runs the layers in turn, so their cycles add up"
+    return "one engine runs the only layer"
+
+
+def _engines(engines: Sequence[Mapping[str, Any]]) -> str:
+    headings, rows = engine_rows(engines)
+    note = "what each engine runs, and how many bits its synapses take compared with the least for random ones"
+    return _section("Engines", _table(headings, rows, numeric=ENGINE_FIGURES), note)
 
 
 def _memory(report: Mapping[str, Any]) -> str:

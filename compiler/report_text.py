@@ -45,8 +45,8 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     console.print()
     headings, rows = semantics_rows(report["semantics"])
     semantics = table("Semantics", headings, rows, numeric=ERROR_COLUMNS)
-    figures = (_utilization(report), _performance(report), _layers(report), _memory(report), _blocks(report))
-    print_tables(*(part for part in (*figures, semantics) if part is not None), console=console)
+    figures = (_utilization(report), _performance(report), _layers(report), _engines(report), _memory(report))
+    print_tables(*(part for part in (*figures, _blocks(report), semantics) if part is not None), console=console)
 
 
 def print_tables(*tables: Table, console: Console | None = None) -> None:
@@ -140,6 +140,33 @@ def _layers(report: Mapping[str, Any]) -> Table:
     return table("Layers", headings, rows, numeric=range(1, len(headings)))
 
 
+def _engines(report: Mapping[str, Any]) -> Table:
+    headings, rows = engine_rows(report["engines"])
+    return table("Engines", headings, rows, numeric=ENGINE_FIGURES)
+
+
+def engine_rows(engines: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows of the table of engines."""
+    headings = ("Block", "Runs", "Lanes", "Synapses as", "Stored bits", "Of bound", "Cycles")
+    rows = [
+        (
+            engine["block"],
+            ", ".join(engine["populations"]),
+            number(engine["lanes"]),
+            encoding_text(engine["encoding"]),
+            number(engine["stored_bits"]),
+            "" if engine["stored_over_entropy"] is None else f"{engine['stored_over_entropy']:.2f}",
+            "" if engine["cycles_per_sample"] is None else number(engine["cycles_per_sample"]),
+        )
+        for engine in engines
+    ]
+    return headings, rows
+
+
+ENGINE_FIGURES = (2, 4, 5, 6)
+"""The columns of `engine_rows` that hold figures."""
+
+
 def _memory(report: Mapping[str, Any]) -> Table:
     rows = [
         (
@@ -225,6 +252,17 @@ def share(entry: Mapping[str, Any]) -> str:
 def accuracy_text(accuracy: Mapping[str, Any]) -> str:
     """The accuracy before quantisation, and over how many samples."""
     return f"float {accuracy['float']:.2%}, over {counted(accuracy['samples'], 'labelled sample')}"
+
+
+def encoding_text(encoding: Mapping[str, Any]) -> str:
+    """What an entry is, and how rows are found."""
+    what = f"{encoding['code_bits']}-bit weights"
+    if encoding["levels"] is not None:
+        what = f"{encoding['code_bits']}-bit codes of {encoding['levels']} weights"
+    if encoding["uniform"]:
+        return f"{what}, dense rows"
+    rows = "a row" if encoding["group"] == 1 else f"{encoding['group']} rows"
+    return f"{what}, {encoding['index_bits']}-bit index, start of {rows}"
 
 
 def decay_text(decay: Mapping[str, Any] | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..compiler.fold import Folding
 from ..compiler.ir import Network
 from ..hdl.errors import ModelError, OptionError
 from .recording import Recording
@@ -23,6 +24,7 @@ def simulate(
     membranes: bool = False,
     folder: Path | None = None,
     family: str = "ice40",
+    folding: Folding | None = None,
     dsp: bool = False,
     simulator: str = "icarus",
     progress: Callable[[int, int], None] | None = None,
@@ -33,8 +35,8 @@ def simulate(
     reference), "amaranth" (the core in Amaranth's simulator), "verilog" (the core's Verilog) or "netlist" (the core
     after synthesis), the last two under cocotb with `simulator` "icarus" or "verilator" and with the core of the build
     folder `folder` where one is given. `family` is the device family that the core is planned or synthesised for,
-    `dsp` whether synthesis may use an iCE40's multipliers. `membranes` records V at the end of each step too;
-    `progress(done, total)` counts samples.
+    `folding` which engine runs which populations (by default the smallest core's), `dsp` whether synthesis may use an
+    iCE40's multipliers. `membranes` records V at the end of each step too; `progress(done, total)` counts samples.
 
     Raises OptionError for an unknown executor, ModelError for a float network where integers are needed or for what
     the hardware lacks, SampleError, ToolError, and MismatchError where a core hangs or breaks its protocol.
@@ -55,12 +57,21 @@ def simulate(
         from ..compiler.plan import make_plan
         from .amaranth_executor import run_amaranth
 
-        return run_amaranth(make_plan(network, family), spikes, membranes, progress)
+        return run_amaranth(make_plan(network, family, folding), spikes, membranes, progress)
     from .verilog_executor import run_verilog
 
     level = "rtl" if executor == "verilog" else "netlist"
     return run_verilog(
-        network, spikes, membranes, progress, level=level, folder=folder, family=family, dsp=dsp, simulator=simulator
+        network,
+        spikes,
+        membranes,
+        progress,
+        level=level,
+        folder=folder,
+        family=family,
+        folding=folding,
+        dsp=dsp,
+        simulator=simulator,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.fold import Folding
 from ..compiler.ir import Network
 from ..compiler.plan import make_plan
 from ..hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
@@ -69,6 +70,7 @@ def run_verilog(
     level: str = "rtl",
     folder: Path | None = None,
     family: str = "ice40",
+    folding: Folding | None = None,
     dsp: bool = False,
     simulator: str = "icarus",
     stress: int | None = None,
@@ -76,10 +78,10 @@ def run_verilog(
     """Run an integer network's traced core on `spikes`, integers 0..x_max [samples, steps, inputs].
 
     `level` is "rtl" (the emitted Verilog) or "netlist" (synthesised for `family` first, with `dsp` where an iCE40 may
-    use its multipliers). The core is taken from the build folder `folder` where one is given, else it is emitted.
-    `stress` is the seed of random input gaps and output stalls; without it the core runs at full speed. Raises
-    ModelError, SampleError, ToolError, and MismatchError where the core breaks its protocol or its output events differ
-    from its output population's spikes.
+    use its multipliers). The core is taken from the build folder `folder` where one is given, else it is emitted with
+    `folding` (by default the smallest core's). `stress` is the seed of random input gaps and output stalls; without it
+    the core runs at full speed. Raises ModelError, SampleError, ToolError, and MismatchError where the core breaks its
+    protocol or its output events differ from its output population's spikes.
     """
     inputs = checked_spikes(network, spikes)
     stimulus = make_stimulus(inputs, stress=stress)
@@ -87,7 +89,7 @@ def run_verilog(
     with run_folder() as work:
         source = core_in(work if folder is None else folder, traced=True)
         if folder is None:
-            emit_core(network, family, source)
+            emit_core(network, family, source, folding)
         bench = make_bench(source, level, family, work, dsp=dsp)
         run = run_core(
             bench,
@@ -119,9 +121,9 @@ def run_folder() -> Iterator[Path]:
             raise ToolError(message, Path(kept.name)) from None
 
 
-def emit_core(network: Network, family: str, source: CoreSource) -> None:
+def emit_core(network: Network, family: str, source: CoreSource, folding: Folding | None = None) -> None:
     """Write the RTLIL and Verilog of a network's core. Raises ModelError for what the hardware lacks."""
-    component = make_plan(network, family).core(trace=source.traced)
+    component = make_plan(network, family, folding).core(trace=source.traced)
     source.rtlil.write_text(to_rtlil(component, source.top), encoding="utf-8")
     verilog_from_rtlil(source.rtlil, source.verilog, source.rtlil.with_name("emit.log"))
 

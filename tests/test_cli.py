@@ -20,10 +20,13 @@ import numpy as np
 import pytest
 from spikeloom.boards.boards import BOARDS
 from spikeloom.compiler import write_nir
+from spikeloom.compiler.build_folder import load_build_folder
 from spikeloom.compiler.cli import flow, measure, simulate_command
 from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, compile_network
 from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.cycles import busy_cycles
+from spikeloom.compiler.fold import read_folding
 from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection
 from spikeloom.compiler.plan import make_plan
 from spikeloom.compiler.quantise import quantise
@@ -446,8 +449,8 @@ def test_a_report_of_another_version_is_refused(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(built, out)
-    (out / "report.json").write_text('{"schema_version": 2}')
-    assert "must be of schema 1: report.json has 2" in refused(capsys, ["report", out])
+    (out / "report.json").write_text('{"schema_version": 1}')
+    assert "must be of schema 2: report.json has 1" in refused(capsys, ["report", out])
     (out / "report.json").write_text("{")
     assert "intact JSON" in refused(capsys, ["report", out])
 
@@ -506,6 +509,37 @@ def test_verilog_of_an_integer_network_needs_no_target(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "top.il").exists()
 
 
+def test_a_build_remembers_its_folding(model: Path, data: Path, tmp_path: Path, capsys: Any) -> None:
+    folding = tmp_path / "f.json"
+    folding.write_text('{"engines": [{"populations": ["hidden"]}, {"populations": ["out"]}]}')
+    built = [tmp_path / "named", tmp_path / "file"]
+    argv = ["compile", str(model), "--emit", "verilog", "--fire", "gt", "--method", "magnitude", "--data", str(data)]
+    assert main([*argv, "--fold", "pipelined", "--output", str(built[0])]) == 0
+    assert main([*argv, "--folding", str(folding), "--output", str(built[1])]) == 0
+    for folder in built:
+        build = load_build_folder(folder)
+        assert len(build.report()["engines"]) == len(build.options["folding"]["engines"]) == 2
+        assert read_folding(build.folding_file).engines[1].populations == ("out",)
+    assert (built[0] / "core.v").read_bytes() == (built[1] / "core.v").read_bytes()
+    simulate = ["simulate", str(built[0]), "--data", str(data), "--executor", "amaranth", "--limit", "1"]
+    assert main(simulate) == 0
+    assert main([*simulate, "--fold", "shared"]) == 2
+    assert "leave --fold and --folding out" in capsys.readouterr().err
+
+
+def test_a_folding_that_contradicts_the_network_is_refused(model: Path, tmp_path: Path, capsys: Any) -> None:
+    folding = tmp_path / "f.json"
+    argv = ["compile", str(model), "--emit", "verilog", "--fire", "gt", "--output", str(tmp_path / "out")]
+    for text, message in (
+        ('{"engines": [{"populations": ["hidden"]}]}', "every population once"),
+        ("[1", "a folding is a JSON file"),
+    ):
+        folding.write_text(text)
+        assert main([*argv, "--folding", str(folding)]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_baud_rate_must_suit_the_clock() -> None:
     assert clocks_per_bit(12e6, 1_000_000) == 12
     assert clocks_per_bit(12e6, 115_200) == 104
@@ -527,7 +561,10 @@ def test_busy_cycles_are_those_of_the_hardware() -> None:
     spikes = np.random.default_rng(1).integers(0, 2, (1, 2 * STEPS, INPUTS), np.uint8)
     half = spikes[:, :STEPS]
     (whole_cycles,), (half_cycles,) = measure_cycles(plan, spikes), measure_cycles(plan, half)
-    busy = [measure.busy_cycles(plan, part, run_reference(single, part))["hidden"][0] for part in (spikes, half)]
+    busy = [
+        busy_cycles(plan, measure.all_spikes(Samples(spikes=part), run_reference(single, part)))[0][0]
+        for part in (spikes, half)
+    ]
     assert busy[0] - busy[1] == whole_cycles - half_cycles
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from spikeloom.compiler.compression.recipe import Recipe
+from spikeloom.compiler.fold import pipelined_folding
 from spikeloom.compiler.ir import (
     INPUT,
     LIF,
@@ -121,6 +122,7 @@ def facts(**changes: Any) -> Facts:
             steps=4,
             stimulus="calibration",
             cycles_per_layer=dict(zip(NAMES, (70.5, 45), strict=True)),
+            cycles_per_engine=(115.5,),
         ),
         link=Link(baud=1_000_000, bytes_per_sample=60.0),
         blocks=(
@@ -184,7 +186,7 @@ def test_every_key_is_documented_and_every_documented_key_is_there() -> None:
 
 def test_the_report_is_json_and_says_what_the_facts_say() -> None:
     report = json.loads(json.dumps(build_report(facts()), allow_nan=False))
-    assert report["schema_version"] == 1
+    assert report["schema_version"] == 2
     assert report["utilization"]["lcs"] == {"used": 910, "available": 5280, "source": "measured"}
     assert set(report["utilization"]) == {"luts", "ffs", "lcs", "brams", "spram", "dsps"}
     assert report["timing"]["met"] is True
@@ -214,6 +216,25 @@ def test_bits_are_those_of_the_memories_and_of_the_bound() -> None:
         bound += math.log2(math.comb(codes.size, synapses)) + synapses * math.ceil(math.log2(levels))
     assert memory["entropy_bits"] == pytest.approx(bound, abs=0.2)
     assert report["network"]["synapses"] == sum(layer["synapses"] for layer in report["layers"])
+
+
+def test_an_engine_says_what_it_runs_and_how_its_synapses_are_stored() -> None:
+    report = build_report(facts())
+    (engine,) = report["engines"]
+    assert (engine["block"], engine["populations"], engine["kind"]) == ("core.engine0", list(NAMES), "sparse")
+    assert engine["stored_bits"] == report["memory"]["stored_bits"]
+    assert engine["stored_over_entropy"] == pytest.approx(engine["stored_bits"] / engine["entropy_bits"], rel=1e-4)
+    assert engine["encoding"]["entries"] >= report["network"]["synapses"]
+
+
+def test_shared_and_pipelined_engines_are_told_apart() -> None:
+    latency = replace(facts().latency, cycles_per_engine=(70.5, 45))  # type: ignore[type-var]
+    plan = make_plan(integer_network(), "ice40", pipelined_folding(integer_network()))
+    pipelined = build_report(facts(plan=plan, latency=latency))
+    assert [engine["populations"] for engine in pipelined["engines"]] == [[name] for name in NAMES]
+    assert [layer["block"] for layer in pipelined["layers"]] == ["core.engine0", "core.engine1"]
+    assert "work as a pipeline" in render_html(pipelined)
+    assert "runs the layers in turn" in render_html(build_report(facts()))
 
 
 def test_errors_of_quantisation_are_stated() -> None:
@@ -306,7 +327,7 @@ def test_the_page_is_self_contained_and_escapes_the_model(changes: dict[str, Any
 
 def test_the_page_shows_every_plot() -> None:
     html = render_html(build_report(facts()))
-    for title in ("Resources used", "Critical path", "Busy cycles", "Bits per layer", "LUTs per block", "Spikes per"):
+    for title in ("Resources used", "Critical path", "Busy cycles", "Bits per block", "LUTs per block", "Spikes per"):
         assert f'aria-label="{title}' in html
     assert "&lt;slow&gt;" in html
 

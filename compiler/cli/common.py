@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..build_folder import BuildFolder
+    from ..fold import Folding
     from ..ir import Network
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
@@ -19,6 +20,7 @@ SCHEMES = ("fixed_point", "ternary", "binary")
 DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
 RESETS = ("subtract", "zero", "value")
 FIRES = ("gt", "ge")
+FOLDS = ("shared", "pipelined")
 
 Progress = Callable[[int, int], None]
 
@@ -91,6 +93,25 @@ def compression_options() -> argparse.ArgumentParser:
         help="another sparsity, bits or scheme for the weights into the population NAME; may be repeated",
     )
     return parent
+
+
+def folding_options() -> argparse.ArgumentParser:
+    """The parent parser of every command that plans a core."""
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("folding (docs/hardware.md)").add_mutually_exclusive_group()
+    group.add_argument("--fold", choices=FOLDS, help="one engine for all populations, or one each; default: smallest")
+    group.add_argument("--folding", type=Path, metavar="FILE.json", help="which engine runs which populations")
+    return parent
+
+
+def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
+    """What `folding_options` say; None for the default."""
+    from ..fold import pipelined_folding, read_folding, shared_folding
+
+    if options.folding is not None:
+        return read_folding(options.folding)
+    named = {"shared": shared_folding, "pipelined": pipelined_folding}
+    return None if options.fold is None else named[options.fold](network)
 
 
 def conventions(options: argparse.Namespace) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     """The parser of this command."""
     parser = commands.add_parser(
         "compile",
-        parents=[common.model_options(), common.compression_options()],
+        parents=[common.model_options(), common.compression_options(), common.folding_options()],
         help="compile a network to a bitstream",
         description="Compile a NIR file to a build folder: bitstream, RTLIL, Verilog, integer network and report. "
         "Without --board or --device, --emit verilog makes the bare core for an iCE40.",
@@ -60,8 +61,10 @@ def run(options: argparse.Namespace) -> int:
     require_target(wanted)  # these mistakes first: they need no file to be read
     check_target(output, force=options.force)
     network = common.read_model(options)
+    wanted = replace(wanted, folding=common.folding_of(options, network))
     samples = None if options.data is None else load_samples(options.data, network)
-    inputs = {"model": options.model} | ({} if options.data is None else {"samples": options.data})
+    files = {"model": options.model, "samples": options.data, "folding": options.folding}
+    inputs = {role: path for role, path in files.items() if path is not None}
     build = compile_network(
         network,
         output,

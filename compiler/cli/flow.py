@@ -23,6 +23,7 @@ from ...hdl.link import LinkedCore
 from ...hdl.link_protocol import LinkFormat
 from ...hdl.tools import tool_version
 from ..build_folder import (
+    FOLDING,
     LOGS,
     NETWORK,
     REPORT,
@@ -36,6 +37,7 @@ from ..build_folder import (
 )
 from ..compression.grid import ONLY_BITS
 from ..compression.recipe import Override, Recipe, compress, default_method
+from ..fold import Folding, folding_data
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output
@@ -65,8 +67,9 @@ class CompileOptions:
 
     `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
     by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
-    else by magnitude. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With `verilog_only`
-    no bitstream is made, and a target only chooses the family of its memories.
+    else by magnitude. `folding` says which engine runs which populations, by default the smallest core's. `clock_mhz`
+    and `baud` default to the board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a
+    target only chooses the family of its memories.
     """
 
     board: str | None = None
@@ -76,6 +79,7 @@ class CompileOptions:
     bits: int | None = None
     scheme: str | None = None
     layers: Mapping[str, Override] = field(default_factory=dict)
+    folding: Folding | None = None
     clock_mhz: float | None = None
     baud: int | None = None
     seed: int = 1
@@ -115,13 +119,14 @@ def compile_network(
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
     integers = _integers(source, options, samples, step)
     network = integers.network
-    plan = make_plan(network, _family(target))
+    plan = make_plan(network, _family(target), options.folding)
     require_spiking_output(network)
     if target is not None:
         check_capacity(plan.needs, target)
     with staged(output, force=force) as folder, _logs_kept(folder):
         write_nir(source, folder / SOURCE)
         write_nir(network, folder / NETWORK)
+        write_json(folder / FOLDING, folding_data(plan.folding))
         with step("writing the core"):
             _write_cores(plan, folder)
         link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
@@ -142,6 +147,7 @@ def compile_network(
         )
         write_json(folder / REPORT, build_report(gather_facts(design, samples, folder, step)))
         recorded = asdict(options) | {"family": plan.family.value, "clock_hz": clock.hz}
+        recorded |= {"folding": folding_data(plan.folding)}
         recorded |= {"conventions": dict(conventions or {})}
         recorded |= {} if integers.recipe is None else recipe_options(integers.recipe)
         write_manifest(folder, inputs=inputs or {}, options=recorded, tools=_versions(built, integers, options))

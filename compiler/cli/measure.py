@@ -11,6 +11,7 @@ from ...hdl.link_protocol import LinkFormat, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray
+from ..cycles import PASS_CYCLES, busy_cycles
 from ..ir import INPUT, Network, Quantised
 from ..plan import Plan
 from ..report import Accuracy, Activity, Latency
@@ -31,9 +32,6 @@ RANDOM_RATE = 0.1
 RANDOM_SHAPE = (4, 10)
 """(samples, steps) made up where the user gives no samples."""
 
-PASS_CYCLES = 5
-"""Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.NeuronBank)."""
-
 
 def random_samples(network: Network, seed: int) -> Samples:
     """Samples for a network that came without any: every input spikes in a tenth of the steps."""
@@ -41,13 +39,14 @@ def random_samples(network: Network, seed: int) -> Samples:
     return Samples(spikes=(rng.random((*RANDOM_SHAPE, network.input_size)) < RANDOM_RATE).astype(np.uint8))
 
 
-def busy_cycles(plan: Plan, spikes: SpikeArray, recording: Recording) -> dict[str, npt.NDArray[np.float64]]:
-    """Cycles [samples] that each population's synapses and passes take on a sample."""
-    sources = {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
-    return {name: _layer_cycles(plan.network, name, sources) for name in plan.populations}
+def all_spikes(samples: Samples, recording: Recording, count: int | None = None) -> dict[str, SpikeArray]:
+    """The spikes [samples, steps, neurons] of the input and of every population, of the first `count` samples."""
+    spikes = {INPUT: samples.spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    return {name: array[:count] for name, array in spikes.items()}
 
 
-def _layer_cycles(network: Network, name: str, sources: dict[str, SpikeArray]) -> npt.NDArray[np.float64]:
+def layer_cycles(network: Network, name: str, sources: dict[str, SpikeArray]) -> npt.NDArray[np.float64]:
+    """Cycles [samples] that the synapses into a population and its passes take."""
     size, steps = network.size_of(name), sources[INPUT].shape[1]
     cycles = np.full(len(sources[INPUT]), steps * (size + PASS_CYCLES), np.float64)
     for projection in network.projections_into(name):
@@ -68,20 +67,21 @@ def measure_latency(
 
     `recording` is the reference's of at least those samples; `stimulus` says where they come from.
     """
-    busy = busy_cycles(plan, samples.spikes, recording)
-    total = np.cumsum(np.sum(list(busy.values()), axis=0))
+    total = np.cumsum(np.sum(busy_cycles(plan, all_spikes(samples, recording)), axis=0))
     count = min(MAX_SIMULATED, max(1, int(np.searchsorted(total, SIMULATED_CYCLES))), len(samples))
+    spikes = all_spikes(samples, recording, count)
     return Latency(
         cycles=tuple(measure_cycles(plan, samples.spikes[:count], progress)),
         steps=samples.steps,
         stimulus=stimulus,
-        cycles_per_layer={name: float(figures[:count].mean()) for name, figures in busy.items()},
+        cycles_per_layer={name: float(layer_cycles(plan.network, name, spikes).mean()) for name in plan.populations},
+        cycles_per_engine=[float(cycles.mean()) for cycles in busy_cycles(plan, spikes)],
     )
 
 
 def measure_activity(samples: Samples, recording: Recording) -> Activity:
     """Mean spikes of the input and of every population."""
-    spikes = {INPUT: samples.spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    spikes = all_spikes(samples, recording)
     return Activity(
         samples=len(samples),
         spikes_per_sample={

@@ -12,6 +12,7 @@ from . import common
 if TYPE_CHECKING:
     from ...sim.recording import Recording
     from ..build_folder import BuildFolder
+    from ..fold import Folding
     from ..ir import Network
     from ..samples import Samples
 
@@ -22,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     """The parser of this command."""
     parser = commands.add_parser(
         "simulate",
-        parents=[common.model_options()],
+        parents=[common.model_options(), common.folding_options()],
         help="run a network on samples",
         description="Run a build folder or a NIR file on samples and print the predicted classes. The float executor "
         "runs float networks, every other one integer networks (from spikeloom compress --bits, or compile).",
@@ -63,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             membranes=options.membranes,
             folder=None if build is None else build.path,
             family="ice40" if build is None else build.family,
+            folding=_folding(options, build, network),
             dsp=build is not None and build.has_dsp,
             simulator=options.simulator,
             progress=progress,
@@ -88,6 +90,18 @@ def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
             )
         return network
     return read_nir(build.source_file if options.executor == "float" else build.network_file)
+
+
+def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Network) -> Folding | None:
+    """A build folder's folding, or what the options ask for."""
+    from ...hdl.errors import OptionError
+    from ..fold import read_folding
+
+    if build is None:
+        return common.folding_of(options, network)
+    if options.fold is not None or options.folding is not None:
+        raise OptionError(f"a build has its folding: {options.model} is a build folder; leave --fold and --folding out")
+    return read_folding(build.folding_file)
 
 
 def _write(path: Path, recording: Recording, membranes: bool) -> None:
