@@ -41,20 +41,24 @@ class _Gaps:
 
 
 def encode_rows(
-    codes: IntArray, weight_bits: int, family: Family, sections: Sequence[Section] = START
+    codes: IntArray,
+    weight_bits: int,
+    family: Family,
+    sections: Sequence[Section] = START,
+    first_spram: int | None = None,
 ) -> tuple[RowFormat, RowImage]:
-    """The rows of integer weights [rows, post] in the encoding with the fewest block RAMs, then the fewest bits.
+    """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then block RAMs, then bits.
 
     `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
     depends on the weights' places and on how many levels they have, not on their values, unless the levels are so few
-    that their numbers are stored instead.
+    that their numbers are stored instead. With `first_spram` the entries lie in SPRAMs from that number on.
     """
     gaps = _gaps(codes, sections)
     best = min(
         (
-            form
+            (replace(form, first_spram=first_spram), luts)
             for choice in _choices(codes, weight_bits)
-            for form in _forms(codes, gaps, choice, weight_bits, sections)
+            for form, luts in _forms(codes, gaps, choice, weight_bits, sections)
         ),
         key=lambda candidate: _cost(candidate[0], candidate[1], family),
     )[0]
@@ -186,9 +190,10 @@ def _directory_luts(form: RowFormat, group: int) -> int:
     return 0 if group == 1 else (group - 1) * 3 * form.length_bits + 12
 
 
-def _cost(form: RowFormat, luts: int, family: Family) -> tuple[int, int]:
+def _cost(form: RowFormat, luts: int, family: Family) -> tuple[int, int, int]:
     shapes = form.memories(family).values()
-    return sum(shape.brams for shape in shapes), sum(shape.bits for shape in shapes) + LUT_BITS * luts
+    sprams, brams = sum(shape.spram for shape in shapes), sum(shape.brams for shape in shapes)
+    return sprams, brams, sum(shape.bits for shape in shapes) + LUT_BITS * luts
 
 
 def _starts(lengths: IntArray, group: int, align: int) -> tuple[IntArray, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from ..hdl.errors import InputError
 from ..hdl.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
 from ..hdl.spram import SPRAM_WIDTH
+from .plan import Plan
 
 WORD_BYTES = SPRAM_WIDTH // 8
 
@@ -27,6 +29,24 @@ class FlashImage:
     address_bits: int
     design: int
     words: tuple[int, ...]
+
+
+def plan_flash(plan: Plan) -> tuple[FlashFormat, bytes]:
+    """The format and the image of a plan's weights in SPRAM."""
+    bits = address_bits(plan.sprams)
+    words = flash_words(plan.sprams, bits)
+    form = FlashFormat(words=len(words), address_bits=bits, design=design_number(plan))
+    return form, make_flash_image(form, words)
+
+
+def design_number(plan: Plan) -> int:
+    """32 bits made of everything in a plan's core that is not in SPRAM."""
+    parts = [
+        (engine.sources, engine.form, engine.image.rows.rows, engine.image.parameters)
+        + (() if engine.form.rows.first_spram is not None else (engine.image.rows.entries,))
+        for engine in plan.engines
+    ]
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
 
 
 def flash_words(sprams: Sequence[Sequence[int]], address_bits: int) -> tuple[int, ...]:
@@ -51,21 +71,15 @@ def make_flash_image(form: FlashFormat, words: Sequence[int]) -> bytes:
 def parse_flash_image(image: bytes) -> FlashImage:
     """Take an image apart. `image` may be longer, as read back from flash. Raises InputError where it is damaged."""
     if len(image) < HEADER.size or set(image[: HEADER.size]) == {ERASED}:
-        raise InputError(
-            f"a weights image has a header: these {len(image)} bytes have none; write weights.bin to flash"
-        )
+        raise InputError(f"a weights image has a header: these {len(image)} bytes have none; {ADVICE}")
     magic, version, bits, count, design = HEADER.unpack_from(image)
     if magic != MAGIC:
-        raise InputError(
-            f"a weights image starts with {MAGIC!r}: this starts with {magic!r}; write weights.bin to flash"
-        )
+        raise InputError(f"a weights image starts with {MAGIC!r}: this starts with {magic!r}; {ADVICE}")
     if version != VERSION:
         raise InputError(f"a weights image must have version {VERSION}: this has {version}; compile again")
     end = HEADER.size + count * WORD_BYTES
     if len(image) < end + CRC_BYTES:
-        raise InputError(
-            f"a weights image of {count} words has {end + CRC_BYTES} bytes: got {len(image)}; it is cut off"
-        )
+        raise InputError(f"a weights image of {count} words has {end + CRC_BYTES} bytes: got {len(image)}; {ADVICE}")
     if flash_crc(image[: end + CRC_BYTES]) != 0:
         raise InputError(f"a weights image ends with its checksum: it does not match; {ADVICE}")
     words = struct.unpack_from(f">{count}H", image, HEADER.size)

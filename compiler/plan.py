@@ -15,6 +15,7 @@ from ..hdl.errors import ModelError
 from ..hdl.memory import Family, MemoryShape
 from ..hdl.resources import Resources
 from ..hdl.row_format import Section
+from ..hdl.spram import MAX_SPRAMS, SpramShape
 from .encode import encode_rows
 from .fold import EngineFolding, Folding, check_folding, default_folding, sources_of
 from .ir import INPUT, IntArray, Kind, Network, Projection, Quantised
@@ -28,7 +29,7 @@ class MemoryUse:
 
     engine: int
     role: str
-    shape: MemoryShape
+    shape: MemoryShape | SpramShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,18 @@ class Plan:
 
     @property
     def needs(self) -> Resources:
-        """What is known of the core's cost before any tool runs: its block RAMs."""
-        return Resources(brams=self.brams)
+        """What is known of the core's cost before any tool runs: its block RAMs and SPRAMs."""
+        return Resources(brams=self.brams, spram=sum(memory.shape.spram for memory in self.memories))
+
+    @cached_property
+    def sprams(self) -> tuple[tuple[int, ...], ...]:
+        """The 16-bit words of each SPRAM, which must be there before the core is used."""
+        rows = {engine.form.rows.first_spram: (engine.form.rows, engine.image.rows) for engine in self.engines}
+        packed: list[tuple[int, ...]] = []
+        while len(packed) in rows:
+            form, image = rows[len(packed)]
+            packed += SpramShape(form.entries, form.entry_bits).pack(image.entries)
+        return tuple(packed)
 
     def core(self, trace: bool = False) -> Core:
         """The hardware; with `trace`, with a monitor per population."""
@@ -90,8 +101,10 @@ class Plan:
         return Core(self.network.input_size, self.engines, output, self.family, trace)
 
 
-def make_plan(network: Network, family: str = "ice40", folding: Folding | None = None) -> Plan:
+def make_plan(network: Network, family: str = "ice40", folding: Folding | None = None, *, spram: bool = False) -> Plan:
     """Plan an integer network for a device family, by default with `default_folding`.
+
+    With `spram` the weights that would take block RAM lie in SPRAM, as far as an iCE40UP5K has it: the most first.
 
     Raises ModelError where the network breaks a rule of the IR or needs what the hardware does not have, and where the
     folding contradicts it.
@@ -112,7 +125,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
             for number, engine in enumerate(folding.engines)
             for name in engine.populations
         ),
-        engines=tuple(engine.instance(Family(family), folding) for engine in engines),
+        engines=_instances(engines, Family(family), folding, spram),
     )
 
 
@@ -194,9 +207,9 @@ class _Engine:
             name: min(projection.shift for projection in network.projections_into(name)) for name in self.names
         }
 
-    def instance(self, family: Family, folding: Folding) -> EngineInstance:
+    def instance(self, family: Family, folding: Folding, first_spram: int | None = None) -> EngineInstance:
         codes, weight_bits = self._weights()
-        rows, row_image = encode_rows(codes, weight_bits, family, self._sections())
+        rows, row_image = encode_rows(codes, weight_bits, family, self._sections(), first_spram)
         neurons, parameters = plan_neurons(
             self.network,
             [self.network.population(name) for name in self.names],
@@ -246,6 +259,21 @@ class _Engine:
     def _reaches_last(self) -> bool:
         """Whether anything outside projects to the last population."""
         return any(p.post == self.names[-1] and p.pre in self.sources for p in self.projections)
+
+
+def _instances(engines: Sequence[_Engine], family: Family, folding: Folding, spram: bool) -> tuple[EngineInstance, ...]:
+    instances = [engine.instance(family, folding) for engine in engines]
+    brams = [instance.form.rows.entry_memory(family).brams for instance in instances]
+    taken = 0
+    for number in sorted(range(len(engines)), key=lambda number: -brams[number]) if spram else ():
+        if not brams[number]:
+            continue
+        moved = engines[number].instance(family, folding, first_spram=taken)
+        wanted = moved.form.rows.entry_memory(family).spram
+        if taken == 0 or taken + wanted <= MAX_SPRAMS:
+            instances[number] = moved
+            taken += wanted
+    return tuple(instances)
 
 
 def _offsets(network: Network, names: Sequence[str]) -> dict[str, int]:

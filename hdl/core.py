@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth import Module
 from amaranth.lib import stream, wiring
@@ -13,6 +14,7 @@ from .engine import Engine, EngineFormat, EngineImage
 from .memory import Family
 from .neurons import trace_signature
 from .routing import Fork, Merge
+from .spram import load_signature
 from .tokens import token_layout
 
 CORE_INPUT = -1
@@ -38,6 +40,7 @@ class Core(wiring.Component):
     i           in  stream of tokens over the inputs
     o           out stream of tokens over the outputs of the engine `output`
     trace0, ... out with `trace`: the monitors of all engines in turn: valid, neuron, membrane (signed), spike
+    load        in  words for the SPRAMs, where weights lie in them: before the first token
     clk, rst    in  in Verilog: clock, and a synchronous reset that clears the core
     =========== === =======================================================================================
 
@@ -48,6 +51,7 @@ class Core(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    load: Any
 
     def __init__(
         self, inputs: int, engines: Sequence[EngineInstance], output: int, family: Family, trace: bool = False
@@ -65,7 +69,14 @@ class Core(wiring.Component):
             populations = [population for engine in engines for population in engine.form.neurons.populations]
             for number, population in enumerate(populations):
                 ports[f"trace{number}"] = Out(trace_signature(population.neurons, population.rule.state_bits))
+        if self.has_spram:
+            ports["load"] = In(load_signature())
         super().__init__(ports)
+
+    @property
+    def has_spram(self) -> bool:
+        """Whether weights lie in SPRAM and must be loaded."""
+        return any(engine.form.rows.first_spram is not None for engine in self._engines)
 
     def _size(self, source: int) -> int:
         return self._inputs if source == CORE_INPUT else self._engines[source].form.outputs
@@ -79,6 +90,8 @@ class Core(wiring.Component):
             engine = Engine(instance.form, instance.image, self._family)
             engines.append(engine)
             m.submodules[f"engine{number}"] = engine
+            if instance.form.rows.first_spram is not None:
+                wiring.connect(m, wiring.flipped(self.load), engine.load)
             streams[number] = engine.o
             consumers[number] = []
             for source, sink in zip(instance.sources, self._inlets(m, number, instance, engine), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
@@ -12,6 +13,7 @@ from .memory import Family, MemoryShape
 from .neurons import NeuronBank, NeuronFormat, trace_signature
 from .row_format import RowFormat, RowImage
 from .rows import RowWalker
+from .spram import SpramShape, load_signature
 from .tokens import TokenKind, address_bits, token_layout
 
 
@@ -32,7 +34,7 @@ class EngineFormat:
         """The neurons of the last population, which are heard outside."""
         return self.neurons.populations[-1].neurons
 
-    def memories(self, family: Family) -> dict[str, MemoryShape]:
+    def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """Every memory of the engine by its role."""
         return self.rows.memories(family) | self.neurons.memories(family)
 
@@ -54,6 +56,7 @@ class Engine(wiring.Component):
     i           in  stream of tokens over the inputs
     o           out stream of tokens over the neurons of the last population
     trace0, ... out monitor of each population (see NeuronBank)
+    load        in  words for the SPRAMs, if the weights lie there
     =========== === ======================================================
 
     One population of n neurons takes sum(max(1, row length) over its events) + n + 10 cycles per step when nothing
@@ -63,6 +66,7 @@ class Engine(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    load: Any
 
     def __init__(self, form: EngineFormat, image: EngineImage, family: Family) -> None:
         self._format = form
@@ -74,6 +78,8 @@ class Engine(wiring.Component):
         }
         for number, population in enumerate(form.neurons.populations):
             ports[f"trace{number}"] = Out(trace_signature(population.neurons, population.rule.state_bits))
+        if form.rows.first_spram is not None:
+            ports["load"] = In(load_signature())
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
@@ -83,6 +89,8 @@ class Engine(wiring.Component):
         m.submodules.bank = bank = NeuronBank(form.neurons, self._image.parameters, self._family)
         wiring.connect(m, walker.o, bank.i)
         m.d.comb += bank.settled.eq(walker.idle)
+        if form.rows.first_spram is not None:
+            wiring.connect(m, wiring.flipped(self.load), walker.load)
         if len(form.neurons.populations) == 1:
             wiring.connect(m, wiring.flipped(self.i), walker.i)
             wiring.connect(m, bank.o, wiring.flipped(self.o))

@@ -7,6 +7,8 @@ small steps, which keeps it small, and no path through it is longer than from on
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value, ValueLike, unsigned
 from amaranth.lib import data, enum, stream, wiring
@@ -19,6 +21,7 @@ from .link_protocol import Code, LinkFormat, Reason
 from .memory import Family
 from .serial_crc import SerialCrc
 from .slip import FrameByte, SlipEncoder
+from .spram import load_signature
 from .tokens import TokenKind, address_bits, token_layout
 from .uart import RECEIVED, UartReceiver, UartTransmitter
 
@@ -59,6 +62,7 @@ class FrameReceiver(wiring.Component):
     o      out stream of FIFO words, of accepted frames and aborts only
     reason out why the last frame was refused
     busy   out a sample is under way
+    ready  in  the core's weights are there; until then every frame is refused
     ====== === ==============================================================
 
     Throughput one byte per 12 cycles. It hears nothing while the abort after an overrun waits for room.
@@ -68,6 +72,7 @@ class FrameReceiver(wiring.Component):
     o: stream.Interface
     reason: Signal
     busy: Signal
+    ready: Signal
 
     def __init__(self, form: LinkFormat) -> None:
         self._format = form
@@ -77,6 +82,7 @@ class FrameReceiver(wiring.Component):
                 "o": Out(stream.Signature(word_layout(form.inputs))),
                 "reason": Out(REASON_BITS),
                 "busy": Out(1),
+                "ready": In(1, init=1),
             }
         )
 
@@ -103,7 +109,9 @@ class FrameReceiver(wiring.Component):
                 m.d.comb += fifo.advance.eq(frame.arrives & half & has_word & (fault == 0))
                 with m.If(frame.take & ~has_header):
                     m.d.sync += [has_header.eq(1), ends_step.eq(frame.byte[1]), ends_sample.eq(frame.byte[2])]
-                    with m.If((fault == 0) & (frame.byte[3:].any() | (frame.byte[1] & frame.byte[2]))):
+                    with m.If((fault == 0) & ~self.ready):
+                        m.d.sync += fault.eq(Reason.FLASH)
+                    with m.Elif((fault == 0) & (frame.byte[3:].any() | (frame.byte[1] & frame.byte[2]))):
                         m.d.sync += fault.eq(Reason.HEADER)
                     with m.Elif((fault == 0) & (frame.byte[0] == self.busy)):
                         m.d.sync += fault.eq(Reason.ORDER)
@@ -272,19 +280,24 @@ class LinkedCore(wiring.Component):
     rx       in  from the host, asynchronous
     tx       out to the host
     activity out a sample is under way
+    ready    in  the weights are there; else every frame is refused
+    load     in  words for the SPRAMs, if the core has some
     ======== === ===============================================
     """
 
     rx: Signal
     tx: Signal
     activity: Signal
+    ready: Signal
+    load: Any
 
     def __init__(self, core: Core, form: LinkFormat, clocks_per_bit: int, family: Family) -> None:
         self._core = core
         self._format = form
         self._clocks_per_bit = clocks_per_bit
         self._family = family
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "activity": Out(1)})
+        ports = {"rx": In(1, init=1), "tx": Out(1, init=1), "activity": Out(1), "ready": In(1, init=1)}
+        super().__init__(ports | ({"load": In(load_signature())} if core.has_spram else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -298,7 +311,10 @@ class LinkedCore(wiring.Component):
             self.tx.eq(uart_transmitter.tx),
             self.activity.eq(receiver.busy),
             sender.reason.eq(receiver.reason),
+            receiver.ready.eq(self.ready),
         ]
+        if core.has_spram:
+            wiring.connect(m, wiring.flipped(self.load), core.load)
         wiring.connect(m, uart_receiver.o, receiver.i)
         wiring.connect(m, core.o, sender.i)
         wiring.connect(m, sender.o, uart_transmitter.i)

@@ -90,6 +90,11 @@ class MemoryShape:
         return sum(-(-self.depth // depth) for _, depth in self.columns)
 
     @property
+    def spram(self) -> int:
+        """SPRAMs used: none; see `SpramShape`."""
+        return 0
+
+    @property
     def bits(self) -> int:
         """Bits of the words themselves."""
         return self.depth * self.width

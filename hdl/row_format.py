@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .memory import Family, MemoryShape
+from .spram import SpramShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,8 @@ class RowFormat:
     """Sizes and field widths of compressed rows.
 
     `weight_bits` is the two's complement width of a weight, `code_bits` that of its code in an entry. `uniform` rows
-    all have `longest_row` entries. `group` is a power of two; `sections` are sorted and begin with row 0.
+    all have `longest_row` entries. `group` is a power of two; `sections` are sorted and begin with row 0. The entries
+    lie in block RAM, or in SPRAMs from number `first_spram` on.
     """
 
     rows: int
@@ -47,6 +49,7 @@ class RowFormat:
     group: int = 1
     align: int = 0
     sections: tuple[Section, ...] = (Section(first_row=0, first_post=0),)
+    first_spram: int | None = None
 
     @property
     def escapes(self) -> bool:
@@ -77,12 +80,18 @@ class RowFormat:
         """Width of an entry: the code in the low bits, the index above."""
         return self.code_bits + self.index_bits
 
-    def memories(self, family: Family) -> dict[str, MemoryShape]:
+    def entry_memory(self, family: Family) -> MemoryShape | SpramShape:
+        if self.first_spram is not None:
+            return SpramShape(self.entries, self.entry_bits)
+        return MemoryShape(family, self.entries, self.entry_bits)
+
+    def directory_memory(self, family: Family) -> MemoryShape:
+        return MemoryShape(family, -(-self.rows // self.group), self.directory_bits)
+
+    def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """The memories by their role: `rows` (the directory) and `entries`."""
-        shapes = {"entries": MemoryShape(family, self.entries, self.entry_bits)}
-        if not self.uniform:
-            shapes["rows"] = MemoryShape(family, -(-self.rows // self.group), self.directory_bits)
-        return shapes
+        entries = {"entries": self.entry_memory(family)}
+        return entries if self.uniform else entries | {"rows": self.directory_memory(family)}
 
 
 @dataclass(frozen=True, kw_only=True)

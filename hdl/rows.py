@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
@@ -9,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from .memory import Family, ShapedMemory, select_from
 from .row_format import RowFormat, RowImage, Section
+from .spram import SpramMemory, SpramShape, load_signature
 from .tokens import TokenKind, address_bits, token_layout
 
 
@@ -26,6 +29,7 @@ class RowWalker(wiring.Component):
     i    in  stream of tokens over the rows
     o    out stream of contributions (`contribution_layout`)
     idle out no token is under way
+    load in  words for the SPRAMs, if the entries lie there
     ==== === =====================================================
 
     Latency 4 cycles from an event to its first contribution. Throughput max(1, length) cycles per event and one cycle
@@ -35,24 +39,23 @@ class RowWalker(wiring.Component):
     i: stream.Interface
     o: stream.Interface
     idle: Signal
+    load: Any
 
     def __init__(self, form: RowFormat, image: RowImage, family: Family) -> None:
         self._format = form
         self._image = image
         self._family = family
-        super().__init__(
-            {
-                "i": In(stream.Signature(token_layout(form.rows))),
-                "o": Out(stream.Signature(contribution_layout(form.post, form.weight_bits))),
-                "idle": Out(1),
-            }
-        )
+        ports: dict[str, In | Out] = {
+            "i": In(stream.Signature(token_layout(form.rows))),
+            "o": Out(stream.Signature(contribution_layout(form.post, form.weight_bits))),
+            "idle": Out(1),
+        }
+        super().__init__(ports | ({} if form.first_spram is None else {"load": In(load_signature())}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._format
-        shapes = form.memories(self._family)
-        m.submodules.entries = entries = ShapedMemory(shapes["entries"], self._image.entries)
+        entries = self._entries(m)
 
         # Every stage moves when the last one can: one enable for the whole pipeline.
         advance = Signal()
@@ -138,6 +141,15 @@ class RowWalker(wiring.Component):
         m.d.comb += self.idle.eq(~Cat(fetched, walking, entry_valid, self.o.valid).any())
         return m
 
+    def _entries(self, m: Module) -> ShapedMemory | SpramMemory:
+        shape = self._format.entry_memory(self._family)
+        if isinstance(shape, SpramShape):
+            m.submodules.entries = entries = SpramMemory(shape, self._format.first_spram or 0, self._image.entries)
+            wiring.connect(m, wiring.flipped(self.load), entries.load)
+            return entries
+        m.submodules.entries = memory = ShapedMemory(shape, self._image.entries)
+        return memory
+
     def _section(self, row: Value) -> Value:
         """The number of the section that a row lies in."""
         later: list[Section] = list(self._format.sections[1:])
@@ -157,7 +169,7 @@ class RowWalker(wiring.Component):
             with m.If(intake):
                 m.d.sync += fetched_row.eq(row)
             return (fetched_row * form.longest_row)[: form.start_bits], Value.cast(form.longest_row)
-        m.submodules.rows = rows = ShapedMemory(form.memories(self._family)["rows"], self._image.rows)
+        m.submodules.rows = rows = ShapedMemory(form.directory_memory(self._family), self._image.rows)
         group_bits = (form.group - 1).bit_length()
         m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(intake)]
         base = rows.read_data[: form.base_bits] << form.align

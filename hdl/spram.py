@@ -43,7 +43,8 @@ class SpramShape:
     def columns(self) -> tuple[tuple[int, int], ...]:
         """(first bit, depth of a bank) of each column, low bits first, with the fewest SPRAMs in all."""
         columns, low = [], 0
-        for depth, width in sorted(_best_columns(SPRAM_SHAPES, self.depth, self.width)[1], key=lambda shape: -shape[1]):
+        shapes = _best_columns(SPRAM_SHAPES, self.depth, self.width)[-1]
+        for depth, width in sorted(shapes, key=lambda shape: -shape[1]):
             columns.append((low, depth))
             low += width
         return tuple(columns)

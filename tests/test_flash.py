@@ -96,6 +96,7 @@ IMAGE = weights().image
         (IMAGE[:40] + b"\x00\x00" + IMAGE[42:], "a weights image ends with its checksum: it does not match"),
         (IMAGE[:8] + b"\xff\xff\xff\xff" + IMAGE[12:], "a weights image of 4294967295 words has 8589934610 bytes"),
     ],
+    ids=("empty", "blank", "magic", "version", "cut-off", "checksum", "length"),
 )
 def test_a_damaged_image_is_refused(image: bytes, message: str) -> None:
     with pytest.raises(InputError) as caught:
