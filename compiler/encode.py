@@ -69,8 +69,8 @@ def decode_rows(form: RowFormat, image: RowImage) -> IntArray:
     """The integer weights [rows, post] that `encode_rows` stored."""
     codes = np.zeros((form.rows, form.post), np.int64)
     for row in range(form.rows):
-        start, length = _find(form, image, row)
-        post = _first_post(form, row)
+        start, length = find_row(form, image, row)
+        post = first_post(form, row)
         for entry in image.entries[start : start + length]:
             index, code = entry >> form.code_bits, entry & ((1 << form.code_bits) - 1)
             post += index
@@ -83,10 +83,11 @@ def decode_rows(form: RowFormat, image: RowImage) -> IntArray:
 
 def row_lengths(form: RowFormat, image: RowImage) -> IntArray:
     """The entries of every row, int64 (rows,)."""
-    return np.array([_find(form, image, row)[1] for row in range(form.rows)], np.int64)
+    return np.array([find_row(form, image, row)[1] for row in range(form.rows)], np.int64)
 
 
-def _find(form: RowFormat, image: RowImage, row: int) -> tuple[int, int]:
+def find_row(form: RowFormat, image: RowImage, row: int) -> tuple[int, int]:
+    """The first entry of a row, and how many it has."""
     if form.uniform:
         return row * form.longest_row, form.longest_row
     group, place = divmod(row, form.group)
@@ -98,7 +99,8 @@ def _find(form: RowFormat, image: RowImage, row: int) -> tuple[int, int]:
     return ((word & ((1 << form.base_bits) - 1)) << form.align) + sum(lengths[:place]), lengths[place]
 
 
-def _first_post(form: RowFormat, row: int) -> int:
+def first_post(form: RowFormat, row: int) -> int:
+    """The post neuron from which the row's first index counts."""
     return next(s.first_post for s in reversed(form.sections) if s.first_row <= row)
 
 
