@@ -4,7 +4,7 @@ Between two ends: one shared engine that runs every population in turn (smallest
 several lanes (fastest). A folding may be written as a JSON file:
 
     {"engines": [{"populations": ["l1", "l2"]}]}
-    {"engines": [{"populations": ["l1"], "lanes": 4}, {"populations": ["l2"]}]}
+    {"engines": [{"populations": ["l1"], "lanes": 4}, {"populations": ["l2"], "spram": true}]}
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ MAX_LANES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class EngineFolding:
-    """One engine: its populations in evaluation order, and over how many lanes their neurons are spread."""
+    """One engine: its populations in evaluation order, and over how many lanes their neurons are spread.
+
+    With `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM.
+    """
 
     populations: tuple[str, ...]
     lanes: int = 1
+    spram: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,10 @@ def _engine(entry: Any, path: Path) -> EngineFolding:
         raise InputError(f"an engine's populations are a list of names: {path} has {quoted(names)}")
     if not isinstance(lanes, int) or isinstance(lanes, bool):
         raise InputError(f"lanes is a whole number: {path} has {quoted(lanes)}")
-    return EngineFolding(populations=tuple(names), lanes=lanes)
+    spram = entry.get("spram", False)
+    if not isinstance(spram, bool):
+        raise InputError(f"spram is true or false: {path} has {quoted(spram)}")
+    return EngineFolding(populations=tuple(names), lanes=lanes, spram=spram)
 
 
 def check_folding(network: Network, folding: Folding) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from ..hdl.core import CORE_INPUT, Core, EngineInstance
 from ..hdl.engine import EngineFormat, EngineImage
-from ..hdl.errors import ModelError
+from ..hdl.errors import CapacityError, ModelError
 from ..hdl.memory import Family, MemoryShape
 from ..hdl.resources import Resources
 from ..hdl.row_format import Section
@@ -101,13 +101,11 @@ class Plan:
         return Core(self.network.input_size, self.engines, output, self.family, trace)
 
 
-def make_plan(network: Network, family: str = "ice40", folding: Folding | None = None, *, spram: bool = False) -> Plan:
+def make_plan(network: Network, family: str = "ice40", folding: Folding | None = None) -> Plan:
     """Plan an integer network for a device family, by default with `default_folding`.
 
-    With `spram` the weights that would take block RAM lie in SPRAM, as far as an iCE40UP5K has it: the most first.
-
     Raises ModelError where the network breaks a rule of the IR or needs what the hardware does not have, and where the
-    folding contradicts it.
+    folding contradicts it; CapacityError where its weights need more SPRAM than any device has.
     """
     verify(network)
     for check in (_is_integer, _has_no_cubalif, _has_no_recurrence, _has_no_delays):
@@ -115,6 +113,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
     if folding is None:
         folding = default_folding(network)
     check_folding(network, folding)
+    _has_spram(Family(family), folding)
     engines = [_Engine(network, engine) for engine in folding.engines]
     return Plan(
         network=network,
@@ -125,8 +124,22 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
             for number, engine in enumerate(folding.engines)
             for name in engine.populations
         ),
-        engines=_instances(engines, Family(family), folding, spram),
+        engines=_instances(engines, Family(family), folding),
     )
+
+
+def with_spram(plan: Plan) -> Plan:
+    """The plan with weights in SPRAM instead of block RAM: those of the engines that take most, as far as it goes."""
+    shapes = [engine.form.rows.entry_memory(plan.family) for engine in plan.engines]
+    wanted = {number: SpramShape(shape.depth, shape.width).spram for number, shape in enumerate(shapes) if shape.brams}
+    left = MAX_SPRAMS - plan.needs.spram
+    moved = set()
+    for number in sorted(wanted, key=lambda number: -shapes[number].brams):
+        if wanted[number] <= left:
+            moved.add(number)
+            left -= wanted[number]
+    engines = (replace(e, spram=e.spram or number in moved) for number, e in enumerate(plan.folding.engines))
+    return make_plan(plan.network, plan.family, Folding(engines=tuple(engines)))
 
 
 def require_spiking_output(network: Network) -> None:
@@ -171,6 +184,11 @@ def _has_no_delays(network: Network) -> None:
                 f"the hardware has no delays: the projection from {quoted(projection.pre)} to "
                 f"{quoted(projection.post)} has some; use the reference executor"
             )
+
+
+def _has_spram(family: Family, folding: Folding) -> None:
+    if family is not Family.ICE40 and any(engine.spram for engine in folding.engines):
+        raise ModelError(f"only an iCE40UP5K has SPRAM: the folding wants it on {family.value}; leave spram out")
 
 
 def _plan_layer(network: Network, name: str, engine: int) -> LayerPlan:
@@ -261,18 +279,18 @@ class _Engine:
         return any(p.post == self.names[-1] and p.pre in self.sources for p in self.projections)
 
 
-def _instances(engines: Sequence[_Engine], family: Family, folding: Folding, spram: bool) -> tuple[EngineInstance, ...]:
-    instances = [engine.instance(family, folding) for engine in engines]
-    brams = [instance.form.rows.entry_memory(family).brams for instance in instances]
+def _instances(engines: Sequence[_Engine], family: Family, folding: Folding) -> tuple[EngineInstance, ...]:
+    """The engines, their SPRAMs numbered in turn."""
+    instances = []
     taken = 0
-    for number in sorted(range(len(engines)), key=lambda number: -brams[number]) if spram else ():
-        if not brams[number]:
-            continue
-        moved = engines[number].instance(family, folding, first_spram=taken)
-        wanted = moved.form.rows.entry_memory(family).spram
-        if taken == 0 or taken + wanted <= MAX_SPRAMS:
-            instances[number] = moved
-            taken += wanted
+    for engine, wanted in zip(engines, folding.engines, strict=True):
+        instance = engine.instance(family, folding, taken if wanted.spram else None)
+        taken += instance.form.rows.entry_memory(family).spram
+        instances.append(instance)
+    if taken > MAX_SPRAMS:
+        raise CapacityError(
+            f"a device has at most {MAX_SPRAMS} SPRAMs: the weights take {taken}; prune more or use fewer bits"
+        )
     return tuple(instances)
 
 
