@@ -14,10 +14,14 @@ from amaranth.hdl import Value, ValueLike, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .coding import ImageCoding
 from .core import Core
+from .decoders import create_decoder
+from .encoders import ImageEncoder
 from .frame_decoder import FrameDecoder
 from .frame_fifo import FrameFifo
-from .link_protocol import Code, LinkFormat, Reason
+from .image_receiver import ImageReceiver
+from .link_protocol import REASON_BITS, Code, LinkFormat, Reason
 from .memory import Family
 from .serial_crc import SerialCrc
 from .slip import FrameByte, SlipEncoder
@@ -34,9 +38,6 @@ class WordKind(enum.Enum, shape=unsigned(3)):  # type: ignore[call-arg]
     END_OF_SAMPLE = 2
     ABORT = 3
     END_OF_FRAME = 4
-
-
-REASON_BITS = max(Reason).bit_length()
 
 
 def word_layout(inputs: int) -> data.StructLayout:
@@ -170,22 +171,22 @@ class FrameReceiver(wiring.Component):
 
 
 class ReplySender(wiring.Component):
-    """Frames the core's output tokens, and the acceptance of frames that end no step, as replies.
+    """Frames the core's output tokens, and what else answers a frame, as replies.
 
-    ======== === =========================================================
+    ======== === ==========================================================================================
     Port     Dir Meaning
-    ======== === =========================================================
+    ======== === ==========================================================================================
     i        in  stream of the core's output tokens
-    accepted in  stream of frames to be acknowledged
+    other    in  stream of frames that reach no core: those that end no step are accepted, images are refused
     reason   in  the reason of the next ERROR reply
     o        out stream of bytes for the transmitter
-    ======== === =========================================================
+    ======== === ==========================================================================================
 
     A token that makes n bytes takes n * (10 + the transmitter's time) cycles; `i.ready` depends on registers only.
     """
 
     i: stream.Interface
-    accepted: stream.Interface
+    other: stream.Interface
     reason: Signal
     o: stream.Interface
 
@@ -194,7 +195,7 @@ class ReplySender(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(token_layout(form.outputs))),
-                "accepted": In(stream.Signature(0)),
+                "other": In(stream.Signature(0)),
                 "reason": In(REASON_BITS),
                 "o": Out(stream.Signature(8)),
             }
@@ -231,7 +232,7 @@ class ReplySender(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
-                m.d.comb += [self.i.ready.eq(1), self.accepted.ready.eq(~self.i.valid & ~under_way)]
+                m.d.comb += [self.i.ready.eq(1), self.other.ready.eq(~self.i.valid & ~under_way)]
                 with m.If(self.i.valid):
                     m.d.sync += [under_way.eq(1), high.eq(token.address[8:])]
                     with m.Switch(token.kind):
@@ -243,8 +244,11 @@ class ReplySender(wiring.Component):
                             load(Code.SAMPLE, "CODE")
                         with m.Case(TokenKind.ABORT):
                             load(self.reason, "REASON")
-                with m.Elif(self.accepted.valid & ~under_way):
-                    load(Code.ACCEPTED, "CODE")
+                with m.Elif(self.other.valid & ~under_way):
+                    if self._format.coding is None:
+                        load(Code.ACCEPTED, "CODE")
+                    else:
+                        load(self.reason, "REASON")
             if two_bytes:
                 with m.State("LOW"), m.If(sent):
                     load(high, "EVENT")
@@ -304,28 +308,49 @@ class LinkedCore(wiring.Component):
         m.submodules.core = core = self._core
         m.submodules.uart_receiver = uart_receiver = UartReceiver(self._clocks_per_bit)
         m.submodules.uart_transmitter = uart_transmitter = UartTransmitter(self._clocks_per_bit)
-        m.submodules.receiver = receiver = FrameReceiver(self._format)
         m.submodules.sender = sender = ReplySender(self._format)
+        m.d.comb += [uart_receiver.rx.eq(self.rx), self.tx.eq(uart_transmitter.tx)]
+        wiring.connect(m, sender.o, uart_transmitter.i)
+        if core.has_spram:
+            wiring.connect(m, wiring.flipped(self.load), core.load)
+        if self._format.coding is None:
+            self._take_events(m, uart_receiver, sender)
+        else:
+            self._take_images(m, uart_receiver, sender, self._format.coding)
+        return m
+
+    def _take_events(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender) -> None:
+        core = self._core
+        m.submodules.receiver = receiver = FrameReceiver(self._format)
         m.d.comb += [
-            uart_receiver.rx.eq(self.rx),
-            self.tx.eq(uart_transmitter.tx),
             self.activity.eq(receiver.busy),
             sender.reason.eq(receiver.reason),
             receiver.ready.eq(self.ready),
         ]
-        if core.has_spram:
-            wiring.connect(m, wiring.flipped(self.load), core.load)
         wiring.connect(m, uart_receiver.o, receiver.i)
         wiring.connect(m, core.o, sender.i)
-        wiring.connect(m, sender.o, uart_transmitter.i)
-
         words = receiver.o
         is_token = words.payload.kind != WordKind.END_OF_FRAME
         m.d.comb += [
             core.i.valid.eq(words.valid & is_token),
             core.i.payload.kind.eq(words.payload.kind.as_value()[:2]),
             core.i.payload.address.eq(words.payload.address),
-            sender.accepted.valid.eq(words.valid & ~is_token),
-            words.ready.eq(Mux(is_token, core.i.ready, sender.accepted.ready)),
+            sender.other.valid.eq(words.valid & ~is_token),
+            words.ready.eq(Mux(is_token, core.i.ready, sender.other.ready)),
         ]
-        return m
+
+    def _take_images(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender, coding: ImageCoding) -> None:
+        m.submodules.receiver = receiver = ImageReceiver()
+        m.submodules.encoder = encoder = ImageEncoder(self._format.inputs, coding, self._family)
+        m.submodules.decoder = decoder = create_decoder(self._format.outputs, coding, self._family)
+        m.d.comb += [
+            self.activity.eq(~encoder.image.idle),
+            sender.reason.eq(receiver.reason),
+            receiver.ready.eq(self.ready),
+        ]
+        wiring.connect(m, uart_receiver.o, receiver.i)
+        wiring.connect(m, receiver.image, encoder.image)
+        wiring.connect(m, encoder.o, self._core.i)
+        wiring.connect(m, self._core.o, decoder.i)
+        wiring.connect(m, decoder.o, sender.i)
+        wiring.connect(m, receiver.refused, sender.other)

@@ -14,6 +14,11 @@ A `FIRST` frame in the middle of a sample is refused too: repeat it.
 
 Flow control: the device stores `fifo_words` words, a frame takes one per event and one more, and its words are free
 again once it is answered. The host keeps the sum over unanswered frames within `fifo_words - 1`.
+
+A device with an encoder takes images instead. A frame is one image: the header `FIRST | END_OF_SAMPLE`, then a byte per
+pixel. Its reply is a `SAMPLE` with the class as its only address (decoder argmax) or with the output spikes of all
+steps (decoder counts), or an `ERROR`, after which nothing of the frame is left. The host sends an image once the one
+before is answered; what comes too early is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +30,9 @@ from enum import IntEnum, IntFlag
 import numpy as np
 import numpy.typing as npt
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
+
+from .coding import Decoder, ImageCoding
+from .errors import SampleError
 
 CRC = CRC16_IBM_3740(data_width=8)
 CRC_POLYNOMIAL = CRC16_IBM_3740.polynomial
@@ -60,15 +68,23 @@ class Reason(IntEnum):
     ORDER = 4  # no sample is under way and the frame is not a first one
     HEADER = 5  # unknown header bits
     FLASH = 6  # the weights have not been loaded from flash: their checksum is wrong, or it is too early
+    SIZE = 7  # an image with another number of pixels than the network has inputs
+
+
+REASON_BITS = max(Reason).bit_length()
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkFormat:
-    """What both ends agree on: the network's `inputs` and `outputs`, and the device's `fifo_words`."""
+    """What both ends agree on: the network's `inputs` and `outputs`, and the device's `fifo_words`.
+
+    `coding` is that of a device that takes images, and None where it takes events.
+    """
 
     inputs: int
     outputs: int
     fifo_words: int = 256
+    coding: ImageCoding | None = None
 
     @property
     def input_bytes(self) -> int:
@@ -135,6 +151,28 @@ def encode_sample(form: LinkFormat, spikes: npt.NDArray[np.uint8]) -> Iterator[F
         header = Header(0)
 
 
+def encode_image(form: LinkFormat, image: npt.NDArray[np.uint8]) -> Frame:
+    """The frame of one image, `image` uint8 [inputs]. Raises SampleError for another number of pixels."""
+    if image.size != form.inputs:
+        raise SampleError(f"an image has a pixel per input: {form.inputs} are needed, {image.size} given")
+    body = bytes([Header.FIRST | Header.END_OF_SAMPLE]) + image.astype(np.uint8).tobytes()
+    return Frame(slip(body + crc_bytes(body)), form.fifo_words - 1)
+
+
+def reply_class(form: LinkFormat, reply: Reply) -> int:
+    """The class that a reply to an image brings: the output with the most spikes, of several the lowest.
+
+    Raises LinkError where it brings none.
+    """
+    if reply.code is not Code.SAMPLE or max(reply.spikes, default=0) >= form.outputs:
+        raise LinkError(f"an image is answered by its class: got {reply}; is this a bitstream with an encoder?")
+    if form.coding is not None and form.coding.decoder is Decoder.ARGMAX:
+        if len(reply.spikes) != 1:
+            raise LinkError(f"an image has one class: got {reply.spikes}; is this a bitstream with another decoder?")
+        return reply.spikes[0]
+    return int(np.argmax(np.bincount(reply.spikes, minlength=form.outputs)))
+
+
 class ReplyDecoder:
     """Turns bytes from the device into replies."""
 
@@ -182,7 +220,15 @@ def sample_bytes(form: LinkFormat, inputs: npt.NDArray[np.uint8], outputs: npt.N
     return to_device, from_device + accepted * len(slip(bytes([Code.ACCEPTED]) + crc_bytes(bytes([Code.ACCEPTED])))[1:])
 
 
-def encoded_reply_length(form: LinkFormat, addresses: list[int]) -> int:
+def image_bytes(form: LinkFormat, image: npt.NDArray[np.uint8], outputs: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Bytes to and from the device for one image: `image` [inputs], `outputs` [steps, outputs] spikes."""
+    addresses = np.repeat(np.nonzero(outputs)[1], outputs[np.nonzero(outputs)]).tolist()
+    if form.coding is not None and form.coding.decoder is Decoder.ARGMAX:
+        addresses = [int(np.argmax(outputs.sum(axis=0, dtype=np.int64)))]
+    return len(encode_image(form, image).data), encoded_reply_length(form, addresses, Code.SAMPLE)
+
+
+def encoded_reply_length(form: LinkFormat, addresses: list[int], code: Code = Code.STEP) -> int:
     """Bytes on the line of the reply that brings `addresses`."""
-    body = b"".join(address.to_bytes(form.output_bytes, "little") for address in addresses) + bytes([Code.STEP])
+    body = b"".join(address.to_bytes(form.output_bytes, "little") for address in addresses) + bytes([code])
     return len(slip(body + crc_bytes(body))) - 1  # the device sends no END in front

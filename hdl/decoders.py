@@ -1,0 +1,127 @@
+"""On-chip decoders: what the output spikes of a sample come to."""
+
+from __future__ import annotations
+
+from amaranth import Module, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .coding import Decoder, ImageCoding
+from .memory import Family, MemoryShape
+from .tokens import TokenKind, token_layout
+
+
+class SpikeCollector(wiring.Component):
+    """Joins the steps of a sample: its spikes come as those of one step, so that a host can count them.
+
+    ==== === ============================================================
+    Port Dir Meaning
+    ==== === ============================================================
+    i    in  stream of tokens over the outputs
+    o    out the same without END_OF_STEP
+    ==== === ============================================================
+
+    Latency 0 cycles, throughput one token per cycle.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, outputs: int) -> None:
+        signature = stream.Signature(token_layout(outputs))
+        super().__init__({"i": In(signature), "o": Out(signature)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        dropped = self.i.payload.kind == TokenKind.END_OF_STEP
+        m.d.comb += [
+            self.o.payload.eq(self.i.payload),
+            self.o.valid.eq(self.i.valid & ~dropped),
+            self.i.ready.eq(self.o.ready | dropped),
+        ]
+        return m
+
+
+def count_memory(outputs: int, steps: int, family: Family) -> MemoryShape:
+    """The memory that counts spikes."""
+    return MemoryShape(family, outputs, steps.bit_length(), writable=True)
+
+
+class ArgmaxDecoder(wiring.Component):
+    """Counts the spikes of a sample and names the output with the most of them, of several the lowest.
+
+    ==== === ============================================================================
+    Port Dir Meaning
+    ==== === ============================================================================
+    i    in  stream of tokens over the outputs; at most one spike per output and step
+    o    out stream of tokens: per sample one EVENT, the winner, and END_OF_SAMPLE
+    ==== === ============================================================================
+
+    A spike takes 3 cycles, the end of a sample 2 * outputs + 3. ABORT clears the counts and is passed on; so is a
+    reset, which takes 2 * outputs + 1 cycles.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, outputs: int, steps: int, family: Family) -> None:
+        self._outputs = outputs
+        self._shape = count_memory(outputs, steps, family)
+        signature = stream.Signature(token_layout(outputs))
+        super().__init__({"i": In(signature), "o": Out(signature)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = self._shape.width
+        # Not a ShapedMemory: writes and reads never meet, so none of its bypass is needed.
+        block = memory.Memory(shape=bits, depth=self._outputs, init=[], attrs={"ram_style": self._shape.style})
+        m.submodules.counts = block
+        write, read = block.write_port(), block.read_port()
+        output = Signal.like(self.i.payload.address)
+        most, winner = Signal(bits), Signal.like(output)
+        end = Signal(TokenKind, init=TokenKind.END_OF_STEP)  # what is passed on after the scan: for END_OF_STEP nothing
+        m.d.comb += [read.addr.eq(output), write.addr.eq(output), self.o.payload.address.eq(winner)]
+
+        scanning = Signal(init=1)
+        with m.FSM(init="READ"):
+            with m.State("IDLE"):
+                m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [output.eq(self.i.payload.address), scanning.eq(0), end.eq(self.i.payload.kind)]
+                with m.If(self.i.valid & (self.i.payload.kind != TokenKind.END_OF_STEP)):
+                    m.next = "READ"
+                with m.If(self.i.payload.kind != TokenKind.EVENT):
+                    m.d.sync += [output.eq(0), most.eq(0), winner.eq(0), scanning.eq(1)]
+            with m.State("READ"):
+                m.next = "WRITE"
+            with m.State("WRITE"):
+                m.d.comb += write.en.eq(1)
+                m.next = "IDLE"
+                with m.If(scanning):
+                    m.d.sync += output.eq(output + 1)
+                    m.next = "READ"
+                    with m.If(read.data > most):
+                        m.d.sync += [most.eq(read.data), winner.eq(output)]
+                    with m.If(output == self._outputs - 1):
+                        m.next = "IDLE"
+                        with m.If(end == TokenKind.END_OF_SAMPLE):
+                            m.next = "WINNER"
+                        with m.Elif(end == TokenKind.ABORT):
+                            m.next = "END"
+                with m.Else():
+                    m.d.comb += write.data.eq(read.data + 1)
+            with m.State("WINNER"):
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.kind.eq(TokenKind.EVENT)]
+                with m.If(self.o.ready):
+                    m.next = "END"
+            with m.State("END"):
+                m.d.comb += [self.o.valid.eq(1), self.o.payload.kind.eq(end)]
+                with m.If(self.o.ready):
+                    m.next = "IDLE"
+        return m
+
+
+def create_decoder(outputs: int, coding: ImageCoding, family: Family) -> ArgmaxDecoder | SpikeCollector:
+    """The decoder of a coding."""
+    if coding.decoder is Decoder.ARGMAX:
+        return ArgmaxDecoder(outputs, coding.steps, family)
+    return SpikeCollector(outputs)

@@ -1,0 +1,97 @@
+"""The receiving half of a link that takes images: one frame is one image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .encoders import image_signature
+from .frame_decoder import FrameDecoder
+from .link_protocol import REASON_BITS, Header, Reason
+from .uart import RECEIVED
+
+
+class ImageReceiver(wiring.Component):
+    """Checks frames and writes their pixels; only an image whose checksum held is started.
+
+    ======= === ==============================================================================
+    Port    Dir Meaning
+    ======= === ==============================================================================
+    i       in  stream of received bytes, always ready; the payload stays for one cycle more
+    image   out the image, to an encoder (`image_signature`)
+    refused out stream of refused frames
+    reason  out why the last one was
+    ready   in  the core's weights are there; until then every frame is refused
+    ======= === ==============================================================================
+
+    Throughput one byte per 12 cycles.
+    """
+
+    i: stream.Interface
+    image: Any
+    refused: stream.Interface
+    reason: Signal
+    ready: Signal
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "i": In(stream.Signature(RECEIVED, always_ready=True)),
+                "image": Out(image_signature()),
+                "refused": Out(stream.Signature(0)),
+                "reason": Out(REASON_BITS),
+                "ready": In(1, init=1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        image = self.image
+        m.submodules.frame = frame = FrameDecoder()
+        wiring.connect(m, wiring.flipped(self.i), frame.i)
+        has_header = Signal()
+        has_pixel = Signal()  # `frame.before` is one, or of the checksum
+        has_more = Signal()  # the pixels were all there, and the checksum's first byte came in place of one
+        fault = Signal(REASON_BITS)
+        m.d.comb += image.value.eq(frame.before)
+
+        with m.If(frame.take & ~has_header):
+            m.d.sync += has_header.eq(1)
+            with m.If((fault == 0) & ~self.ready):
+                m.d.sync += fault.eq(Reason.FLASH)
+            with m.Elif((fault == 0) & (frame.byte != Header.FIRST | Header.END_OF_SAMPLE)):
+                m.d.sync += fault.eq(Reason.HEADER)
+        with m.Elif(frame.take & ~has_pixel):
+            m.d.sync += has_pixel.eq(1)
+        with m.Elif(frame.take & (fault == 0)):
+            with m.If(~image.idle):
+                m.d.sync += fault.eq(Reason.OVERRUN)
+            with m.Elif(~image.complete):
+                m.d.comb += image.write.eq(1)
+            with m.Elif(has_more):
+                m.d.sync += fault.eq(Reason.SIZE)
+            with m.Else():
+                m.d.sync += has_more.eq(1)
+        with m.If(frame.broken):
+            m.d.sync += fault.eq(Reason.CHECKSUM)
+
+        with m.If(self.refused.ready):
+            m.d.sync += self.refused.valid.eq(0)
+        verdict = Signal(REASON_BITS)
+        with m.If(~has_pixel | ~frame.intact):
+            m.d.comb += verdict.eq(Reason.CHECKSUM)
+        with m.Elif(fault != 0):
+            m.d.comb += verdict.eq(fault)
+        with m.Elif(~has_more):
+            m.d.comb += verdict.eq(Reason.SIZE)
+        with m.If(frame.end):
+            m.d.sync += [has_header.eq(0), has_pixel.eq(0), has_more.eq(0), fault.eq(0)]
+            with m.If(verdict == 0):
+                m.d.comb += image.start.eq(1)
+            with m.Elif(has_header | (fault != 0)):  # else two ENDs in a row
+                m.d.comb += image.forget.eq(1)
+                m.d.sync += [self.refused.valid.eq(1), self.reason.eq(verdict)]
+        return m
