@@ -1,0 +1,104 @@
+"""Weights to the memory words of a vector engine, and events to its beats (see `spikeloom.hdl.vector`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..hdl.neurons import NeuronFormat
+from ..hdl.tokens import TokenKind
+from ..hdl.vector import VectorFormat, VectorImage
+from .bounds import signed_bits
+from .ir import IntArray
+
+
+def encode_vector(
+    codes: IntArray,
+    neurons: NeuronFormat,
+    parameters: Sequence[int],
+    *,
+    lanes: int,
+    x_max: int | IntArray = 1,
+    banks: int = 1,
+    ports: int = 1,
+    neurons_per_cycle: int = 1,
+    wide_output: bool = False,
+) -> tuple[VectorFormat, VectorImage]:
+    """A vector engine for integer weights [pre, post]; `parameters` holds a word per neuron, or none.
+
+    `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
+    follows. `lanes` and the rest are as in VectorFormat. Raises ValueError where VectorFormat does.
+    """
+    largest = np.broadcast_to(np.asarray(x_max, np.int64), codes.shape[:1])[:, None]
+    low, high = (np.minimum(codes, 0) * largest).sum(axis=0), (np.maximum(codes, 0) * largest).sum(axis=0)
+    form = VectorFormat(
+        pre=codes.shape[0],
+        neurons=neurons,
+        sum_bits=signed_bits(int(low.min()), int(high.max())),
+        lanes=lanes,
+        banks=banks,
+        ports=ports,
+        neurons_per_cycle=neurons_per_cycle,
+        wide_output=wide_output,
+    )
+    weights = tuple(_bank_words(form, codes[bank::banks]) for bank in range(banks))
+    words = [
+        _joined(parameters[first : first + neurons_per_cycle], neurons.parameter_bits)
+        for first in range(0, len(parameters), neurons_per_cycle)
+    ]
+    return form, VectorImage(weights=weights, parameters=tuple(words))
+
+
+def decode_vector(form: VectorFormat, image: VectorImage) -> IntArray:
+    """The integer weights [pre, post] that `encode_vector` stored."""
+    bits, posts = form.neurons.weight_bits, form.neurons.neurons
+    codes = np.zeros((form.pre, posts), np.int64)
+    for pre in range(form.pre):
+        row, bank = divmod(pre, form.banks)
+        words = image.weights[bank][row * form.row_beats : (row + 1) * form.row_beats]
+        for post in range(posts):
+            part, lane = divmod(post, form.lanes)
+            weight = words[part] >> (lane * bits) & ((1 << bits) - 1)
+            codes[pre, post] = weight - (weight >> (bits - 1) << bits)
+    return codes
+
+
+def pack_events(form: VectorFormat, addresses: Sequence[int]) -> list[int]:
+    """The payloads that bring a step's events to a vector engine in the fewest beats; an address may come often.
+
+    One event per beat, and beats are tokens.
+    """
+    layout = form.input_layout
+    event = TokenKind.EVENT.value
+    if form.slots == 1:
+        return [layout.const({"kind": event, "address": address}).as_bits() for address in addresses]
+    slots: list[list[int]] = [[] for _ in range(form.slots)]
+    for address in addresses:
+        row, bank = divmod(address, form.banks)
+        min((slots[slot] for slot in range(bank, form.slots, form.banks)), key=len).append(row)
+    payloads = []
+    for beat in range(max(map(len, slots))):
+        rows = [queue[beat] if beat < len(queue) else None for queue in slots]
+        mask = sum(1 << slot for slot, row in enumerate(rows) if row is not None)
+        payload = {"kind": event, "mask": mask, "rows": [row or 0 for row in rows]}
+        payloads.append(layout.const(payload).as_bits())
+    return payloads
+
+
+def _bank_words(form: VectorFormat, rows: IntArray) -> tuple[int, ...]:
+    """A bank's words, low lanes first; the memory is zero beyond them."""
+    bits, lanes = form.neurons.weight_bits, form.lanes
+    return tuple(
+        _joined([int(code) & ((1 << bits) - 1) for code in row[first : first + lanes]], bits)
+        for row in rows
+        for first in range(0, row.size, lanes)
+    )
+
+
+def _joined(fields: Sequence[int], bits: int) -> int:
+    """Fields side by side, low first."""
+    word = 0
+    for number, value in enumerate(fields):
+        word |= value << (number * bits)
+    return word

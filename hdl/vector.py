@@ -1,0 +1,421 @@
+"""A population integrated by all its lanes at once: dense rows, several events per beat, the pass beside the next step.
+
+Two halves work on different steps. `VectorIntegrator` reads a row of weights for every event of a beat and adds them to
+one register per neuron; at the end of a step it hands all sums over at once. `VectorPass` takes the neurons through
+their dynamics, a few per cycle, while the next step is integrated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .beats import BeatUnpacker
+from .dual_port import DualPortMemory, DualPortShape
+from .dynamics import fired, next_start, parameters_of, start_bits
+from .memory import Family, MemoryShape, ShapedMemory
+from .neurons import NeuronFormat, trace_signature
+from .tokens import TokenKind, beat_layout, token_layout
+
+_SHORTEST_PASS = 4
+"""Cycles for which a pass issues, so that a word is written back before the next pass reads it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorFormat:
+    """Shapes, widths and folding of a vector engine; the hardware depends on nothing else.
+
+    The inputs lie in `banks` memories, input a in bank a % banks, and each memory is read for `ports` events at once (2
+    need dual-port block RAM). A row is read `lanes` neurons at a time. Sums of a step are `sum_bits` wide, in the
+    weights' unit, and may wrap on the way. The pass takes `neurons_per_cycle`. With `wide_output` spikes leave as beats
+    of so many slots, else as tokens.
+
+    Raises ValueError unless there is one population, the beats of a row are a power of two, a bank has one port or two,
+    and all sizes are at least 1.
+    """
+
+    pre: int
+    neurons: NeuronFormat
+    sum_bits: int
+    lanes: int
+    banks: int = 1
+    ports: int = 1
+    neurons_per_cycle: int = 1
+    wide_output: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("pre", "sum_bits", "lanes", "banks", "neurons_per_cycle"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of a vector engine is at least 1: got {getattr(self, name)}")
+        if len(self.neurons.populations) != 1:
+            raise ValueError(f"a vector engine has one population: got {len(self.neurons.populations)}")
+        if self.ports not in (1, 2):
+            raise ValueError(f"a bank is read through 1 or 2 ports: got {self.ports}")
+        if self.row_beats & (self.row_beats - 1):
+            raise ValueError(
+                f"a row is read in a power of two of beats: {self.lanes} lanes read {self.neurons.neurons} weights "
+                f"in {self.row_beats}; choose another number of lanes"
+            )
+
+    @property
+    def row_beats(self) -> int:
+        """Words that make up a row."""
+        return -(-self.neurons.neurons // self.lanes)
+
+    @property
+    def slots(self) -> int:
+        """Events per beat."""
+        return self.banks * self.ports
+
+    @property
+    def rows(self) -> int:
+        """Inputs of a bank."""
+        return -(-self.pre // self.banks)
+
+    @property
+    def pass_words(self) -> int:
+        """Words of state in a pass."""
+        return -(-self.neurons.neurons // self.neurons_per_cycle)
+
+    @property
+    def input_layout(self) -> data.StructLayout:
+        """Tokens for one event per beat, else beats."""
+        return token_layout(self.pre) if self.slots == 1 else beat_layout(self.pre, self.slots, self.banks)
+
+    @property
+    def beat_layout(self) -> data.StructLayout:
+        """The beats that a pass emits."""
+        return beat_layout(self.neurons.neurons, self.neurons_per_cycle)
+
+    @property
+    def output_layout(self) -> data.StructLayout:
+        return self.beat_layout if self.wide_output else token_layout(self.neurons.neurons)
+
+    @property
+    def sums_layout(self) -> data.StructLayout:
+        """What the integrator hands over at the end of a step."""
+        sums = data.ArrayLayout(signed(self.sum_bits), self.neurons.neurons)
+        return data.StructLayout({"kind": TokenKind, "sums": sums})
+
+    def weight_memory(self, family: Family) -> MemoryShape:
+        """One bank: `row_beats` words per input; a slot without an event reads the row of zeros behind the last."""
+        depth = (self.rows + (self.slots > 1)) * self.row_beats
+        width = min(self.lanes, self.neurons.neurons) * self.neurons.weight_bits
+        shape = DualPortShape if self.ports == 2 else MemoryShape
+        return shape(family, depth, width)
+
+    def state_memory(self, family: Family) -> MemoryShape:
+        bits = start_bits(self.neurons) + self.neurons.remembers_firing
+        return MemoryShape(family, self.pass_words, self.neurons_per_cycle * bits, writable=True)
+
+    def parameter_memory(self, family: Family) -> MemoryShape:
+        return MemoryShape(family, self.pass_words, self.neurons_per_cycle * self.neurons.parameter_bits)
+
+    def memories(self, family: Family) -> dict[str, MemoryShape]:
+        """Every memory of the engine by its role."""
+        shapes = {f"weights{bank}": self.weight_memory(family) for bank in range(self.banks)}
+        shapes["state"] = self.state_memory(family)
+        if self.neurons.parameter_bits:
+            shapes["parameters"] = self.parameter_memory(family)
+        return shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorImage:
+    """What the memories hold: `weights[bank]`, a row of neurons low first; `parameters`, a word for each pass word."""
+
+    weights: tuple[tuple[int, ...], ...]
+    parameters: tuple[int, ...]
+
+
+class VectorIntegrator(wiring.Component):
+    """Adds the weight rows of a step's events into one register per neuron.
+
+    ==== === ===============================================
+    Port Dir Meaning
+    ==== === ===============================================
+    i    in  stream of tokens or beats over the inputs
+    o    out one beat per end: its kind, and the step's sums
+    ==== === ===============================================
+
+    Latency 2 + ceil(log2(slots)) cycles. Throughput `row_beats` cycles per beat of events and one cycle per end.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, form: VectorFormat, image: VectorImage, family: Family) -> None:
+        self._form = form
+        self._image = image
+        self._family = family
+        super().__init__({"i": In(stream.Signature(form.input_layout)), "o": Out(stream.Signature(form.sums_layout))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form = self._form
+        advance = Signal()  # every stage moves, unless the last one holds an end that nobody takes
+        part = Signal(range(max(2, form.row_beats)))
+        is_event = self.i.payload.kind == TokenKind.EVENT
+        m.d.comb += self.i.ready.eq(advance & (~is_event | (part == form.row_beats - 1)))
+        if form.row_beats > 1:
+            with m.If(advance & self.i.valid & is_event):
+                m.d.sync += part.eq(part + 1)
+
+        tag = Signal(data.StructLayout({"valid": 1, "kind": TokenKind, "part": part.shape()}))
+        weights = self._read_rows(m, part, advance)
+        with m.If(advance):
+            m.d.sync += [tag.valid.eq(self.i.valid), tag.kind.eq(self.i.payload.kind), tag.part.eq(part)]
+        while len(weights) > 1:
+            weights = [
+                [_registered(m, advance, sum(terms[1:], start=terms[0])) for terms in zip(*pair, strict=True)]
+                for pair in (weights[first : first + 2] for first in range(0, len(weights), 2))
+            ]
+            tag = _registered(m, advance, tag)
+
+        is_end = tag.kind != TokenKind.EVENT
+        m.d.comb += [
+            self.o.valid.eq(tag.valid & is_end),
+            self.o.payload.kind.eq(tag.kind),
+            advance.eq(~self.o.valid | self.o.ready),
+        ]
+        for neuron in range(form.neurons.neurons):
+            turn, lane = divmod(neuron, form.lanes)
+            total = Signal(signed(form.sum_bits), name=f"total{neuron}")
+            m.d.comb += self.o.payload.sums[neuron].eq(total)
+            with m.If(self.o.valid & self.o.ready):
+                m.d.sync += total.eq(0)
+            with m.Elif(tag.valid & ~is_end & (tag.part == turn)):
+                m.d.sync += total.eq(total + weights[0][lane])
+        return m
+
+    def _read_rows(self, m: Module, part: Signal, advance: Signal) -> list[list[Value]]:
+        """The weights [slot][lane] of the beat at the input, one cycle later."""
+        form = self._form
+        shape = form.weight_memory(self._family)
+        reads: list[tuple[Signal, Value]] = []  # bank by bank
+        for bank, words in enumerate(self._image.weights):
+            if isinstance(shape, DualPortShape):
+                pair = DualPortMemory(shape, words)
+                m.submodules[f"weights{bank}"] = pair
+                m.d.comb += pair.enable.eq(advance)
+                reads += [(pair.address0, pair.data0), (pair.address1, pair.data1)]
+            else:
+                single = ShapedMemory(shape, words)
+                m.submodules[f"weights{bank}"] = single
+                m.d.comb += single.read_enable.eq(advance)
+                reads.append((single.read_address, single.read_data))
+        part_bits = (form.row_beats - 1).bit_length()
+        bits = form.neurons.weight_bits
+        for number, (address, _) in enumerate(reads):
+            bank, port = divmod(number, form.ports)
+            m.d.comb += address.eq(Cat(part[:part_bits], self._row(port * form.banks + bank)))
+        return [[word[low : low + bits].as_signed() for low in range(0, len(word), bits)] for _, word in reads]
+
+    def _row(self, slot: int) -> Value:
+        """The row that a slot reads: that of its event, or the zeros behind the last."""
+        form, payload = self._form, self.i.payload
+        if form.slots == 1:
+            return Value.cast(payload.address)
+        return Mux(payload.mask[slot], payload.rows[slot], form.rows)
+
+
+class VectorPass(wiring.Component):
+    """Takes all neurons through the end of a step, a few per cycle.
+
+    =========== === =========================================================================================
+    Port        Dir Meaning
+    =========== === =========================================================================================
+    i           in  one beat per end: its kind, and the sums of the step that it ends
+    o           out beats of spikes, a slot for each neuron of a word; then the end
+    trace0, ... out monitors without back-pressure; number k gives every `neurons_per_cycle`-th neuron from k
+    =========== === =========================================================================================
+
+    Latency 5 cycles from an end to its first beat. Throughput max(w, 3) + 2 cycles per pass of w = ceil(neurons /
+    neurons_per_cycle) words when the output never stalls. END_OF_SAMPLE clears every state word in the same pass;
+    ABORT, and the start after a reset, run a clearing pass without spikes or trace.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, form: VectorFormat, image: VectorImage, family: Family) -> None:
+        self._form = form
+        self._image = image
+        self._family = family
+        ports = {"i": In(stream.Signature(form.sums_layout)), "o": Out(stream.Signature(form.beat_layout))}
+        super().__init__(ports | trace_ports(form))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form, neurons = self._form, self._form.neurons
+        (population,) = neurons.populations
+        rule = population.rule
+        move = Signal()  # every stage moves, unless spikes or an end wait for the output
+
+        # A word of neurons is issued per cycle, then the end itself.
+        running = Signal(init=1)
+        kind = Signal(TokenKind, init=TokenKind.ABORT)
+        announce = Signal()  # the pass after a reset ends nothing
+        word = Signal(range(max(form.pass_words + 1, _SHORTEST_PASS)))
+        m.d.comb += self.i.ready.eq(~running)
+        with m.If(~running):
+            m.d.sync += [running.eq(self.i.valid), kind.eq(self.i.payload.kind), announce.eq(1), word.eq(0)]
+        with m.Elif(move):
+            m.d.sync += [running.eq(word != max(form.pass_words, _SHORTEST_PASS - 1)), word.eq(word + 1)]
+
+        # Stage 1: the words are there. 2: the compared membranes. 3: spikes and V. 4: the starts of the next step.
+        turn = Signal(data.StructLayout({"is_word": 1, "is_end": 1, "kind": TokenKind, "word": word.shape()}))
+        with m.If(move):
+            m.d.sync += [
+                turn.is_word.eq(running & (word < form.pass_words)),
+                turn.is_end.eq(running & (word == form.pass_words) & announce),
+                turn.kind.eq(kind),
+                turn.word.eq(word),
+            ]
+        compared = _registered(m, move, turn)
+        decided = _registered(m, move, compared)
+        written = _registered(m, move, decided)
+
+        m.submodules.state = state = ShapedMemory(form.state_memory(self._family))
+        m.d.comb += [state.read_address.eq(word), state.read_enable.eq(running & move)]
+        parameters = self._read_parameters(m, word, running & move)
+        sums = self._queue(m, running, move)
+        quiet = compared.kind == TokenKind.ABORT
+        clear = decided.kind != TokenKind.END_OF_STEP
+        bits = start_bits(neurons)
+        spikes, membranes, starts = [], [], []
+        for slot, first in enumerate(parameters):
+            start = state.read_data.word_select(slot, bits + neurons.remembers_firing)
+            second = {name: _registered(m, move, value) for name, value in first.items()}
+            third = {name: _registered(m, move, value) for name, value in second.items()}
+            total = start[:bits].as_signed() + (sums[slot] << population.shift)
+            u = _registered(m, move, total[: neurons.accumulator_bits].as_signed() + first["bias"])
+            fires, v = fired(rule, u, _registered(m, move, start[-1]), second)
+            spike = _registered(m, move, fires & ~quiet)
+            v = _registered(m, move, v)
+            spikes.append(spike)
+            membranes.append(v)
+            starts.append(_registered(m, move, next_start(rule, Mux(clear, 0, v), spike & ~clear, third, bits)))
+        m.d.comb += [
+            state.write_enable.eq(written.is_word),
+            state.write_address.eq(written.word),
+            state.write_data.eq(Cat(*starts)),
+        ]
+        self._emit(m, decided, spikes, move)
+        self._monitor(m, decided, spikes, membranes, move)
+        return m
+
+    def _queue(self, m: Module, running: Signal, move: Signal) -> list[Value]:
+        """The sums of the neurons whose words are there: all are taken at once and move up, a word per cycle."""
+        form = self._form
+        sums: list[Value] = [self.i.payload.sums[neuron] for neuron in range(form.neurons.neurons)]
+        places = form.pass_words * form.neurons_per_cycle
+        sums += [Const(0, signed(form.sum_bits))] * (places - len(sums))
+        queue = [Signal(signed(form.sum_bits), name=f"queue{place}", reset_less=True) for place in range(places)]
+        with m.If(~running | move):
+            for place, taken in enumerate(sums):
+                behind = place + form.neurons_per_cycle
+                m.d.sync += queue[place].eq(Mux(running, queue[behind], taken) if behind < places else taken)
+        return [_registered(m, move, value) for value in queue[: form.neurons_per_cycle]]
+
+    def _read_parameters(self, m: Module, word: Signal, enable: Value) -> list[dict[str, Value]]:
+        """The parameters of each neuron of a word, one cycle after `enable`."""
+        form = self._form
+        bits = form.neurons.parameter_bits
+        if not bits:
+            return [parameters_of(form.neurons, Const(0, 1)) for _ in range(form.neurons_per_cycle)]
+        m.submodules.parameters = words = ShapedMemory(form.parameter_memory(self._family), self._image.parameters)
+        m.d.comb += [words.read_address.eq(word), words.read_enable.eq(enable)]
+        return [
+            parameters_of(form.neurons, words.read_data.word_select(k, bits)) for k in range(form.neurons_per_cycle)
+        ]
+
+    def _emit(self, m: Module, turn: data.View[data.StructLayout], spikes: list[Value], move: Signal) -> None:
+        mask = Cat(*spikes)
+        emits = (turn.is_word & mask.any()) | turn.is_end
+        blocked = self.o.valid & ~self.o.ready
+        m.d.comb += move.eq(~(emits & blocked))
+        with m.If(~blocked):
+            m.d.sync += [
+                self.o.valid.eq(emits),
+                self.o.payload.kind.eq(Mux(turn.is_end, turn.kind, TokenKind.EVENT)),
+                self.o.payload.mask.eq(mask),
+                *(row.eq(turn.word) for row in self.o.payload.rows),
+            ]
+
+    def _monitor(
+        self, m: Module, turn: data.View[data.StructLayout], spikes: list[Value], membranes: list[Value], move: Signal
+    ) -> None:
+        form = self._form
+        spare = form.pass_words * form.neurons_per_cycle - form.neurons.neurons
+        for slot, (spike, membrane) in enumerate(zip(spikes, membranes, strict=True)):
+            trace = getattr(self, f"trace{slot}")
+            beyond = turn.word == form.pass_words - 1 if slot >= form.neurons_per_cycle - spare else 0
+            m.d.comb += [
+                trace.valid.eq(turn.is_word & move & (turn.kind != TokenKind.ABORT) & ~Value.cast(beyond)),
+                trace.neuron.eq(turn.word * form.neurons_per_cycle + slot),
+                trace.membrane.eq(membrane),
+                trace.spike.eq(spike),
+            ]
+
+
+class VectorEngine(wiring.Component):
+    """Turns the events of the inputs into the spikes of a population, a step being integrated while another passes.
+
+    =========== === ==========================================================
+    Port        Dir Meaning
+    =========== === ==========================================================
+    i           in  stream of tokens, or of beats (`VectorFormat.input_layout`)
+    o           out stream of tokens, or of beats (`VectorFormat.output_layout`)
+    trace0, ... out monitors of the neurons (see VectorPass)
+    =========== === ==========================================================
+
+    Throughput, when nothing stalls: the larger of `row_beats` * beats of events + 1 and max(w, 3) + 2 cycles per step,
+    w = ceil(neurons / neurons_per_cycle); tokens leave one per cycle, so that many spikes in few words stall the pass.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, form: VectorFormat, image: VectorImage, family: Family) -> None:
+        self._form = form
+        self._image = image
+        self._family = family
+        ports = {"i": In(stream.Signature(form.input_layout)), "o": Out(stream.Signature(form.output_layout))}
+        super().__init__(ports | trace_ports(form))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form = self._form
+        m.submodules.integrator = integrator = VectorIntegrator(form, self._image, self._family)
+        m.submodules.neurons = neurons = VectorPass(form, self._image, self._family)
+        wiring.connect(m, wiring.flipped(self.i), integrator.i)
+        wiring.connect(m, integrator.o, neurons.i)
+        if form.wide_output:
+            wiring.connect(m, neurons.o, wiring.flipped(self.o))
+        else:
+            m.submodules.unpacker = unpacker = BeatUnpacker(form.neurons.neurons, form.neurons_per_cycle)
+            wiring.connect(m, neurons.o, unpacker.i)
+            wiring.connect(m, unpacker.o, wiring.flipped(self.o))
+        for name in trace_ports(form):
+            wiring.connect(m, getattr(neurons, name), wiring.flipped(getattr(self, name)))
+        return m
+
+
+def trace_ports(form: VectorFormat) -> dict[str, Out]:
+    """The monitors of a vector engine."""
+    monitor = trace_signature(form.neurons.neurons, form.neurons.state_bits)
+    return {f"trace{slot}": Out(monitor) for slot in range(form.neurons_per_cycle)}
+
+
+def _registered(m: Module, enable: Value, value: Any) -> Any:
+    """`value` one cycle of `enable` later; it starts from 0."""
+    register = Signal.like(value, name="register")
+    with m.If(enable):
+        m.d.sync += register.eq(value)
+    return register
