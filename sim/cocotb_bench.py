@@ -66,7 +66,10 @@ class CoreBench:
         Clock(self.dut.clk, PERIOD_NS, "ns", impl="gpi").start()
         self.dut.i__payload.value = 0
         self.dut.o__ready.value = 1
+        if len(self.job["loads"]):
+            self.dut.load__valid.value = 0
         await self._reset()
+        await self._load()
         await self._leave_half_a_sample()
         await self._reset()
         sources = [self._drive(len(self.job["payloads"])), self._watch_output(), self._watch_progress()]
@@ -85,6 +88,18 @@ class CoreBench:
         self.dut.rst.value = 1
         await ClockCycles(self.dut.clk, _RESET_CYCLES)
         self.dut.rst.value = 0
+
+    async def _load(self) -> None:
+        """Fill the core's SPRAMs, which keep their words through a reset."""
+        dut = self.dut
+        for block, address, word in self.job["loads"].tolist():
+            dut.load__valid.value = 1
+            dut.load__block.value = block
+            dut.load__address.value = address
+            dut.load__data.value = word
+            await RisingEdge(dut.clk)
+        if len(self.job["loads"]):
+            dut.load__valid.value = 0
 
     async def _leave_half_a_sample(self) -> None:
         """Put something into the core's memories, which the reset that follows must clear."""

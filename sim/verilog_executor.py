@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.build_folder import WEIGHTS
+from ..compiler.flash_image import parse_flash_image, plan_flash
 from ..compiler.fold import Folding
 from ..compiler.ir import Network
 from ..compiler.plan import make_plan
-from ..hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
+from ..hdl.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events
@@ -34,12 +36,16 @@ _OUTCOME = "outcome.json"
 
 @dataclass(frozen=True, kw_only=True)
 class CoreSource:
-    """A core's RTLIL and Verilog files and its top module; `traced` is whether it has monitors."""
+    """A core's RTLIL and Verilog files and its top module; `traced` is whether it has monitors.
+
+    `weights` is the file with what its SPRAMs must be loaded with; it is there if the core has any.
+    """
 
     rtlil: Path
     verilog: Path
     top: str
     traced: bool
+    weights: Path
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,7 +64,13 @@ class CoreRun:
 def core_in(folder: Path, traced: bool) -> CoreSource:
     """A core's files by the names that they have in a build folder."""
     name = "core_traced" if traced else "core"
-    return CoreSource(rtlil=folder / f"{name}.il", verilog=folder / f"{name}.v", top=f"spikeloom_{name}", traced=traced)
+    return CoreSource(
+        rtlil=folder / f"{name}.il",
+        verilog=folder / f"{name}.v",
+        top=f"spikeloom_{name}",
+        traced=traced,
+        weights=folder / WEIGHTS,
+    )
 
 
 def run_verilog(
@@ -123,8 +135,10 @@ def run_folder() -> Iterator[Path]:
 
 def emit_core(network: Network, family: str, source: CoreSource, folding: Folding | None = None) -> None:
     """Write the RTLIL and Verilog of a network's core. Raises ModelError for what the hardware lacks."""
-    component = make_plan(network, family, folding).core(trace=source.traced)
-    source.rtlil.write_text(to_rtlil(component, source.top), encoding="utf-8")
+    plan = make_plan(network, family, folding)
+    source.rtlil.write_text(to_rtlil(plan.core(trace=source.traced), source.top), encoding="utf-8")
+    if plan.sprams:
+        source.weights.write_bytes(plan_flash(plan)[1])
     verilog_from_rtlil(source.rtlil, source.verilog, source.rtlil.with_name("emit.log"))
 
 
@@ -139,10 +153,11 @@ def make_bench(source: CoreSource, level: str, family: str, work: Path, *, dsp: 
     if not original.is_file():
         raise InputError(f"a build folder has a file {original.name}: {original} is missing; compile again")
     copy = work / original.name
-    if copy != original:
-        shutil.copyfile(original, copy)
+    for file in (original, source.weights):
+        if file.parent != work and file.is_file():
+            shutil.copyfile(file, work / file.name)
     if level == "rtl":
-        return Bench(sources=[copy], top=source.top, module=_MODULE)
+        return Bench(sources=[copy, *device_cells_sim(family)], top=source.top, module=_MODULE)
     netlist = work / "netlist.v"
     netlist_from_rtlil(copy, netlist, family, source.top, work / "synthesis.log", dsp=dsp)
     cells = cells_sim(family)
@@ -206,6 +221,7 @@ def _write_job(
         "warm_up": int(np.count_nonzero(stimulus.samples == 0)) // 2,
         "hang_cycles": hang_cycles(network),
         "drain_cycles": drain_cycles(network),
+        "loads": _loads(work / WEIGHTS),
     }
     if expected is not None:
         for index, name in enumerate(names):
@@ -214,6 +230,15 @@ def _write_job(
             if recorded.membranes is not None:
                 job[f"membranes{index}"] = recorded.membranes
     np.savez(work / "job.npz", **job)
+
+
+def _loads(weights: Path) -> npt.NDArray[np.int64]:
+    """(SPRAM, address, word) of everything to load, int64 [words, 3]; nothing where there is no such file."""
+    if not weights.is_file():
+        return np.zeros((0, 3), np.int64)
+    image = parse_flash_image(weights.read_bytes())
+    block, address = np.divmod(np.arange(len(image.words)), 1 << image.address_bits)
+    return np.stack([block, address, np.array(image.words)], axis=1)
 
 
 def _read_outcome(work: Path, network: Network, traced: bool) -> CoreRun:

@@ -24,6 +24,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     target.add_argument("--board", metavar="BOARD", help="the board to build for (see spikeloom boards)")
     target.add_argument("--device", metavar="DEVICE", help="the FPGA to build for, without pins")
     parser.add_argument("--data", type=Path, metavar="CALIBRATION.npz", help="samples to quantise and measure with")
+    parser.add_argument(
+        "--weights",
+        choices=("auto", "bram", "spram"),
+        default="auto",
+        help="where weights lie: block RAM, or on a UP5K in SPRAM, loaded from flash (default: as needed)",
+    )
     parser.add_argument("--output", type=Path, metavar="DIR", help="the build folder (default: build/MODEL's name)")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
     parser.add_argument("--emit", choices=("bitstream", "verilog"), default="bitstream", help="default: bitstream")
@@ -52,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         bits=options.bits,
         scheme=options.scheme,
         layers=overrides_of(options.layer),
+        weights=options.weights,
         clock_mhz=options.clock_mhz,
         baud=options.baud,
         seed=options.seed,

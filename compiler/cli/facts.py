@@ -17,6 +17,7 @@ from ...hdl.link_protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...sim.recording import Recording
 from ...sim.reference import run_reference
+from ..build_folder import FLASH
 from ..compression.recipe import Recipe
 from ..ir import Network
 from ..plan import Plan
@@ -26,6 +27,8 @@ from ..report import Device as ReportDevice
 from ..samples import Samples
 from ..verifier import quoted
 from . import measure
+
+_CORE = "spikeloom_core"
 
 Step = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
 """Announces a step by its label and gives what reports its progress, or None."""
@@ -114,7 +117,7 @@ def _static_facts(design: Design) -> Facts:
         facts = replace(facts, board={"id": design.target.id, "name": design.target.name})
     if built is not None:
         hops = built.timing.critical_path
-        path = tuple(PathStep(_block_name(hop.block, TOP), hop.logic_ns, hop.routing_ns) for hop in hops)
+        path = tuple(PathStep(_block_name(design, hop.block), hop.logic_ns, hop.routing_ns) for hop in hops)
         timing = Timing(clock_mhz=clock_mhz, fmax_mhz=built.timing.fmax_mhz, critical_path=path)
         facts = replace(facts, used=built.utilisation.used, used_source=Source.MEASURED, timing=timing)
     return facts
@@ -122,16 +125,21 @@ def _static_facts(design: Design) -> Facts:
 
 def _blocks(design: Design, folder: Path) -> tuple[Block, ...]:
     """Resources per module; of the core alone where no top was built."""
-    file, top = ("core.il", "spikeloom_core") if design.built is None else ("top.il", TOP)
+    file, top = ("core.il", _CORE) if design.built is None else ("top.il", TOP)
     resources = synthesise_hierarchical(folder / file, design.plan.family, top=top, native=design.native)
-    return tuple(Block(_block_name(name, top), used) for name, used in resources.items() if used != Resources())
+    return tuple(Block(_block_name(design, name), used) for name, used in resources.items() if used != Resources())
 
 
-def _block_name(instance: str, top: str) -> str:
-    """An instance path in the words of the report: `core` is the core itself, `link` the host link around it."""
+def _block_name(design: Design, instance: str) -> str:
+    """An instance path in the words of the report: `core` is the core itself, `link` the host link around it.
+
+    A loader for weights in flash is beside the link, both in a component of their own.
+    """
     instance = re.sub(r"\$\d+", "", instance)  # Amaranth numbers modules that share a name
-    if top != TOP:
-        return "core" if instance == top else f"core.{instance}"
+    if design.built is None:
+        return "core" if instance == _CORE else f"core.{instance}"
+    if design.plan.sprams:
+        instance = instance.removeprefix("core.")
     for path, name in (("core.core", "core"), ("core", "link")):
         if instance == path or instance.startswith(f"{path}."):
             return name + instance.removeprefix(path)
@@ -150,6 +158,8 @@ def _warnings(design: Design, recording: Recording | None) -> Iterator[str]:
                     f"population {quoted(name)} never fires in hardware on the calibration samples; "
                     "more bits, less sparsity or other samples may wake it"
                 )
+    if isinstance(design.target, Board) and design.plan.sprams and design.built is not None:
+        yield f"the weights are loaded from flash at start-up: write {FLASH} to it, not {design.built.bitstream.name}"
     if isinstance(design.target, Board) and design.target.note:
         yield f"{design.target.name}: {design.target.note}"
     if design.built is not None and isinstance(design.target, Device):

@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,23 @@ from ...boards.capacity import check_capacity
 from ...boards.clock import ClockPlan, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...boards.toolchain import BuildResult, build
+from ...boards.top import SerialCore
 from ...hdl.emit import to_rtlil, verilog_from_rtlil
 from ...hdl.errors import OptionError, ToolError
+from ...hdl.flash_loader import FlashFormat
+from ...hdl.flashed_core import FlashedCore
 from ...hdl.link import LinkedCore
 from ...hdl.link_protocol import LinkFormat
+from ...hdl.resources import Resources
 from ...hdl.tools import tool_version
 from ..build_folder import (
+    FLASH,
     FOLDING,
     LOGS,
     NETWORK,
     REPORT,
     SOURCE,
+    WEIGHTS,
     BuildFolder,
     check_target,
     load_build_folder,
@@ -37,10 +43,11 @@ from ..build_folder import (
 )
 from ..compression.grid import ONLY_BITS
 from ..compression.recipe import Override, Recipe, compress, default_method
+from ..flash_image import join_flash, plan_flash
 from ..fold import Folding, folding_data
 from ..ir import Network
 from ..nir_writer import write_nir
-from ..plan import Plan, make_plan, require_spiking_output
+from ..plan import Plan, make_plan, require_spiking_output, with_spram
 from ..quantisation_error import quantisation_error
 from ..quantise import dequantise
 from ..report import build_report, recipe_options
@@ -57,6 +64,9 @@ DEFAULT_BITS = 8
 BAUD = 1_000_000
 """The serial rate of a build without a board."""
 
+LINK_BRAMS = 1
+"""Block RAMs of the host link."""
+
 BAUD_TOLERANCE = 0.02
 """How far a UART's rate may be off: half of what eight bits and their ends bear, the host having the other half."""
 
@@ -67,9 +77,10 @@ class CompileOptions:
 
     `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
     by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
-    else by magnitude. `folding` says which engine runs which populations, by default the smallest core's. `clock_mhz`
-    and `baud` default to the board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a
-    target only chooses the family of its memories.
+    else by magnitude. `folding` says which engine runs which populations, by default the smallest core's. `weights` is
+    "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. `clock_mhz` and
+    `baud` default to the board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a target
+    only chooses the family of its memories.
     """
 
     board: str | None = None
@@ -80,6 +91,7 @@ class CompileOptions:
     scheme: str | None = None
     layers: Mapping[str, Override] = field(default_factory=dict)
     folding: Folding | None = None
+    weights: str = "auto"
     clock_mhz: float | None = None
     baud: int | None = None
     seed: int = 1
@@ -119,7 +131,7 @@ def compile_network(
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
     integers = _integers(source, options, samples, step)
     network = integers.network
-    plan = make_plan(network, _family(target), options.folding)
+    plan = _plan(network, target, options)
     require_spiking_output(network)
     if target is not None:
         check_capacity(plan.needs, target)
@@ -129,11 +141,15 @@ def compile_network(
         write_json(folder / FOLDING, folding_data(plan.folding))
         with step("writing the core"):
             _write_cores(plan, folder)
+            flash = _write_weights(plan, folder)
         link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
         built = None
         if target is not None and not options.verilog_only:
             core = LinkedCore(plan.core(), link, bit, plan.family)
-            built = _build(core, target, folder, options, step)
+            built = _build(core if flash is None else FlashedCore(core, flash), target, folder, options, step)
+            if flash is not None:
+                image = (folder / WEIGHTS).read_bytes()
+                (folder / FLASH).write_bytes(join_flash(built.bitstream.read_bytes(), flash, image))
         design = Design(
             plan=plan,
             integers=integers,
@@ -172,6 +188,23 @@ def require_target(options: CompileOptions) -> Board | Device | None:
 
 def _device(target: Board | Device) -> Device:
     return target.device if isinstance(target, Board) else target
+
+
+def _plan(network: Network, target: Board | Device | None, options: CompileOptions) -> Plan:
+    plan = make_plan(network, _family(target), options.folding)
+    capacity = Resources() if target is None else _device(target).capacity
+    if isinstance(target, Board) and target.flash is None:
+        capacity = replace(capacity, spram=0)  # it cannot be filled
+    if options.weights == "spram" and not capacity.spram:
+        where = "no target is given" if target is None else f"{target.id} has none"
+        raise OptionError(f"weights in SPRAM need an iCE40UP5K: {where}; choose another target or --weights bram")
+    if options.weights == "bram" or not capacity.spram:
+        return plan
+    wanted = replace(plan.needs, brams=plan.brams + LINK_BRAMS)
+    if options.weights == "auto" and wanted.fits(capacity):
+        return plan
+    moved = with_spram(plan)
+    return moved if options.weights == "spram" or moved.needs.fits(capacity) else plan
 
 
 def _family(target: Board | Device | None) -> str:
@@ -234,7 +267,16 @@ def _write_cores(plan: Plan, folder: Path) -> None:
         verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
 
 
-def _build(core: LinkedCore, target: Board | Device, folder: Path, options: CompileOptions, step: Step) -> BuildResult:
+def _write_weights(plan: Plan, folder: Path) -> FlashFormat | None:
+    """Write what belongs into SPRAM; returns its format, or None where nothing does."""
+    if not plan.sprams:
+        return None
+    form, image = plan_flash(plan)
+    (folder / WEIGHTS).write_bytes(image)
+    return form
+
+
+def _build(core: SerialCore, target: Board | Device, folder: Path, options: CompileOptions, step: Step) -> BuildResult:
     with step(f"building the bitstream for {target.id}") as progress:
         return build(
             core,
