@@ -10,8 +10,8 @@ from spikeloom.compiler.compression.allocation import allocate, kept_after
 from spikeloom.compiler.compression.gptq import round_rows
 from spikeloom.compiler.compression.grid import Grid
 from spikeloom.compiler.compression.hessian import Problem
-from spikeloom.compiler.compression.obs import PANEL, bytes_per_row, eliminate, refit
-from spikeloom.compiler.compression.staged import eliminate_in_stages
+from spikeloom.compiler.compression.obs import PANEL, bytes_per_row, eliminate, eliminate_kept, refit
+from spikeloom.compiler.compression.staged import eliminate_in_stages, thinned
 from spikeloom.hdl.errors import OptionError
 
 torch = pytest.importorskip("torch")
@@ -123,12 +123,43 @@ def test_the_staged_form_loses_little_against_the_exact_one() -> None:
     p = problem(16, 60)
     gone = torch.zeros_like(p.target, dtype=torch.bool)
     gone[0, :30] = True
-    (kept,) = eliminate_in_stages([p], [gone], 0.8)
+    (kept,) = eliminate_in_stages([p], [gone], 0.8, tile=(1, 1))
     assert int((~kept).sum()) == round(0.8 * kept.numel()) and not bool((kept & gone).any())
     order = eliminate(p.hessian, p.target, gone)
     (counts,) = allocate([order.losses.masked_fill(gone.gather(1, order.synapses), -torch.inf)], [p.energy], 0.8)
     exact = p.loss(refit(p.hessian, p.target, kept_after(order.synapses, counts))).sum()
     assert p.loss(refit(p.hessian, p.target, kept)).sum() < 1.3 * exact
+
+
+def test_elimination_of_what_is_kept_is_that_of_the_rest_alone() -> None:
+    h, w = hessian(40), rows(6, 40)
+    kept = torch.as_tensor(np.random.default_rng(2).random((6, 40)) < np.linspace(0.1, 1, 6)[:, None])
+    start, done = refit(h, w, kept), []
+    order = eliminate_kept(h, start, kept, memory_budget=2 * 4 * 8 * 40**2, advance=done.append)
+    assert sum(done) == kept.numel() and len(done) > 1
+    for row, found, losses, mask in zip(start, order.synapses, order.losses, kept, strict=True):
+        assert sorted(found.tolist()) == list(range(40))
+        count = int(mask.sum())
+        assert bool((losses[: 40 - count] == -torch.inf).all()) and not bool(mask[found[: 40 - count]].any())
+        names = mask.nonzero()[:, 0]
+        order_alone, losses_alone = one_by_one(h[names][:, names].numpy(), row[names].numpy())
+        assert names[order_alone].tolist() == found[40 - count :].tolist()
+        np.testing.assert_allclose(losses[40 - count :], losses_alone, rtol=1e-8)
+
+
+def test_thinning_before_the_elimination_loses_nothing_to_speak_of() -> None:
+    p = problem(24, 90)
+    gone = torch.zeros_like(p.target, dtype=torch.bool)
+    gone[0, :30] = True
+    (kept,) = thinned([p], [gone], 0.4)
+    assert int(kept.sum()) == round(0.4 * kept.numel()) and not bool((kept & gone).any())
+    exact = eliminate(p.hessian, p.target, torch.zeros_like(gone))
+    some = eliminate_kept(p.hessian, refit(p.hessian, p.target, kept), kept)
+    losses = []
+    for order in (exact, some):
+        (counts,) = allocate([order.losses], [p.energy], 0.9)
+        losses.append(float(p.loss(refit(p.hessian, p.target, kept_after(order.synapses, counts))).sum()))
+    assert losses[1] < 1.05 * losses[0]
 
 
 def test_tiles_go_as_a_whole() -> None:

@@ -61,10 +61,50 @@ def eliminate(
     parts = []
     for start in range(0, rows, block):
         part = slice(start, start + block)
-        parts.append(_eliminate_block(inverse, weights[part], gone[part], pattern))
+        parts.append(
+            _eliminate_block(inverse.expand(len(weights[part]), size, size), weights[part], gone[part], pattern)
+        )
         if advance is not None:
             advance(len(parts[-1].synapses) * size)
     return Order(torch.cat([p.synapses for p in parts]), torch.cat([p.losses for p in parts]))
+
+
+def eliminate_kept(
+    hessian: torch.Tensor,
+    weights: torch.Tensor,
+    kept: torch.Tensor,
+    *,
+    memory_budget: int = 1 << 30,
+    advance: Advance | None = None,
+) -> Order:
+    """Order the synapses `kept` [rows, d] of `weights`, which are optimal on them; the others come first, at -inf.
+
+    Every row has an inverse of its own, of the size of what it keeps: about 5/3 k^3 multiplications for k synapses.
+    """
+    import torch
+
+    synapses = torch.empty(weights.shape, dtype=torch.int64, device=weights.device)
+    losses = torch.full(weights.shape, -torch.inf, dtype=torch.float64, device=weights.device)
+    for support in supports(kept, memory_budget):
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(support.submatrices(hessian)))
+        order = _eliminate_block(inverse, support.take(weights), ~support.valid, None)
+        last = weights.shape[1] - order.synapses.shape[1]
+        ordered = support.index.gather(1, order.synapses)
+        synapses[support.rows] = torch.cat([_missing(ordered, weights.shape[1]), ordered], dim=1)
+        padded = ~support.valid.gather(1, order.synapses)
+        losses[support.rows, last:] = order.losses.masked_fill(padded, -torch.inf)
+        if advance is not None:
+            advance(len(support.rows) * weights.shape[1])
+    return Order(synapses, losses)
+
+
+def _missing(synapses: torch.Tensor, size: int) -> torch.Tensor:
+    """The numbers below `size` that each row of `synapses` [rows, k] lacks, [rows, size - k]."""
+    import torch
+
+    present = torch.zeros(len(synapses), size, dtype=torch.int8, device=synapses.device)
+    present.scatter_(1, synapses, 1)
+    return present.argsort(dim=1, stable=True)[:, : size - synapses.shape[1]]
 
 
 def bytes_per_row(size: int) -> int:
@@ -85,11 +125,12 @@ def _rows_per_block(size: int, memory_budget: int) -> int:
 def _eliminate_block(
     inverse: torch.Tensor, weights: torch.Tensor, gone: torch.Tensor, pattern: tuple[int, int] | None
 ) -> Order:
+    """The order of each row under its `inverse` [rows, d, d]."""
     import torch
 
     rows, size = weights.shape
     every = torch.arange(rows, device=weights.device)
-    a = inverse.expand(rows, size, size)
+    a = inverse
     w, absent = weights.clone(), gone.clone()
     names = torch.arange(size, device=weights.device).expand(rows, size)
     synapses = torch.empty(rows, size, dtype=torch.int64, device=weights.device)

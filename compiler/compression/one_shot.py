@@ -3,7 +3,8 @@
 The steps of `compress_weights` for the methods on second moments (`obc` keeps input currents, `osbc` membranes):
 
 1. Traces: the original network runs on the samples and, where the inputs form an image, on warped copies of them.
-2. Pruning: exact elimination (`obs`) or its staged form (`staged`), with the zeros allocated by loss (`allocation`).
+2. Pruning: exact elimination (`obs`), of large layers after thinning (`staged`), the zeros allocated by loss
+   (`allocation`).
 3. Weights: least squares on what is kept, or codes by `gptq`; the bias takes up the mean error.
 4. Sequential mode: later layers are fitted to the original's membranes on the compressed network's own spikes, where
    that brings the output nearer to the original's on samples that were held out.
@@ -36,17 +37,18 @@ from .finetune import finetune as train
 from .gptq import round_rows
 from .grid import Format, check_scheme
 from .hessian import Loss, Problem, problems_of
-from .obs import Order, bytes_per_row, eliminate, refit
+from .obs import Order, bytes_per_row, eliminate, eliminate_kept, refit
 from .simulation import Layer, Response, gather, inputs_of, layers_of, respond, simulate
-from .staged import eliminate_in_stages
+from .staged import eliminate_in_stages, thinned
 
 if TYPE_CHECKING:
     import torch
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
 
-EXACT_OPERATIONS = 2e12
-"""Layers whose exact elimination takes more multiplications (2/3 rows d^3) are pruned in stages, unless told."""
+EXACT_OPERATIONS = 2e11
+"""Layers whose exact elimination takes more multiplications (2/3 rows d^3) are thinned before, unless told: half a
+minute's work of one core."""
 
 HELD_OUT = 8
 """Every eighth sample is held out for choices, where there are at least four times as many samples."""
@@ -91,7 +93,7 @@ def compress_weights(
     `sparsities` gives the weights into a population one of their own. `bits` 2 to 16, `scheme` "fixed_point", for 2
     bits "ternary", for 1 bit "binary"; mappings give them by post population. `pattern` "n:m" (or (n, m)) keeps n of
     every m consecutive synapses of a neuron, "axb" removes whole tiles of a pre and b post neurons. `calibration` are
-    integers [samples, steps, inputs]. Layers beyond `EXACT_OPERATIONS` are pruned in stages unless `exact`. `distil`
+    integers [samples, steps, inputs]. Layers beyond `EXACT_OPERATIONS` are thinned first unless `exact`. `distil`
     changes the training on the calibration samples that ends `osbc` (`FineTune(epochs=0)` leaves it out); `finetune`
     trains the result further, with labels or without. `progress(done, total)` counts units of work.
 
@@ -286,6 +288,17 @@ class _Meter:
     def next(self) -> None:
         self.report(1, 1)
         self.part += 1
+
+    def advance_in(self, number: int, numbers: int, total: int) -> Callable[[int], None]:
+        """What a step `number` of `numbers` in this part calls with the units of its `total` that it has done."""
+        done = number * total
+
+        def advance(units: int) -> None:
+            nonlocal done
+            done += units
+            self.report(done, numbers * total)
+
+        return advance
 
     def report(self, done: int, total: int) -> None:
         if self.progress is not None:
@@ -507,8 +520,8 @@ def _kept(
     for number, share in enumerate(shares):
         members = [index for index, layer in enumerate(layers) if layer.name in share.populations]
         flat = [p for index in members for p in problems[index]]
-        masks = _kept_of(job, flat, [g for index in members for g in gone[index]], share.sparsity)
-        meter.report(number + 1, len(shares))
+        advance = meter.advance_in(number, len(shares), sum(p.target.numel() for p in flat))
+        masks = _kept_of(job, flat, [g for index in members for g in gone[index]], share.sparsity, advance)
         for index in members:
             result[index], masks = masks[: len(problems[index])], masks[len(problems[index]) :]
     return result
@@ -528,11 +541,20 @@ def _outside(job: _Job, problem: Problem, gone: torch.Tensor) -> torch.Tensor:
     return gone | ~kept_after(order.synapses, counts)
 
 
-def _kept_of(job: _Job, problems: list[Problem], gone: list[torch.Tensor], sparsity: float) -> list[torch.Tensor]:
+def _kept_of(
+    job: _Job, problems: list[Problem], gone: list[torch.Tensor], sparsity: float, advance: Callable[[int], None]
+) -> list[torch.Tensor]:
     """Which synapses of problems that share a sparsity stay."""
-    if job.tile is not None or not (job.exact or _affordable(problems, job.memory_budget)):
-        return eliminate_in_stages(problems, gone, sparsity, tile=job.tile or (1, 1), memory_budget=job.memory_budget)
-    orders = [_order(p, g, job.memory_budget) for p, g in zip(problems, gone, strict=True)]
+    if job.tile is not None:
+        return eliminate_in_stages(problems, gone, sparsity, tile=job.tile, memory_budget=job.memory_budget)
+    if job.exact or _affordable(problems, job.memory_budget):
+        orders = [_order(p, g, job.memory_budget, advance) for p, g in zip(problems, gone, strict=True)]
+    else:
+        density = max(1 - sparsity, _affordable_density(problems, job.memory_budget))
+        kept = thinned(problems, gone, density)
+        if density == 1 - sparsity:
+            return kept
+        orders = [_order_kept(p, k, job.memory_budget, advance) for p, k in zip(problems, kept, strict=True)]
     counts = allocate([o.losses for o in orders], [p.energy for p in problems], sparsity)
     return [kept_after(o.synapses, c) for o, c in zip(orders, counts, strict=True)]
 
@@ -543,7 +565,19 @@ def _affordable(problems: Sequence[Problem], memory_budget: int) -> bool:
     return operations <= EXACT_OPERATIONS and all(bytes_per_row(size) <= memory_budget for _, size in sizes)
 
 
-def _order(problem: Problem, gone: torch.Tensor, memory_budget: int) -> Order:
+def _affordable_density(problems: Sequence[Problem], memory_budget: int) -> float:
+    """The share of synapses whose exact elimination, each row with an inverse of its own, is within the budgets."""
+    operations = sum(5 / 3 * len(p.target) * p.target.shape[1] ** 3 for p in problems)
+    most = max(p.target.shape[1] for p in problems)
+    return min(1.0, (EXACT_OPERATIONS / operations) ** (1 / 3), (memory_budget / bytes_per_row(most)) ** 0.5)
+
+
+def _order_kept(problem: Problem, kept: torch.Tensor, memory_budget: int, advance: Callable[[int], None]) -> Order:
+    weights = refit(problem.hessian, problem.target, kept, memory_budget)
+    return eliminate_kept(problem.hessian, weights, kept, memory_budget=memory_budget, advance=advance)
+
+
+def _order(problem: Problem, gone: torch.Tensor, memory_budget: int, advance: Callable[[int], None]) -> Order:
     """The order of all synapses: those absent before, those of dead inputs, the others by exact elimination.
 
     A dead input shares no second moment with any other: what it costs is what the damping makes of its weight.
@@ -552,7 +586,11 @@ def _order(problem: Problem, gone: torch.Tensor, memory_budget: int) -> Order:
 
     active, dead = problem.active.nonzero()[:, 0], (~problem.active).nonzero()[:, 0]
     found = eliminate(
-        problem.hessian[active][:, active], problem.target[:, active], gone[:, active], memory_budget=memory_budget
+        problem.hessian[active][:, active],
+        problem.target[:, active],
+        gone[:, active],
+        memory_budget=memory_budget,
+        advance=advance,
     )
     costs = 0.5 * problem.target[:, dead] ** 2 * problem.hessian.diagonal()[dead]
     cheapest = costs.argsort(dim=1, stable=True)

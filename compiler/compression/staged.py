@@ -1,17 +1,19 @@
-"""Elimination in a few stages, for layers whose exact elimination would take too long, and for tiles.
+"""Elimination in stages: of all neurons' cheapest synapses at once, for large layers and for tiles.
 
-A stage removes the cheapest synapses of all rows at once by w_p^2 / [H_KK^-1]_pp, K being what the row still has, and
-refits the rest. In the first stage all rows share H, so that it may go far; later ones invert small matrices only. With
-k the synapses that a row has left then, a stage takes about rows * k^3 multiplications.
+While neurons have all their inputs they share H, so that one inverse tells what every synapse of a layer costs:
+w_p^2 / [H^-1]_pp. `thinned` removes the cheapest by that alone. Large layers are thinned until the exact elimination of
+what is left is affordable: a synapse that goes last in the exact order is hardly ever among the first here.
 
-Tiles (a x b: a consecutive pre neurons, b consecutive post neurons) go or stay as a whole, by the sum of what their
-synapses cost: a row of the weight memory then holds whole words of neighbouring synapses.
+`eliminate_in_stages` goes on like this to the end, for tiles (a x b: a consecutive pre neurons, b consecutive post
+neurons), which go or stay as a whole, by the sum of what their synapses cost: a row of the weight memory then holds
+whole words of neighbouring synapses. A later stage inverts a matrix for every neuron: with k the synapses that it has
+left, about rows * k^3 multiplications.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,34 +28,39 @@ STAGES = 6
 FIRST_DENSITY = 0.35
 """What the first stage leaves at most, where the target is below."""
 
-Advance = Callable[[int], None]
-
 
 def eliminate_in_stages(
     problems: Sequence[Problem],
     gone: Sequence[torch.Tensor],
     sparsity: float,
     *,
-    tile: tuple[int, int] = (1, 1),
+    tile: tuple[int, int],
     stages: int = STAGES,
     memory_budget: int = 1 << 30,
-    advance: Advance | None = None,
 ) -> list[torch.Tensor]:
     """Which synapses [rows, fan-in] of each problem stay, so that the share `sparsity` of all goes.
 
-    `gone` marks synapses that were absent before. Losses compare once divided by their problem's energy. `advance` is
-    called after each stage.
+    `gone` marks synapses that were absent before. Losses compare once divided by their problem's energy.
     """
     kept = [~g for g in gone]
     weights = [p.target * k for p, k in zip(problems, kept, strict=True)]
-    total = sum(k.numel() for k in kept)
     for density in _densities(1 - sparsity, stages):
         costs = [_costs(p, w, k, memory_budget) for p, w, k in zip(problems, weights, kept, strict=True)]
-        kept = _cheapest_removed(costs, kept, total - math.floor((1 - density) * total + 0.5), tile)
+        kept = _cheapest_removed(costs, kept, _count(kept, density), tile)
         weights = [refit(p.hessian, p.target, k, memory_budget) for p, k in zip(problems, kept, strict=True)]
-        if advance is not None:
-            advance(1)
     return kept
+
+
+def thinned(problems: Sequence[Problem], gone: Sequence[torch.Tensor], density: float) -> list[torch.Tensor]:
+    """Which synapses [rows, fan-in] of each problem stay when a single stage leaves the share `density` of all."""
+    import torch
+
+    kept = [~g for g in gone]
+    costs = []
+    for problem, mask in zip(problems, kept, strict=True):
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(problem.hessian))
+        costs.append(_scale(problem) * (problem.target * mask) ** 2 / inverse.diagonal())
+    return _cheapest_removed(costs, kept, _count(kept, density), (1, 1))
 
 
 def _densities(target: float, stages: int) -> list[float]:
@@ -66,7 +73,7 @@ def _costs(problem: Problem, weights: torch.Tensor, kept: torch.Tensor, memory_b
     """What removing each kept synapse adds to the loss, relative to the energy; 0 for absent ones."""
     import torch
 
-    scale = 0.5 / problem.energy if problem.energy > 0 else 0.5
+    scale = _scale(problem)
     if bool(kept.all()):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(problem.hessian))
         return scale * weights**2 / inverse.diagonal()
@@ -75,6 +82,17 @@ def _costs(problem: Problem, weights: torch.Tensor, kept: torch.Tensor, memory_b
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(support.submatrices(problem.hessian)))
         support.put(costs, scale * support.take(weights) ** 2 / inverse.diagonal(dim1=1, dim2=2))
     return costs
+
+
+def _scale(problem: Problem) -> float:
+    """What makes the costs of synapses w_p^2 / [H^-1]_pp comparable between problems."""
+    return 0.5 / problem.energy if problem.energy > 0 else 0.5
+
+
+def _count(kept: Sequence[torch.Tensor], density: float) -> int:
+    """How many synapses the share `density` is."""
+    total = sum(k.numel() for k in kept)
+    return total - math.floor((1 - density) * total + 0.5)
 
 
 def _cheapest_removed(
