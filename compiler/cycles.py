@@ -2,23 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..hdl.core import EngineInstance
+from .cycle_model import END_OF_SAMPLE, END_OF_STEP, EVENT, EngineModel, Token, count_core_cycles, engine_model
 from .encode import row_lengths
 from .fold import EngineFolding, sources_of
 from .ir import INPUT, Network
 from .plan import Plan
 
-PASS_CYCLES = 5
+PASS_CYCLES = 4
 """Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.NeuronBank)."""
+
+ENOUGH_CYCLES = 10_000
+"""Of this many cycles the mean is good enough."""
+
+GOLDEN = (5**0.5 - 1) / 2
+"""The fractional parts of its multiples lie evenly."""
+
+Rates = Mapping[str, npt.NDArray[np.float64] | float]
+"""Mean events per step of each neuron, or one figure for all of them, by population, and of the input under `INPUT`."""
 
 Spikes = Mapping[str, npt.NDArray[Any]]
 """Events [samples, steps, neurons] by population, and of the input under `INPUT`."""
+
+
+def count_cycles(plan: Plan, spikes: Spikes) -> list[int]:
+    """The clock cycles that each sample takes alone on the core: from its first token in to its END_OF_SAMPLE out.
+
+    Exactly those of the hardware when input and output never wait, the clearing after a reset included (before it
+    engines take no event, or only the first). Python needs about 2 microseconds per cycle.
+    """
+    models = [engine_model(engine) for engine in plan.engines]
+    samples = range(len(spikes[INPUT]))
+    return [_count(plan, models, {name: trains[n] for name, trains in spikes.items()}) for n in samples]
+
+
+def cycles_from_rates(plan: Plan, rates: Rates, steps: int) -> float:
+    """The cycles of a sample of `steps` steps, where only firing rates are known.
+
+    `rates` are mean events per step, of each neuron or one figure for a whole population. Spike trains that have these
+    rates are put through the same model as for `count_cycles`: as many steps as take a moment, and the others cost what
+    the last of these cost.
+    """
+    means = {name: np.broadcast_to(rates[name], plan.network.size_of(name)) for name in (INPUT, *plan.populations)}
+    models = [engine_model(engine) for engine in plan.engines]
+
+    def count(length: int) -> int:
+        return _count(plan, models, {name: _even_trains(mean, length) for name, mean in means.items()})
+
+    before, fewer = 0, 0
+    length = 1
+    cycles = count(1)
+    while length < steps and (length == 1 or cycles < ENOUGH_CYCLES):
+        before, fewer = length, cycles
+        length = min(steps, 2 * length)
+        cycles = count(length)
+    return cycles + (steps - length) * (cycles - fewer) / (length - before)
+
+
+def _even_trains(means: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.int64]:
+    """Events [steps, neurons] spread as evenly as they can be: a step's differ from their mean by less than one."""
+    ends = np.concatenate([[0.0], np.cumsum(means)])
+    shifts = (np.arange(1, steps + 1) * GOLDEN) % 1
+    return np.diff(np.floor(ends + shifts[:, None]), axis=1).astype(np.int64)
+
+
+def _count(plan: Plan, models: Sequence[EngineModel], spikes: Spikes) -> int:
+    """One sample: events [steps, neurons]."""
+    trains = [np.concatenate([spikes[name] for name in engine.populations], axis=1) for engine in plan.folding.engines]
+    return count_core_cycles(plan, models, list(_tokens(spikes[INPUT])), trains)
+
+
+def _tokens(events: npt.NDArray[Any]) -> Iterator[Token]:
+    """A sample as the core receives it: a value above 1 is that many events."""
+    for number, counts in enumerate(events):
+        for address in np.repeat(np.arange(len(counts)), counts).tolist():
+            yield EVENT, address
+        yield END_OF_STEP if number < len(events) - 1 else END_OF_SAMPLE, 0
 
 
 def busy_cycles(plan: Plan, spikes: Spikes) -> list[npt.NDArray[np.int64]]:

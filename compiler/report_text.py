@@ -145,6 +145,9 @@ def _engines(report: Mapping[str, Any]) -> Table:
     return table("Engines", headings, rows, numeric=ENGINE_FIGURES)
 
 
+ENGINE_FIGURES)
+
+
 def engine_rows(engines: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and rows of the table of engines."""
     headings = ("Block", "Runs", "Lanes", "Synapses as", "Stored bits", "Of bound", "Cycles")
