@@ -145,13 +145,10 @@ def _engines(report: Mapping[str, Any]) -> Table:
     return table("Engines", headings, rows, numeric=ENGINE_FIGURES)
 
 
-ENGINE_FIGURES)
-
-
 def engine_rows(engines: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and rows of the table of engines."""
     headings = ("Block", "Runs", "Lanes", "Synapses as", "Stored bits", "Of bound", "Cycles")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             engine["block"],
             ", ".join(engine["populations"]),
