@@ -71,27 +71,6 @@ def drive_bounds(network: Network, population: Population) -> tuple[int, int]:
     return min(low), max(high)
 
 
-def membrane_bounds(network: Network, population: Population) -> tuple[int, int]:
-    """The smallest and largest integer that the neuron pass of `population` forms before it saturates.
-
-    Covers every order in which a step's contributions, the bias, the decayed state and the reset may be added, each
-    included or not yet: the sum of all negative terms and the sum of all positive terms. State and v_reset lie within
-    `state_bits`, and decay(x) lies between 0 and x for all roundings.
-    """
-    dynamics = population.dynamics
-    assert isinstance(dynamics, IntegerDynamics)
-    size = population.size
-    limit = 1 << (dynamics.state_bits - 1)
-    bias = np.broadcast_to(population.bias, (size,)).astype(object)
-    low, high = _without_bias(network, population)
-    down = low + np.minimum(bias, 0)
-    up = high + np.maximum(bias, 0)
-    if dynamics.kind is Kind.CUBALIF:  # two sums: g from the input, then V from g
-        down, up = np.minimum(down, -limit), np.maximum(up, limit - 1)
-    subtract_down, subtract_up = _reset_span(dynamics, size)
-    return int(min(down - limit - subtract_down)), int(max(up + limit - 1 + subtract_up))
-
-
 def reachable_membranes(network: Network, population: Population, rounds: int = 4_000) -> tuple[int, int] | None:
     """The smallest and largest state (V, and g of a CubaLIF) reachable after any number of steps without saturation.
 
@@ -99,23 +78,40 @@ def reachable_membranes(network: Network, population: Population, rounds: int = 
     growing: a proof, as every decay is monotone. None where it outgrows every membrane, or still grows after `rounds`
     (no leak, or nearly none).
     """
+    states = _reachable_states(network, population, rounds)
+    if states is None:
+        return None
+    membranes, current = states
+    reach = membranes if current is None else _hull(membranes, current)
+    return int(reach[0].min()), int(reach[1].max())
+
+
+def saturates(network: Network, population: Population) -> bool:
+    """Whether a membrane might reach its bounds: False where a proof excludes it (`reachable_membranes`)."""
+    dynamics = population.dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    reach = reachable_membranes(network, population)
+    return reach is None or signed_bits(*reach) > dynamics.state_bits
+
+
+def _reachable_states(
+    network: Network, population: Population, rounds: int = 4_000
+) -> tuple[Interval, Interval | None] | None:
+    """The intervals of V, and of g in a CubaLIF; None as for `reachable_membranes`."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
     lows, highs = drive_bounds_per_neuron(network, population)
     if _too_large(min(lows), max(highs)):
         return None
     drive = np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64)
+    current = None
     if dynamics.kind is Kind.CUBALIF:
-        filtered = _grown(lambda g: _shifted(_decayed(g, dynamics.decay_syn), drive), drive, rounds)
-        if filtered is None:
+        current = _grown(lambda g: _shifted(_decayed(g, dynamics.decay_syn), drive), drive, rounds)
+        if current is None:
             return None
-        drive = filtered
+        drive = current
     membranes = _grown(lambda v: _stepped(dynamics, v, drive), drive, rounds)
-    if membranes is None:
-        return None
-    if dynamics.kind is Kind.CUBALIF:
-        membranes = _hull(membranes, drive)
-    return int(membranes[0].min()), int(membranes[1].max())
+    return None if membranes is None else (membranes, current)
 
 
 def _too_large(low: int, high: int) -> bool:
@@ -203,8 +199,37 @@ def _chosen(where: npt.NDArray[np.bool_], a: Interval, b: Interval) -> Interval:
 
 
 def accumulator_bits(network: Network, population: Population) -> int:
-    """The two's complement width in which no sum inside a step of `population` overflows (`membrane_bounds`)."""
-    return signed_bits(*membrane_bounds(network, population))
+    """The two's complement width in which no sum inside a step overflows, before the bias is added.
+
+    What the sum starts from is the decayed membrane less a delayed reset: any that is reachable where saturation is
+    excluded, else any that the membrane's width holds.
+    """
+    dynamics = population.dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    states = None if saturates(network, population) else _reachable_states(network, population)
+    if states is None:
+        limit = 1 << (dynamics.state_bits - 1)
+        size = population.size
+        membranes = np.full(size, -limit, dtype=np.int64), np.full(size, limit - 1, dtype=np.int64)
+    else:
+        membranes = states[0]
+    start = _started(dynamics, membranes)
+    low, high = _without_bias(network, population)
+    return signed_bits(int(min(start[0] + low)), int(max(start[1] + high)))
+
+
+def _started(dynamics: IntegerDynamics, v: Interval) -> Interval:
+    """Bounds on what a step starts from, after any V in `v` at the end of the step before."""
+    rested = _decayed(v, dynamics.decay)
+    place, mode = dynamics.reset_place, dynamics.reset_mode
+    if dynamics.kind is Kind.LI or place is ResetPlace.SAME:
+        return rested
+    if mode is ResetMode.VALUE:
+        return _hull(rested, _decayed((dynamics.v_reset, dynamics.v_reset), dynamics.decay))
+    above = np.maximum(v[0], dynamics.fire + 1), v[1]
+    low, high = _decayed(above, dynamics.decay)
+    fired = low - dynamics.sub, high - dynamics.sub
+    return _chosen(v[1] > dynamics.fire, _hull(rested, fired), rested)
 
 
 def signed_bits(low: int, high: int) -> int:
@@ -222,15 +247,3 @@ def _without_bias(network: Network, population: Population) -> tuple[npt.NDArray
     bias = np.broadcast_to(population.bias, (population.size,)).astype(object)
     low, high = drive_bounds_per_neuron(network, population)
     return np.array(low, dtype=object) - bias, np.array(high, dtype=object) - bias
-
-
-def _reset_span(dynamics: IntegerDynamics, size: int) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
-    """How far a subtracting reset can move a neuron down and up beyond the sum it starts from.
-
-    `snntorch_same` subtracts r*sub and then (s - r)*sub, together s*sub: no further than the other places.
-    """
-    nothing = np.zeros(size, dtype=object)
-    if dynamics.kind is Kind.LI or dynamics.reset_mode is not ResetMode.SUBTRACT:
-        return nothing, nothing
-    sub = np.broadcast_to(dynamics.sub, (size,)).astype(object)
-    return np.maximum(sub, 0), np.maximum(-sub, 0)

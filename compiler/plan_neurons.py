@@ -8,7 +8,7 @@ import numpy as np
 
 from ..hdl.decay import DecayFormat, RoundingRule
 from ..hdl.neurons import NeuronFormat, NeuronRule, PopulationFormat
-from .bounds import accumulator_bits, signed_bits
+from .bounds import accumulator_bits, saturates, signed_bits
 from .ir import Decay, IntArray, IntegerDynamics, Kind, Network, Population, ResetMode
 
 
@@ -16,12 +16,13 @@ def plan_neurons(
     network: Network, populations: Sequence[Population], weight_bits: int, shifts: Sequence[int], *, overlaps: bool
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
     """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`."""
-    columns = [_parameters(population) for population in populations]
+    rules = [_rule(network, population) for population in populations]
+    columns = [_parameters(population, rule) for population, rule in zip(populations, rules, strict=True)]
     values = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
     form = NeuronFormat(
         populations=tuple(
-            PopulationFormat(neurons=population.size, shift=shift, rule=_rule(population))
-            for population, shift in zip(populations, shifts, strict=True)
+            PopulationFormat(neurons=population.size, shift=shift, rule=rule)
+            for population, shift, rule in zip(populations, shifts, rules, strict=True)
         ),
         weight_bits=weight_bits,
         accumulator_bits=max(accumulator_bits(network, population) for population in populations),
@@ -29,7 +30,8 @@ def plan_neurons(
         sub_delta_bits=_field_bits(values["sub_delta"]),
         v_reset_bits=_field_bits(values["v_reset"]),
         bias_bits=_field_bits(values["bias"]),
-        c_bits=int(values["c"].max()).bit_length(),
+        c_bits=_field_bits(values["c"]),
+        unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
     )
     return form, _parameter_words(form, values)
@@ -40,10 +42,9 @@ def _integer(population: Population) -> IntegerDynamics:
     return population.dynamics
 
 
-def _parameters(population: Population) -> dict[str, IntArray]:
+def _parameters(population: Population, rule: NeuronRule) -> dict[str, IntArray]:
     """The value of each parameter for each neuron; 0 where a population has none."""
     dynamics = _integer(population)
-    rule = _rule(population)
     zero = np.zeros((), np.int64)
     values = {
         "fire": dynamics.fire if rule.fires else zero,
@@ -55,12 +56,13 @@ def _parameters(population: Population) -> dict[str, IntArray]:
     return {name: np.broadcast_to(value, (population.size,)) for name, value in values.items()}
 
 
-def _rule(population: Population) -> NeuronRule:
+def _rule(network: Network, population: Population) -> NeuronRule:
     dynamics = _integer(population)
     fires = dynamics.kind is not Kind.LI
     to_value = fires and dynamics.reset_mode is ResetMode.VALUE
     return NeuronRule(
         state_bits=dynamics.state_bits,
+        saturates=saturates(network, population),
         fires=fires,
         has_sub=fires and not to_value and bool(np.any(dynamics.sub)),
         reset_mode="value" if to_value else "subtract",
@@ -78,8 +80,10 @@ def _decay(decay: Decay | None) -> DecayFormat | None:
 
 
 def _field_bits(values: IntArray) -> int:
-    """The width of a signed parameter field; 0 where the parameter is 0 for every neuron."""
-    return signed_bits(int(values.min()), int(values.max())) if np.any(values) else 0
+    """The width of a parameter field, unsigned where it is never negative; 0 where it is 0 for every neuron."""
+    if values.min() >= 0:
+        return int(values.max()).bit_length()
+    return signed_bits(int(values.min()), int(values.max()))
 
 
 def _parameter_words(form: NeuronFormat, values: dict[str, IntArray]) -> tuple[int, ...]:

@@ -55,6 +55,9 @@ __all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", 
 
 MIN_WEIGHT_BITS = 2
 MIN_STATE_BITS, MAX_STATE_BITS = 8, 24
+WORD_BITS = 16
+"""The widest word that one block RAM of either family holds for 256 neurons."""
+
 MARGIN = 2
 """The membrane holds this many times the largest calibrated one, where no tighter bound is proven."""
 
@@ -321,7 +324,8 @@ def _calibrated_bits(constants: Constants, largest: float | None) -> int:
 
 
 def _tightened(network: Network, population: Population) -> Population:
-    """The population with the narrowest membrane that is proven not to saturate, where that is narrower."""
+    """The population with the narrowest membrane that is proven not to saturate, where that is narrower or a word of
+    `WORD_BITS` holds it: hardware that need not saturate is smaller than bits are dear."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
     reach = reachable_membranes(network, population)
@@ -329,7 +333,8 @@ def _tightened(network: Network, population: Population) -> Population:
         return population
     constants = Constants(dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias)
     proven = max(MIN_STATE_BITS, constants.bits, signed_bits(*reach))
-    return replace(population, dynamics=replace(dynamics, state_bits=min(dynamics.state_bits, proven)))
+    bits = proven if proven <= WORD_BITS else min(dynamics.state_bits, proven)
+    return replace(population, dynamics=replace(dynamics, state_bits=bits))
 
 
 # --------------------------------------------------------------------------------------------------- dequantise

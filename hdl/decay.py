@@ -46,9 +46,20 @@ def decayed(x: Value, form: DecayFormat | None, c: Value) -> Value:
     """The signed value decay(x); `c` is the neuron's coefficient where `form.c` is None. None does not decay."""
     if form is None:
         return x
+    if form.c is not None and form.rounding != "toward_zero":
+        return _kept(x, form.c, form.k, (1 << form.k) >> 1 if form.rounding == "nearest" else 0)
     product = x * c if form.c is None else _product(x, form.c)
     if form.rounding == "nearest":
         product = product + ((1 << form.k) >> 1)
     elif form.rounding == "toward_zero":
         product = product + Mux(product < 0, (1 << form.k) - 1, 0)
     return x - (product >> form.k)
+
+
+def _kept(x: Value, c: int, k: int, r: int) -> Value:
+    """decay(x) for one `c`, as x - ((x*c + r) >> k) or, the same, (x*(2^k - c) + 2^k - 1 - r) >> k: whichever adds
+    less."""
+    kept, rest = (1 << k) - c, (1 << k) - 1 - r
+    if len(signed_digits(kept)) + bool(rest) <= len(signed_digits(c)) + bool(r) + 1:
+        return (_product(x, kept) + rest) >> k
+    return x - ((_product(x, c) + r) >> k)

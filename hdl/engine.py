@@ -59,9 +59,9 @@ class Engine(wiring.Component):
     load        in  words for the SPRAMs, if the weights lie there
     =========== === ======================================================
 
-    One population of n neurons takes sum(max(1, row length) over its events) + n + 10 cycles per step when nothing
-    stalls. Several take the sum over all of them, with the events that they send each other, and 4 + n + 5 each; the
-    last one's n + 5 are hidden behind the next step's events if no input reaches it.
+    One population of n neurons takes sum(max(1, row length) over its events) + n + 9 cycles per step when nothing
+    stalls. Several take the sum over all of them, with the events that they send each other, and n + 8 each; the
+    last one's n + 4 are hidden behind the next step's events if no input reaches it.
     """
 
     i: stream.Interface
@@ -105,7 +105,7 @@ class Engine(wiring.Component):
         locked = Signal(init=1)
         leaves = Signal()
         m.d.comb += [
-            leaves.eq(bank.o.payload.address >= first_output),
+            leaves.eq((bank.o.payload.address >= first_output) | (bank.o.payload.kind != TokenKind.EVENT)),
             self.o.valid.eq(bank.o.valid & leaves),
             self.o.payload.kind.eq(bank.o.payload.kind),
             self.o.payload.address.eq(bank.o.payload.address - first_output),

@@ -42,14 +42,16 @@ Shapes = tuple[tuple[int, int], ...]
 
 
 @cache
-def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, Shapes]:
+def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, int, Shapes]:
+    """The fewest blocks, the LUTs that choose between blocks, and the shape of each column."""
     if width <= 0:
-        return 0, ()
+        return 0, 0, ()
     candidates = []
     for shape in shapes:
-        blocks, columns = _best_columns(shapes, depth, width - shape[1])
-        candidates.append((blocks + -(-depth // shape[0]), (shape, *columns)))
-    return min(candidates, key=lambda candidate: (candidate[0], len(candidate[1])))
+        blocks, luts, columns = _best_columns(shapes, depth, width - shape[1])
+        stacked = -(-depth // shape[0])
+        candidates.append((blocks + stacked, luts + (stacked - 1) * min(width, shape[1]), (shape, *columns)))
+    return min(candidates, key=lambda candidate: (candidate[0], candidate[1], len(candidate[2])))
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class MemoryShape:
         """(first bit, block depth) of each column, low bits first, with the fewest blocks in all."""
         if self.style != "block":
             return ((0, self.depth),)
-        shapes = _best_columns(BLOCK_SHAPES[self.family], self.depth, self.width)[1]
+        shapes = _best_columns(BLOCK_SHAPES[self.family], self.depth, self.width)[2]
         columns, low = [], 0
         for depth, width in sorted(shapes, key=lambda shape: -shape[1]):
             columns.append((low, depth))

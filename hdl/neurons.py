@@ -19,7 +19,8 @@ from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .decay import DecayFormat, decayed
+from .decay import DecayFormat
+from .dynamics import fired, loses_later, next_start, parameters_of
 from .memory import Family, MemoryShape, ShapedMemory
 from .rows import contribution_layout
 from .tokens import TokenKind, address_bits, token_layout
@@ -27,9 +28,11 @@ from .tokens import TokenKind, address_bits, token_layout
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronRule:
-    """What a population's neurons do at the end of a step; V saturates to `state_bits`."""
+    """What a population's neurons do at the end of a step. V has `state_bits`, and saturates unless a proof excludes
+    that it ever does."""
 
     state_bits: int
+    saturates: bool
     fires: bool
     has_sub: bool
     reset_mode: Literal["subtract", "value"]
@@ -56,9 +59,9 @@ class NeuronFormat:
     """Sizes, widths and rules of an engine's populations; the values of their parameters are not part of it.
 
     Neurons are numbered through all populations, in order. `accumulator_bits` must hold every sum inside a step. A
-    parameter field of 0 bits is a parameter that is 0 for every neuron. `sub_delta_bits` holds sub - fire, two's
-    complement. With `overlaps` no input reaches the last of several populations, so that the next step's input may be
-    integrated during its pass.
+    parameter field of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative.
+    `sub_delta_bits` holds sub - fire. With `overlaps` no input reaches the last of several populations, so that the
+    next step's input may be integrated during its pass.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -69,6 +72,7 @@ class NeuronFormat:
     v_reset_bits: int
     bias_bits: int
     c_bits: int
+    unsigned: frozenset[str] = frozenset({"c"})
     overlaps: bool = False
 
     @property
@@ -125,22 +129,13 @@ def trace_signature(neurons: int, state_bits: int) -> wiring.Signature:
     )
 
 
-def saturated(value: Value, bits: int) -> Value:
-    """A signed value clamped to two's complement of `bits` bits."""
-    if len(value) <= bits:
-        return value
-    high = value[bits - 1 :]
-    overflow = high.any() & ~high.all()
-    limit = Cat(value[-1].replicate(bits - 1) ^ ((1 << (bits - 1)) - 1), value[-1])
-    return Mux(overflow, limit, value[:bits]).as_signed()
-
-
 class _Job(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
     """What the state memory's ports are used for."""
 
     INTEGRATE = 0
     PASS = 1
     DRAIN = 2
+    END = 3
 
 
 class NeuronBank(wiring.Component):
@@ -150,14 +145,14 @@ class NeuronBank(wiring.Component):
     Port     Dir Meaning
     ======== === =============================================================================================
     i        in  stream of contributions; its ends start the passes
-    o        out stream of tokens: the spikes of the passes, then their end, with the address of the last neuron
+    o        out stream of tokens: the spikes of the passes, then their end
     settled  in  nothing that a spike of a pass set off is still on its way to `i`
     release  out pulse: the contributions of the next step may come
     trace    out monitor without back-pressure, one beat per neuron and step, in order
     ======== === =============================================================================================
 
     Throughput one contribution per cycle, but two cycles apart where two in a row go to one neuron. A pass of n neurons
-    takes n + 5 cycles when the output never stalls. With one population nothing is integrated meanwhile. With several
+    takes n + 4 cycles when the output never stalls. With one population nothing is integrated meanwhile. With several
     the spikes of a pass come back as contributions to later populations, which are integrated between two neurons of
     the pass at no more cost than their own cycles; the next population's pass starts when they have `settled`.
     END_OF_SAMPLE clears every state word in the same pass; ABORT, and the start after a reset, run a clearing pass
@@ -190,17 +185,18 @@ class NeuronBank(wiring.Component):
         m.submodules.state = state = ShapedMemory(memories["state"], transparent=False)
         accumulator = state.read_data[: form.accumulator_bits].as_signed()
 
+        shared = len(form.populations) > 1
         job = Signal(_Job, init=_Job.PASS)
         end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
         announce = Signal()  # the pass after a reset ends nothing
         quiet = end == TokenKind.ABORT
         clear = end != TokenKind.END_OF_STEP
-        neuron = Signal(address_bits(form.neurons))  # the next one of the pass
-        stages = [Signal(name=f"stage{number}") for number in (1, 2, 3)]
-        neurons = [Signal(address_bits(form.neurons), name=f"neuron{number}") for number in (1, 2, 3)]
+        neuron = Signal(range(form.neurons + 1))  # the next one of the pass
+        stages = [Signal(name=f"stage{number}") for number in (1, 2)]
+        read, written = ((neuron - 1)[: len(neuron)], Signal.like(neuron))  # the ones in the stages
         spike = Signal()
-        blocked = self.o.valid & ~self.o.ready
-        stall = stages[1] & spike & blocked
+        spikes = stages[1] & spike
+        stall = spikes & ~self.o.ready
 
         # Integration: read, then add and write back one cycle later, when the same word must not be read.
         accept = self.i.valid & self.i.ready
@@ -209,7 +205,7 @@ class NeuronBank(wiring.Component):
         post = Signal(address_bits(form.neurons))
         weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
         collides = adding & (post == self.i.payload.post)
-        if len(form.populations) == 1:
+        if not shared:
             m.d.comb += self.i.ready.eq((job == _Job.INTEGRATE) & ~collides)
         else:
             m.d.comb += self.i.ready.eq(((job == _Job.INTEGRATE) | (is_event & ~quiet)) & ~collides)
@@ -221,75 +217,89 @@ class NeuronBank(wiring.Component):
 
         # The pass asks for one neuron's words per cycle, unless a contribution comes. A neuron whose words arrive while
         # the spike before it cannot leave is asked for again.
-        issue = (job == _Job.PASS) & ~accept & ~stall
+        comes = self.i.valid & is_event if shared else job == _Job.INTEGRATE
+        issue = (job == _Job.PASS) & ~comes & ~stall
         again = stall & stages[0]
-        last = form.neurons - 1
+        with m.If(issue | again):
+            m.d.sync += neuron.eq(neuron + Cat(Const(1, 1), again.replicate(len(neuron) - 1)))
+        with m.If(issue & ((neuron == form.neurons - 1) | (self._any(neuron, form.bases[1:], -1) & ~quiet))):
+            m.d.sync += job.eq(_Job.DRAIN)
         with m.If(again):
-            m.d.sync += [neuron.eq(neurons[0]), job.eq(_Job.PASS)]
-        with m.Elif(issue):
-            m.d.sync += neuron.eq(Mux(neuron == last, 0, neuron + 1))
-            ends = [base - 1 for base in form.bases[1:]]
-            with m.If((neuron == last) | (self._any(neuron, ends) & ~quiet)):
-                m.d.sync += job.eq(_Job.DRAIN)
+            m.d.sync += job.eq(_Job.PASS)
         m.d.comb += [
-            state.read_enable.eq(accept | issue),
-            state.read_address.eq(Mux(accept, self.i.payload.post, neuron)),
+            state.read_enable.eq(1),  # unused words do no harm
+            state.read_address.eq(Mux(comes, self.i.payload.post, neuron)),
         ]
-        parameters = self._read_parameters(m, memories.get("parameters"), neuron, issue)
+        parameters = self._read_parameters(m, memories.get("parameters"), neuron)
 
-        # Stage 1: both words are there. Stage 2: spike and membrane. Stage 3: the start of the next step. The last two
-        # wait while contributions are written.
+        # Stage 1: both words are there. Stage 2: spike and membrane, and the start of the next step is written, which
+        # waits while contributions are.
         u = accumulator + parameters["bias"]
         kept_bit = state.read_data[form.accumulator_bits :]
-        results = [self._fire(rule, u, kept_bit, parameters) for rule in self._rules]
-        fired = self._of_rule(neurons[0], [result[0] for result in results])
-        membrane = self._of_rule(neurons[0], [result[1] for result in results])
+        results = [fired(rule, u, kept_bit, parameters) for rule in self._rules]
+        fires = self._of_rule(read, [result[0] for result in results])
+        membrane = self._of_rule(read, [result[1] for result in results])
         v = Signal(signed(form.state_bits))
+        kept_v, kept_spike = Signal.like(v), Signal()  # a sample ends with neither
+        traced_spike = Signal()
         kept = {name: Signal(value.shape(), name=f"{name}2") for name, value in parameters.items()}
-        from_v, from_spike = Mux(clear, 0, v), spike & ~clear
-        start = self._of_rule(neurons[1], [self._next_start(r, from_v, from_spike, kept) for r in self._rules])
-        word = Signal(form.accumulator_bits + form.remembers_firing)
-        hold = stall | (adding if len(form.populations) > 1 else 0)
-        m.d.sync += [stages[0].eq(issue), neurons[0].eq(neuron)]
+        masked = all(map(loses_later, self._rules))  # a register's reset does it at no cost
+        hold = stall | adding if shared else stall
+        m.d.sync += stages[0].eq(issue)
         with m.If(~hold):
             m.d.sync += [
-                Cat(stages[1:]).eq(Cat(stages[:2])),
-                Cat(neurons[1:]).eq(Cat(neurons[:2])),
-                spike.eq(fired & ~quiet),
+                stages[1].eq(stages[0]),
+                written.eq(read),
                 v.eq(membrane),
+                spike.eq(fires & ~quiet),
+                kept_v.eq(membrane),
+                kept_spike.eq(fires),
+                traced_spike.eq(fires),
                 *(kept[name].eq(value) for name, value in parameters.items()),
-                word.eq(start),
             ]
+            with m.If(clear):
+                m.d.sync += [kept_v.eq(0), kept_spike.eq(0)]
+            if masked:
+                with m.If(clear | ~fires):
+                    m.d.sync += [kept["fire"].eq(0), kept["sub_delta"].eq(0)]
+        with m.Elif(self.o.ready):
+            m.d.sync += spike.eq(0)  # it left before its neuron was written
+        bits = form.accumulator_bits
+        starts = [next_start(rule, kept_v, kept_spike, kept, bits, masked=masked) for rule in self._rules]
         m.d.comb += [
-            state.write_enable.eq(adding | (stages[2] & ~hold)),
-            state.write_address.eq(Mux(adding, post, neurons[2])),
-            state.write_data.eq(word),
+            state.write_enable.eq(adding | (stages[1] & ~hold)),
+            state.write_address.eq(written),
+            state.write_data.eq(self._of_rule(written, starts)),
         ]
         with m.If(adding):
             total = (accumulator + weight)[: form.accumulator_bits]
-            m.d.comb += state.write_data.eq(Cat(total, kept_bit))
+            m.d.comb += [state.write_address.eq(post), state.write_data.eq(Cat(total, kept_bit))]
 
         # Spikes leave from stage 2, the end of the step when the last word is written back.
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(stages[1] & spike & ~hold):
-            m.d.sync += [self.o.valid.eq(1), self.o.payload.kind.eq(TokenKind.EVENT)]
-            m.d.sync += self.o.payload.address.eq(neurons[1])
-        with m.If((job == _Job.DRAIN) & ~Cat(*stages, adding).any() & ~blocked):
-            with m.If(neuron == 0):
-                m.d.sync += [job.eq(_Job.INTEGRATE), self.o.valid.eq(announce), self.o.payload.kind.eq(end)]
-                m.d.sync += self.o.payload.address.eq(last)
-                m.d.comb += self.release.eq(quiet | (not form.overlaps))
-            if len(form.populations) > 1:
-                with m.Elif(self.settled & ~self.o.valid):
+        m.d.comb += [
+            self.o.valid.eq(spikes),
+            self.o.payload.kind.eq(TokenKind.EVENT),
+            self.o.payload.address.eq(written),
+        ]
+        with m.If((job == _Job.DRAIN) & ~Cat(*stages, adding).any()):
+            with m.If(neuron == form.neurons):
+                m.d.sync += job.eq(_Job.END)
+            if shared:
+                with m.Elif(self.settled):
                     m.d.sync += job.eq(_Job.PASS)
                     m.d.comb += self.release.eq((neuron == form.bases[-1]) & form.overlaps)
+        with m.If(job == _Job.END):
+            m.d.comb += [self.o.valid.eq(announce), self.o.payload.kind.eq(end)]
+            m.d.sync += neuron.eq(0)
+            with m.If(self.o.ready | ~announce):
+                m.d.sync += job.eq(_Job.INTEGRATE)
+                m.d.comb += self.release.eq(quiet | (not form.overlaps))
 
         m.d.comb += [
             self.trace.valid.eq(stages[1] & ~hold & ~quiet),
-            self.trace.neuron.eq(neurons[1]),
+            self.trace.neuron.eq(written),
             self.trace.membrane.eq(v),
-            self.trace.spike.eq(spike),
+            self.trace.spike.eq(traced_spike),
         ]
         return m
 
@@ -317,62 +327,13 @@ class NeuronBank(wiring.Component):
         by_shift = {p.shift: contribution.weight << p.shift for p in self._format.populations}
         return self._of_population(contribution.post, [by_shift[p.shift] for p in self._format.populations])
 
-    def _any(self, neuron: Value, numbers: Sequence[int]) -> Value:
-        return reduce(or_, (neuron == number for number in numbers), Const(0, 1))
+    def _any(self, neuron: Value, numbers: Sequence[int], offset: int) -> Value:
+        return reduce(or_, (neuron == number + offset for number in numbers), Const(0, 1))
 
-    def _read_parameters(self, m: Module, shape: MemoryShape | None, neuron: Signal, issue: Value) -> dict[str, Value]:
-        """The parameter fields by name, signed but for `c`, one cycle after `issue`; absent ones are 0."""
-        values: dict[str, Value] = {name: Const(0, 1) for name, _ in self._format.parameter_fields}
+    def _read_parameters(self, m: Module, shape: MemoryShape | None, neuron: Signal) -> dict[str, Value]:
+        """The parameter fields of `neuron` by name, one cycle later."""
         if shape is None:
-            return values
+            return parameters_of(self._format, Const(0, 0))
         m.submodules.parameters = words = ShapedMemory(shape, self._parameters)
-        m.d.comb += [words.read_address.eq(neuron), words.read_enable.eq(issue)]
-        low = 0
-        for name, width in self._format.parameter_fields:
-            if width:
-                field = words.read_data[low : low + width]
-                values[name] = field if name == "c" else field.as_signed()
-            low += width
-        return values
-
-    def _fire(self, rule: NeuronRule, u: Value, was_firing: Value, parameters: dict[str, Value]) -> tuple[Value, Value]:
-        """The spike, and V at the end of the step."""
-        if not rule.fires:
-            return Const(0, 1), saturated(u, rule.state_bits)
-        spike = u > parameters["fire"]
-        sub = _sub(rule, parameters)
-        if rule.reset_place == "next":
-            after = u
-        elif rule.reset_place == "snntorch_same":
-            after = u - Mux(spike == was_firing, 0, Mux(spike, sub, -sub))
-        elif rule.reset_mode == "subtract":
-            after = u - Mux(spike, sub, 0)
-        else:
-            after = Mux(spike, parameters["v_reset"], u)
-        return spike, saturated(after, rule.state_bits)
-
-    def _next_start(self, rule: NeuronRule, v: Value, spike: Value, parameters: dict[str, Value]) -> Value:
-        """The state word from which the next step integrates."""
-        bits = self._format.accumulator_bits
-        c = parameters["c"]
-        if rule.remembers_firing:
-            firing = v > parameters["fire"]
-            start = decayed(v, rule.decay, c) - Mux(firing, _sub(rule, parameters), 0)
-            return Cat(_resized(start, bits), firing)
-        if rule.fires and rule.reset_place == "next" and rule.reset_mode == "subtract":
-            start = decayed(v, rule.decay, c) - Mux(spike, _sub(rule, parameters), 0)
-        elif rule.fires and rule.reset_place == "next":
-            start = decayed(Mux(spike, parameters["v_reset"], v), rule.decay, c)
-        else:
-            start = decayed(v, rule.decay, c)
-        return _resized(start, bits)
-
-
-def _sub(rule: NeuronRule, parameters: dict[str, Value]) -> Value:
-    return parameters["fire"] + parameters["sub_delta"] if rule.has_sub else Const(0, signed(1))
-
-
-def _resized(value: Value, bits: int) -> Value:
-    """The low `bits` of a signed value, sign-extended where it is shorter."""
-    wide = value + Const(0, signed(bits))
-    return wide[:bits]
+        m.d.comb += [words.read_address.eq(neuron), words.read_enable.eq(1)]
+        return parameters_of(self._format, words.read_data)

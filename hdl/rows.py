@@ -76,7 +76,7 @@ class RowWalker(wiring.Component):
                 fetched_kind.eq(self.i.payload.kind),
                 fetched_section.eq(section),
             ]
-        start, length = self._find(m, row, intake)
+        base, offset, length = self._find(m, row, intake)
 
         # Stage 2: the pointer walks along the row. An end is a walk of one beat without an entry.
         walking = Signal()
@@ -98,16 +98,17 @@ class RowWalker(wiring.Component):
                 kind.eq(fetched_kind),
                 first.eq(1),
                 walked_section.eq(fetched_section),
-                pointer.eq(start),
                 remaining.eq(Mux(is_event, length, 1)),
             ]
         with m.Elif(walking & advance):
             m.d.sync += [
                 walking.eq(~last),
                 first.eq(0),
-                pointer.eq(pointer + 1),
                 remaining.eq(remaining - 1),
             ]
+
+        with m.If(take | (walking & advance)):  # one adder for both: it is as wide as the entries' address
+            m.d.sync += pointer.eq(Mux(take, base, pointer) + Mux(take, offset, 1))
 
         # Stage 3: the entry is there; stage 4 is the output register.
         entry_valid = Signal()
@@ -161,14 +162,14 @@ class RowWalker(wiring.Component):
             total = total + reached
         return total[: len(later).bit_length()]
 
-    def _find(self, m: Module, row: Value, intake: Value) -> tuple[Value, Value]:
-        """Start and length of a row, one cycle after `intake`."""
+    def _find(self, m: Module, row: Value, intake: Value) -> tuple[Value, Value, Value]:
+        """Where a row starts, as the sum of two, and its length, one cycle after `intake`."""
         form = self._format
         if form.uniform:
             fetched_row = Signal(address_bits(form.rows))
             with m.If(intake):
                 m.d.sync += fetched_row.eq(row)
-            return (fetched_row * form.longest_row)[: form.start_bits], Value.cast(form.longest_row)
+            return fetched_row * form.longest_row, Const(0), Const(form.longest_row)
         m.submodules.rows = rows = ShapedMemory(form.directory_memory(self._family), self._image.rows)
         group_bits = (form.group - 1).bit_length()
         m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(intake)]
@@ -178,14 +179,14 @@ class RowWalker(wiring.Component):
             for number in range(form.group)
         ]
         if form.group == 1:
-            return base, lengths[0]
+            return base, Const(0), lengths[0]
         place = Signal(group_bits)
         with m.If(intake):
             m.d.sync += place.eq(row[:group_bits])
         before = [Mux(place > number, length, 0) for number, length in enumerate(lengths[:-1])]
         while len(before) > 1:
             before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
-        return (base + before[0])[: form.start_bits], Value.cast(select_from(lengths, place))
+        return base, before[0], Value.cast(select_from(lengths, place))
 
     def _weight(self, code: Value) -> Value:
         form = self._format

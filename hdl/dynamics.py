@@ -1,0 +1,120 @@
+"""The arithmetic of a neuron as functions on values, for whatever engine holds the state.
+
+A step of one neuron: u is the word kept from the step before (`next_start`) plus this step's contributions and the
+bias; `fired` compares it and gives the spike and V; `next_start` makes the word to keep. Parameters go by the names of
+`NeuronFormat.parameter_fields`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from amaranth import Cat, Const, Mux
+from amaranth.hdl import Value, signed
+
+from .decay import decayed
+
+if TYPE_CHECKING:
+    from .neurons import NeuronFormat, NeuronRule
+
+Parameters = Mapping[str, Value]
+"""One neuron's parameters by name."""
+
+
+def start_bits(form: NeuronFormat) -> int:
+    """The width that holds every `next_start`: decay(V) lies between 0 and V, and a subtraction may follow it."""
+    return min(form.accumulator_bits, max(_start_bits(form, population.rule) for population in form.populations))
+
+
+def _start_bits(form: NeuronFormat, rule: NeuronRule) -> int:
+    if rule.has_sub and rule.reset_place != "same":
+        sub_bits = max(form.fire_bits, form.sub_delta_bits) + 2
+        return max(rule.state_bits, sub_bits) + 1
+    return rule.state_bits
+
+
+def parameters_of(form: NeuronFormat, word: Value) -> dict[str, Value]:
+    """The fields of a parameter word; those of 0 bits are 0."""
+    values: dict[str, Value] = {}
+    low = 0
+    for name, width in form.parameter_fields:
+        field = word[low : low + width]
+        values[name] = Const(0, 1) if not width else field if name in form.unsigned else field.as_signed()
+        low += width
+    return values
+
+
+def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters) -> tuple[Value, Value]:
+    """The spike, and V at the end of the step; `was_firing` is the r of `snntorch_same` and ignored elsewhere."""
+    if not rule.fires:
+        return Const(0, 1), _stored(rule, u)
+    spike = u > parameters["fire"]
+    if rule.reset_place == "next":
+        after = u
+    elif rule.reset_place == "snntorch_same":
+        sub = parameters["fire"] + parameters["sub_delta"] if rule.has_sub else Const(0, 1)
+        after = u - Mux(spike == was_firing, 0, Mux(spike, sub, -sub))
+    elif rule.reset_mode == "subtract":
+        after = _less_sub(rule, u, spike, parameters)
+    else:
+        after = Mux(spike, parameters["v_reset"], u)
+    return spike, _stored(rule, after)
+
+
+def next_start(
+    rule: NeuronRule, v: Value, spike: Value, parameters: Parameters, bits: int, *, masked: bool = False
+) -> Value:
+    """What the next step starts from, `bits` wide (at least `start_bits`); above it r if `rule.remembers_firing`.
+
+    Where `loses_later` a neuron's `fire` and `sub_delta` count only if it fired: `masked` says that they are 0 if not.
+    """
+    if rule.fires and rule.reset_place == "next" and rule.reset_mode == "value":
+        v = Mux(spike, parameters["v_reset"], v)
+    rested = decayed(v, rule.decay, parameters["c"])
+    if rule.remembers_firing:
+        firing = v > parameters["fire"]
+        return Cat(resized(_less_sub(rule, rested, firing, parameters), bits), firing)
+    if loses_later(rule):
+        rested = _less_sub(rule, rested, spike, parameters, masked)
+    return resized(rested, bits)
+
+
+def loses_later(rule: NeuronRule) -> bool:
+    """Whether a spike takes its threshold from what the next step starts from."""
+    return rule.has_sub and rule.reset_place == "next"
+
+
+def _stored(rule: NeuronRule, value: Value) -> Value:
+    """V as it is kept: saturated, unless a proof excludes that it ever is."""
+    return saturated(value, rule.state_bits) if rule.saturates else value[: rule.state_bits].as_signed()
+
+
+def _less_sub(rule: NeuronRule, value: Value, fires: Value, parameters: Parameters, masked: bool = False) -> Value:
+    """`value` less sub = fire + sub_delta where it `fires`; `masked` parameters are 0 where not."""
+    if not rule.has_sub:
+        return value
+    fire, delta = parameters["fire"], parameters["sub_delta"]
+    if len(delta) > 1 or delta.shape().signed:
+        return value - (fire + delta if masked else Mux(fires, fire + delta, 0))
+    # -(fire + delta) is ~fire + 1 - delta, and the last two are a carry: one adder in place of two.
+    complement = ~(fire + Const(0, signed(1)))
+    addend = complement if masked else Mux(fires, complement, 0)
+    carry = ~delta if masked else fires & ~delta
+    return (Cat(Const(1, 1), value).as_signed() + Cat(carry, addend).as_signed()) >> 1
+
+
+def saturated(value: Value, bits: int) -> Value:
+    """A signed value clamped to two's complement of `bits` bits."""
+    if len(value) <= bits:
+        return value
+    high = value[bits - 1 :]
+    overflow = high.any() & ~high.all()
+    limit = Cat(value[-1].replicate(bits - 1) ^ ((1 << (bits - 1)) - 1), value[-1])
+    return Mux(overflow, limit, value[:bits]).as_signed()
+
+
+def resized(value: Value, bits: int) -> Value:
+    """The low `bits` of a signed value, sign-extended where it is shorter."""
+    wide = value + Const(0, signed(bits))
+    return wide[:bits]
