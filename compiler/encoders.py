@@ -36,13 +36,13 @@ def encode(images: npt.NDArray[Any], coding: ImageCoding) -> SpikeArray:
         numbers = random_numbers(coding.steps * pixels.shape[1]).reshape(coding.steps, -1)
         return (pixels[:, None, :] > numbers).astype(np.uint8)
     if coding.encoder is Encoder.LATENCY:
-        fallen = np.arange(coding.steps + 1) * (65535 // coding.steps) // 256
-        steps = np.argmax(pixels[..., None] + fallen[1:] >= 256, axis=-1)
+        fallen = np.arange(1, coding.steps + 1) * (65535 // coding.steps) // 256
+        first = np.argmax(np.arange(256)[:, None] + fallen >= 256, axis=1)
         spikes = np.zeros((len(pixels), coding.steps, pixels.shape[1]), np.uint8)
         sample, pixel = np.nonzero(pixels)
-        spikes[sample, steps[sample, pixel], pixel] = 1
+        spikes[sample, first[pixels[sample, pixel]], pixel] = 1
         return spikes
-    values = (pixels >> (8 - coding.x_max.bit_length())).astype(np.uint8)
+    values = pixels >> (8 - coding.x_max.bit_length())
     return np.repeat(values[:, None, :], coding.steps, axis=1)
 
 
@@ -65,8 +65,8 @@ def random_numbers(count: int) -> npt.NDArray[np.uint8]:
     return numbers
 
 
-def _checked(images: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Images as int64 [samples, pixels]."""
+def _checked(images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Images as uint8 [samples, pixels]."""
     array = np.asarray(images)
     if array.ndim < 2 or 0 in array.shape:
         raise SampleError(
@@ -77,4 +77,4 @@ def _checked(images: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > _WHITE:
         raise SampleError(f"pixels must be integers of 0 to 255: one is {low if low < 0 else high}; scale them")
-    return array.reshape(len(array), -1).astype(np.int64)
+    return array.reshape(len(array), -1).astype(np.uint8)

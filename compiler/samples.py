@@ -1,4 +1,4 @@
-"""Samples from an `.npz` file: the input spikes of a network and, optionally, the class of each sample.
+"""Samples from an `.npz` file: the input spikes of a network, or images that become some, and optionally classes.
 
 The file is read as hostile input. The headers of the arrays are read inside the zip before anything is allocated, so a
 file is refused for what it declares; pickled arrays are never loaded; and the arrays are decompressed block by block.
@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from ..hdl.coding import ImageCoding
 from ..hdl.errors import SampleError
+from .encoders import encode
 from .ir import Network
 
 MAX_BYTES = 8 << 30
@@ -38,10 +40,14 @@ _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryErro
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Samples:
-    """`spikes` uint8 [samples, steps, inputs], the number of spikes per step; `labels` int64 [samples] or None."""
+    """`spikes` uint8 [samples, steps, inputs], the number of spikes per step; `labels` int64 [samples] or None.
+
+    `images` uint8 [samples, inputs] are what the spikes were encoded from, if that is so.
+    """
 
     spikes: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None = None
+    images: npt.NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.spikes)
@@ -55,7 +61,11 @@ class Samples:
         """The first `count` samples, or all of them for None."""
         if count is None or count >= len(self):
             return self
-        return Samples(spikes=self.spikes[:count], labels=None if self.labels is None else self.labels[:count])
+        return Samples(
+            spikes=self.spikes[:count],
+            labels=None if self.labels is None else self.labels[:count],
+            images=None if self.images is None else self.images[:count],
+        )
 
 
 @dataclass(frozen=True)
@@ -72,19 +82,23 @@ class _Header:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def load_samples(path: str | Path, network: Network | None = None, *, max_bytes: int = MAX_BYTES) -> Samples:
+def load_samples(
+    path: str | Path, network: Network | None = None, *, coding: ImageCoding | None = None, max_bytes: int = MAX_BYTES
+) -> Samples:
     """Read an `.npz` file with `spikes` [samples, steps, inputs...] and optionally `labels` [samples].
 
     Both are integers (spikes may be bool): spikes 0..255 per step, labels class numbers. The inputs' dimensions are
     flattened row-major. With a `network`, the inputs must match its `input_shape` (or be flat), no value may exceed its
     `x_max`, and labels must number its outputs. Arrays larger than `max_bytes` are refused.
 
+    With a `coding` the file holds `images` [samples, inputs...] instead, pixels of 0..255, which are encoded.
+
     Raises SampleError, in one line, for anything else.
     """
     path = Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive, path, network, max_bytes)
+            return _read_archive(archive, path, network, coding, max_bytes)
     except FileNotFoundError:
         raise SampleError(f"samples must be an existing .npz file: {path} was not found") from None
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -95,23 +109,33 @@ def load_samples(path: str | Path, network: Network | None = None, *, max_bytes:
         raise SampleError(f"samples must be a plain .npz file: {path}: {error}") from None
 
 
-def _read_archive(archive: zipfile.ZipFile, path: Path, network: Network | None, max_bytes: int) -> Samples:
+def _read_archive(
+    archive: zipfile.ZipFile, path: Path, network: Network | None, coding: ImageCoding | None, max_bytes: int
+) -> Samples:
     members = _members(archive, path)
-    if "spikes" not in members:
+    key, shape = ("spikes", "[samples, steps, inputs...]") if coding is None else ("images", "[samples, inputs...]")
+    if key not in members:
         found = ", ".join(sorted(members)) or "nothing"
-        raise SampleError(f"samples need the key 'spikes' [samples, steps, inputs...]: {path} holds {found}")
+        raise SampleError(f"samples need the key '{key}' {shape}: {path} holds {found}")
     headers = {
-        key: _read_header(archive, members[key], key, max_bytes) for key in ("spikes", "labels") if key in members
+        name: _read_header(archive, members[name], name, max_bytes) for name in (key, "labels") if name in members
     }
-    _check_spikes_header(headers["spikes"], network)
+    if coding is None:
+        _check_spikes_header(headers[key], network)
+    else:
+        _check_images_header(headers[key], network, coding, max_bytes)
     if "labels" in headers:
-        _check_labels_header(headers["labels"], headers["spikes"].shape[0])
-    spikes = _read_spikes(archive, members["spikes"], headers["spikes"], network)
+        _check_labels_header(headers["labels"], headers[key].shape[0])
+    if coding is None:
+        images, spikes = None, _read_spikes(archive, members[key], headers[key], network)
+    else:
+        images = _read_images(archive, members[key], headers[key])
+        spikes = encode(images, coding)
     if "labels" not in headers:
-        return Samples(spikes=spikes)
+        return Samples(spikes=spikes, images=images)
     labels = _read_array(archive, members["labels"], headers["labels"]).astype(np.int64)
     _check_labels(labels, network)
-    return Samples(spikes=spikes, labels=labels)
+    return Samples(spikes=spikes, labels=labels, images=images)
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -163,7 +187,7 @@ def _parse_header(stream: IO[bytes], key: str) -> _Header:
         raise SampleError(f"'{key}' must be a NumPy array: {_first_line(error)}") from None
     if dtype.kind not in "biu":
         hint = "; round or encode it first" if dtype.kind == "f" else ""
-        raise SampleError(f"'{key}' must be integers{' or bool' if key == 'spikes' else ''}: it is {dtype}{hint}")
+        raise SampleError(f"'{key}' must be integers{'' if key == 'labels' else ' or bool'}: it is {dtype}{hint}")
     if len(shape) > _MAX_DIMENSIONS or any(size < 0 for size in shape):
         raise SampleError(f"'{key}' must have at most {_MAX_DIMENSIONS} dimensions: its shape is {shape}")
     return _Header(key, shape, fortran_order, dtype)
@@ -192,6 +216,20 @@ def _check_spikes_header(header: _Header, network: Network | None) -> None:
         )
 
 
+def _check_images_header(header: _Header, network: Network | None, coding: ImageCoding, max_bytes: int) -> None:
+    shape = header.shape
+    if len(shape) < 2 or 0 in shape:
+        raise SampleError(f"'images' must be [samples, inputs...] with at least one of each: its shape is {shape}")
+    if network is not None and shape[1:] not in (network.input_shape, (network.input_size,)):
+        wanted = " x ".join(map(str, network.input_shape))
+        raise SampleError(f"'images' must have the network's inputs, {wanted}, after samples: its shape is {shape}")
+    if math.prod(shape) * coding.steps > max_bytes:
+        raise SampleError(
+            f"the spikes of 'images' may hold at most {max_bytes} bytes: {shape} over {coding.steps} steps need "
+            f"{math.prod(shape) * coding.steps}; use fewer samples"
+        )
+
+
 def _check_labels_header(header: _Header, samples: int) -> None:
     if header.dtype.kind == "b" or header.shape != (samples,):
         raise SampleError(
@@ -206,6 +244,11 @@ def _read_spikes(
     spikes = _read_array(archive, info, header, (np.dtype(np.uint8), largest))
     samples, steps = header.shape[:2]
     return np.ascontiguousarray(spikes).reshape(samples, steps, -1).view(np.uint8)
+
+
+def _read_images(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> npt.NDArray[np.uint8]:
+    images = _read_array(archive, info, header, (np.dtype(np.uint8), 255))
+    return np.ascontiguousarray(images).reshape(header.shape[0], -1).view(np.uint8)
 
 
 def _read_array(
@@ -243,9 +286,8 @@ def _read_exactly(stream: IO[bytes], count: int) -> bytes:
 def _check_range(key: str, block: npt.NDArray[np.generic], largest: int) -> None:
     low, high = int(block.min()), int(block.max())
     if low < 0 or high > largest:
-        raise SampleError(
-            f"'{key}' must be 0..{largest} spikes per step (the network's x_max): a value is {low if low < 0 else high}"
-        )
+        meaning = "pixels" if key == "images" else "spikes per step (the network's x_max)"
+        raise SampleError(f"'{key}' must be 0..{largest} {meaning}: a value is {low if low < 0 else high}")
 
 
 def _check_labels(labels: npt.NDArray[np.int64], network: Network | None) -> None:

@@ -59,6 +59,11 @@ class ImageCoding:
         return self.x_max.bit_length() if self.encoder is Encoder.DIRECT else 1
 
     @property
+    def pixel_bits(self) -> int:
+        """The upper bits of a pixel that the encoder looks at."""
+        return self.value_bits if self.encoder is Encoder.DIRECT else PIXEL_BITS
+
+    @property
     def latency_increment(self) -> int:
         """By how much, in 1/256 of a grey level, the latency encoder's threshold falls per step."""
         return ((1 << 2 * PIXEL_BITS) - 1) // self.steps

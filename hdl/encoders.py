@@ -22,7 +22,7 @@ class SpikeRule(wiring.Component):
     ======= === ==================================================
     Port    Dir Meaning
     ======= === ==================================================
-    value   in  the pixel
+    value   in  the pixel's upper bits
     events  out its events in this step, combinational
     pixel   in  the pixel has been taken: go on to the next
     step    in  the step is over: go on to the next
@@ -39,7 +39,7 @@ class SpikeRule(wiring.Component):
     def __init__(self, coding: ImageCoding) -> None:
         self._coding = coding
         super().__init__(
-            {"value": In(PIXEL_BITS), "events": Out(coding.value_bits)}
+            {"value": In(coding.pixel_bits), "events": Out(coding.value_bits)}
             | {name: In(1) for name in ("pixel", "step", "restart")}
         )
 
@@ -87,7 +87,7 @@ class DirectRule(SpikeRule):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.events.eq(self.value[-self._coding.value_bits :])
+        m.d.comb += self.events.eq(self.value)
         return m
 
 
@@ -98,9 +98,9 @@ RULES: dict[Encoder, type[SpikeRule]] = {
 }
 
 
-def pixel_memory(pixels: int, family: Family) -> MemoryShape:
+def pixel_memory(pixels: int, coding: ImageCoding, family: Family) -> MemoryShape:
     """The memory that holds an image."""
-    return MemoryShape(family, 1 << address_bits(pixels), PIXEL_BITS, writable=True)
+    return MemoryShape(family, 1 << address_bits(pixels), coding.pixel_bits, writable=True)
 
 
 def image_signature() -> wiring.Signature:
@@ -149,7 +149,7 @@ class ImageEncoder(wiring.Component):
     def __init__(self, pixels: int, coding: ImageCoding, family: Family) -> None:
         self._pixels = pixels
         self._coding = coding
-        self._shape = pixel_memory(pixels, family)
+        self._shape = pixel_memory(pixels, coding, family)
         super().__init__({"image": In(image_signature()), "o": Out(stream.Signature(token_layout(pixels)))})
 
     def elaborate(self, platform: object) -> Module:
@@ -157,7 +157,7 @@ class ImageEncoder(wiring.Component):
         image = self.image
         # Not a ShapedMemory: writes and reads never meet, so none of its bypass is needed.
         style = {"ram_style": self._shape.style}
-        block = memory.Memory(shape=PIXEL_BITS, depth=self._shape.depth, init=[], attrs=style)
+        block = memory.Memory(shape=self._shape.width, depth=self._shape.depth, init=[], attrs=style)
         m.submodules.block = block
         write, read = block.write_port(), block.read_port()
         m.submodules.rule = rule = RULES[self._coding.encoder](self._coding)
@@ -172,7 +172,7 @@ class ImageEncoder(wiring.Component):
         is_last_step = step == self._coding.steps - 1
         m.d.comb += [
             write.addr.eq(place),
-            write.data.eq(image.value),
+            write.data.eq(image.value[-self._shape.width :]),
             read.addr.eq(place),
             read.en.eq(0),
             rule.value.eq(read.data),

@@ -14,15 +14,15 @@ from amaranth.hdl import Value, ValueLike, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .coding import ImageCoding
+from .coding import Decoder, ImageCoding
 from .core import Core
-from .decoders import create_decoder
-from .encoders import ImageEncoder
+from .decoders import count_memory, create_decoder
+from .encoders import ImageEncoder, pixel_memory
 from .frame_decoder import FrameDecoder
 from .frame_fifo import FrameFifo
 from .image_receiver import ImageReceiver
 from .link_protocol import REASON_BITS, Code, LinkFormat, Reason
-from .memory import Family
+from .memory import Family, MemoryShape
 from .serial_crc import SerialCrc
 from .slip import FrameByte, SlipEncoder
 from .spram import load_signature
@@ -43,6 +43,17 @@ class WordKind(enum.Enum, shape=unsigned(3)):  # type: ignore[call-arg]
 def word_layout(inputs: int) -> data.StructLayout:
     """A word of the FIFO."""
     return data.StructLayout({"kind": WordKind, "address": unsigned(address_bits(inputs))})
+
+
+def link_memories(form: LinkFormat, family: Family) -> dict[str, MemoryShape]:
+    """The memories of a link, by role."""
+    coding = form.coding
+    if coding is None:
+        return {"fifo": MemoryShape(family, form.fifo_words, word_layout(form.inputs).size, writable=True)}
+    memories = {"image": pixel_memory(form.inputs, coding, family)}
+    if coding.decoder is Decoder.ARGMAX:
+        memories["counts"] = count_memory(form.outputs, coding.steps, family)
+    return memories
 
 
 def at_least(value: Value, bound: int) -> Value:

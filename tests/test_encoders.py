@@ -213,5 +213,6 @@ def test_an_image_can_be_forgotten() -> None:
 
 
 def test_the_image_lies_in_block_ram() -> None:
-    assert pixel_memory(784, Family.ICE40).brams == 2
-    assert pixel_memory(784, Family.ECP5).brams == 1
+    assert pixel_memory(784, CODINGS["rate"], Family.ICE40).brams == 2
+    assert pixel_memory(784, CODINGS["direct"], Family.ICE40).brams == 1
+    assert pixel_memory(784, CODINGS["rate"], Family.ECP5).brams == 1
