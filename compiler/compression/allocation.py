@@ -31,6 +31,11 @@ def shares_of(names: Iterable[str], sparsity: float, own: Mapping[str, float], s
     return [Share(group, sparsity) for group in groups] + [Share((name,), value) for name, value in own.items()]
 
 
+def zeros(weights: int, sparsity: float) -> int:
+    """How many of so many weights become zero."""
+    return math.floor(sparsity * weights + 0.5)
+
+
 def allocate(losses: Sequence[torch.Tensor], energies: Sequence[float], sparsity: float) -> list[torch.Tensor]:
     """How many synapses each row loses, int64 (rows,) per problem, so that the share `sparsity` of all goes.
 
@@ -43,7 +48,7 @@ def allocate(losses: Sequence[torch.Tensor], energies: Sequence[float], sparsity
     ]
     flat = torch.cat([s.reshape(-1) for s in scores])
     forced = int((flat == -torch.inf).sum())
-    count = max(forced, math.floor(sparsity * len(flat) + 0.5))
+    count = max(forced, zeros(len(flat), sparsity))
     gone = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
     gone[flat.argsort(stable=True)[:count]] = True
     parts = gone.split([s.numel() for s in scores])

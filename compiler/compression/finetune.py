@@ -1,13 +1,14 @@
-"""Training what compression left over: surrogate gradients with the mask fixed, on the integer grid where there is one.
+"""Training what compression left over: surrogate gradients, on the integer grid where there is one.
 
-The compressed network learns from the original one (distillation): the spike counts of the output, as probabilities,
-and the membranes of every population before the output. Without labels the calibration samples do, as the original
-network answers any input: warped copies of images (`augmentation`), or else blends of two samples, each thinned at
-random (mixup, Zhang et al., ICLR 2018). That still counts as one-shot compression. With labels their cross entropy
-joins in.
+The compressed network learns from the original one (distillation): the spike counts of the output, as probabilities
+softened by a temperature (Hinton et al., arXiv 1503.02531), and where wanted the membranes of every population before
+the output. Without labels the calibration samples do, as the original network answers any input: warped copies of
+images (`augmentation`), or else blends of two samples, each thinned at random (mixup, Zhang et al., ICLR 2018). That
+still counts as one-shot compression. With labels their cross entropy joins in.
 
 Weights on the grid are rounded in the forward pass and trained straight through; scales are trained along (LSQ, Esser
-et al., ICLR 2020). A pruned synapse stays pruned.
+et al., ICLR 2020). A pruned synapse stays pruned. Training may begin with more synapses than are to stay and prune the
+others on the way (`gradual`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import OptionError, SampleError
+from .allocation import Share, zeros
 from .augmentation import ImageShape, warped
+from .gradual import PRUNED_BY, STAGES, most_valuable, synapses_at
 from .grid import Grid
 from .simulation import Layer, Response, simulate
 
@@ -30,35 +33,49 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+RISES_FOR = 0.1
+"""The share of the training in which the learning rate rises."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FineTune:
     """How to train. Without `spikes` [samples, steps, inputs] on the calibration samples, without `labels` too.
 
     `epochs` passes over the samples in batches of `batch_size` with a learning rate up to `learning_rate` (one cycle,
-    Adam; in units of a typical threshold of 1). `blend` is the share of samples that are blends, fresh in
-    every epoch; `hidden` the weight of the membranes' error, `labels_weight` that of the labels
-    beside the distillation. Everything random comes from `seed`.
+    Adam; in units of a typical threshold of 1). `temperature` softens what the original network answers,
+    `labels_weight` is the share of the labels beside it, `hidden` the weight of the membranes' error. Where synapses
+    are pruned, training begins with `surplus` times those that are to stay; with 1 the mask is fixed from the start.
+    `warp` trains on warped copies of labelled images too. `blend` is the share of samples that are blends, fresh in
+    every epoch, where unlabelled samples are no images. Everything random comes from `seed`.
     """
 
     spikes: npt.NDArray[np.uint8] | None = None
     labels: npt.NDArray[np.int64] | None = None
-    epochs: int = 70
-    batch_size: int = 100
-    learning_rate: float = 3e-3
-    blend: float = 0.7
-    hidden: float = 0.05
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 5e-3
+    temperature: float = 3.0
     labels_weight: float = 0.5
+    hidden: float = 0.0
+    surplus: float = 3.0
+    warp: bool = False
+    blend: float = 0.7
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 0), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise OptionError(f"fine-tuning needs {name} of at least {least}: got {getattr(self, name)}")
-        if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
-            raise OptionError(f"a learning rate is above 0: got {self.learning_rate:g}")
-        if not 0 <= self.blend <= 1:
-            raise OptionError(f"the share of blended samples is 0 to 1: got {self.blend:g}")
+        for name in ("learning_rate", "temperature"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise OptionError(f"fine-tuning needs a {name} above 0: got {getattr(self, name):g}")
+        if not 1 <= self.surplus < math.inf:
+            raise OptionError(f"training begins with 1 or more times the synapses that stay: got {self.surplus:g}")
+        if not 0 <= self.hidden < math.inf:
+            raise OptionError(f"the weight of the membranes' error is 0 or more: got {self.hidden:g}")
+        for name in ("blend", "labels_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is a share, 0 to 1: got {getattr(self, name):g}")
         if self.labels is not None and (self.spikes is None or len(self.labels) != len(self.spikes)):
             count = 0 if self.spikes is None else len(self.spikes)
             raise SampleError(f"every training sample has a label: got {count} samples and {len(self.labels)} labels")
@@ -106,22 +123,23 @@ def finetune(
     options: FineTune,
     image: ImageShape | None = None,
     progress: Progress | None = None,
+    shares: Sequence[Share] = (),
 ) -> None:
     """Train `weights` (of `layers`, in their order) in place towards the original network that `layers` are.
 
-    Samples without labels are warped where they are images of the shape `image`, and blended where they are not.
+    What `shares` asks for beyond the zeros there are is pruned on the way. Samples without labels are warped where they
+    are images of the shape `image`, and blended where they are not.
     """
     import torch
 
     samples = calibration if options.spikes is None else options.spikes
     generator = torch.Generator().manual_seed(options.seed)
     batches = _Batches(layers, torch.as_tensor(samples), options, image, generator)
-    parameters = _parameters(weights)
-    optimiser = torch.optim.Adam(parameters)
+    optimiser = torch.optim.Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [group["rate"] * options.learning_rate for group in parameters], total_steps=total, pct_start=0.1
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step / total))
+    prunings = [_Pruning.of(share, layers, weights) for share in shares]
+    between = max(1, int(PRUNED_BY * total) // STAGES)
     done = 0
     for _ in range(options.epochs):
         for inputs, targets, labels in batches.epoch():
@@ -132,6 +150,9 @@ def finetune(
             schedule.step()
             _clip_scales(weights)
             done += 1
+            if done % between == 0 or done == total:
+                for pruning in prunings:
+                    pruning.prune(optimiser, done / total)
             if progress is not None:
                 progress(done, total)
     for item in weights:
@@ -141,14 +162,42 @@ def finetune(
             item.scales.requires_grad_(False)
 
 
-def _parameters(weights: Sequence[Weights]) -> list[dict[str, Any]]:
-    """What is trained, with learning rates relative to that of real weights."""
+def _parameters(weights: Sequence[Weights], rate: float) -> list[dict[str, Any]]:
+    """What is trained, with its learning rate."""
     groups: list[dict[str, Any]] = []
     for item in weights:
-        groups.append({"params": [item.shadow.requires_grad_(), item.bias.requires_grad_()], "rate": 1.0, "lr": 1.0})
+        groups.append({"params": [item.shadow.requires_grad_(), item.bias.requires_grad_()], "lr": rate})
         if item.scales is not None:
-            groups.append({"params": [item.scales.requires_grad_()], "rate": 0.1, "lr": 1.0})
+            groups.append({"params": [item.scales.requires_grad_()], "lr": 0.1 * rate})
     return groups
+
+
+def _one_cycle(share: float) -> float:
+    """The learning rate after that share of the training, relative to the highest: up, and down along a cosine."""
+    rising = (share + 1e-3) / RISES_FOR
+    return rising if rising < 1 else 0.5 + 0.5 * math.cos(math.pi * (share - RISES_FOR) / (1 - RISES_FOR))
+
+
+@dataclass(frozen=True, eq=False)
+class _Pruning:
+    """The populations that share a sparsity: how many synapses they had together and how many stay."""
+
+    weights: Sequence[Weights]
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, share: Share, layers: Sequence[Layer], weights: Sequence[Weights]) -> _Pruning:
+        members = [w for layer, w in zip(layers, weights, strict=True) if layer.name in share.populations]
+        size = sum(w.kept.numel() for w in members)
+        return cls(members, sum(int(w.kept.sum()) for w in members), size - zeros(size, share.sparsity))
+
+    def prune(self, optimiser: torch.optim.Adam, share: float) -> None:
+        """Keep what that share of the training leaves."""
+        values = [w.shadow.detach().square() * optimiser.state[w.shadow]["exp_avg_sq"] for w in self.weights]
+        masks = most_valuable(values, [w.kept for w in self.weights], synapses_at(share, self.first, self.last))
+        for item, mask in zip(self.weights, masks, strict=True):
+            item.kept = mask
 
 
 def _clip_scales(weights: Sequence[Weights]) -> None:
@@ -182,7 +231,7 @@ class _Batches:
         weight = self.layers[0].weight
         for part in torch.randperm(len(self.samples), generator=self.generator).split(self.options.batch_size):
             samples = self.samples[part]
-            if labels is None:
+            if labels is None or self.options.warp:
                 samples = self._varied(samples)
             inputs = samples.transpose(0, 1).contiguous().to(weight.device, weight.dtype)
             with torch.no_grad():
@@ -192,6 +241,8 @@ class _Batches:
     def _varied(self, samples: torch.Tensor) -> torch.Tensor:
         if self.image is not None:
             return warped(samples, self.image, self.generator)
+        if self.options.labels is not None:
+            return samples
         return _blended(samples, self.options.blend, self.generator)
 
 
@@ -219,7 +270,7 @@ def _loss(
     from torch.nn import functional
 
     answer = simulate(layers, inputs, [w.effective() for w in weights], [w.bias for w in weights], surrogate=True)
-    loss = divergence(answer[output], targets[output])
+    loss = divergence(answer[output], targets[output], options.temperature)
     if labels is not None:
         mix = options.labels_weight
         loss = (1 - mix) * loss + mix * functional.cross_entropy(scores(answer[output]), labels)
@@ -231,12 +282,16 @@ def _loss(
     return loss
 
 
-def divergence(answer: Response, target: Response) -> torch.Tensor:
-    """The Kullback-Leibler divergence of the classes' probabilities (softmax of their scores), mean over samples."""
+def divergence(answer: Response, target: Response, temperature: float = 1.0) -> torch.Tensor:
+    """The Kullback-Leibler divergence of the classes' probabilities (softmax of their scores), mean over samples.
+
+    Scores are divided by the temperature, and the result multiplied by its square, which keeps its gradients' size.
+    """
     from torch.nn import functional
 
-    wanted = scores(target).softmax(dim=1)
-    return functional.kl_div(scores(answer).log_softmax(dim=1), wanted, reduction="batchmean")
+    wanted = (scores(target) / temperature).softmax(dim=1)
+    given = (scores(answer) / temperature).log_softmax(dim=1)
+    return functional.kl_div(given, wanted, reduction="batchmean") * temperature**2
 
 
 def scores(response: Response) -> torch.Tensor:

@@ -61,7 +61,12 @@ DAMPING = 0.03
 SPARSE = 0.25
 """Networks that keep more of their weights than this are distilled gently: few samples would teach them by heart."""
 
-GENTLE = FineTune(epochs=30, learning_rate=3e-4, hidden=1.0)
+BRISK = FineTune(epochs=70, batch_size=100, learning_rate=3e-3, temperature=1.0, hidden=0.05)
+GENTLE = FineTune(epochs=30, batch_size=100, learning_rate=3e-4, temperature=1.0, hidden=1.0)
+"""Distillation on the calibration samples."""
+
+FITTING = 10_000
+"""What pruning and fitting takes, in samples trained on: good enough for the time left."""
 
 LEAST_RATE = 1e-9
 """What keeps the weights of inputs that never fire comparable."""
@@ -163,6 +168,13 @@ class _Job:
             exact=exact,
         )
 
+    def relaxed(self, surplus: float) -> _Job:
+        """The job that leaves so many times the synapses; patterns leave no choice."""
+        if surplus == 1 or self.groups is not None or self.tile is not None:
+            return self
+        shares = [replace(s, sparsity=max(0.0, 1 - surplus * (1 - s.sparsity))) for s in self.shares]
+        return replace(self, shares=shares)
+
     @property
     def loss(self) -> Loss:
         return Loss.CURRENT if self.method == "obc" else Loss.MEMBRANE
@@ -248,17 +260,18 @@ def _compressed(
 ) -> Network:
     layers = layers_of(job.network, device)
     data = _Data.of(job.network, layers, samples, device)
-    distilled = job.method == "osbc" and (distil is None or distil.epochs > 0)
     tuned = finetune is not None and finetune.epochs > 0
-    meter = _Meter(progress, 1 + distilled + tuned)
-    weights = _fitted(job, layers, data, meter) if job.method in ("obc", "osbc") else _baseline(job, layers, data)
-    if distilled:
-        meter.next()
+    distilled = job.method == "osbc" and not tuned and (distil is None or distil.epochs > 0)
+    work = _work(finetune, samples) if tuned and finetune is not None else _work(distil or BRISK, samples) * distilled
+    meter = _Meter(progress, (FITTING, work) if work else (FITTING,))
+    begin = job.relaxed(finetune.surplus) if tuned and finetune is not None else job
+    weights = _fitted(begin, layers, data, meter) if job.method in ("obc", "osbc") else _baseline(begin, layers, data)
+    meter.next()
+    if tuned and finetune is not None:
+        weights = _trained(job, layers, data, weights, finetune, meter, () if begin is job else job.shares)
+    elif distilled:
         trained = _trained(job, layers, data, weights, distil or _distillation(weights), meter)
         weights = _better(job, layers, data, weights, trained)
-    if tuned and finetune is not None:
-        meter.next()
-        weights = _trained(job, layers, data, weights, finetune, meter)
     meter.report(1, 1)
     return _network(job, layers, weights, samples)
 
@@ -266,23 +279,32 @@ def _compressed(
 def _distillation(weights: Sequence[Weights]) -> FineTune:
     """How to distil these weights unless told."""
     kept = sum(int(w.kept.sum()) for w in weights)
-    return FineTune() if kept <= SPARSE * sum(w.kept.numel() for w in weights) else GENTLE
+    return BRISK if kept <= SPARSE * sum(w.kept.numel() for w in weights) else GENTLE
 
 
 def _trained(
-    job: _Job, layers: Sequence[Layer], data: _Data, weights: Sequence[Weights], options: FineTune, meter: _Meter
+    job: _Job,
+    layers: Sequence[Layer],
+    data: _Data,
+    weights: Sequence[Weights],
+    options: FineTune,
+    meter: _Meter,
+    shares: Sequence[Share] = (),
 ) -> list[Weights]:
     result = [w.copy() for w in weights]
-    train(layers, result, data.calibration, job.network.output, options, data.image, meter.report)
+    train(layers, result, data.calibration, job.network.output, options, data.image, meter.report, shares)
     return result
 
 
+def _work(training: FineTune, samples: Spikes) -> int:
+    """How many samples training sees."""
+    return training.epochs * len(samples if training.spikes is None else training.spikes)
+
+
 class _Meter:
-    """Progress over parts that count as equally long."""
+    """Progress over parts of so much work each."""
 
-    UNITS = 100
-
-    def __init__(self, progress: Progress | None, parts: int) -> None:
+    def __init__(self, progress: Progress | None, parts: Sequence[int]) -> None:
         self.progress, self.parts, self.part = progress, parts, 0
 
     def next(self) -> None:
@@ -302,7 +324,8 @@ class _Meter:
 
     def report(self, done: int, total: int) -> None:
         if self.progress is not None:
-            self.progress(self.UNITS * self.part + self.UNITS * done // max(1, total), self.UNITS * self.parts)
+            before, work = sum(self.parts[: self.part]), sum(self.parts[self.part : self.part + 1])
+            self.progress(before + work * done // max(1, total), sum(self.parts))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
