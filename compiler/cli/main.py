@@ -22,6 +22,7 @@ from . import (
     compile_command,
     compress_command,
     demo_command,
+    fit_command,
     regress_command,
     report_command,
     simulate_command,
@@ -31,6 +32,7 @@ from .interrupts import Terminated, interruptible
 COMMANDS = (
     compile_command,
     compress_command,
+    fit_command,
     simulate_command,
     regress_command,
     report_command,

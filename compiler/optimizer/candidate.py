@@ -1,0 +1,168 @@
+"""What the search finds: the outcome of a point, and a candidate, which is an outcome with a folding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ...hdl.resources import Resources
+from .point import Point
+from .target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a design with its host link should cost, before any tool runs. None where nothing is known.
+
+    `cycles` are clock cycles per sample. Block RAMs are exact.
+    """
+
+    resources: Resources
+    fmax_mhz: float | None = None
+    cycles: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a point.
+
+    `quality` is a share: of the `judged` validation samples that are classified rightly or, without data, of the
+    weights' squares that compression keeps. `sparsity` is the share of the original network's weights that are zero or
+    gone, `sizes` are those of the populations before and after. `foldings` has the prediction of every folding by its
+    name, `network` the integer network as a compressed NIR file. A point that cannot be compressed has a `failure`.
+    """
+
+    point: Point
+    quality: float = 0.0
+    judged: int = 0
+    sparsity: float = 0.0
+    sizes: tuple[tuple[int, int], ...] = ()
+    foldings: tuple[tuple[str, Prediction], ...] = ()
+    network: bytes = b""
+    failure: str | None = None
+
+    def data(self) -> dict[str, Any]:
+        """All but the network, as JSON holds it."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name != "network"}
+
+    @classmethod
+    def read(cls, data: dict[str, Any], network: bytes) -> Outcome:
+        """The outcome that `data` came from."""
+        return cls(
+            **data
+            | {
+                "point": Point.read(data["point"]),
+                "sizes": tuple((before, after) for before, after in data["sizes"]),
+                "foldings": tuple((name, _prediction(figures)) for name, figures in data["foldings"]),
+                "network": network,
+            }
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Point):
+        return value.data()
+    if isinstance(value, Prediction):
+        return asdict(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _prediction(data: dict[str, Any]) -> Prediction:
+    return Prediction(**data | {"resources": Resources(**data["resources"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An outcome's network on one folding, for a target."""
+
+    outcome: Outcome
+    folding: str
+    prediction: Prediction
+    target: Target
+
+    @property
+    def quality(self) -> float:
+        """The outcome's."""
+        return self.outcome.quality
+
+    @property
+    def share(self) -> float:
+        """How full the fullest resource of the target should be; above 1 the candidate cannot fit."""
+        needed, capacity = self.prediction.resources, self.target.capacity
+        return max(_share(getattr(needed, f.name), getattr(capacity, f.name)) for f in fields(Resources))
+
+    @property
+    def cycles(self) -> float:
+        """Clock cycles per sample; 0 where nothing is known."""
+        return self.prediction.cycles or 0.0
+
+    @property
+    def label(self) -> str:
+        """Format, pruning, structure and folding, as a summary gives them."""
+        parts = [_form(self.outcome.point), f"{_percent(self.outcome.sparsity)} pruning"]
+        changed = [f"{before}->{after}" for before, after in self.outcome.sizes if before != after]
+        if changed:
+            parts.append(f"structural ({', '.join(changed)} hidden)")
+        if self.folding != "shared":
+            parts.append(self.folding)
+        return ", ".join(parts)
+
+    def data(self) -> dict[str, Any]:
+        """The candidate as JSON holds it."""
+        resources = asdict(self.prediction.resources)
+        return {
+            "selected": self.label,
+            "point": self.outcome.point.data(),
+            "quality": self.quality,
+            "judged_samples": self.outcome.judged,
+            "sparsity": self.outcome.sparsity,
+            "neurons": [after for _, after in self.outcome.sizes],
+            "folding": self.folding,
+            "estimated": {
+                "resources": resources,
+                "fmax_mhz": self.prediction.fmax_mhz,
+                "cycles_per_sample": self.prediction.cycles,
+                "fullest_resource": self.share,
+            },
+        }
+
+
+def _share(needed: int, available: int) -> float:
+    if not needed:
+        return 0.0
+    return needed / available if available else float("inf")
+
+
+def _form(point: Point) -> str:
+    own = [f"{name} {form}" for name, form, _ in point.layers if form != point.form]
+    return point.form + (f" ({', '.join(own)})" if own else "")
+
+
+def _percent(share: float) -> str:
+    """A share in percent, with a digit more where whole numbers would hide the rest."""
+    return f"{100 * share:.0f}%" if share < 0.985 else f"{100 * share:.1f}%"
+
+
+def candidates_of(outcomes: Sequence[Outcome], target: Target) -> list[Candidate]:
+    """Every folding of every outcome that succeeded."""
+    return [
+        Candidate(outcome=outcome, folding=name, prediction=prediction, target=target)
+        for outcome in outcomes
+        if outcome.failure is None
+        for name, prediction in outcome.foldings
+    ]
+
+
+def pareto_front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """The candidates that no other beats in quality, size and cycles together, the best quality first."""
+    ordered = sorted(candidates, key=lambda c: (-c.quality, c.share, c.cycles))
+    front: list[Candidate] = []
+    for candidate in ordered:
+        if not any(_at_least_as_good(other, candidate) for other in front):
+            front.append(candidate)
+    return tuple(front)
+
+
+def _at_least_as_good(one: Candidate, other: Candidate) -> bool:
+    return one.quality >= other.quality and one.share <= other.share and one.cycles <= other.cycles

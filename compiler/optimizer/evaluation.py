@@ -1,0 +1,146 @@
+"""One point of the search: remove neurons, compress, judge on the integer reference, plan every folding."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ...hdl.errors import InputError, ModelError
+from ...hdl.memory import Family
+from ...sim.reference import run_reference
+from ..compression.pruning import prune_neurons
+from ..compression.recipe import compress
+from ..fold import Folding, check_folding, pipelined_folding, shared_folding
+from ..folding import fold
+from ..ir import INPUT, LI, FloatArray, IntArray, Network, Quantised
+from ..nir_reader import read_nir
+from ..nir_writer import write_nir
+from ..plan import make_plan, require_spiking_output
+from .candidate import Outcome
+from .point import Point
+from .prediction import predicted
+from .subject import Subject
+
+MAX_NETWORK_BYTES = 1 << 28
+"""The largest NIR file that a stored network may unpack to."""
+
+
+def evaluate(subject: Subject, point: Point, family: Family) -> Outcome:
+    """What becomes of the network at a point. A point that cannot be compressed or planned has a `failure`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _evaluated(subject, point, family)
+    except InputError as error:
+        return Outcome(point=point, failure=str(error))
+
+
+def foldings_of(network: Network) -> dict[str, Folding]:
+    """The foldings of a network by the names that candidates give them."""
+    found = {"shared": shared_folding(network)}
+    if len(network.populations) > 1:
+        found["pipelined"] = pipelined_folding(network)
+    return {name: folding for name, folding in found.items() if _possible(network, folding)}
+
+
+def packed(network: Network) -> bytes:
+    """A network as a compressed NIR file."""
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
+        file = Path(folder) / "network.nir"
+        write_nir(network, file)
+        return zlib.compress(file.read_bytes())
+
+
+def unpacked(data: bytes) -> Network:
+    """The network that `packed` gave; ModelError for anything else."""
+    decompressor = zlib.decompressobj()
+    try:
+        content = decompressor.decompress(data, MAX_NETWORK_BYTES)
+    except zlib.error:
+        content = b""
+    if not content or decompressor.unconsumed_tail:
+        raise ModelError("a stored network is a compressed NIR file: the database holds something else; delete it")
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
+        file = Path(folder) / "network.nir"
+        file.write_bytes(content)
+        return read_nir(file)
+
+
+def _evaluated(subject: Subject, point: Point, family: Family) -> Outcome:
+    narrow, kept = _narrowed(subject, point.removed)
+    recipe = point.recipe(subject.method, subject.distil)
+    network, _ = compress(narrow, recipe, subject.calibration, finetune=subject.finetune)
+    require_spiking_output(network)
+    spikes = recording = None
+    if subject.validation is None:
+        quality, judged = _weights_kept(subject.network, network, kept), 0
+    else:
+        assert subject.validation.labels is not None
+        spikes, judged = subject.validation.spikes, len(subject.validation)
+        recording = run_reference(network, spikes)
+        quality = recording.accuracy(subject.validation.labels)
+    foldings = {name: make_plan(network, family.value, folding) for name, folding in foldings_of(network).items()}
+    return Outcome(
+        point=point,
+        quality=quality,
+        judged=judged,
+        sparsity=1 - _synapses(network) / sum(math.prod(p.weights.shape) for p in subject.network.projections),
+        sizes=tuple((subject.network.size_of(p.name), p.size) for p in network.populations),
+        foldings=tuple((name, predicted(plan, spikes, recording)) for name, plan in foldings.items()),
+        network=packed(network),
+    )
+
+
+def _possible(network: Network, folding: Folding) -> bool:
+    try:
+        check_folding(network, folding)
+    except ModelError:
+        return False
+    return True
+
+
+def _narrowed(subject: Subject, removed: float) -> tuple[Network, dict[str, IntArray]]:
+    """The network without the share `removed` of its hidden neurons, those that fire least, and who stayed."""
+    network = subject.network
+    names = (INPUT, *(p.name for p in network.populations))
+    hidden = [
+        rates
+        for population, rates in zip(network.populations, subject.rates[1:], strict=True)
+        if population.name != network.output and not isinstance(population.dynamics, LI)
+    ]
+    rates = np.sort(np.concatenate(hidden)) if hidden else np.zeros(0)
+    count = round(removed * len(rates))
+    if not count:
+        return network, {name: np.arange(network.size_of(name)) for name in names}
+    narrow, report = prune_neurons(network, float(rates[count]), spike_rates=subject.rates)
+    return narrow, dict(zip(names, report.kept, strict=True))
+
+
+def _synapses(network: Network) -> int:
+    return sum(int(np.count_nonzero(p.weights.codes)) for p in network.projections if isinstance(p.weights, Quantised))
+
+
+def _weights_kept(original: Network, compressed: Network, kept: dict[str, IntArray]) -> float:
+    """The share of the weights' squares that compression keeps: 1 - |W' - W|^2 / |W|^2, the mean over projections."""
+    shares = []
+    for number, projection in enumerate(original.projections):
+        weights = _folded_weights(original, number)
+        found = compressed.projections[number].weights
+        assert isinstance(found, Quantised)
+        after = np.zeros_like(weights)
+        after[np.ix_(kept[projection.pre], kept[projection.post])] = found.dequantise()
+        total = float(np.sum(weights**2))
+        shares.append(1 - float(np.sum((after - weights) ** 2)) / total if total else 1.0)
+    return float(np.clip(np.mean(shares), 0, 1))
+
+
+def _folded_weights(network: Network, number: int) -> FloatArray:
+    """The weights of a projection as they are quantised: with the gain of the input."""
+    projection = network.projections[number]
+    folded = fold(network, network.population(projection.post))
+    return next(w for p, w in zip(folded.projections, folded.weights, strict=True) if p is projection)

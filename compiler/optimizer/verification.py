@@ -1,0 +1,117 @@
+"""What a candidate really costs: its whole design, host link included, through the tools of the target."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ...boards.artix7 import synthesise_artix7
+from ...boards.boards import Board
+from ...boards.clock import plan_clock
+from ...boards.devices import Device
+from ...boards.toolchain import build
+from ...hdl.errors import CapacityError, ToolError
+from ...hdl.link import LinkedCore
+from ...hdl.resources import Resources
+from ..cli.flow import BAUD, clocks_per_bit
+from ..plan import Plan, make_plan
+from .evaluation import foldings_of, unpacked
+from .prediction import link_of
+from .target import Target, find_target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What the tools say. `resources` and `fmax_mhz` are None where they did not get so far.
+
+    `problem` is why the candidate will not do, or None. On a target that is only synthesised there is no `fmax_mhz`.
+    """
+
+    tools: str
+    resources: Resources | None = None
+    fmax_mhz: float | None = None
+    clock_mhz: float | None = None
+    problem: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the candidate is verified."""
+        return self.problem is None
+
+    def data(self) -> dict[str, Any]:
+        """The measurement as JSON holds it."""
+        return asdict(self) | {"fits": self.fits}
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Measurement:
+        """The measurement that `data` came from."""
+        figures = {name: value for name, value in data.items() if name != "fits"}
+        resources = figures["resources"]
+        return cls(**figures | {"resources": None if resources is None else Resources(**resources)})
+
+
+def verify_candidate(
+    context: object, network: bytes, folding: str, target_id: str, seed: int, native: bool
+) -> Measurement:
+    """Synthesise, place and route a packed network on a folding of that name."""
+    integers, target = unpacked(network), find_target(target_id)
+    plan = make_plan(integers, target.family.value, foldings_of(integers)[folding])
+    with tempfile.TemporaryDirectory(prefix="spikeloom-fit-") as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*created but never used")
+        if target.place is None:
+            return _synthesised(plan, target, Path(folder), native)
+        return _placed(plan, target.place, Path(folder), seed, native)
+
+
+def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Measurement:
+    core = LinkedCore(plan.core(), link_of(plan.network), clocks_per_bit(target.clock_hz, BAUD), plan.family)
+    tools = "synth_xilinx for the XC7A35T, not placed"
+    try:
+        used = synthesise_artix7(core, folder, native=native)
+    except ToolError as error:
+        return Measurement(tools=tools, problem=str(error).split("; ")[0])
+    return Measurement(tools=tools, resources=used, problem=binding(used, target.capacity))
+
+
+def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: bool) -> Measurement:
+    clock = plan_clock(place, None)
+    baud = place.baud if isinstance(place, Board) else BAUD
+    core = LinkedCore(plan.core(), link_of(plan.network), clocks_per_bit(clock.hz, baud), plan.family)
+    tools = "yosys and nextpnr"
+    try:
+        built = build(core, place, folder, seed=seed, native=native)
+    except CapacityError as error:
+        return Measurement(tools=tools, problem=str(error).split(": ")[0])
+    except ToolError as error:
+        return Measurement(tools=tools, problem=str(error).split("; ")[0])
+    return Measurement(
+        tools=tools,
+        resources=built.utilisation.used,
+        fmax_mhz=built.timing.fmax_mhz,
+        clock_mhz=clock.hz / 1e6,
+    )
+
+
+NAMES = {
+    "luts": "LUTs",
+    "ffs": "flip-flops",
+    "lcs": "logic cells",
+    "brams": "block RAMs",
+    "spram": "SPRAMs",
+    "dsps": "DSPs",
+}
+"""What resources are called."""
+
+
+def binding(used: Resources, capacity: Resources) -> str | None:
+    """Which resources are short and by how much, or None where all suffice."""
+    short = [
+        f"{getattr(used, name):,} {words} of {getattr(capacity, name):,}"
+        for name, words in NAMES.items()
+        if name != "lcs" or capacity.lcs
+        if getattr(used, name) > getattr(capacity, name)
+    ]
+    return f"the design needs {' and '.join(short)}" if short else None
