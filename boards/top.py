@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from amaranth import ClockDomain, ClockSignal, Const, Elaboratable, Module, ResetSignal, Signal
-from amaranth.hdl import ValueLike
-from amaranth.lib import io
+from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
+from amaranth.lib import io, wiring
+from amaranth.lib.wiring import In, Out
 
 from ..hdl.flashed_core import FlashedCore
 from .boards import Board
@@ -49,13 +49,14 @@ class BoardTop(Elaboratable):
         m.submodules.rx_buffer = rx = io.Buffer("i", uart.rx)
         m.submodules.tx_buffer = tx = io.Buffer("o", uart.tx)
         m.d.comb += [self.core.rx.eq(rx.i), tx.o.eq(self.core.tx)]
-        alarm: ValueLike = Const(0)
         if isinstance(self.core, FlashedCore):
             self._connect_flash(m, self.core, platform)
-            alarm = self.core.failed
         if self.board.led is not None:
+            m.submodules.light = light = ActivityLight(self.clock.hz)
             m.submodules.led_buffer = led = io.Buffer("o", self._led(platform))
-            m.d.comb += led.o.eq(_light(m, self.core.activity, alarm, self.clock.hz))
+            m.d.comb += [light.activity.eq(self.core.activity), led.o.eq(light.light)]
+            if isinstance(self.core, FlashedCore):
+                m.d.comb += light.alarm.eq(self.core.failed)
         return m
 
     def _connect_flash(self, m: Module, core: FlashedCore, platform: Any) -> None:
@@ -116,14 +117,35 @@ def _drive_sync(m: Module, clock: ClockGenerator) -> None:
     m.d.comb += [ClockSignal("sync").eq(clock.clk), ResetSignal("sync").eq(clock.rst)]
 
 
-def _light(m: Module, activity: Signal, alarm: ValueLike, clock_hz: float) -> Signal:
-    """`activity`, made long enough to see, and blinking 10 to 20 times a second while there is an `alarm`.
+class ActivityLight(wiring.Component):
+    """Makes activity long enough to see, and blinks 10 to 20 times a second while there is an alarm.
 
-    It is the top bit of a counter that counts down, from all ones after activity and on and on during an alarm.
+    ======== === ===========================
+    Port     Dir Meaning
+    ======== === ===========================
+    activity in  something happens
+    alarm    in  something is wrong
+    light    out
+    ======== === ===========================
+
+    The light is the top bit of a counter that counts down: from all ones after activity, on and on during an alarm.
     """
-    remaining = Signal(max(1, round(_LIGHT_SECONDS * clock_hz).bit_length()))
-    with m.If(activity):
-        m.d.sync += remaining.eq(~0)
-    with m.Elif(remaining[-1] | alarm):
-        m.d.sync += remaining.eq(remaining - 1)
-    return remaining[-1]
+
+    activity: Signal
+    alarm: Signal
+    light: Signal
+
+    def __init__(self, clock_hz: float) -> None:
+        self._bits = max(1, round(_LIGHT_SECONDS * clock_hz).bit_length())
+        super().__init__({"activity": In(1), "alarm": In(1), "light": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        """The hardware."""
+        m = Module()
+        remaining = Signal(self._bits)
+        with m.If(self.activity):
+            m.d.sync += remaining.eq(~0)
+        with m.Elif(self.light | self.alarm):
+            m.d.sync += remaining.eq(remaining - 1)
+        m.d.comb += self.light.eq(remaining[-1])
+        return m

@@ -194,7 +194,7 @@ def attempt(made: Weights, flash: SpiFlash, *, attempts: int = 1, replacement: b
     return outcome
 
 
-@pytest.mark.parametrize(("depth", "width"), [(24, 10), (1, 16), (33, 8), (5, 40)])
+@pytest.mark.parametrize(("depth", "width"), [(24, 10), (1, 16), pytest.param(33, 8, marks=pytest.mark.slow), (5, 40)])
 def test_weights_are_loaded(depth: int, width: int) -> None:
     made = weights(depth, width)
     flash = SpiFlash(made.flash, wake_cycles=1900)
@@ -217,16 +217,16 @@ FLASH = weights().flash
     "contents",
     [
         pytest.param(corrupt(FLASH, OFFSET + HEADER.size), id="first-word"),
-        pytest.param(corrupt(FLASH, len(FLASH) - 5, 7), id="last-word"),
+        pytest.param(corrupt(FLASH, len(FLASH) - 5, 7), id="last-word", marks=pytest.mark.slow),
         pytest.param(corrupt(FLASH, len(FLASH) - 1), id="checksum"),
         pytest.param(FLASH[:-6], id="truncated"),
-        pytest.param(FLASH[:-1], id="truncated-checksum"),
+        pytest.param(FLASH[:-1], id="truncated-checksum", marks=pytest.mark.slow),
         pytest.param(b"", id="blank"),
-        pytest.param(bytes(4096), id="zeros"),
-        pytest.param(b"\x00" + FLASH, id="shifted"),
+        pytest.param(bytes(4096), id="zeros", marks=pytest.mark.slow),
+        pytest.param(b"\x00" + FLASH, id="shifted", marks=pytest.mark.slow),
         pytest.param(weights(design=DESIGN + 1).flash, id="other-design"),
         pytest.param(weights(23).flash, id="shorter"),
-        pytest.param(weights(25).flash, id="longer"),
+        pytest.param(weights(25).flash, id="longer", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_not_the_weights_is_refused(contents: bytes) -> None:
@@ -253,6 +253,7 @@ def test_a_slow_flash_is_asked_again() -> None:
     assert flash.commands.count(b"\xab") == 3
 
 
+@pytest.mark.slow
 def test_a_flash_that_stays_asleep_is_a_failure() -> None:
     outcome = attempt(weights(), SpiFlash(FLASH, deaf=100), attempts=2)
     assert (outcome.ready_after, outcome.failures) == (None, 1)
