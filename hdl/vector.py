@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.hdl import Value, signed
+from amaranth.hdl import Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,6 +24,15 @@ from .tokens import TokenKind, beat_layout, token_layout
 
 _SHORTEST_PASS = 4
 """Cycles for which a pass issues, so that a word is written back before the next pass reads it."""
+
+
+@dataclass(frozen=True)
+class LogicShape(MemoryShape):
+    """A read-only memory of look-up tables, whatever its size."""
+
+    @property
+    def style(self) -> str:  # type: ignore[override]
+        return "logic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +123,9 @@ class VectorFormat:
         return MemoryShape(family, self.pass_words, self.neurons_per_cycle * bits, writable=True)
 
     def parameter_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, self.pass_words, self.neurons_per_cycle * self.neurons.parameter_bits)
+        """As shallow as the state, and where that spares block RAM, this does."""
+        shape = MemoryShape if self.state_memory(family).style == "block" else LogicShape
+        return shape(family, self.pass_words, self.neurons_per_cycle * self.neurons.parameter_bits)
 
     def memories(self, family: Family) -> dict[str, MemoryShape]:
         """Every memory of the engine by its role."""
@@ -143,7 +154,8 @@ class VectorIntegrator(wiring.Component):
     o    out one beat per end: its kind, and the step's sums
     ==== === ===============================================
 
-    Latency 2 + ceil(log2(slots)) cycles. Throughput `row_beats` cycles per beat of events and one cycle per end.
+    Latency 1 + ceil(log2(slots)) cycles from an end to the sums. Throughput `row_beats` cycles per beat of events and
+    one cycle per end. An end is taken only when the output is ready, which then has to stay so.
     """
 
     i: stream.Interface
@@ -158,42 +170,46 @@ class VectorIntegrator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._form
-        advance = Signal()  # every stage moves, unless the last one holds an end that nobody takes
+        # Stages never wait, which spares them all an enable: an end enters only when nothing keeps it from leaving.
         part = Signal(range(max(2, form.row_beats)))
+        ending = Signal()
         is_event = self.i.payload.kind == TokenKind.EVENT
-        m.d.comb += self.i.ready.eq(advance & (~is_event | (part == form.row_beats - 1)))
+        m.d.comb += self.i.ready.eq(Mux(is_event, part == form.row_beats - 1, self.o.ready & ~ending))
         if form.row_beats > 1:
-            with m.If(advance & self.i.valid & is_event):
+            with m.If(self.i.valid & is_event):
                 m.d.sync += part.eq(part + 1)
 
         tag = Signal(data.StructLayout({"valid": 1, "kind": TokenKind, "part": part.shape()}))
-        weights = self._read_rows(m, part, advance)
-        with m.If(advance):
-            m.d.sync += [tag.valid.eq(self.i.valid), tag.kind.eq(self.i.payload.kind), tag.part.eq(part)]
+        m.d.sync += [
+            tag.valid.eq(self.i.valid & (is_event | self.i.ready)),
+            tag.kind.eq(self.i.payload.kind),
+            tag.part.eq(part),
+        ]
+        weights = self._read_rows(m, part)
         while len(weights) > 1:
             weights = [
-                [_registered(m, advance, sum(terms[1:], start=terms[0])) for terms in zip(*pair, strict=True)]
+                [_registered(m, 1, sum(terms[1:], start=terms[0])) for terms in zip(*pair, strict=True)]
                 for pair in (weights[first : first + 2] for first in range(0, len(weights), 2))
             ]
-            tag = _registered(m, advance, tag)
+            tag = _registered(m, 1, tag)
 
         is_end = tag.kind != TokenKind.EVENT
-        m.d.comb += [
-            self.o.valid.eq(tag.valid & is_end),
-            self.o.payload.kind.eq(tag.kind),
-            advance.eq(~self.o.valid | self.o.ready),
-        ]
+        m.d.comb += [self.o.valid.eq(tag.valid & is_end), self.o.payload.kind.eq(tag.kind)]
+        with m.If(self.i.valid & self.i.ready & ~is_event):
+            m.d.sync += ending.eq(1)
+        with m.Elif(self.o.valid):
+            m.d.sync += ending.eq(0)
         for neuron in range(form.neurons.neurons):
             turn, lane = divmod(neuron, form.lanes)
             total = Signal(signed(form.sum_bits), name=f"total{neuron}")
             m.d.comb += self.o.payload.sums[neuron].eq(total)
-            with m.If(self.o.valid & self.o.ready):
+            with m.If(self.o.valid):
                 m.d.sync += total.eq(0)
             with m.Elif(tag.valid & ~is_end & (tag.part == turn)):
                 m.d.sync += total.eq(total + weights[0][lane])
         return m
 
-    def _read_rows(self, m: Module, part: Signal, advance: Signal) -> list[list[Value]]:
+    def _read_rows(self, m: Module, part: Signal) -> list[list[Value]]:
         """The weights [slot][lane] of the beat at the input, one cycle later."""
         form = self._form
         shape = form.weight_memory(self._family)
@@ -202,12 +218,12 @@ class VectorIntegrator(wiring.Component):
             if isinstance(shape, DualPortShape):
                 pair = DualPortMemory(shape, words)
                 m.submodules[f"weights{bank}"] = pair
-                m.d.comb += pair.enable.eq(advance)
+                m.d.comb += pair.enable.eq(1)
                 reads += [(pair.address0, pair.data0), (pair.address1, pair.data1)]
             else:
                 single = ShapedMemory(shape, words)
                 m.submodules[f"weights{bank}"] = single
-                m.d.comb += single.read_enable.eq(advance)
+                m.d.comb += single.read_enable.eq(1)
                 reads.append((single.read_address, single.read_data))
         part_bits = (form.row_beats - 1).bit_length()
         bits = form.neurons.weight_bits
@@ -375,8 +391,9 @@ class VectorEngine(wiring.Component):
     trace0, ... out monitors of the neurons (see VectorPass)
     =========== === ==========================================================
 
-    Throughput, when nothing stalls: the larger of `row_beats` * beats of events + 1 and max(w, 3) + 2 cycles per step,
-    w = ceil(neurons / neurons_per_cycle); tokens leave one per cycle, so that many spikes in few words stall the pass.
+    Throughput, when nothing stalls: the larger of `row_beats` * beats of events + 1 and max(w, 3) + 3 +
+    ceil(log2(slots)) cycles per step, w = ceil(neurons / neurons_per_cycle). Tokens leave one per cycle, so that many
+    spikes in few words stall the pass.
     """
 
     i: stream.Interface
@@ -413,7 +430,7 @@ def trace_ports(form: VectorFormat) -> dict[str, Out]:
     return {f"trace{slot}": Out(monitor) for slot in range(form.neurons_per_cycle)}
 
 
-def _registered(m: Module, enable: Value, value: Any) -> Any:
+def _registered(m: Module, enable: ValueLike, value: Any) -> Any:
     """`value` one cycle of `enable` later; it starts from 0."""
     register = Signal.like(value, name="register")
     with m.If(enable):
