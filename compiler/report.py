@@ -382,6 +382,7 @@ def _memory(use: MemoryUse) -> dict[str, Any]:
         "bits": use.shape.bits,
         "style": use.shape.style,
         "brams": use.shape.brams,
+        "spram": use.shape.spram,
     }
 
 
