@@ -12,6 +12,7 @@ from networks import chain, random_spikes
 from spikeloom.boards.boards import BOARDS
 from spikeloom.boards.clock import plan_clock
 from spikeloom.boards.top import BoardTop
+from spikeloom.compiler.ir import Network
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.emit import verilog_from_rtlil
 from spikeloom.hdl.errors import MismatchError
@@ -26,12 +27,14 @@ FORM = LinkFormat(inputs=12, outputs=6, fifo_words=32)
 CLOCKS_PER_BIT = 8
 
 
-def emit_top(folder: Path, board_id: str, clock_hz: float | None = None) -> UartTop:
-    """The Verilog of a board's top around the network's core, and its pins."""
+def emit_top(
+    folder: Path, board_id: str, clock_hz: float | None = None, net: Network = NETWORK, form: LinkFormat = FORM
+) -> UartTop:
+    """The Verilog of a board's top around a network's core, and its pins."""
     board = BOARDS[board_id]
     clock = plan_clock(board, clock_hz)
-    plan = make_plan(NETWORK, board.device.family)
-    core = LinkedCore(plan.core(), FORM, CLOCKS_PER_BIT, plan.family)
+    plan = make_plan(net, board.device.family)
+    core = LinkedCore(plan.core(), form, CLOCKS_PER_BIT, plan.family)
     files = board.create_platform().prepare(BoardTop(core, board, clock), "top", emit_src=False).files
     (folder / "top.il").write_text(files["top.il"], encoding="utf-8")
     verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "log")
