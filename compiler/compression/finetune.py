@@ -14,7 +14,7 @@ others on the way (`gradual`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +134,7 @@ def finetune(
 
     samples = calibration if options.spikes is None else options.spikes
     generator = torch.Generator().manual_seed(options.seed)
-    batches = _Batches(layers, torch.as_tensor(samples), options, image, generator)
+    batches = _Batches(layers, torch.as_tensor(samples), output, options, image, generator)
     optimiser = torch.optim.Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step / total))
@@ -142,9 +142,9 @@ def finetune(
     between = max(1, int(PRUNED_BY * total) // STAGES)
     done = 0
     for _ in range(options.epochs):
-        for inputs, targets, labels in batches.epoch():
+        for batch in batches.epoch():
             optimiser.zero_grad()
-            loss = _loss(layers, weights, inputs, targets, labels, output, options)
+            loss = _loss(layers, weights, batch, output, options)
             loss.backward()
             optimiser.step()
             schedule.step()
@@ -210,39 +210,68 @@ def _clip_scales(weights: Sequence[Weights]) -> None:
                 item.scales.copy_(torch.maximum(scales, item.least_scales))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Batch:
+    """Inputs [steps, samples, inputs], the original's scores [samples, classes], and its membranes where wanted."""
+
+    inputs: torch.Tensor
+    scores: torch.Tensor
+    responses: Mapping[str, Response]
+    labels: torch.Tensor | None
+
+
 class _Batches:
-    """Batches of inputs with what the original network makes of them; blends are fresh in every epoch."""
+    """Batches of inputs with what the original network makes of them, computed once where samples do not vary."""
 
     def __init__(
         self,
         layers: Sequence[Layer],
         samples: torch.Tensor,
+        output: str,
         options: FineTune,
         image: ImageShape | None,
         generator: torch.Generator,
     ) -> None:
-        self.layers, self.samples, self.options, self.image, self.generator = layers, samples, options, image, generator
+        self.layers, self.samples, self.output, self.options = layers, samples, output, options
+        self.image, self.generator = image, generator
         self.count = math.ceil(len(samples) / options.batch_size)
+        self.vary = options.labels is None or (options.warp and image is not None)
+        self.scores = None if self.vary or options.hidden else self._scores()
 
-    def epoch(self) -> Iterator[tuple[torch.Tensor, dict[str, Response], torch.Tensor | None]]:
+    def epoch(self) -> Iterator[_Batch]:
         import torch
 
         labels = None if self.options.labels is None else torch.as_tensor(self.options.labels)
-        weight = self.layers[0].weight
         for part in torch.randperm(len(self.samples), generator=self.generator).split(self.options.batch_size):
-            samples = self.samples[part]
-            if labels is None or self.options.warp:
-                samples = self._varied(samples)
-            inputs = samples.transpose(0, 1).contiguous().to(weight.device, weight.dtype)
-            with torch.no_grad():
-                targets = simulate(self.layers, inputs)
-            yield inputs, targets, None if labels is None else labels[part].to(weight.device)
+            inputs = self._inputs(self._varied(self.samples[part]) if self.vary else self.samples[part])
+            responses = {} if self.scores is not None else self._responses(inputs)
+            yield _Batch(
+                inputs=inputs,
+                scores=scores(responses[self.output]) if self.scores is None else self.scores[part],
+                responses=responses,
+                labels=None if labels is None else labels[part].to(inputs.device),
+            )
+
+    def _scores(self) -> torch.Tensor:
+        """What the original network makes of the samples as they are."""
+        import torch
+
+        parts = self.samples.split(self.options.batch_size)
+        return torch.cat([scores(self._responses(self._inputs(part))[self.output]) for part in parts])
+
+    def _responses(self, inputs: torch.Tensor) -> dict[str, Response]:
+        import torch
+
+        with torch.no_grad():
+            return simulate(self.layers, inputs)
+
+    def _inputs(self, samples: torch.Tensor) -> torch.Tensor:
+        weight = self.layers[0].weight
+        return samples.transpose(0, 1).contiguous().to(weight.device, weight.dtype)
 
     def _varied(self, samples: torch.Tensor) -> torch.Tensor:
         if self.image is not None:
             return warped(samples, self.image, self.generator)
-        if self.options.labels is not None:
-            return samples
         return _blended(samples, self.options.blend, self.generator)
 
 
@@ -259,39 +288,35 @@ def _blended(samples: torch.Tensor, share: float, generator: torch.Generator) ->
 
 
 def _loss(
-    layers: Sequence[Layer],
-    weights: Sequence[Weights],
-    inputs: torch.Tensor,
-    targets: dict[str, Response],
-    labels: torch.Tensor | None,
-    output: str,
-    options: FineTune,
+    layers: Sequence[Layer], weights: Sequence[Weights], batch: _Batch, output: str, options: FineTune
 ) -> torch.Tensor:
     from torch.nn import functional
 
-    answer = simulate(layers, inputs, [w.effective() for w in weights], [w.bias for w in weights], surrogate=True)
-    loss = divergence(answer[output], targets[output], options.temperature)
-    if labels is not None:
+    answer = simulate(layers, batch.inputs, [w.effective() for w in weights], [w.bias for w in weights], surrogate=True)
+    given = scores(answer[output])
+    loss = divergence(given, batch.scores, options.temperature)
+    if batch.labels is not None:
         mix = options.labels_weight
-        loss = (1 - mix) * loss + mix * functional.cross_entropy(scores(answer[output]), labels)
+        loss = (1 - mix) * loss + mix * functional.cross_entropy(given, batch.labels)
     for layer in layers:
         if layer.name != output and options.hidden:
             unit = layer.threshold.abs().clamp(min=1e-6) if layer.folded.spiking else 1.0
-            error = (answer[layer.name].membranes - targets[layer.name].membranes) / unit
+            error = (answer[layer.name].membranes - batch.responses[layer.name].membranes) / unit
             loss = loss + options.hidden * (error * error).mean()
     return loss
 
 
-def divergence(answer: Response, target: Response, temperature: float = 1.0) -> torch.Tensor:
-    """The Kullback-Leibler divergence of the classes' probabilities (softmax of their scores), mean over samples.
+def divergence(given: torch.Tensor, wanted: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """The Kullback-Leibler divergence of the classes' probabilities, mean over samples, from scores [samples, classes].
 
     Scores are divided by the temperature, and the result multiplied by its square, which keeps its gradients' size.
     """
     from torch.nn import functional
 
-    wanted = (scores(target) / temperature).softmax(dim=1)
-    given = (scores(answer) / temperature).log_softmax(dim=1)
-    return functional.kl_div(given, wanted, reduction="batchmean") * temperature**2
+    probabilities = (wanted / temperature).softmax(dim=1)
+    return functional.kl_div((given / temperature).log_softmax(dim=1), probabilities, reduction="batchmean") * (
+        temperature * temperature
+    )
 
 
 def scores(response: Response) -> torch.Tensor:

@@ -32,13 +32,13 @@ from ..verifier import quoted, verify
 from .allocation import Share, allocate, kept_after, shares_of
 from .augmentation import ImageShape, image_shape, warped
 from .baseline import nearest_codes, pruned
-from .finetune import FineTune, Weights, divergence
+from .finetune import FineTune, Weights, divergence, scores
 from .finetune import finetune as train
 from .gptq import round_rows
 from .grid import Format, check_scheme
 from .hessian import Loss, Problem, problems_of
 from .obs import Order, bytes_per_row, eliminate, eliminate_kept, refit
-from .simulation import Layer, Response, gather, inputs_of, layers_of, respond, simulate
+from .simulation import Layer, gather, inputs_of, layers_of, respond, simulate
 from .staged import eliminate_in_stages, thinned
 
 if TYPE_CHECKING:
@@ -336,7 +336,7 @@ class _Data:
     image: ImageShape | None
     spikes: Mapping[str, torch.Tensor]
     held_out: torch.Tensor
-    answers: Response
+    answers: torch.Tensor
 
     @classmethod
     def of(cls, network: Network, layers: Sequence[Layer], samples: Spikes, device: str) -> _Data:
@@ -356,7 +356,7 @@ class _Data:
         with torch.no_grad():
             spikes = {INPUT: inputs}
             spikes |= {name: r.spikes for name, r in simulate(layers, inputs).items() if r.spikes is not None}
-            answers = simulate(layers, judge)[network.output]
+            answers = scores(simulate(layers, judge)[network.output])
         return cls(calibration=calibration, image=image, spikes=spikes, held_out=judge, answers=answers)
 
 
@@ -372,7 +372,7 @@ def _distance(job: _Job, layers: Sequence[Layer], data: _Data, weights: Sequence
 
     with torch.no_grad():
         answer = simulate(layers, data.held_out, [w.effective() for w in weights], [w.bias for w in weights])
-        return float(divergence(answer[job.network.output], data.answers))
+        return float(divergence(scores(answer[job.network.output]), data.answers))
 
 
 def _network(job: _Job, layers: Sequence[Layer], weights: Sequence[Weights], samples: Spikes) -> Network:
