@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -106,6 +106,15 @@ class BeatUnpacker(wiring.Component):
         with m.Elif(self.o.ready):
             m.d.sync += mask.eq(left)
         return m
+
+
+def multiple(value: Value, factor: int) -> Value:
+    """`value * factor` by shifts and adds, for which synthesis might spend a multiplier block."""
+    total: Value = Const(0, 0)
+    for bit in range(factor.bit_length()):
+        if factor >> bit & 1:
+            total = total + (value << bit)
+    return total
 
 
 def _first(mask: Value, values: list[Value]) -> Value:

@@ -15,7 +15,7 @@ from amaranth.hdl import Value, ValueLike, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .beats import BeatUnpacker
+from .beats import BeatUnpacker, multiple
 from .dual_port import DualPortMemory, DualPortShape
 from .dynamics import fired, next_start, parameters_of, start_bits
 from .memory import Family, MemoryShape, ShapedMemory
@@ -70,6 +70,26 @@ class VectorFormat:
                 f"a row is read in a power of two of beats: {self.lanes} lanes read {self.neurons.neurons} weights "
                 f"in {self.row_beats}; choose another number of lanes"
             )
+
+    @property
+    def inputs(self) -> int:
+        return self.pre
+
+    @property
+    def outputs(self) -> int:
+        return self.neurons.neurons
+
+    @property
+    def monitors(self) -> tuple[wiring.Signature, ...]:
+        """One for each neuron of a pass word."""
+        return (trace_signature(self.neurons.neurons, self.neurons.state_bits),) * self.neurons_per_cycle
+
+    @property
+    def uses_spram(self) -> bool:
+        return False
+
+    def create(self, image: VectorImage, family: Family) -> VectorEngine:
+        return VectorEngine(self, image, family)
 
     @property
     def row_beats(self) -> int:
@@ -374,7 +394,7 @@ class VectorPass(wiring.Component):
             beyond = turn.word == form.pass_words - 1 if slot >= form.neurons_per_cycle - spare else 0
             m.d.comb += [
                 trace.valid.eq(turn.is_word & move & (turn.kind != TokenKind.ABORT) & ~Value.cast(beyond)),
-                trace.neuron.eq(turn.word * form.neurons_per_cycle + slot),
+                trace.neuron.eq(multiple(turn.word, form.neurons_per_cycle) + slot),
                 trace.membrane.eq(membrane),
                 trace.spike.eq(spike),
             ]

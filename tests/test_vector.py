@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,11 +20,15 @@ from spikeloom.compiler.plan_neurons import plan_neurons
 from spikeloom.hdl.beats import BeatPacker, BeatUnpacker
 from spikeloom.hdl.dual_port import DualPortMemory, DualPortShape
 from spikeloom.hdl.memory import Family
-from spikeloom.hdl.tokens import TokenKind, beat_layout, token_layout
+from spikeloom.hdl.tokens import TokenKind, beat_layout
 from spikeloom.hdl.vector import VectorEngine, VectorFormat, VectorImage
 from spikeloom.sim.reference import run_reference
 
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+
 HANG = 2000
+"""Cycles without an output after which a chain counts as hung."""
+
 LIVELY: dict[str, object] = {"fire": 14, "sub": 15}
 
 
@@ -260,3 +264,211 @@ def test_every_folding_equals_the_reference(name: str, stress: int | None) -> No
     for network in (NETWORKS["next subtract"], NETWORKS["one neuron"]):
         spikes = samples(network, 2)
         assert_equal(network, spikes, run(network, spikes, FOLDS[name], stress=stress))
+
+
+@pytest.mark.parametrize("folds", FOLDS.values(), ids=FOLDS)
+def test_an_aborted_sample_leaves_nothing_behind(folds: list[Fold]) -> None:
+    network = NETWORKS["snntorch same"]
+    spikes = random_spikes(3, network, samples=2, steps=4, rate=0.7)
+    got = run(network, spikes, folds, stress=6, abort=1)
+    np.testing.assert_array_equal(got.output, run_reference(network, spikes).spikes)
+
+
+def test_repeated_events_of_an_input_add_up() -> None:
+    network = NETWORKS["next subtract"]
+    loud = Network(
+        input_shape=network.input_shape,
+        populations=network.populations,
+        projections=network.projections,
+        output=network.output,
+        x_max=5,
+    )
+    spikes = random_spikes(8, loud, samples=2, steps=4)
+    assert spikes.max() > 2
+    assert_equal(loud, spikes, run(loud, spikes, FOLDS["two banks"], stress=1))
+
+
+def test_ice40_has_no_dual_port_but_everything_else() -> None:
+    network = NETWORKS["same value"]
+    spikes = samples(network)
+    assert_equal(network, spikes, run(network, spikes, FOLDS["two banks"], family=Family.ICE40, stress=2))
+    with pytest.raises(ValueError, match="ice40 has no block RAM with two read ports; use one port"):
+        run(network, spikes, FOLDS["two ports"], family=Family.ICE40)
+
+
+GOLDEN = [
+    case
+    for case in golden_cases()
+    if not case.needs & {"CubaLIF", "recurrence", "delays"} and len(case.network.projections) == 1
+]
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.name)
+def test_golden_cases(case: GoldenCase) -> None:
+    fold = Fold(lanes=-(-case.network.populations[0].size // 2), banks=2, neurons_per_cycle=3)
+    got = run(case.network, case.spikes, [fold], stress=9)
+    for name, (spikes, membranes) in case.expected.items():
+        assert name == case.network.output
+        np.testing.assert_array_equal(got.spikes[0], spikes)
+        np.testing.assert_array_equal(got.membranes[0], membranes)
+        np.testing.assert_array_equal(got.output, spikes)
+
+
+def test_a_step_takes_the_longer_of_its_events_and_the_pass() -> None:
+    network = chain(4, (20, 12), **LIVELY, reset_place=ResetPlace.SAME)
+    steps = 12
+
+    def cycles_per_step(events: int, fold: Fold) -> float:
+        spikes = np.zeros((1, steps, 20), np.uint8)
+        spikes[:, :, :events] = 1
+        short = run(network, spikes[:, : steps // 2], [fold])
+        return (run(network, spikes, [fold]).cycles - short.cycles) / (steps - steps // 2)
+
+    assert cycles_per_step(20, Fold(neurons_per_cycle=4)) == 20 + 1
+    assert cycles_per_step(20, Fold(lanes=6, neurons_per_cycle=4)) == 2 * 20 + 1
+    assert cycles_per_step(0, Fold()) == 12 + 3
+    assert cycles_per_step(0, Fold(banks=2, ports=2, neurons_per_cycle=2)) == 6 + 3 + 2
+
+
+@pytest.mark.parametrize("fold", [Fold(), Fold(lanes=4), Fold(banks=3), Fold(banks=2, ports=2, lanes=2)])
+def test_weights_are_read_back(fold: Fold) -> None:
+    network = NETWORKS["next value"]
+    form, image = encoded(network, 0, fold)
+    np.testing.assert_array_equal(decode_vector(form, image), network.projections[0].weights.codes)
+    assert all(len(words) <= form.weight_memory(Family.ECP5).depth for words in image.weights)
+
+
+def test_events_are_packed_into_the_fewest_beats() -> None:
+    form, _ = encoded(NETWORKS["IF"], 0, Fold(banks=2, ports=2))
+    layout = form.input_layout
+
+    def beats(addresses: list[int]) -> list[set[int]]:
+        views = [layout.from_bits(payload) for payload in pack_events(form, addresses)]
+        assert all(view.kind == TokenKind.EVENT for view in views)
+        return [{view.rows[slot] * 2 + slot % 2 for slot in range(4) if view.mask >> slot & 1} for view in views]
+
+    assert beats([]) == []
+    assert beats([0, 1, 2, 3]) == [{0, 1, 2, 3}]
+    assert [len(beat) for beat in beats([0, 2, 4, 6, 8])] == [2, 2, 1]
+    assert len(beats([5, 5, 5])) == 2
+    assert pack_events(encoded(NETWORKS["IF"], 0, Fold())[0], [7]) == [7 << 2]
+
+
+def test_blocks_are_known_before_any_tool_runs() -> None:
+    mnist = chain(0, (784, 128))
+    form, _ = encoded(mnist, 0, Fold(ports=2, neurons_per_cycle=4))
+    assert form.weight_memory(Family.ECP5).brams == 29
+    assert {role: shape.brams for role, shape in form.memories(Family.ECP5).items()} == {
+        "weights0": 29,
+        "state": 0,
+        "parameters": 0,
+    }
+    form, _ = encoded(mnist, 0, Fold(banks=3, neurons_per_cycle=4))
+    assert [form.memories(Family.ECP5)[f"weights{bank}"].brams for bank in range(3)] == [15, 15, 15]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lanes": 0}, "lanes of a vector engine is at least 1: got 0"),
+        ({"banks": 0}, "banks of a vector engine is at least 1: got 0"),
+        ({"neurons_per_cycle": 0}, "neurons_per_cycle of a vector engine is at least 1: got 0"),
+        ({"pre": 0}, "pre of a vector engine is at least 1: got 0"),
+        ({"ports": 3}, "a bank is read through 1 or 2 ports: got 3"),
+        ({"lanes": 3}, "power of two of beats: 3 lanes read 7 weights in 3; choose another number of lanes"),
+    ],
+)
+def test_impossible_formats_are_refused(changes: dict[str, int], message: str) -> None:
+    form, _ = encoded(NETWORKS["IF"], 0, Fold())
+    with pytest.raises(ValueError, match=message):
+        replace(form, **changes)
+
+
+def test_a_vector_engine_has_one_population() -> None:
+    form, _ = encoded(NETWORKS["IF"], 0, Fold())
+    with pytest.raises(ValueError, match="a vector engine has one population: got 2"):
+        replace(form, neurons=replace(form.neurons, populations=form.neurons.populations * 2))
+
+
+@pytest.mark.parametrize(("depth", "width", "columns"), [(784, 512, 29), (1024, 18, 1), (1025, 18, 2), (3000, 9, 3)])
+def test_dual_port_blocks(depth: int, width: int, columns: int) -> None:
+    assert DualPortShape(Family.ECP5, depth, width).brams == columns
+
+
+@pytest.mark.parametrize("depth", [0, 16385])
+def test_impossible_dual_port_memories_are_refused(depth: int) -> None:
+    with pytest.raises(ValueError, match=f"read-only and has 1 to 16384 words: got {depth}"):
+        DualPortShape(Family.ECP5, depth, 8)
+    with pytest.raises(ValueError, match="a memory of 2 words cannot hold 3"):
+        DualPortMemory(DualPortShape(Family.ECP5, 2, 8), [1, 2, 3])
+
+
+def test_both_ports_read_while_enabled() -> None:
+    rng = random.Random(1)
+    words = [rng.getrandbits(40) for _ in range(50)]
+    dut = DualPortMemory(DualPortShape(Family.ECP5, 60, 40), words)
+
+    async def check(context: SimulatorContext) -> None:
+        for _ in range(100):
+            addresses = rng.randrange(50), rng.randrange(50)
+            context.set(dut.address0, addresses[0])
+            context.set(dut.address1, addresses[1])
+            context.set(dut.enable, 1)
+            await context.tick()
+            context.set(dut.enable, 0)
+            context.set(dut.address0, 0)
+            await context.tick()
+            assert (context.get(dut.data0), context.get(dut.data1)) == tuple(words[address] for address in addresses)
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(check)
+    simulator.run()
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 8])
+def test_unpacked_beats_are_tokens(slots: int) -> None:
+    rng = random.Random(slots)
+    dut = BeatUnpacker(20, slots)
+    layout = beat_layout(20, slots)
+    sent: list[tuple[TokenKind, int]] = []
+    got: list[tuple[TokenKind, int]] = []
+    beats = []
+    for _ in range(60):
+        mask, row = rng.getrandbits(slots), rng.randrange(-(-20 // slots) - 1)
+        kind = TokenKind.EVENT if mask else TokenKind.END_OF_STEP
+        beats.append(layout.const({"kind": kind, "mask": mask, "rows": [row] * slots}).as_bits())
+        sent += [(kind, row * slots + slot) for slot in range(slots) if mask >> slot & 1] or [(kind, -1)]
+
+    async def drive(context: SimulatorContext) -> None:
+        for payload in beats:
+            while rng.random() < 0.2:
+                await context.tick()
+            context.set(dut.i.payload.as_value(), payload)
+            context.set(dut.i.valid, 1)
+            while not (await context.tick().sample(dut.i.ready))[-1]:
+                pass
+            context.set(dut.i.valid, 0)
+
+    async def watch(context: SimulatorContext) -> None:
+        while len(got) < len(sent):
+            ready = rng.random() < 0.7
+            context.set(dut.o.ready, ready)
+            _, _, valid, payload = await context.tick().sample(dut.o.valid, dut.o.payload)
+            if valid and ready:
+                got.append((payload.kind, payload.address if payload.kind == TokenKind.EVENT else -1))
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive, background=True)
+    simulator.add_testbench(watch)
+    simulator.run()
+    assert got == sent
+
+
+def test_impossible_beats_are_refused() -> None:
+    with pytest.raises(ValueError, match="power of two of banks: got 3; send beats instead"):
+        BeatPacker(20, 3, 3)
+    for slots, banks in ((3, 2), (0, 1), (2, 0)):
+        with pytest.raises(ValueError, match=f"got {slots} slots for {banks} banks"):
+            beat_layout(20, slots, banks)
