@@ -204,7 +204,7 @@ class NeuronBank(wiring.Component):
         adding = Signal()
         post = Signal(address_bits(form.neurons))
         weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
-        collides = adding & (post == self.i.payload.post)
+        collides = adding & is_event & (post == self.i.payload.post)
         if not shared:
             m.d.comb += self.i.ready.eq((job == _Job.INTEGRATE) & ~collides)
         else:
