@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..hdl.core import EngineInstance
+from ..hdl.engine import EngineFormat, EngineImage
 from ..hdl.errors import InputError
 from ..hdl.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
 from ..hdl.spram import SPRAM_WIDTH
@@ -41,12 +43,16 @@ def plan_flash(plan: Plan) -> tuple[FlashFormat, bytes]:
 
 def design_number(plan: Plan) -> int:
     """32 bits made of everything in a plan's core that is not in SPRAM."""
-    parts = [
-        (engine.sources, engine.form, engine.image.rows.rows, engine.image.parameters)
-        + (() if engine.form.rows.first_spram is not None else (engine.image.rows.entries,))
-        for engine in plan.engines
-    ]
+    parts = [(engine.sources, engine.form, _outside_spram(engine)) for engine in plan.engines]
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
+
+
+def _outside_spram(engine: EngineInstance) -> object:
+    """What an engine's memories hold, but for its weights in SPRAM."""
+    form, image = engine.form, engine.image
+    if isinstance(form, EngineFormat) and isinstance(image, EngineImage) and form.rows.first_spram is not None:
+        return replace(image, rows=replace(image.rows, entries=()))
+    return image
 
 
 def flash_words(sprams: Sequence[Sequence[int]], address_bits: int) -> tuple[int, ...]:
