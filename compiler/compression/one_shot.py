@@ -108,6 +108,8 @@ def compress_weights(
     """
     job = _Job.of(network, method, sparsity, sparsities or {}, bits, scheme, scope, pattern, memory_budget, exact)
     samples = _samples(network, calibration)
+    if finetune is not None:
+        finetune = _trainable(network, finetune)
     result = _compressed(job, samples, device, distil, finetune, progress)
     _warn_of_empty(network, result)
     return result
@@ -230,6 +232,21 @@ def _samples(network: Network, calibration: npt.NDArray[Any]) -> Spikes:
     if not samples.any():
         raise SampleError("calibration samples hold spikes: these hold none; give the inputs that the network will see")
     return samples
+
+
+def _trainable(network: Network, training: FineTune) -> FineTune:
+    """The training with its samples checked, [samples, steps, inputs]."""
+    if training.spikes is None:
+        return training
+    calibration_inputs(network, training.spikes)  # checks shape, kind and the first values
+    least, most = training.spikes.min(), training.spikes.max()
+    if least < 0 or most > network.x_max:
+        raise SampleError(f"training samples hold 0 to {network.x_max}: got {least} to {most}")
+    classes = network.population(network.output).size
+    labels = training.labels
+    if labels is not None and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes):
+        raise SampleError(f"labels are 0 to {classes - 1}, an output each: got {labels.min()} to {labels.max()}")
+    return replace(training, spikes=training.spikes.reshape(*training.spikes.shape[:2], network.input_size))
 
 
 def _warn_of_empty(before: Network, after: Network) -> None:
