@@ -8,15 +8,26 @@ registers say, the streams between them follow, every engine takes its step.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..hdl.core import CORE_INPUT, EngineInstance
+from ..hdl.engine import EngineFormat as SparseFormat
+from ..hdl.engine import EngineImage as SparseImage
+from ..hdl.errors import ModelError
+from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.row_format import RowFormat, RowImage
 from .encode import find_row, first_post
+from .fold import EngineFolding
+from .ir import IntArray, Network
+from .lanes import lane_neurons
 from .plan import Plan
+from .verifier import quoted
 
 EVENT, END_OF_STEP, END_OF_SAMPLE, ABORT = range(4)
 """The numbers of `spikeloom.hdl.tokens.TokenKind`."""
@@ -28,41 +39,70 @@ Token = tuple[int, int]
 Posts = list[int | None]
 """The post neuron of each entry of a row; None for an entry that only bridges a gap."""
 
-_Engine = Generator[tuple[bool, Token | None], tuple[Token | None, bool], None]
+Spikes = npt.NDArray[Any]
+
+_Block = Generator[tuple[bool, Token | None], tuple[Token | None, bool], None]
 
 MAX_CYCLES = 50_000_000
 """After so many cycles a core that has not finished is given up."""
 
 
 @dataclass(frozen=True, eq=False)
-class EngineModel:
-    """What the cycles of an engine depend on.
+class LaneModel:
+    """What the cycles of a lane depend on: of an engine that has just one, or of one of several.
 
-    `rows` has the posts of each row, `end_posts` the post neuron that the walker shows beside an end with that address.
+    `rows` has the posts of each row. `chosen` are those of the engine's neurons that the lane has.
     """
 
     rows: tuple[Posts, ...]
-    end_posts: tuple[int, ...]
     bases: tuple[int, ...]
     neurons: int
     overlaps: bool
+    chosen: IntArray
 
 
-def engine_model(instance: EngineInstance) -> EngineModel:
-    """The model of one engine of a plan."""
-    form, image, neurons = instance.form.rows, instance.image.rows, instance.form.neurons
-    found = [find_row(form, image, row) for row in range(form.rows)]
-    return EngineModel(
-        rows=tuple(_posts(form, image, row, start, length) for row, (start, length) in enumerate(found)),
-        end_posts=tuple(_end_post(form, image, row, start) for row, (start, _) in enumerate(found)),
-        bases=neurons.bases,
-        neurons=neurons.neurons,
-        overlaps=neurons.overlaps,
+@dataclass(frozen=True, eq=False)
+class EngineModel:
+    """What the cycles of an engine depend on: its lanes, and how many events each may lag behind."""
+
+    lanes: tuple[LaneModel, ...]
+    queue: int
+
+
+def engine_models(plan: Plan) -> tuple[EngineModel, ...]:
+    """The model of every engine. Raises ModelError where there is none."""
+    return tuple(
+        _engine_model(plan.network, folding, instance)
+        for folding, instance in zip(plan.folding.engines, plan.engines, strict=True)
     )
 
 
-def _posts(form: RowFormat, image: RowImage, row: int, start: int, length: int) -> Posts:
+def _engine_model(network: Network, folding: EngineFolding, instance: EngineInstance) -> EngineModel:
+    form, image = instance.form, instance.image
+    if isinstance(form, SparseFormat) and isinstance(image, SparseImage):
+        return EngineModel(lanes=(_lane_model(form, image, np.arange(form.neurons.neurons)),), queue=0)
+    if isinstance(form, LanesFormat) and isinstance(image, LanesImage):
+        lanes = zip(form.lanes, image.lanes, lane_neurons(network, folding), strict=True)
+        return EngineModel(lanes=tuple(_lane_model(*lane) for lane in lanes), queue=form.queue)
+    raise ModelError(
+        f"cycles are modelled of sparse engines: that of {quoted(folding.populations[0])} is {folding.kind}; "
+        "simulate it"
+    )
+
+
+def _lane_model(form: SparseFormat, image: SparseImage, chosen: IntArray) -> LaneModel:
+    return LaneModel(
+        rows=tuple(_posts(form.rows, image.rows, row) for row in range(form.rows.rows)),
+        bases=form.neurons.bases,
+        neurons=form.neurons.neurons,
+        overlaps=form.neurons.overlaps,
+        chosen=chosen,
+    )
+
+
+def _posts(form: RowFormat, image: RowImage, row: int) -> Posts:
     posts: Posts = []
+    start, length = find_row(form, image, row)
     post = first_post(form, row)
     for entry in image.entries[start : start + length]:
         index = entry >> form.code_bits
@@ -75,20 +115,13 @@ def _posts(form: RowFormat, image: RowImage, row: int, start: int, length: int) 
     return posts
 
 
-def _end_post(form: RowFormat, image: RowImage, row: int, start: int) -> int:
-    """Ends walk one entry too, that which their address points at."""
-    entry = image.entries[start] if start < len(image.entries) else 0
-    wide = max(1, (form.post - 1).bit_length())
-    return (first_post(form, row) + (entry >> form.code_bits)) & ((1 << wide) - 1)
-
-
-def run_engine(model: EngineModel, spikes: np.ndarray) -> _Engine:
-    """An engine of which neuron n fires in step t where `spikes[t, n]`.
+def run_lane(model: LaneModel, spikes: Spikes) -> _Block:
+    """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`.
 
     Each cycle it yields (whether it takes a token, the token that it offers or None) and is sent (the token that it
     took or None, whether its own was taken).
     """
-    rows, end_posts = model.rows, model.end_posts
+    rows = model.rows
     several = len(model.bases) > 1
     first_output, last_neuron = model.bases[-1], model.neurons - 1
     ends = frozenset(base - 1 for base in model.bases[1:])
@@ -113,7 +146,9 @@ def run_engine(model: EngineModel, spikes: np.ndarray) -> _Engine:
     while True:
         is_event = w_kind == EVENT
         quiet = end == ABORT
-        ready = (job == INTEGRATE or (several and is_event and not quiet)) and not (adding and post == w_post)
+        ready = (job == INTEGRATE or (several and is_event and not quiet)) and not (
+            adding and is_event and post == w_post
+        )
         advance = ready or not w_valid
         take = fetched is not None and (walk is None or (advance and place >= len(walk) - 1))
         free = fetched is None or take
@@ -200,7 +235,7 @@ def run_engine(model: EngineModel, spikes: np.ndarray) -> _Engine:
             kind, row = fetched
             place = 0
             walk_end = kind
-            walk = (rows[row] or None) if kind == EVENT else [end_posts[row]]
+            walk = (rows[row] or None) if kind == EVENT else [0]
         elif walk is not None and advance:
             place += 1
             if place == len(walk):
@@ -209,126 +244,167 @@ def run_engine(model: EngineModel, spikes: np.ndarray) -> _Engine:
             fetched = incoming
 
 
+def run_queue(depth: int) -> _Block:
+    """`hdl.token_queue.TokenQueue`."""
+    waiting: deque[Token] = deque()  # in the memory
+    shown: Token | None = None  # at the output
+    while True:
+        token, taken = yield len(waiting) < depth - 1, shown
+        if shown is None or taken:
+            shown = waiting.popleft() if waiting else None
+        if token is not None:
+            waiting.append(token)
+
+
+# ---------------------------------------------------------------------------------------------------- streams
+
+
+@dataclass
+class _Fork:
+    """`hdl.routing.Fork`, by the numbers of its streams."""
+
+    source: int
+    sinks: list[int]
+
+    def __post_init__(self) -> None:
+        self.done = [False] * len(self.sinks)
+
+    def offer(self, offers: list[Token | None]) -> None:
+        token = offers[self.source]
+        for sink, done in zip(self.sinks, self.done, strict=True):
+            offers[sink] = None if done else token
+
+    def accept(self, offers: list[Token | None], readys: list[bool]) -> None:
+        given = [
+            done or (readys[sink] and offers[sink] is not None)
+            for sink, done in zip(self.sinks, self.done, strict=True)
+        ]
+        readys[self.source] = all(given)
+        if offers[self.source] is not None:
+            self.done = [False] * len(given) if readys[self.source] else given
+
+
+@dataclass
+class _Merge:
+    """`hdl.routing.Merge`, by the numbers of its streams."""
+
+    sources: list[int]
+    offsets: list[int]
+    sink: int
+
+    def __post_init__(self) -> None:
+        self.kept = -1
+        self.chosen = -1
+        self.ended = False
+
+    def offer(self, offers: list[Token | None]) -> None:
+        tokens = [offers[source] for source in self.sources]
+        events = [token is not None and token[0] == EVENT for token in tokens]
+        self.ended = all(token is not None and not event for token, event in zip(tokens, events, strict=True))
+        self.chosen = self.kept if self.kept >= 0 else events.index(True) if any(events) else -1
+        chosen = tokens[self.chosen] if self.chosen >= 0 else None
+        if chosen is not None:
+            offers[self.sink] = (EVENT, chosen[1] + self.offsets[self.chosen])
+        else:
+            offers[self.sink] = tokens[0] if self.ended else None
+
+    def accept(self, offers: list[Token | None], readys: list[bool]) -> None:
+        ready = readys[self.sink]
+        for number, source in enumerate(self.sources):
+            readys[source] = ready and (self.ended or number == self.chosen)
+        self.kept = -1 if ready else self.chosen
+
+
+class _Circuit:
+    """Blocks with registers, and the forks and merges between them, in an order in which each finds what it needs."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+        self.blocks: list[tuple[_Block, int, int]] = []
+        self.joints: list[_Fork | _Merge] = []
+
+    def stream(self) -> int:
+        self.streams += 1
+        return self.streams - 1
+
+    def block(self, block: _Block, source: int) -> int:
+        """A block that listens to `source`; returns the stream that it feeds."""
+        self.blocks.append((block, source, self.stream()))
+        return self.streams - 1
+
+    def fork(self, source: int, count: int) -> list[int]:
+        if count == 1:
+            return [source]
+        sinks = [self.stream() for _ in range(count)]
+        self.joints.append(_Fork(source, sinks))
+        return list(sinks)
+
+    def merge(self, sources: list[int], sizes: Sequence[int]) -> int:
+        if len(sources) == 1:
+            return sources[0]
+        offsets = [sum(sizes[:number]) for number in range(len(sizes))]
+        self.joints.append(_Merge(sources, offsets, sink := self.stream()))
+        return sink
+
+    def run(self, entry: int, exit_: int, tokens: Iterable[Token]) -> int:
+        """Cycles from the first token at `entry` to the END_OF_SAMPLE at `exit_`, which is always taken."""
+        source = iter(tokens)
+        offers: list[Token | None] = [None] * self.streams
+        readys = [True] * self.streams
+        offers[entry] = next(source, None)
+        parts = [(block.send, inlet, outlet) for block, inlet, outlet in self.blocks]
+        for block, inlet, outlet in self.blocks:
+            readys[inlet], offers[outlet] = next(block)
+        backwards = self.joints[::-1]
+        first = -1
+        for cycle in range(MAX_CYCLES):
+            for joint in self.joints:
+                joint.offer(offers)
+            readys[exit_] = True
+            for joint in backwards:
+                joint.accept(offers, readys)
+            leaving = offers[exit_]
+            if leaving is not None and leaving[0] == END_OF_SAMPLE:
+                return cycle - first + 1
+            moves = [(offers[inlet] if readys[inlet] else None, readys[outlet]) for _, inlet, outlet in parts]
+            if readys[entry] and offers[entry] is not None:
+                first = cycle if first < 0 else first
+                offers[entry] = next(source, None)
+            for (send, inlet, outlet), move in zip(parts, moves, strict=True):
+                readys[inlet], offers[outlet] = send(move)
+        raise AssertionError("a core ends every sample")
+
+
+def _engine(circuit: _Circuit, model: EngineModel, spikes: Spikes, inlet: int) -> int:
+    """An engine that listens to a stream; returns the one that it feeds."""
+    outlets = []
+    for lane, source in zip(model.lanes, circuit.fork(inlet, len(model.lanes)), strict=True):
+        tokens = circuit.block(run_queue(model.queue), source) if model.queue else source
+        outlets.append(circuit.block(run_lane(lane, spikes[:, lane.chosen]), tokens))
+    return circuit.merge(outlets, [lane.neurons for lane in model.lanes])
+
+
 def count_core_cycles(
-    plan: Plan, models: Sequence[EngineModel], tokens: Sequence[Token], spikes: Sequence[np.ndarray]
+    plan: Plan, models: Sequence[EngineModel], tokens: Iterable[Token], spikes: Sequence[Spikes]
 ) -> int:
     """Cycles from the first of `tokens` in to the END_OF_SAMPLE out, of a core after reset that nothing stalls.
 
     `models` are those of the plan's engines, `spikes` [steps, neurons] those of each engine's neurons, all of its
     populations concatenated.
     """
-    engines = [run_engine(model, trains) for model, trains in zip(models, spikes, strict=True)]
-    if [instance.sources for instance in plan.engines] == [(number - 1,) for number in range(len(engines))]:
-        return _count_chain(engines, tokens)
-    return _Network(plan, engines).run(tokens)
-
-
-def _count_chain(engines: Sequence[_Engine], tokens: Iterable[Token]) -> int:
-    """Engines each of which feeds the next; the general case is several times slower."""
-    source = iter(tokens)
-    token = next(source, None)
-    views = [next(engine) for engine in engines]
-    first = -1
-    for cycle in range(MAX_CYCLES):
-        offered = views[-1][1]
-        if offered is not None and offered[0] == END_OF_SAMPLE:
-            return cycle - first + 1
-        at_input = token
-        if views[0][0] and token is not None:
-            first = cycle if first < 0 else first
-            token = next(source, None)
-        readys = [view[0] for view in views[1:]]
-        inputs = [at_input, *(view[1] for view in views[:-1])]
-        views = [
-            engine.send((arriving if view[0] else None, taken))
-            for engine, view, arriving, taken in zip(engines, views, inputs, (*readys, True), strict=True)
-        ]
-    raise AssertionError("a core ends every sample")
-
-
-class _Network:
-    """Several engines and the streams between them."""
-
-    def __init__(self, plan: Plan, engines: Sequence[_Engine]) -> None:
-        self.engines = engines
-        self.sources = [instance.sources for instance in plan.engines]
-        sizes = {CORE_INPUT: plan.network.input_size}
-        sizes |= {number: instance.form.outputs for number, instance in enumerate(plan.engines)}
-        self.offsets = [
-            [sum(sizes[before] for before in sources[:port]) for port in range(len(sources))]
-            for sources in self.sources
-        ]
-        self.output = next(layer.engine for layer in plan.layers if layer.population == plan.network.output)
-        listeners: dict[int, list[tuple[int, int] | None]] = {source: [] for source in sizes}
-        for number, sources in enumerate(self.sources):
-            for port, source in enumerate(sources):
-                listeners[source].append((number, port))
-        listeners[self.output].append(None)  # the core's own output, which never waits
-        self.listeners = listeners
-        self.done = {source: [False] * len(sinks) for source, sinks in listeners.items()}
-
-    def run(self, tokens: Sequence[Token]) -> int:
-        views = [next(engine) for engine in self.engines]
-        place, first = 0, -1
-        for cycle in range(MAX_CYCLES):
-            offered = {number: view[1] for number, view in enumerate(views)}
-            offered[CORE_INPUT] = tokens[place] if place < len(tokens) else None
-            inputs, heard = self._merge(offered, [view[0] for view in views])
-            taken, at_output = self._deliver(offered, heard)
-            if at_output and offered[self.output][0] == END_OF_SAMPLE:  # type: ignore[index]
-                return cycle - first + 1
-            if taken[CORE_INPUT] and offered[CORE_INPUT] is not None:
-                first = cycle if first < 0 else first
-                place += 1
-            views = [engine.send((inputs[n], taken[n])) for n, engine in enumerate(self.engines)]
-        raise AssertionError("a core ends every sample")
-
-    def _merge(
-        self, offered: dict[int, Token | None], ready: Sequence[bool]
-    ) -> tuple[list[Token | None], set[tuple[int, int]]]:
-        """What each engine takes, and at which of its ports."""
-        inputs: list[Token | None] = []
-        heard: set[tuple[int, int]] = set()
-        for number, sources in enumerate(self.sources):
-            waiting = [self._visible(source, number, port, offered) for port, source in enumerate(sources)]
-            inputs.append(None)
-            if len(sources) == 1:
-                if ready[number]:
-                    heard.add((number, 0))
-                    inputs[-1] = waiting[0]
-                continue
-            if all(token is not None and token[0] != EVENT for token in waiting):
-                if ready[number]:
-                    heard |= {(number, port) for port in range(len(sources))}
-                    assert waiting[0] is not None
-                    inputs[-1] = (waiting[0][0], 0)
-                continue
-            for port, token in enumerate(waiting):
-                if token is not None and token[0] == EVENT:
-                    if ready[number]:
-                        heard.add((number, port))
-                        inputs[-1] = (EVENT, token[1] + self.offsets[number][port])
-                    break
-        return inputs, heard
-
-    def _visible(self, source: int, number: int, port: int, offered: dict[int, Token | None]) -> Token | None:
-        """What a port sees of its source: nothing once a fork has given it the token."""
-        return None if self.done[source][self.listeners[source].index((number, port))] else offered[source]
-
-    def _deliver(self, offered: dict[int, Token | None], heard: set[tuple[int, int]]) -> tuple[dict[int, bool], bool]:
-        """Whether each source's token is taken by all who listen, and whether the core's output takes one now."""
-        taken: dict[int, bool] = {}
-        at_output = False
-        for source, sinks in self.listeners.items():
-            done = self.done[source]
-            now = [
-                (sink is None or sink in heard) and not before and offered[source] is not None
-                for sink, before in zip(sinks, done, strict=True)
-            ]
-            if source == self.output:
-                at_output = now[sinks.index(None)]
-            together = [a or b for a, b in zip(done, now, strict=True)]
-            taken[source] = all(together)
-            if offered[source] is not None:
-                self.done[source] = [False] * len(sinks) if taken[source] else together
-        return taken, at_output
+    circuit = _Circuit()
+    heard = [source for instance in plan.engines for source in instance.sources]
+    output = next(layer.engine for layer in plan.layers if layer.population == plan.network.output)
+    entry = circuit.stream()
+    sizes = {CORE_INPUT: plan.network.input_size}
+    ports = {CORE_INPUT: circuit.fork(entry, heard.count(CORE_INPUT))}
+    exit_ = -1
+    for number, (instance, model, trains) in enumerate(zip(plan.engines, models, spikes, strict=True)):
+        inlets = [ports[source].pop() for source in instance.sources]
+        inlet = circuit.merge(inlets, [sizes[source] for source in instance.sources])
+        outlet = _engine(circuit, model, trains, inlet)
+        sizes[number] = instance.form.outputs
+        ports[number] = circuit.fork(outlet, max(1, heard.count(number) + (number == output)))
+        if number == output:
+            exit_ = ports[number].pop()
+    return circuit.run(entry, exit_, tokens)

@@ -9,10 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.core import EngineInstance
-from .cycle_model import END_OF_SAMPLE, END_OF_STEP, EVENT, EngineModel, Token, count_core_cycles, engine_model
+from ..hdl.engine import EngineFormat as SparseFormat
+from ..hdl.engine import EngineImage as SparseImage
+from ..hdl.lanes import LanesFormat, LanesImage
+from ..hdl.vector import VectorFormat
+from .cycle_model import END_OF_SAMPLE, END_OF_STEP, EVENT, EngineModel, Token, count_core_cycles, engine_models
 from .encode import row_lengths
-from .fold import EngineFolding, sources_of
-from .ir import INPUT, Network
+from .fold import sources_of
+from .ir import INPUT
+from .lanes import lane_orders
 from .plan import Plan
 
 PASS_CYCLES = 4
@@ -37,7 +42,7 @@ def count_cycles(plan: Plan, spikes: Spikes) -> list[int]:
     Exactly those of the hardware when input and output never wait, the clearing after a reset included (before it
     engines take no event, or only the first). Python needs about 2 microseconds per cycle.
     """
-    models = [engine_model(engine) for engine in plan.engines]
+    models = engine_models(plan)
     samples = range(len(spikes[INPUT]))
     return [_count(plan, models, {name: trains[n] for name, trains in spikes.items()}) for n in samples]
 
@@ -50,7 +55,7 @@ def cycles_from_rates(plan: Plan, rates: Rates, steps: int) -> float:
     the last of these cost.
     """
     means = {name: np.broadcast_to(rates[name], plan.network.size_of(name)) for name in (INPUT, *plan.populations)}
-    models = [engine_model(engine) for engine in plan.engines]
+    models = engine_models(plan)
 
     def count(length: int) -> int:
         return _count(plan, models, {name: _even_trains(mean, length) for name, mean in means.items()})
@@ -86,27 +91,42 @@ def _tokens(events: npt.NDArray[Any]) -> Iterator[Token]:
         yield END_OF_STEP if number < len(events) - 1 else END_OF_SAMPLE, 0
 
 
-def busy_cycles(plan: Plan, spikes: Spikes) -> list[npt.NDArray[np.int64]]:
-    """Cycles [samples] in which each engine walks rows or passes over neurons, stalls apart."""
-    return [
-        _busy(plan.network, folding, engine, spikes)
-        for folding, engine in zip(plan.folding.engines, plan.engines, strict=True)
-    ]
-
-
-def _busy(network: Network, folding: EngineFolding, engine: EngineInstance, spikes: Spikes) -> npt.NDArray[np.int64]:
-    costs = np.maximum(1, row_lengths(engine.form.rows, engine.image.rows))
+def busy_cycles(plan: Plan, spikes: Spikes) -> list[npt.NDArray[np.float64]]:
+    """Cycles [samples] in which each engine walks rows or passes over neurons, stalls apart; of its busiest lane."""
+    counts = {name: train.sum(axis=1, dtype=np.int64) for name, train in spikes.items()}
     steps = spikes[INPUT].shape[1]
-    passes = sum(network.size_of(name) + PASS_CYCLES for name in folding.populations)
-    cycles = np.full(len(spikes[INPUT]), steps * passes, np.int64)
-    first = 0
-    for name in row_sources(network, folding):
-        counts = spikes[name].sum(axis=1, dtype=np.int64)
-        cycles += counts @ costs[first : first + counts.shape[1]]
-        first += counts.shape[1]
-    return cycles
+    return [_busy(engine, row_events(plan, number, counts), steps) for number, engine in enumerate(plan.engines)]
 
 
-def row_sources(network: Network, folding: EngineFolding) -> tuple[str, ...]:
-    """Whose events an engine's rows are for, in the rows' order: its own populations before the last, its sources."""
-    return (*folding.populations[:-1], *sources_of(network, folding))
+def row_events(plan: Plan, engine: int, counts: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Events [..., rows] of each row of an engine, from those [..., neurons] of the populations and the input."""
+    network, folding = plan.network, plan.folding.engines[engine]
+    orders: dict[str, Any] = {}
+    for other in plan.folding.engines:
+        orders |= lane_orders(network, other)
+    names = (*folding.populations[:-1], *sources_of(network, folding))
+    return np.concatenate([counts[name][..., orders.get(name, slice(None))] for name in names], axis=-1)
+
+
+def _busy(engine: EngineInstance, events: npt.NDArray[Any], steps: int) -> npt.NDArray[np.float64]:
+    form = engine.form
+    if isinstance(form, VectorFormat):
+        beats = events.sum(axis=-1) / form.slots * form.row_beats
+        return np.asarray(np.maximum(beats, steps * form.pass_words), np.float64)
+    return np.max([_busy_lane(*lane, events, steps) for lane in lanes_of(engine)], axis=0)
+
+
+def lanes_of(engine: EngineInstance) -> list[tuple[SparseFormat, SparseImage]]:
+    """The lanes of a sparse engine: one or several; none of another kind."""
+    form, image = engine.form, engine.image
+    if isinstance(form, LanesFormat) and isinstance(image, LanesImage):
+        return list(zip(form.lanes, image.lanes, strict=True))
+    if isinstance(form, SparseFormat) and isinstance(image, SparseImage):
+        return [(form, image)]
+    return []
+
+
+def _busy_lane(form: SparseFormat, image: SparseImage, events: npt.NDArray[Any], steps: int) -> npt.NDArray[np.float64]:
+    costs = np.maximum(1, row_lengths(form.rows, image.rows))
+    passes = form.neurons.neurons + PASS_CYCLES * len(form.neurons.populations)
+    return np.asarray(events @ costs + steps * passes, np.float64)

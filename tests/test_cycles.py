@@ -70,6 +70,15 @@ def test_branches_forks_and_merges(engines: list[tuple[str, ...]]) -> None:
     check(make_plan(network, "ecp5", folding), random_spikes(3, network, 2, 5, 0.5))
 
 
+@pytest.mark.parametrize("queue", [0, 2, 16])
+def test_lanes_with_queues_and_without(queue: int) -> None:
+    network = chain(8, (20, 23, 9))
+    engines = tuple(
+        EngineFolding(populations=(name,), lanes=lanes, queue=queue) for name, lanes in (("p0", 4), ("p1", 3))
+    )
+    check(make_plan(network, folding=Folding(engines=engines)), random_spikes(3, network, 2, 5, 0.5))
+
+
 def test_an_output_that_others_hear_too() -> None:
     network = branching("c")
     check(make_plan(network, folding=pipelined_folding(network)), random_spikes(4, network, 2, 4, 0.5))
