@@ -15,10 +15,10 @@ from typing import Any
 from amaranth import Cat, Const, Module, Signal
 from amaranth.hdl import signed
 from amaranth.lib import wiring
-from amaranth.lib.crc import Algorithm
 from amaranth.lib.crc.catalog import CRC32_MPEG_2
 from amaranth.lib.wiring import In, Out
 
+from .serial_crc import SerialCrc
 from .spram import MAX_SPRAMS, SPRAM_DEPTH, SPRAM_WIDTH, load_signature
 
 MAGIC = b"SPKW"
@@ -118,7 +118,8 @@ class FlashLoader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         form = self._format
-        m.submodules.crc = crc = _words_crc(form).create()
+        initial = flash_crc(form.header)
+        m.submodules.crc = crc = SerialCrc(CRC32_MPEG_2.crc_width, CRC32_MPEG_2.polynomial, initial)
 
         # A bit on the line takes two cycles. The pins are registers: they show what `bit` and `half` say one cycle
         # later, and `cipo` is taken at the end of the clock's high half, so the bit that arrives is number `bit - 1`.
@@ -130,16 +131,19 @@ class FlashLoader(wiring.Component):
         # Bits -48 to -17 are the command, -16 to -1 the first word: word n has arrived at bit 16 * n.
         arrived = half & (bit[:4] == 0)
         word = bit[4:]
-        in_words, in_crc = Signal(), Signal()
+        in_words, in_crc, intact = Signal(), Signal(), Signal()
         m.d.comb += [
-            crc.data.eq(self.cipo),
-            crc.valid.eq(in_words & ~half),
-            crc.start.eq(~in_words),
+            crc.bit.eq(self.cipo),
+            crc.shift.eq(~half),
+            crc.restart.eq(~in_words),
             self.load.address.eq(word[: form.address_bits]),
             self.load.block.eq(word[form.address_bits :]),
         ]
         with m.If(~half):
-            m.d.sync += self.load.data.eq(Cat(self.cipo, self.load.data))
+            m.d.sync += [
+                self.load.data.eq(Cat(self.cipo, self.load.data)),
+                intact.eq(~in_crc | (intact & ~crc.differs)),
+            ]
 
         reading = Signal()
         command = Const(_READ << 24 | form.offset + HEADER.size, 32)
@@ -169,28 +173,15 @@ class FlashLoader(wiring.Component):
                 with m.If(arrived):
                     with m.If(~in_words):
                         m.d.sync += in_words.eq(bit[4] & bit[5])
-                    with m.Elif(in_crc):
-                        m.d.sync += [bit.eq(_FIRST_BIT), awake.eq(0), in_words.eq(0), in_crc.eq(0)]
-                        m.d.sync += [self.ready.eq(crc.match_detected), self.failed.eq(~crc.match_detected)]
-                        m.next = "PAUSE"
-                        with m.If(crc.match_detected):
-                            m.next = "READY"
-                    with m.Elif(word == form.words):
-                        m.d.sync += in_crc.eq(1)
-                    with m.Else():
+                    with m.Elif(~in_crc):
                         m.d.comb += self.load.valid.eq(1)
+                        m.d.sync += in_crc.eq(word == form.words - 1)
+                    with m.Elif(word[0] != form.words % 2):  # its second half
+                        m.d.sync += [bit.eq(_FIRST_BIT), awake.eq(0), in_words.eq(0), in_crc.eq(0)]
+                        m.d.sync += [self.ready.eq(intact), self.failed.eq(~intact)]
+                        m.next = "PAUSE"
+                        with m.If(intact):
+                            m.next = "READY"
             with m.State("READY"):
                 pass
         return m
-
-
-def _words_crc(form: FlashFormat) -> Any:
-    """The CRC of one bit after another, from the header's on."""
-    return Algorithm(
-        crc_width=CRC32_MPEG_2.crc_width,
-        polynomial=CRC32_MPEG_2.polynomial,
-        initial_crc=flash_crc(form.header),
-        reflect_input=False,
-        reflect_output=False,
-        xor_output=0,
-    )(data_width=1)

@@ -1,4 +1,4 @@
-"""The link's checksum, a bit per cycle: a UART leaves the time, and a byte per cycle takes twice the logic."""
+"""Checksums a bit per cycle: a serial line leaves the time, and a byte per cycle takes twice the logic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .link_protocol import CRC_INITIAL, CRC_POLYNOMIAL
 
 
 class SerialCrc(wiring.Component):
-    """CRC-16, most significant bit first.
+    """A CRC of `width` bits, most significant bit first; by default the link's.
 
     ======== === ====================================================================
     Port     Dir Meaning
@@ -18,12 +18,12 @@ class SerialCrc(wiring.Component):
     restart  in  begin a new message
     shift    in  take `bit` into the checksum
     bit      in  the next bit
-    unload   in  with `shift`: push the checksum out instead, 16 times
+    unload   in  with `shift`: push the checksum out instead, `width` times
     top      out the checksum's most significant bit
     differs  out `bit` is not the next bit of the checksum
     ======== === ====================================================================
 
-    A message followed by its checksum is intact if `differs` stays 0 over the last 16 bits.
+    A message followed by its checksum is intact if `differs` stays 0 over the last `width` bits.
     """
 
     restart: Signal
@@ -33,18 +33,21 @@ class SerialCrc(wiring.Component):
     top: Signal
     differs: Signal
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 16, polynomial: int = CRC_POLYNOMIAL, initial: int = CRC_INITIAL) -> None:
+        self._width = width
+        self._polynomial = polynomial
+        self._initial = initial
         super().__init__(
             {name: In(1) for name in ("restart", "shift", "bit", "unload")} | {"top": Out(1), "differs": Out(1)}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        checksum = Signal(16, init=CRC_INITIAL)
+        checksum = Signal(self._width, init=self._initial)
         m.d.comb += [self.top.eq(checksum[-1]), self.differs.eq(self.bit ^ self.top)]
         with m.If(self.restart):
-            m.d.sync += checksum.eq(CRC_INITIAL)
+            m.d.sync += checksum.eq(self._initial)
         with m.Elif(self.shift):
-            feedback = Mux(self.differs & ~self.unload, CRC_POLYNOMIAL, 0)
+            feedback = Mux(self.differs & ~self.unload, self._polynomial, 0)
             m.d.sync += checksum.eq(Cat(0, checksum[:-1]) ^ feedback)
         return m

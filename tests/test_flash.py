@@ -213,12 +213,21 @@ def corrupt(data: bytes, byte: int, bit: int = 0) -> bytes:
 FLASH = weights().flash
 
 
+def half_a_checksum() -> bytes:
+    """The second half of the checksum is what the first half, which is wrong, leads to."""
+    body = corrupt(weights().image, 20)[:-4]
+    body += (flash_crc(body) >> 16 ^ 0x40).to_bytes(2, "big")
+    return bytes(OFFSET) + body + (flash_crc(body) >> 16).to_bytes(2, "big")
+
+
 @pytest.mark.parametrize(
     "contents",
     [
         pytest.param(corrupt(FLASH, OFFSET + HEADER.size), id="first-word"),
         pytest.param(corrupt(FLASH, len(FLASH) - 5, 7), id="last-word", marks=pytest.mark.slow),
         pytest.param(corrupt(FLASH, len(FLASH) - 1), id="checksum"),
+        pytest.param(corrupt(FLASH, len(FLASH) - 4, 7), id="checksum-first-bit"),
+        pytest.param(half_a_checksum(), id="half-a-checksum"),
         pytest.param(FLASH[:-6], id="truncated"),
         pytest.param(FLASH[:-1], id="truncated-checksum", marks=pytest.mark.slow),
         pytest.param(b"", id="blank"),
