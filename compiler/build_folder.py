@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..hdl.coding import Decoder, Encoder, ImageCoding
 from ..hdl.errors import InputError, OptionError
 
 MANIFEST = "manifest.json"
@@ -202,6 +203,22 @@ class BuildFolder:
     def options(self) -> Mapping[str, Any]:
         """What the build was asked for."""
         return self.manifest["options"]
+
+    @property
+    def coding(self) -> ImageCoding | None:
+        """How the device takes images; None where it takes spikes. Raises InputError for a damaged manifest."""
+        found = self.options.get("coding")
+        if found is None:
+            return None
+        try:
+            return ImageCoding(
+                encoder=Encoder(found["encoder"]),
+                steps=int(found["steps"]),
+                decoder=Decoder(found["decoder"]),
+                x_max=int(found["x_max"]),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise InputError(f"a manifest's coding must be one: {self.path / MANIFEST} has {found!a:.60}") from None
 
     def report(self) -> dict[str, Any]:
         """The contents of `report.json`; raises InputError where it is damaged."""

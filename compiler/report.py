@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..hdl.coding import ImageCoding
 from ..hdl.errors import InputError
 from ..hdl.resources import Resources
 from .compression.recipe import Recipe
@@ -104,10 +105,15 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """The host link's own time: bytes on the wire per sample, mean over the samples measured."""
+    """The host link's own time: bytes on the wire per sample, mean over the samples measured.
+
+    With a `coding` samples are images, and `encoder_cycles` the clock cycles that the encoder takes for one.
+    """
 
     baud: int
     bytes_per_sample: float
+    coding: ImageCoding | None = None
+    encoder_cycles: float | None = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +263,9 @@ def _link(link: Link | None) -> dict[str, Any] | None:
         "baud": link.baud,
         "bytes_per_sample": round(link.bytes_per_sample, 2),
         "microseconds_per_sample": round(link.bytes_per_sample * UART_BITS_PER_BYTE * 1e6 / link.baud, 3),
+        "encoder": None if link.coding is None else link.coding.encoder,
+        "decoder": None if link.coding is None else link.coding.decoder,
+        "encoder_cycles_per_sample": None if link.encoder_cycles is None else round(link.encoder_cycles, 2),
         "source": Source.ESTIMATED,
     }
 

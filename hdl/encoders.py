@@ -103,6 +103,11 @@ def pixel_memory(pixels: int, coding: ImageCoding, family: Family) -> MemoryShap
     return MemoryShape(family, 1 << address_bits(pixels), coding.pixel_bits, writable=True)
 
 
+def sample_cycles(pixels: int, coding: ImageCoding) -> int:
+    """Cycles that an encoder takes for an image, besides one per event, where the core keeps up."""
+    return coding.steps * (pixels + 3)
+
+
 def image_signature() -> wiring.Signature:
     """How an image gets into an encoder, from the sender's side.
 

@@ -198,6 +198,9 @@ def test_the_report_is_json_and_says_what_the_facts_say() -> None:
         "baud": 1_000_000,
         "bytes_per_sample": 60.0,
         "microseconds_per_sample": 600.0,
+        "encoder": None,
+        "decoder": None,
+        "encoder_cycles_per_sample": None,
         "source": "estimated",
     }
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from . import common
+from .coding_options import check_coding_options, coding_of, coding_options
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
     """The parser of this command."""
     parser = commands.add_parser(
         "compile",
-        parents=[common.model_options(), common.compression_options(), common.folding_options()],
+        parents=[common.model_options(), common.compression_options(), common.folding_options(), coding_options()],
         help="compile a network to a bitstream",
         description="Compile a NIR file to a build folder: bitstream, RTLIL, Verilog, integer network and report. "
         "Without --board or --device, --emit verilog makes the bare core for an iCE40.",
@@ -66,10 +67,12 @@ def run(options: argparse.Namespace) -> int:
         verilog_only=options.emit == "verilog",
     )
     require_target(wanted)  # these mistakes first: they need no file to be read
+    check_coding_options(options)
     check_target(output, force=options.force)
     network = common.read_model(options)
-    wanted = replace(wanted, folding=common.folding_of(options, network))
-    samples = None if options.data is None else load_samples(options.data, network)
+    coding = coding_of(options, network)
+    wanted = replace(wanted, folding=common.folding_of(options, network), coding=coding)
+    samples = None if options.data is None else load_samples(options.data, network, coding=coding)
     files = {"model": options.model, "samples": options.data, "folding": options.folding}
     inputs = {role: path for role, path in files.items() if path is not None}
     build = compile_network(

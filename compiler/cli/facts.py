@@ -80,14 +80,23 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
         facts = replace(facts, used=sum((block.resources for block in facts.blocks), Resources()))
     network = design.plan.network
     stimulus = "random" if samples is None else "calibration"
-    ran = measure.random_samples(network, design.seed) if samples is None else samples.first(measure.MAX_SAMPLES)
+    if samples is None:
+        ran = measure.random_samples(network, design.seed, design.link.coding)
+    else:
+        ran = samples.first(measure.MAX_SAMPLES)
     with step(f"running {len(ran)} {stimulus} samples on the reference") as progress:
         recording = run_reference(network, ran.spikes, progress=progress)
     with step("counting cycles") as progress:
         latency = measure.measure_latency(design.plan, ran, stimulus, recording, progress)
     if design.built is not None:
-        size = measure.link_bytes(design.link, ran, recording, len(latency.cycles))
-        facts = replace(facts, link=Link(baud=design.baud, bytes_per_sample=size))
+        count = len(latency.cycles)
+        link = Link(
+            baud=design.baud,
+            bytes_per_sample=measure.link_bytes(design.link, ran, recording, count),
+            coding=design.link.coding,
+            encoder_cycles=measure.encoder_cycles(design.link, ran, count),
+        )
+        facts = replace(facts, link=link)
     if samples is not None:
         facts = replace(facts, activity=measure.measure_activity(ran, recording))
         if ran.labels is not None:

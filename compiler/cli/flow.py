@@ -18,11 +18,12 @@ from ...boards.clock import ClockPlan, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...boards.toolchain import BuildResult, build
 from ...boards.top import SerialCore
+from ...hdl.coding import ImageCoding
 from ...hdl.emit import to_rtlil, verilog_from_rtlil
-from ...hdl.errors import OptionError, ToolError
+from ...hdl.errors import OptionError, SampleError, ToolError
 from ...hdl.flash_loader import FlashFormat
 from ...hdl.flashed_core import FlashedCore
-from ...hdl.link import LinkedCore
+from ...hdl.link import LinkedCore, link_memories
 from ...hdl.link_protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...hdl.tools import tool_version
@@ -64,9 +65,6 @@ DEFAULT_BITS = 8
 BAUD = 1_000_000
 """The serial rate of a build without a board."""
 
-LINK_BRAMS = 1
-"""Block RAMs of the host link."""
-
 BAUD_TOLERANCE = 0.02
 """How far a UART's rate may be off: half of what eight bits and their ends bear, the host having the other half."""
 
@@ -78,9 +76,9 @@ class CompileOptions:
     `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
     by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
     else by magnitude. `folding` says which engine runs which populations, by default the smallest core's. `weights` is
-    "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. `clock_mhz` and
-    `baud` default to the board's; `seed` starts the placement. With `verilog_only` no bitstream is made, and a target
-    only chooses the family of its memories.
+    "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding` the
+    device takes images. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With `verilog_only`
+    no bitstream is made, and a target only chooses the family of its memories.
     """
 
     board: str | None = None
@@ -92,6 +90,7 @@ class CompileOptions:
     layers: Mapping[str, Override] = field(default_factory=dict)
     folding: Folding | None = None
     weights: str = "auto"
+    coding: ImageCoding | None = None
     clock_mhz: float | None = None
     baud: int | None = None
     seed: int = 1
@@ -126,12 +125,14 @@ def compile_network(
     """
     target = require_target(options)
     check_target(output, force=force)
-    clock = _plan_clock(target, options)
+    _check_coding(options, source, samples)
+    clock = plan_target_clock(target, options)
     baud = _baud(target, options)
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
     integers = _integers(source, options, samples, step)
     network = integers.network
-    plan = _plan(network, target, options)
+    link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output), coding=options.coding)
+    plan = _plan(network, target, options, link)
     require_spiking_output(network)
     if target is not None:
         check_capacity(plan.needs, target)
@@ -142,7 +143,6 @@ def compile_network(
         with step("writing the core"):
             _write_cores(plan, folder)
             flash = _write_weights(plan, folder)
-        link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
         built = None
         if target is not None and not options.verilog_only:
             core = LinkedCore(plan.core(), link, bit, plan.family)
@@ -190,7 +190,20 @@ def _device(target: Board | Device) -> Device:
     return target.device if isinstance(target, Board) else target
 
 
-def _plan(network: Network, target: Board | Device | None, options: CompileOptions) -> Plan:
+def _check_coding(options: CompileOptions, source: Network, samples: Samples | None) -> None:
+    """OptionError where images cannot be taken, SampleError for samples that were none."""
+    coding = options.coding
+    if coding is None:
+        return
+    if options.verilog_only:
+        raise OptionError("an encoder is part of the host link: bare Verilog has none; leave out --encoder")
+    if coding.x_max != source.x_max:
+        raise OptionError(f"a coding has the network's x_max, {source.x_max}: got {coding.x_max}")
+    if samples is not None and samples.images is None:
+        raise SampleError("a device that takes images is measured on images: the samples are spikes; load images")
+
+
+def _plan(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
     plan = make_plan(network, _family(target), options.folding)
     capacity = Resources() if target is None else _device(target).capacity
     if isinstance(target, Board) and target.flash is None:
@@ -200,7 +213,8 @@ def _plan(network: Network, target: Board | Device | None, options: CompileOptio
         raise OptionError(f"weights in SPRAM need an iCE40UP5K: {where}; choose another target or --weights bram")
     if options.weights == "bram" or not capacity.spram:
         return plan
-    wanted = replace(plan.needs, brams=plan.brams + LINK_BRAMS)
+    around = sum(shape.brams for shape in link_memories(link, plan.family).values())
+    wanted = replace(plan.needs, brams=plan.brams + around)
     if options.weights == "auto" and wanted.fits(capacity):
         return plan
     moved = with_spram(plan)
@@ -211,7 +225,8 @@ def _family(target: Board | Device | None) -> str:
     return "ice40" if target is None else _device(target).family.value
 
 
-def _plan_clock(target: Board | Device | None, options: CompileOptions) -> ClockPlan:
+def plan_target_clock(target: Board | Device | None, options: CompileOptions) -> ClockPlan:
+    """The clock of a design for a target, or of figures without one."""
     return plan_clock(next(iter(DEVICES.values())) if target is None else target, _wanted_hz(options))
 
 

@@ -7,11 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.link_protocol import LinkFormat, sample_bytes
+from ...hdl.coding import ImageCoding
+from ...hdl.encoders import sample_cycles
+from ...hdl.link_protocol import LinkFormat, image_bytes, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray
 from ..cycles import PASS_CYCLES, busy_cycles
+from ..encoders import encode
 from ..ir import INPUT, Network, Quantised
 from ..plan import Plan
 from ..report import Accuracy, Activity, Latency
@@ -33,9 +36,16 @@ RANDOM_SHAPE = (4, 10)
 """(samples, steps) made up where the user gives no samples."""
 
 
-def random_samples(network: Network, seed: int) -> Samples:
-    """Samples for a network that came without any: every input spikes in a tenth of the steps."""
+def random_samples(network: Network, seed: int, coding: ImageCoding | None = None) -> Samples:
+    """Samples for a network that came without any: every input spikes in a tenth of the steps.
+
+    With a coding they are images, a tenth of whose pixels is of any grey and the rest black.
+    """
     rng = np.random.default_rng(seed)
+    if coding is not None:
+        shape = (RANDOM_SHAPE[0], network.input_size)
+        images = (rng.integers(0, 256, shape) * (rng.random(shape) < RANDOM_RATE)).astype(np.uint8)
+        return Samples(spikes=encode(images, coding), images=images)
     return Samples(spikes=(rng.random((*RANDOM_SHAPE, network.input_size)) < RANDOM_RATE).astype(np.uint8))
 
 
@@ -99,5 +109,16 @@ def measure_accuracy(source: Network, samples: Samples, labels: Labels, recordin
 
 def link_bytes(form: LinkFormat, samples: Samples, recording: Recording, count: int) -> float:
     """Mean bytes on the line per sample, both directions together, over the first `count` samples."""
-    totals = [sum(sample_bytes(form, samples.spikes[n], recording.spikes[n])) for n in range(count)]
+    if samples.images is None:
+        totals = [sum(sample_bytes(form, samples.spikes[n], recording.spikes[n])) for n in range(count)]
+    else:
+        totals = [sum(image_bytes(form, samples.images[n], recording.spikes[n])) for n in range(count)]
     return sum(totals) / count
+
+
+def encoder_cycles(form: LinkFormat, samples: Samples, count: int) -> float | None:
+    """Mean cycles per image that the encoder takes where the core keeps up, over the first `count` samples."""
+    if form.coding is None:
+        return None
+    events = samples.spikes[:count].sum(dtype=np.int64) / count
+    return sample_cycles(form.inputs, form.coding) + float(events)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import common
+
+if TYPE_CHECKING:
+    from ...hdl.coding import ImageCoding
+    from ..build_folder import BuildFolder
+    from ..ir import Network
+    from ..samples import Samples
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -21,7 +27,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="the samples to run")
     parser.add_argument("--simulator", choices=("icarus", "verilator"), default="icarus", help="default: icarus")
     parser.add_argument(
-        "--level", choices=("rtl", "netlist"), default="rtl", help="the emitted Verilog (default), or after synthesis"
+        "--level",
+        choices=("rtl", "netlist", "pins"),
+        default="rtl",
+        help="the emitted Verilog (default), after synthesis, or the whole design at its UART",
     )
     parser.add_argument("--waves", type=Path, metavar="FILE.fst", help="write waveforms (and FILE-shipped.fst)")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
@@ -39,12 +48,16 @@ def run(options: argparse.Namespace) -> int:
     from ..samples import load_samples
 
     if options.waves is not None:
+        if options.level == "pins":
+            raise OptionError("waveforms show a core: --level pins has none; leave out --waves")
         if options.waves.suffix != ".fst":
             raise OptionError(f"waveforms are FST files: got {options.waves}; give the file the suffix .fst")
         check_file(options.waves)
     build = common.open_build(options.folder)
     network = read_nir(build.network_file)
-    samples = load_samples(options.data, network).first(options.limit)
+    samples = load_samples(options.data, network, coding=build.coding).first(options.limit)
+    if options.level == "pins":
+        return _at_the_pins(options, build, network, samples)
     label = f"comparing {len(samples)} samples ({options.level}, {options.simulator})"
     with common.progress_bar(label) as progress:
         result = regress(
@@ -64,4 +77,49 @@ def run(options: argparse.Namespace) -> int:
     )
     for file in result.waves:
         print(f"waveforms: {file}")
+    if build.coding is not None:
+        _with_encoder(build, network, samples, build.coding)
+    return 0
+
+
+def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding) -> None:
+    """Compare the classes that encoder, core and decoder make of every image."""
+    from ...sim.image_executor import check_classes, reference_classes, run_images
+    from ..fold import read_folding
+    from ..plan import make_plan
+    from ..report_text import counted
+
+    assert samples.images is not None
+    plan = make_plan(network, build.family, read_folding(build.folding_file))
+    with common.progress_bar(f"classifying {len(samples)} images (encoder, core and decoder)") as progress:
+        run = run_images(plan, samples.images, coding, progress)
+    check_classes(reference_classes(network, samples.images, coding), run.classes, "the simulated hardware")
+    cycles = sum(run.cycles) / len(run.cycles)
+    print(f"equal: the class of {counted(len(samples), 'image')}, {cycles:,.0f} cycles each from its start")
+
+
+def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
+    """Compare what a host gets at the UART of the whole design."""
+    from ...hdl.link_protocol import LinkFormat
+    from ...sim.divergence import check_output_events
+    from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
+    from ...sim.reference import run_reference
+    from ...sim.uart_executor import run_through_uart
+    from ..report_text import counted
+    from .board_pins import uart_top
+
+    top, coding = uart_top(build), build.coding
+    form = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output), coding=coding)
+    with common.progress_bar(f"sending {len(samples)} samples to the pins ({options.simulator})") as progress:
+        if coding is not None:
+            assert samples.images is not None
+            classes = run_images_through_uart(
+                top, network, samples.images, form, simulator=options.simulator, progress=progress
+            )
+            check_classes(reference_classes(network, samples.images, coding), classes, "the design at its pins")
+        else:
+            got = run_through_uart(top, network, samples.spikes, form, simulator=options.simulator, progress=progress)
+            check_output_events(network, got.spikes, run_reference(network, samples.spikes).spikes)
+    what = "output spikes" if coding is None else "class"
+    print(f"equal: the {what} of {counted(len(samples), 'sample')} at the pins ({options.simulator})")
     return 0

@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
         check_file(options.output)
     build = common.open_build(options.model) if options.model.is_dir() else None
     network = _network(options, build)
-    samples = load_samples(options.data, network).first(options.limit)
+    coding = None if build is None else build.coding
+    samples = load_samples(options.data, network, coding=coding).first(options.limit)
     with common.progress_bar(f"simulating {len(samples)} samples ({options.executor})") as progress:
         recording = simulate(
             network,

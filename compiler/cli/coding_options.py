@@ -1,0 +1,54 @@
+"""The options of a device that takes images."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from . import common
+
+if TYPE_CHECKING:
+    from ...hdl.coding import ImageCoding
+    from ..ir import Network
+
+ENCODERS = ("rate", "latency", "direct")
+DECODERS = ("argmax", "counts")
+
+
+def coding_options() -> argparse.ArgumentParser:
+    """The parent parser of every command that builds a device."""
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("images in, a class out (docs/hardware.md)")
+    group.add_argument(
+        "--encoder", choices=ENCODERS, help="how the device makes spikes of pixels; default: it takes spikes"
+    )
+    group.add_argument("--steps", type=common.whole(1, 255), metavar="N", help="time steps that an image is shown for")
+    group.add_argument("--decoder", choices=DECODERS, help="answer the class, or all output spikes; default: argmax")
+    return parent
+
+
+def check_coding_options(options: argparse.Namespace) -> None:
+    """OptionError where the options contradict each other; needs no network."""
+    from ...hdl.errors import OptionError
+
+    if options.encoder is None:
+        for name in ("steps", "decoder"):
+            if getattr(options, name) is not None:
+                raise OptionError(f"--{name} is for a device that takes images: no --encoder is given; choose one")
+    elif options.steps is None:
+        raise OptionError("an encoder shows each image for a number of steps: none is given; choose --steps N")
+
+
+def coding_of(options: argparse.Namespace, network: Network) -> ImageCoding | None:
+    """What the options say; None for a device that takes spikes. Raises OptionError."""
+    from ...hdl.coding import Decoder, Encoder, ImageCoding
+
+    check_coding_options(options)
+    if options.encoder is None:
+        return None
+    return ImageCoding(
+        encoder=Encoder(options.encoder),
+        steps=options.steps,
+        decoder=Decoder(options.decoder or "argmax"),
+        x_max=network.x_max,
+    )
