@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.hdl import Value, ValueLike, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Value, ValueLike, signed, unsigned
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .beats import BeatUnpacker, multiple
 from .dual_port import DualPortMemory, DualPortShape
-from .dynamics import fired, next_start, parameters_of, start_bits
+from .dynamics import fired, next_start, parameters_of, resized, start_bits
 from .memory import Family, MemoryShape, ShapedMemory
 from .neurons import NeuronFormat, trace_signature
-from .tokens import TokenKind, beat_layout, token_layout
+from .tokens import TokenKind, address_bits, beat_layout, token_layout
 
 _SHORTEST_PASS = 4
 """Cycles for which a pass issues, so that a word is written back before the next pass reads it."""
@@ -138,9 +138,23 @@ class VectorFormat:
         shape = DualPortShape if self.ports == 2 else MemoryShape
         return shape(family, depth, width)
 
+    @property
+    def start_bits(self) -> int:
+        """What a neuron starts a step from, its bias included."""
+        return _with_bias(self.neurons, start_bits(self.neurons))
+
+    @property
+    def membrane_bits(self) -> int:
+        """The membrane that is compared."""
+        return _with_bias(self.neurons, self.neurons.accumulator_bits)
+
+    @property
+    def state_bits(self) -> int:
+        """What is kept of a neuron from step to step."""
+        return self.start_bits + self.neurons.remembers_firing
+
     def state_memory(self, family: Family) -> MemoryShape:
-        bits = start_bits(self.neurons) + self.neurons.remembers_firing
-        return MemoryShape(family, self.pass_words, self.neurons_per_cycle * bits, writable=True)
+        return MemoryShape(family, self.pass_words, self.neurons_per_cycle * self.state_bits, writable=True)
 
     def parameter_memory(self, family: Family) -> MemoryShape:
         """As shallow as the state, and where that spares block RAM, this does."""
@@ -211,7 +225,7 @@ class VectorIntegrator(wiring.Component):
                 [_registered(m, 1, sum(terms[1:], start=terms[0])) for terms in zip(*pair, strict=True)]
                 for pair in (weights[first : first + 2] for first in range(0, len(weights), 2))
             ]
-            tag = _registered(m, 1, tag)
+            tag = _registered(m, 1, tag, resets=True)
 
         is_end = tag.kind != TokenKind.EVENT
         m.d.comb += [self.o.valid.eq(tag.valid & is_end), self.o.payload.kind.eq(tag.kind)]
@@ -271,7 +285,7 @@ class VectorPass(wiring.Component):
     trace0, ... out monitors without back-pressure; number k gives every `neurons_per_cycle`-th neuron from k
     =========== === =========================================================================================
 
-    Latency 5 cycles from an end to its first beat. Throughput max(w, 3) + 2 cycles per pass of w = ceil(neurons /
+    Latency 4 cycles from an end to its first beat. Throughput max(w, 3) + 2 cycles per pass of w = ceil(neurons /
     neurons_per_cycle) words when the output never stalls. END_OF_SAMPLE clears every state word in the same pass;
     ABORT, and the start after a reset, run a clearing pass without spikes or trace.
     """
@@ -304,7 +318,7 @@ class VectorPass(wiring.Component):
         with m.Elif(move):
             m.d.sync += [running.eq(word != max(form.pass_words, _SHORTEST_PASS - 1)), word.eq(word + 1)]
 
-        # Stage 1: the words are there. 2: the compared membranes. 3: spikes and V. 4: the starts of the next step.
+        # Stage 1: the words are there. 2: spikes and V. 3: the starts of the next step, bias included.
         turn = Signal(data.StructLayout({"is_word": 1, "is_end": 1, "kind": TokenKind, "word": word.shape()}))
         with m.If(move):
             m.d.sync += [
@@ -313,51 +327,74 @@ class VectorPass(wiring.Component):
                 turn.kind.eq(kind),
                 turn.word.eq(word),
             ]
-        compared = _registered(m, move, turn)
-        decided = _registered(m, move, compared)
-        written = _registered(m, move, decided)
-
-        m.submodules.state = state = ShapedMemory(form.state_memory(self._family))
-        m.d.comb += [state.read_address.eq(word), state.read_enable.eq(running & move)]
-        parameters = self._read_parameters(m, word, running & move)
-        sums = self._queue(m, running, move)
-        quiet = compared.kind == TokenKind.ABORT
+        decided = _registered(m, move, turn, resets=True)
+        quiet = turn.kind == TokenKind.ABORT
         clear = decided.kind != TokenKind.END_OF_STEP
-        bits = start_bits(neurons)
-        spikes, membranes, starts = [], [], []
-        for slot, first in enumerate(parameters):
-            start = state.read_data.word_select(slot, bits + neurons.remembers_firing)
-            second = {name: _registered(m, move, value) for name, value in first.items()}
-            third = {name: _registered(m, move, value) for name, value in second.items()}
-            total = start[:bits].as_signed() + (sums[slot] << population.shift)
-            u = _registered(m, move, total[: neurons.accumulator_bits].as_signed() + first["bias"])
-            fires, v = fired(rule, u, _registered(m, move, start[-1]), second)
+
+        parameters = self._read_parameters(m, word, move)
+        sums = self._queue(m, ~running, turn.is_word & move)
+        state, write = self._read_state(m, word, move)
+        spikes, membranes = [], []
+        for slot, now in enumerate(parameters):
+            start, place = (word.word_select(slot, form.state_bits) for word in (state, write.data))
+            total = start[: form.start_bits].as_signed() + (sums[slot] << population.shift)
+            u = total[: form.membrane_bits].as_signed()
+            fires, membrane = fired(rule, u, start[-1], now)
             spike = _registered(m, move, fires & ~quiet)
-            v = _registered(m, move, v)
+            v = _registered(m, move, membrane)
+            then = {name: _registered(m, move, value) for name, value in now.items()}
+            rested = next_start(rule, v, spike, then, form.start_bits)
+            firing = rested[form.start_bits :]
+            with m.If(move & clear):
+                m.d.sync += place.eq(Cat(resized(then["bias"], form.start_bits), then["fire"] < 0))
+            with m.Elif(move):
+                m.d.sync += place.eq(Cat((rested[: form.start_bits] + then["bias"])[: form.start_bits], firing))
             spikes.append(spike)
             membranes.append(v)
-            starts.append(_registered(m, move, next_start(rule, Mux(clear, 0, v), spike & ~clear, third, bits)))
-        m.d.comb += [
-            state.write_enable.eq(written.is_word),
-            state.write_address.eq(written.word),
-            state.write_data.eq(Cat(*starts)),
-        ]
+        with m.If(move):
+            m.d.sync += [write.enable.eq(decided.is_word), write.address.eq(decided.word)]
         self._emit(m, decided, spikes, move)
         self._monitor(m, decided, spikes, membranes, move)
         return m
 
-    def _queue(self, m: Module, running: Signal, move: Signal) -> list[Value]:
-        """The sums of the neurons whose words are there: all are taken at once and move up, a word per cycle."""
+    def _queue(self, m: Module, takes: Value, moves_up: Value) -> list[Value]:
+        """The sums of the neurons in stage 1: all are taken at once and move up, a word at a time."""
         form = self._form
         sums: list[Value] = [self.i.payload.sums[neuron] for neuron in range(form.neurons.neurons)]
         places = form.pass_words * form.neurons_per_cycle
         sums += [Const(0, signed(form.sum_bits))] * (places - len(sums))
-        queue = [Signal(signed(form.sum_bits), name=f"queue{place}", reset_less=True) for place in range(places)]
-        with m.If(~running | move):
+        queue: list[Value] = [
+            Signal(signed(form.sum_bits), name=f"queue{place}", reset_less=True) for place in range(places)
+        ]
+        with m.If(takes | moves_up):
             for place, taken in enumerate(sums):
                 behind = place + form.neurons_per_cycle
-                m.d.sync += queue[place].eq(Mux(running, queue[behind], taken) if behind < places else taken)
-        return [_registered(m, move, value) for value in queue[: form.neurons_per_cycle]]
+                m.d.sync += queue[place].eq(Mux(takes, taken, queue[behind]) if behind < places else taken)
+        return queue[: form.neurons_per_cycle]
+
+    def _read_state(self, m: Module, word: Signal, enable: Value) -> tuple[Value, Any]:
+        """The state words, one cycle after `enable`, and a register for the word to write.
+
+        A word is never read while it is written (`_SHORTEST_PASS`), so that nothing is forwarded.
+        """
+        shape = self._form.state_memory(self._family)
+        address = unsigned(address_bits(shape.depth))
+        write = Signal(data.StructLayout({"enable": 1, "address": address, "data": shape.width}))
+        words = []
+        lows = [low for low, _ in shape.columns]
+        for number, (low, high) in enumerate(zip(lows, [*lows[1:], shape.width], strict=True)):
+            column = memory.Memory(shape=high - low, depth=shape.depth, init=[], attrs={"ram_style": shape.style})
+            m.submodules[f"state{number}"] = column
+            read_port, write_port = column.read_port(), column.write_port()
+            m.d.comb += [
+                read_port.addr.eq(word),
+                read_port.en.eq(enable),
+                write_port.addr.eq(write.address),
+                write_port.data.eq(write.data[low:high]),
+                write_port.en.eq(write.enable),
+            ]
+            words.append(read_port.data)
+        return Cat(*words), write
 
     def _read_parameters(self, m: Module, word: Signal, enable: Value) -> list[dict[str, Value]]:
         """The parameters of each neuron of a word, one cycle after `enable`."""
@@ -435,6 +472,13 @@ class VectorEngine(wiring.Component):
         wiring.connect(m, integrator.o, neurons.i)
         if form.wide_output:
             wiring.connect(m, neurons.o, wiring.flipped(self.o))
+        elif form.neurons_per_cycle == 1:
+            m.d.comb += [
+                neurons.o.ready.eq(self.o.ready),
+                self.o.valid.eq(neurons.o.valid),
+                self.o.payload.kind.eq(neurons.o.payload.kind),
+                self.o.payload.address.eq(neurons.o.payload.rows[0]),
+            ]
         else:
             m.submodules.unpacker = unpacker = BeatUnpacker(form.neurons.neurons, form.neurons_per_cycle)
             wiring.connect(m, neurons.o, unpacker.i)
@@ -444,15 +488,20 @@ class VectorEngine(wiring.Component):
         return m
 
 
+def _with_bias(neurons: NeuronFormat, bits: int) -> int:
+    """The width of a sum of `bits` and the bias."""
+    return max(bits, neurons.bias_bits + 1) + 1 if neurons.bias_bits else bits
+
+
 def trace_ports(form: VectorFormat) -> dict[str, Out]:
     """The monitors of a vector engine."""
     monitor = trace_signature(form.neurons.neurons, form.neurons.state_bits)
     return {f"trace{slot}": Out(monitor) for slot in range(form.neurons_per_cycle)}
 
 
-def _registered(m: Module, enable: ValueLike, value: Any) -> Any:
-    """`value` one cycle of `enable` later; it starts from 0."""
-    register = Signal.like(value, name="register")
+def _registered(m: Module, enable: ValueLike, value: Any, *, resets: bool = False) -> Any:
+    """`value` one cycle of `enable` later."""
+    register = Signal.like(value, name="register", reset_less=not resets)
     with m.If(enable):
         m.d.sync += register.eq(value)
     return register
