@@ -65,6 +65,12 @@ BRISK = FineTune(epochs=70, batch_size=100, learning_rate=3e-3, temperature=1.0,
 GENTLE = FineTune(epochs=30, batch_size=100, learning_rate=3e-4, temperature=1.0, hidden=1.0)
 """Distillation on the calibration samples."""
 
+ON_GRID = 0.4
+"""The share of the epochs of fine-tuning in which weights are codes."""
+
+GRID_RATE = 0.2
+"""The learning rate of codes, relative to that of real weights."""
+
 FITTING = 10_000
 """What pruning and fitting takes, in samples trained on: good enough for the time left."""
 
@@ -171,11 +177,11 @@ class _Job:
         )
 
     def relaxed(self, surplus: float) -> _Job:
-        """The job that leaves so many times the synapses; patterns leave no choice."""
+        """The job that leaves real weights and so many times the synapses; patterns leave no choice."""
         if surplus == 1 or self.groups is not None or self.tile is not None:
-            return self
+            return replace(self, formats=None)
         shares = [replace(s, sparsity=max(0.0, 1 - surplus * (1 - s.sparsity))) for s in self.shares]
-        return replace(self, shares=shares)
+        return replace(self, shares=shares, formats=None)
 
     @property
     def loss(self) -> Loss:
@@ -277,20 +283,61 @@ def _compressed(
 ) -> Network:
     layers = layers_of(job.network, device)
     data = _Data.of(job.network, layers, samples, device)
-    tuned = finetune is not None and finetune.epochs > 0
-    distilled = job.method == "osbc" and not tuned and (distil is None or distil.epochs > 0)
-    work = _work(finetune, samples) if tuned and finetune is not None else _work(distil or BRISK, samples) * distilled
-    meter = _Meter(progress, (FITTING, work) if work else (FITTING,))
-    begin = job.relaxed(finetune.surplus) if tuned and finetune is not None else job
-    weights = _fitted(begin, layers, data, meter) if job.method in ("obc", "osbc") else _baseline(begin, layers, data)
-    meter.next()
-    if tuned and finetune is not None:
-        weights = _trained(job, layers, data, weights, finetune, meter, () if begin is job else job.shares)
-    elif distilled:
-        trained = _trained(job, layers, data, weights, distil or _distillation(weights), meter)
-        weights = _better(job, layers, data, weights, trained)
-    meter.report(1, 1)
+    if finetune is not None and finetune.epochs > 0:
+        weights = _tuned(job, layers, data, finetune, progress)
+    else:
+        distilled = job.method == "osbc" and (distil is None or distil.epochs > 0)
+        work = _work(distil or BRISK, samples)
+        meter = _Meter(progress, (FITTING, work) if distilled else (FITTING,))
+        weights = _one_shot(job, layers, data, meter)
+        if distilled:
+            meter.next()
+            trained = _trained(job, layers, data, weights, distil or _distillation(weights), meter)
+            weights = _better(job, layers, data, weights, trained)
+        meter.report(1, 1)
     return _network(job, layers, weights, samples)
+
+
+def _one_shot(job: _Job, layers: Sequence[Layer], data: _Data, meter: _Meter) -> list[Weights]:
+    return _fitted(job, layers, data, meter) if job.method in ("obc", "osbc") else _baseline(job, layers, data)
+
+
+def _tuned(
+    job: _Job, layers: Sequence[Layer], data: _Data, training: FineTune, progress: Progress | None
+) -> list[Weights]:
+    """Real weights pruned in one shot, trained, and pruned further on the way; then rounded and trained on the grid."""
+    last = 0 if job.formats is None else int(ON_GRID * training.epochs)
+    phases = [
+        replace(training, epochs=training.epochs - last),
+        replace(training, epochs=last, learning_rate=training.learning_rate * GRID_RATE),
+    ]
+    meter = _Meter(progress, (FITTING, *(_work(phase, data.calibration) for phase in phases)))
+    begin = job.relaxed(training.surplus)
+    weights = _one_shot(begin, layers, data, meter)
+    meter.next()
+    weights = _trained(job, layers, data, weights, phases[0], meter, () if begin.shares is job.shares else job.shares)
+    meter.next()
+    if job.formats is not None:
+        weights = _rounded(job, layers, data, weights)
+        if last:
+            weights = _trained(job, layers, data, weights, phases[1], meter)
+    meter.report(1, 1)
+    return weights
+
+
+def _rounded(job: _Job, layers: Sequence[Layer], data: _Data, weights: Sequence[Weights]) -> list[Weights]:
+    """The codes that keep what real weights do on their own spikes."""
+    seen = {INPUT: data.spikes[INPUT]}
+    result = []
+    for layer, item in zip(layers, weights, strict=True):
+        inputs = gather(layer, seen)
+        problems = _problems(job, layer, item.effective(), item.bias, inputs)
+        masks = [item.kept[:, _index(p.neurons, layer)].T for p in problems]
+        result.append(_weights(job, layer, problems, masks))
+        spikes = respond(layer, inputs @ item.effective() + item.bias).spikes
+        if spikes is not None:
+            seen[layer.name] = spikes
+    return result
 
 
 def _distillation(weights: Sequence[Weights]) -> FineTune:
@@ -462,7 +509,7 @@ def _baseline(job: _Job, layers: Sequence[Layer], data: _Data) -> list[Weights]:
 
 def _fitted(job: _Job, layers: Sequence[Layer], data: _Data, meter: _Meter) -> list[Weights]:
     """Masks by loss and the weights that suit them, in sequential mode where that is better."""
-    problems = [_problems(job, layer, data) for layer in layers]
+    problems = [_problems(job, x, x.weight, x.bias, gather(x, data.spikes)) for x in layers]
     kept = _kept(job, layers, problems, meter)
     plain = [_weights(job, layer, p, k) for layer, p, k in zip(layers, problems, kept, strict=True)]
     if job.method == "obc" or all(pre == INPUT for layer in layers for pre, _, _ in layer.sources):
@@ -470,12 +517,19 @@ def _fitted(job: _Job, layers: Sequence[Layer], data: _Data, meter: _Meter) -> l
     return _better(job, layers, data, plain, _sequential(job, layers, data, plain, kept))
 
 
-def _problems(job: _Job, layer: Layer, data: _Data, seen: torch.Tensor | None = None) -> list[Problem]:
+def _problems(
+    job: _Job,
+    layer: Layer,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    inputs: torch.Tensor,
+    seen: torch.Tensor | None = None,
+) -> list[Problem]:
     return problems_of(
         layer,
-        layer.weight,
-        layer.bias,
-        gather(layer, data.spikes),
+        weight,
+        bias,
+        inputs,
         seen=seen,
         loss=job.loss,
         damping=DAMPING,
@@ -493,7 +547,8 @@ def _sequential(
     for layer, item, masks in zip(layers, plain, kept, strict=True):
         inputs = gather(layer, seen)
         if any(pre != INPUT for pre, _, _ in layer.sources):
-            item = _weights(job, layer, _problems(job, layer, data, inputs), masks)
+            problems = _problems(job, layer, layer.weight, layer.bias, gather(layer, data.spikes), inputs)
+            item = _weights(job, layer, problems, masks)
         result.append(item)
         spikes = respond(layer, inputs @ item.effective() + item.bias).spikes
         if spikes is not None:
