@@ -129,10 +129,10 @@ def compile_network(
     clock = plan_target_clock(target, options)
     baud = _baud(target, options)
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
-    integers = _integers(source, options, samples, step)
+    integers = integers_of(source, options, samples, step)
     network = integers.network
     link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output), coding=options.coding)
-    plan = _plan(network, target, options, link)
+    plan = plan_for(network, target, options, link)
     require_spiking_output(network)
     if target is not None:
         check_capacity(plan.needs, target)
@@ -203,7 +203,8 @@ def _check_coding(options: CompileOptions, source: Network, samples: Samples | N
         raise SampleError("a device that takes images is measured on images: the samples are spikes; load images")
 
 
-def _plan(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
+def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
+    """The plan of an integer network for a target, weights in SPRAM where that is wanted or needed."""
     plan = make_plan(network, _family(target), options.folding)
     capacity = Resources() if target is None else _device(target).capacity
     if isinstance(target, Board) and target.flash is None:
@@ -254,7 +255,8 @@ def clocks_per_bit(clock_hz: float, baud: int) -> int:
 # ------------------------------------------------------------------------------------------------------- steps
 
 
-def _integers(source: Network, options: CompileOptions, samples: Samples | None, step: Step) -> Integers:
+def integers_of(source: Network, options: CompileOptions, samples: Samples | None, step: Step = silent) -> Integers:
+    """The integer network that the options make of a network. Raises OptionError and what compression raises."""
     wanted = {name: getattr(options, name) for name in ("method", "sparsity", "bits", "scheme")}
     if source.is_integer:
         given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
