@@ -94,6 +94,8 @@ def load_signature() -> wiring.Signature:
 class Spram(wiring.Component):
     """One SPRAM with one port, for a read or a write of a whole word in each cycle of `enable`.
 
+    That its output stays between reads was checked on hardware (github.com/YosysHQ/yosys, pull request 1773).
+
     Elaborated for no platform, as the simulator does, it is a behavioural model, which starts with `contents` and
     rubbish behind them.
 
