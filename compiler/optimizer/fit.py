@@ -138,10 +138,11 @@ def fit_to_target(
         order = ranked(found, accuracy_floor, goal) or ranked(found, None, goal)
         return order[0] if order else None
 
+    name = fingerprint(subject, version("spikeloom"))
     path = None if database is None else Path(database)
     with Database(path) as rows, make_crew(subject, workers, scheduler, hear) as crew:
         outcomes = search(
-            subject,
+            name,
             place,
             space,
             crew,
@@ -158,7 +159,7 @@ def fit_to_target(
         if not native:
             warm_up(_tools(place), announce=hear)
         verified: list[Trial] = []
-        for trial in _verified(order, crew, rows, native, hear):
+        for trial in _verified(name, order, crew, rows, native, hear):
             verified.append(trial)
             if trial.measured.fits:
                 break
@@ -241,14 +242,14 @@ def _order(
 
 
 def _verified(
-    order: Sequence[Candidate], crew: Crew, database: Database, native: bool, hear: Callable[[str], None]
+    name: str, order: Sequence[Candidate], crew: Crew, database: Database, native: bool, hear: Callable[[str], None]
 ) -> Iterator[Trial]:
     """What the tools say of each candidate, in order; as many at once as there are workers."""
 
     def jobs() -> Iterator[Job]:
         for candidate in order:
             hear(f"building {candidate_line(candidate)}")
-            key = _measurement_key(candidate, native)
+            key = _measurement_key(name, candidate, native)
             arguments = (candidate.outcome.network, candidate.folding, candidate.target.id, PLACEMENT_SEED, native)
             yield Job(verify_candidate, arguments, known=_known(database, key), about=(candidate, key))
 
@@ -263,17 +264,9 @@ def _verified(
         yield Trial(candidate=candidate, measured=result)
 
 
-def _measurement_key(candidate: Candidate, native: bool) -> str:
-    tools = ["native" if native else f"{name} {version(f'yowasp-{name}')}" for name in ("yosys", "nextpnr-ice40")]
-    return fingerprint(
-        "measurement",
-        candidate.outcome.network,
-        candidate.folding,
-        candidate.target.id,
-        PLACEMENT_SEED,
-        tools,
-        version("spikeloom"),
-    )
+def _measurement_key(name: str, candidate: Candidate, native: bool) -> str:
+    tools = ["native" if native else version(f"yowasp-{tool}") for tool in ("yosys", "nextpnr-ice40", "nextpnr-ecp5")]
+    return fingerprint(name, candidate.outcome.point, candidate.folding, candidate.target.id, PLACEMENT_SEED, tools)
 
 
 def _known(database: Database, key: str) -> Measurement | None:

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import islice
 from typing import Any
 
@@ -22,7 +21,6 @@ from .database import Database
 from .evaluation import evaluate
 from .fingerprint import fingerprint
 from .space import Space
-from .subject import Subject
 from .target import Target
 from .workers import Crew, Job, Lost, in_order
 
@@ -54,7 +52,7 @@ def require_optuna() -> None:
 
 
 def search(
-    subject: Subject,
+    name: str,
     target: Target,
     space: Space,
     crew: Crew,
@@ -66,9 +64,8 @@ def search(
     best: Callable[[list[Candidate]], Candidate | None],
     watch: Watch,
 ) -> list[Outcome]:
-    """The outcomes of `trials` points, in the order in which they were proposed."""
+    """The outcomes of `trials` points, in the order in which they were proposed; `name` is that of the subject."""
     study = _study(space, seed)
-    name = fingerprint(subject, target.family, version("spikeloom"))
     outcomes: list[Outcome] = []
     pace = _Pace()
     for job, result in in_order(crew, islice(_jobs(study, space, name, target, database), trials), ahead):
@@ -110,7 +107,7 @@ def _jobs(study: Any, space: Space, name: str, target: Target, database: Databas
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             point = space.suggest(trial)
-        key = fingerprint(name, point)
+        key = fingerprint(name, target.family, point)
         yield Job(evaluate, (point, target.family), known=_known(database, key), about=(trial, point, key))
 
 
