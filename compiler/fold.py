@@ -1,10 +1,11 @@
 """Folding: which engine of a core runs which populations, and how wide it is.
 
-Between two ends: one shared engine that runs every population in turn (smallest), and an engine per population with
-several lanes (fastest). A folding may be written as a JSON file:
+Between two ends: one shared engine that runs every population in turn (smallest), and an engine per population, with
+several lanes or all neurons at once (fastest). A folding may be written as a JSON file:
 
     {"engines": [{"populations": ["l1", "l2"]}]}
     {"engines": [{"populations": ["l1"], "lanes": 4}, {"populations": ["l2"], "spram": true}]}
+    {"engines": [{"populations": ["l1"], "kind": "vector", "events_per_beat": 2}, {"populations": ["l2"]}]}
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +22,40 @@ from .ir import INPUT, Network
 from .verifier import quoted
 
 MAX_LANES = 256
+MAX_QUEUE = 1024
+MAX_EVENTS_PER_BEAT = 16
+NUMBERS = ("lanes", "queue", "events_per_beat", "neurons_per_cycle")
+"""The fields of an engine's folding that are whole numbers."""
+
+
+class EngineKind(StrEnum):
+    """How an engine keeps and adds up its weights.
+
+    - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engine`, `spikeloom.hdl.lanes`)
+    - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.vector`)
+    """
+
+    SPARSE = "sparse"
+    VECTOR = "vector"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineFolding:
-    """One engine: its populations in evaluation order, and over how many lanes their neurons are spread.
+    """One engine: its populations in evaluation order, and how it works.
 
-    With `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM.
+    A `sparse` engine of one population spreads its neurons over `lanes`, each of which may lag `queue` events behind
+    the others; with `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM. A `vector` engine reads
+    the weights of `lanes` neurons at a time (0: all), for `events_per_beat` events at once, and its pass takes
+    `neurons_per_cycle`.
     """
 
     populations: tuple[str, ...]
+    kind: EngineKind = EngineKind.SPARSE
     lanes: int = 1
+    queue: int = 32
     spram: bool = False
+    events_per_beat: int = 1
+    neurons_per_cycle: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +104,25 @@ def _engine(entry: Any, path: Path) -> EngineFolding:
     known = {field.name for field in fields(EngineFolding)}
     if not isinstance(entry, dict) or "populations" not in entry or not set(entry) <= known:
         raise InputError(f"an engine has {', '.join(sorted(known))}: {path} has {quoted(entry)}")
-    names, lanes = entry["populations"], entry.get("lanes", 1)
+    names = entry["populations"]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"an engine's populations are a list of names: {path} has {quoted(names)}")
-    if not isinstance(lanes, int) or isinstance(lanes, bool):
-        raise InputError(f"lanes is a whole number: {path} has {quoted(lanes)}")
+    kind = entry.get("kind", EngineKind.SPARSE)
+    if kind not in list(EngineKind):
+        raise InputError(f"an engine's kind is {' or '.join(EngineKind)}: {path} has {quoted(kind)}")
     spram = entry.get("spram", False)
     if not isinstance(spram, bool):
         raise InputError(f"spram is true or false: {path} has {quoted(spram)}")
-    return EngineFolding(populations=tuple(names), lanes=lanes, spram=spram)
+    numbers = {name: entry[name] for name in NUMBERS if name in entry}
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InputError(f"{name} is a whole number: {path} has {quoted(value)}")
+    return EngineFolding(populations=tuple(names), kind=EngineKind(kind), spram=spram, **numbers)
 
 
 def check_folding(network: Network, folding: Folding) -> None:
     """ModelError where a folding contradicts the network."""
-    for check in (_names_all, _lanes_possible, _heard_populations_last):
+    for check in (_names_all, _sparse_possible, _vector_possible, _heard_populations_last):
         check(network, folding)
 
 
@@ -109,17 +138,60 @@ def _names_all(network: Network, folding: Folding) -> None:
         )
 
 
-def _lanes_possible(network: Network, folding: Folding) -> None:
+def _sparse_possible(network: Network, folding: Folding) -> None:
     for engine in folding.engines:
         first = engine.populations[0]
+        if engine.kind is not EngineKind.SPARSE:
+            continue
         if len(engine.populations) > 1 and engine.lanes != 1:
             raise ModelError(
                 f"an engine of several populations has one lane: that of {quoted(first)} has {engine.lanes}; "
                 "give each population its engine"
             )
-        largest = min(MAX_LANES, network.size_of(first))
-        if not 1 <= engine.lanes <= largest:
-            raise ModelError(f"an engine of {quoted(first)} has 1 to {largest} lanes: the folding has {engine.lanes}")
+        if engine.spram and engine.lanes != 1:
+            raise ModelError(
+                f"an engine with weights in SPRAM has one lane: that of {quoted(first)} has {engine.lanes}"
+            )
+        _within(f"lanes of the engine of {quoted(first)}", engine.lanes, 1, min(MAX_LANES, network.size_of(first)))
+        _within(f"the queue of the engine of {quoted(first)}", engine.queue, 0, MAX_QUEUE)
+        if engine.queue & (engine.queue - 1):
+            raise ModelError(f"a queue holds a power of two of events: that of {quoted(first)} has {engine.queue}")
+        for name in ("events_per_beat", "neurons_per_cycle"):
+            if getattr(engine, name) != 1:
+                raise ModelError(
+                    f"only a vector engine has {name}: the engine of {quoted(first)} is sparse; leave it out"
+                )
+
+
+def _vector_possible(network: Network, folding: Folding) -> None:
+    for engine in folding.engines:
+        first = engine.populations[0]
+        if engine.kind is not EngineKind.VECTOR:
+            continue
+        if len(engine.populations) > 1:
+            raise ModelError(
+                f"a vector engine has one population: that of {quoted(first)} has {len(engine.populations)}; "
+                "give each population its engine"
+            )
+        if engine.spram:
+            raise ModelError(
+                f"a vector engine's weights lie in block RAM: that of {quoted(first)} has spram; leave it out"
+            )
+        size = network.size_of(first)
+        _within(f"lanes of the engine of {quoted(first)}", engine.lanes, 0, size)
+        _within(f"events_per_beat of the engine of {quoted(first)}", engine.events_per_beat, 1, MAX_EVENTS_PER_BEAT)
+        _within(f"neurons_per_cycle of the engine of {quoted(first)}", engine.neurons_per_cycle, 1, size)
+        beats = -(-size // (engine.lanes or size))
+        if beats & (beats - 1):
+            raise ModelError(
+                f"a vector engine reads a row in a power of two of beats: {engine.lanes} lanes take {beats} for the "
+                f"{size} neurons of {quoted(first)}; choose another number of lanes"
+            )
+
+
+def _within(what: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ModelError(f"{what} are {least} to {most}: the folding has {value}")
 
 
 def _heard_populations_last(network: Network, folding: Folding) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from ..hdl.core import CORE_INPUT, Core, EngineInstance
-from ..hdl.engine import EngineFormat, EngineImage
+from ..hdl.engine import EngineFormat as SparseFormat
+from ..hdl.engine import EngineImage as SparseImage
 from ..hdl.errors import CapacityError, ModelError
+from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.memory import Family, MemoryShape
+from ..hdl.neurons import NeuronFormat
 from ..hdl.resources import Resources
 from ..hdl.row_format import Section
 from ..hdl.spram import MAX_SPRAMS, SpramShape
+from ..hdl.vector import VectorFormat, VectorImage
 from .encode import encode_rows
-from .fold import EngineFolding, Folding, check_folding, default_folding, sources_of
+from .encode_vector import encode_vector
+from .fold import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of
 from .ir import INPUT, IntArray, Kind, Network, Projection, Quantised
+from .lanes import lane_neurons, lane_orders
 from .plan_neurons import plan_neurons
 from .verifier import quoted, verify
 
@@ -34,7 +40,7 @@ class MemoryUse:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """One population: the number of the engine that runs it, and the weights into it; `synapses` counts those that are not zero."""
+    """One population: the number of its engine, and the weights into it, of which `synapses` are not zero."""
 
     population: str
     engine: int
@@ -64,7 +70,7 @@ class Plan:
 
     @property
     def populations(self) -> tuple[str, ...]:
-        """Population names in evaluation order, which is the order of the core's traces."""
+        """Population names in evaluation order."""
         return tuple(layer.population for layer in self.layers)
 
     @cached_property
@@ -88,17 +94,24 @@ class Plan:
     @cached_property
     def sprams(self) -> tuple[tuple[int, ...], ...]:
         """The 16-bit words of each SPRAM, which must be there before the core is used."""
-        rows = {engine.form.rows.first_spram: (engine.form.rows, engine.image.rows) for engine in self.engines}
         packed: list[tuple[int, ...]] = []
-        while len(packed) in rows:
-            form, image = rows[len(packed)]
-            packed += SpramShape(form.entries, form.entry_bits).pack(image.entries)
+        for engine in self.engines:
+            if (
+                isinstance(engine.form, SparseFormat)
+                and isinstance(engine.image, SparseImage)
+                and engine.form.uses_spram
+            ):
+                form, image = engine.form.rows, engine.image.rows
+                packed += SpramShape(form.entries, form.entry_bits).pack(image.entries)
         return tuple(packed)
 
-    def core(self, trace: bool = False) -> Core:
-        """The hardware; with `trace`, with a monitor per population."""
+    def core(self, trace: bool = False, *, wide: bool = False) -> Core:
+        """The hardware; with `trace`, with its monitors (see `spikeloom.compiler.monitors`).
+
+        A `wide` input takes beats, as the vector engine that it leads to does.
+        """
         output = self.layers[self.populations.index(self.network.output)].engine
-        return Core(self.network.input_size, self.engines, output, self.family, trace)
+        return Core(self.network.input_size, self.engines, output, self.family, trace, wide)
 
 
 def make_plan(network: Network, family: str = "ice40", folding: Folding | None = None) -> Plan:
@@ -114,7 +127,8 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
         folding = default_folding(network)
     check_folding(network, folding)
     _has_spram(Family(family), folding)
-    engines = [_Engine(network, engine) for engine in folding.engines]
+    orders = {name: order for engine in folding.engines for name, order in lane_orders(network, engine).items()}
+    engines = [_Engine(network, engine, orders) for engine in folding.engines]
     return Plan(
         network=network,
         family=Family(family),
@@ -130,8 +144,12 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
 
 def with_spram(plan: Plan) -> Plan:
     """The plan with weights in SPRAM instead of block RAM: those of the engines that take most, as far as it goes."""
-    shapes = [engine.form.rows.entry_memory(plan.family) for engine in plan.engines]
-    wanted = {number: SpramShape(shape.depth, shape.width).spram for number, shape in enumerate(shapes) if shape.brams}
+    shapes = {
+        number: engine.form.rows.entry_memory(plan.family)
+        for number, engine in enumerate(plan.engines)
+        if isinstance(engine.form, SparseFormat)
+    }
+    wanted = {number: SpramShape(shape.depth, shape.width).spram for number, shape in shapes.items() if shape.brams}
     left = MAX_SPRAMS - plan.needs.spram
     moved = set()
     for number in sorted(wanted, key=lambda number: -shapes[number].brams):
@@ -212,10 +230,12 @@ def _quantised(projection: Projection) -> Quantised:
 
 class _Engine:
     """One engine being planned: its weights as one matrix from everything it listens to, its own neurons first, to its
-    neurons."""
+    neurons. `orders` says in which order the neurons of populations with lanes leave their engine."""
 
-    def __init__(self, network: Network, folding: EngineFolding) -> None:
+    def __init__(self, network: Network, folding: EngineFolding, orders: Mapping[str, IntArray]) -> None:
         self.network = network
+        self.folding = folding
+        self.orders = orders
         self.names = folding.populations
         self.sources = sources_of(network, folding)
         self.projections = [p for p in network.projections if p.post in self.names]
@@ -226,22 +246,61 @@ class _Engine:
         }
 
     def instance(self, family: Family, folding: Folding, first_spram: int | None = None) -> EngineInstance:
+        if self.folding.kind is EngineKind.VECTOR:
+            form, image = self._vector(family)
+        elif self.folding.lanes > 1:
+            form, image = self._lanes(family)
+        else:
+            form, image = self._sparse(family, first_spram)
+        engines = {engine.populations[-1]: number for number, engine in enumerate(folding.engines)}
+        sources = tuple(CORE_INPUT if source == INPUT else engines[source] for source in self.sources)
+        return EngineInstance(form=form, image=image, sources=sources)
+
+    @property
+    def _inputs(self) -> int:
+        return sum(self.network.size_of(source) for source in self.sources)
+
+    def _neurons(
+        self, weight_bits: int, *, overlaps: bool = False, chosen: IntArray | None = None
+    ) -> tuple[NeuronFormat, tuple[int, ...]]:
+        populations = [self.network.population(name) for name in self.names]
+        shifts = list(self.shifts.values())
+        return plan_neurons(self.network, populations, weight_bits, shifts, overlaps=overlaps, chosen=chosen)
+
+    def _sparse(self, family: Family, first_spram: int | None) -> tuple[SparseFormat, SparseImage]:
         codes, weight_bits = self._weights()
         rows, row_image = encode_rows(codes, weight_bits, family, self._sections(), first_spram)
-        neurons, parameters = plan_neurons(
-            self.network,
-            [self.network.population(name) for name in self.names],
-            weight_bits,
-            list(self.shifts.values()),
-            overlaps=len(self.names) > 1 and not self._reaches_last(),
-        )
-        engines = {engine.populations[-1]: number for number, engine in enumerate(folding.engines)}
-        return EngineInstance(
-            form=EngineFormat(
-                inputs=sum(self.network.size_of(source) for source in self.sources), rows=rows, neurons=neurons
-            ),
-            image=EngineImage(rows=row_image, parameters=parameters),
-            sources=tuple(CORE_INPUT if source == INPUT else engines[source] for source in self.sources),
+        overlaps = len(self.names) > 1 and not self._reaches_last()
+        neurons, parameters = self._neurons(weight_bits, overlaps=overlaps)
+        form = SparseFormat(inputs=self._inputs, rows=rows, neurons=neurons)
+        return form, SparseImage(rows=row_image, parameters=parameters)
+
+    def _lanes(self, family: Family) -> tuple[LanesFormat, LanesImage]:
+        codes, weight_bits = self._weights()
+        forms, images = [], []
+        for chosen in lane_neurons(self.network, self.folding):
+            rows, row_image = encode_rows(codes[:, chosen], weight_bits, family)
+            neurons, parameters = self._neurons(weight_bits, chosen=chosen)
+            forms.append(SparseFormat(inputs=self._inputs, rows=rows, neurons=neurons))
+            images.append(SparseImage(rows=row_image, parameters=parameters))
+        return LanesFormat(lanes=tuple(forms), queue=self.folding.queue), LanesImage(lanes=tuple(images))
+
+    def _vector(self, family: Family) -> tuple[VectorFormat, VectorImage]:
+        codes, weight_bits = self._weights()
+        neurons, parameters = self._neurons(weight_bits)
+        largest = [self.network.x_max if source == INPUT else 1 for source in self.sources]
+        sizes = [self.network.size_of(source) for source in self.sources]
+        events = self.folding.events_per_beat
+        ports = 2 if family is Family.ECP5 and events % 2 == 0 else 1
+        return encode_vector(
+            codes,
+            neurons,
+            parameters,
+            lanes=self.folding.lanes or codes.shape[1],
+            x_max=np.repeat(largest, sizes),
+            banks=events // ports,
+            ports=ports,
+            neurons_per_cycle=self.folding.neurons_per_cycle,
         )
 
     def _weights(self) -> tuple[IntArray, int]:
@@ -254,7 +313,8 @@ class _Engine:
             bits = [_quantised(p).bits + p.shift - self.shifts[post] for p in parallel]
             widths.append(max(bits) + (len(parts) - 1).bit_length())
             row, column = self.rows[pre], self.posts[post]
-            codes[row : row + size(pre), column : column + size(post)] = sum(parts)
+            block = sum(parts)[self.orders[pre]] if pre in self.orders else sum(parts)
+            codes[row : row + size(pre), column : column + size(post)] = block
         return codes, max(widths)
 
     def _parallel(self) -> dict[tuple[str, str], list[Projection]]:
@@ -285,7 +345,7 @@ def _instances(engines: Sequence[_Engine], family: Family, folding: Folding) -> 
     taken = 0
     for engine, wanted in zip(engines, folding.engines, strict=True):
         instance = engine.instance(family, folding, taken if wanted.spram else None)
-        taken += instance.form.rows.entry_memory(family).spram
+        taken += sum(shape.spram for shape in instance.form.memories(family).values())
         instances.append(instance)
     if taken > MAX_SPRAMS:
         raise CapacityError(

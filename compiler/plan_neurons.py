@@ -13,15 +13,26 @@ from .ir import Decay, IntArray, IntegerDynamics, Kind, Network, Population, Res
 
 
 def plan_neurons(
-    network: Network, populations: Sequence[Population], weight_bits: int, shifts: Sequence[int], *, overlaps: bool
+    network: Network,
+    populations: Sequence[Population],
+    weight_bits: int,
+    shifts: Sequence[int],
+    *,
+    overlaps: bool = False,
+    chosen: IntArray | None = None,
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
-    """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`."""
+    """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`.
+
+    Of a single population only the `chosen` neurons may be meant, in that order.
+    """
     rules = [_rule(network, population) for population in populations]
     columns = [_parameters(population, rule) for population, rule in zip(populations, rules, strict=True)]
     values = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+    if chosen is not None:
+        values = {name: value[chosen] for name, value in values.items()}
     form = NeuronFormat(
         populations=tuple(
-            PopulationFormat(neurons=population.size, shift=shift, rule=rule)
+            PopulationFormat(neurons=population.size if chosen is None else len(chosen), shift=shift, rule=rule)
             for population, shift, rule in zip(populations, shifts, rules, strict=True)
         ),
         weight_bits=weight_bits,

@@ -10,15 +10,22 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .engine import Engine, EngineFormat, EngineImage
+from .beats import BeatPacker
+from .engine import EngineFormat as SparseFormat
+from .engine import EngineImage as SparseImage
+from .lanes import LanesFormat, LanesImage
 from .memory import Family
-from .neurons import trace_signature
 from .routing import Fork, Merge
 from .spram import load_signature
 from .tokens import token_layout
+from .vector import VectorFormat, VectorImage
 
 CORE_INPUT = -1
 """The source number of the core's own input."""
+
+
+EngineFormat = SparseFormat | LanesFormat | VectorFormat
+EngineImage = SparseImage | LanesImage | VectorImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +44,7 @@ class Core(wiring.Component):
     =========== === =======================================================================================
     Port        Dir Meaning
     =========== === =======================================================================================
-    i           in  stream of tokens over the inputs
+    i           in  stream of tokens over the inputs, or of beats where it is `wide`
     o           out stream of tokens over the outputs of the engine `output`
     trace0, ... out with `trace`: the monitors of all engines in turn: valid, neuron, membrane (signed), spike
     load        in  words for the SPRAMs, where weights lie in them: before the first token
@@ -54,21 +61,30 @@ class Core(wiring.Component):
     load: Any
 
     def __init__(
-        self, inputs: int, engines: Sequence[EngineInstance], output: int, family: Family, trace: bool = False
+        self,
+        inputs: int,
+        engines: Sequence[EngineInstance],
+        output: int,
+        family: Family,
+        trace: bool = False,
+        wide: bool = False,
     ) -> None:
+        first, *others = [engine.form for engine in engines if CORE_INPUT in engine.sources]
+        if wide and (others or not isinstance(first, VectorFormat) or len(engines[0].sources) > 1):
+            raise ValueError("a wide input leads to one vector engine, which listens to nothing else")
         self._inputs = inputs
         self._engines = tuple(engines)
         self._output = output
         self._family = family
         self._trace = trace
+        self._wide = wide
         ports: dict[str, In | Out] = {
-            "i": In(stream.Signature(token_layout(inputs))),
+            "i": In(stream.Signature(first.input_layout if wide else token_layout(inputs))),
             "o": Out(stream.Signature(token_layout(engines[output].form.outputs))),
         }
         if trace:
-            populations = [population for engine in engines for population in engine.form.neurons.populations]
-            for number, population in enumerate(populations):
-                ports[f"trace{number}"] = Out(trace_signature(population.neurons, population.rule.state_bits))
+            monitors = [monitor for engine in engines for monitor in engine.form.monitors]
+            ports |= {f"trace{number}": Out(monitor) for number, monitor in enumerate(monitors)}
         if self.has_spram:
             ports["load"] = In(load_signature())
         super().__init__(ports)
@@ -76,7 +92,7 @@ class Core(wiring.Component):
     @property
     def has_spram(self) -> bool:
         """Whether weights lie in SPRAM and must be loaded."""
-        return any(engine.form.rows.first_spram is not None for engine in self._engines)
+        return any(engine.form.uses_spram for engine in self._engines)
 
     def _size(self, source: int) -> int:
         return self._inputs if source == CORE_INPUT else self._engines[source].form.outputs
@@ -87,10 +103,10 @@ class Core(wiring.Component):
         consumers: dict[int, list[stream.Interface]] = {CORE_INPUT: []}
         engines = []
         for number, instance in enumerate(self._engines):
-            engine = Engine(instance.form, instance.image, self._family)
+            engine = instance.form.create(instance.image, self._family)  # type: ignore[arg-type]
             engines.append(engine)
             m.submodules[f"engine{number}"] = engine
-            if instance.form.rows.first_spram is not None:
+            if instance.form.uses_spram:
                 wiring.connect(m, wiring.flipped(self.load), engine.load)
             streams[number] = engine.o
             consumers[number] = []
@@ -103,21 +119,27 @@ class Core(wiring.Component):
             self._connect_traces(m, engines)
         return m
 
-    def _connect_traces(self, m: Module, engines: Sequence[Engine]) -> None:
+    def _connect_traces(self, m: Module, engines: Sequence[Any]) -> None:
         number = 0
         for instance, engine in zip(self._engines, engines, strict=True):
-            for population in range(len(instance.form.neurons.populations)):
-                monitor = getattr(engine, f"trace{population}")
+            for place in range(len(instance.form.monitors)):
+                monitor = getattr(engine, f"trace{place}")
                 wiring.connect(m, monitor, wiring.flipped(getattr(self, f"trace{number}")))
                 number += 1
 
-    def _inlets(self, m: Module, number: int, instance: EngineInstance, engine: Engine) -> list[stream.Interface]:
+    def _inlets(self, m: Module, number: int, instance: EngineInstance, engine: Any) -> list[stream.Interface]:
         """One stream per source of an engine."""
+        form, inlet = instance.form, engine.i
+        gets_beats = self._wide and CORE_INPUT in instance.sources
+        if isinstance(form, VectorFormat) and form.slots > 1 and not gets_beats:
+            m.submodules[f"packer{number}"] = packer = BeatPacker(form.pre, form.slots, form.banks)
+            wiring.connect(m, packer.o, inlet)
+            inlet = packer.i
         if len(instance.sources) == 1:
-            return [engine.i]
+            return [inlet]
         merge = Merge([self._size(source) for source in instance.sources])
         m.submodules[f"merge{number}"] = merge
-        wiring.connect(m, merge.o, engine.i)
+        wiring.connect(m, merge.o, inlet)
         return [getattr(merge, f"i{port}") for port in range(len(instance.sources))]
 
     def _deliver(self, m: Module, source: int, tokens: stream.Interface, sinks: list[stream.Interface]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amaranth import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .memory import Family, MemoryShape
@@ -28,6 +28,23 @@ class EngineFormat:
     inputs: int
     rows: RowFormat
     neurons: NeuronFormat
+
+    @property
+    def input_layout(self) -> data.StructLayout:
+        return token_layout(self.inputs)
+
+    @property
+    def monitors(self) -> tuple[wiring.Signature, ...]:
+        """One per population."""
+        return tuple(trace_signature(p.neurons, p.rule.state_bits) for p in self.neurons.populations)
+
+    @property
+    def uses_spram(self) -> bool:
+        """Whether weights lie in SPRAM."""
+        return self.rows.first_spram is not None
+
+    def create(self, image: EngineImage, family: Family) -> Engine:
+        return Engine(self, image, family)
 
     @property
     def outputs(self) -> int:
@@ -76,9 +93,8 @@ class Engine(wiring.Component):
             "i": In(stream.Signature(token_layout(form.inputs))),
             "o": Out(stream.Signature(token_layout(form.outputs))),
         }
-        for number, population in enumerate(form.neurons.populations):
-            ports[f"trace{number}"] = Out(trace_signature(population.neurons, population.rule.state_bits))
-        if form.rows.first_spram is not None:
+        ports |= {f"trace{number}": Out(monitor) for number, monitor in enumerate(form.monitors)}
+        if form.uses_spram:
             ports["load"] = In(load_signature())
         super().__init__(ports)
 
@@ -89,7 +105,7 @@ class Engine(wiring.Component):
         m.submodules.bank = bank = NeuronBank(form.neurons, self._image.parameters, self._family)
         wiring.connect(m, walker.o, bank.i)
         m.d.comb += bank.settled.eq(walker.idle)
-        if form.rows.first_spram is not None:
+        if form.uses_spram:
             wiring.connect(m, wiring.flipped(self.load), walker.load)
         if len(form.neurons.populations) == 1:
             wiring.connect(m, wiring.flipped(self.i), walker.i)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -74,19 +74,22 @@ class Merge(wiring.Component):
         inputs = [getattr(self, f"i{number}") for number in range(len(self._sizes))]
         is_event = [token.payload.kind == TokenKind.EVENT for token in inputs]
         all_ended = Cat(*(token.valid & ~event for token, event in zip(inputs, is_event, strict=True))).all()
-        offset = sum(self._sizes)
+        waits = Cat(*(token.valid & event for token, event in zip(inputs, is_event, strict=True)))
+        chosen = Signal(len(inputs))  # one of them at most
+        kept = Signal(len(inputs))  # the one that was offered but not taken yet, which must not change
+        m.d.comb += chosen.eq(Mux(kept.any(), kept, waits & ~(waits - 1)))
+        m.d.sync += kept.eq(Mux(self.o.ready, 0, chosen))
         with m.If(all_ended):
             m.d.comb += [self.o.valid.eq(1), self.o.payload.kind.eq(inputs[0].payload.kind)]
             m.d.comb += [token.ready.eq(self.o.ready) for token in inputs]
-        for number in reversed(range(len(inputs))):
-            token = inputs[number]
-            offset -= self._sizes[number]
-            earlier = Cat(*(i.valid & event for i, event in zip(inputs[:number], is_event, strict=False))).any()
-            with m.If(token.valid & is_event[number] & ~earlier):
+        offset = 0
+        for number, (token, size) in enumerate(zip(inputs, self._sizes, strict=True)):
+            with m.If(chosen[number]):
                 m.d.comb += [
                     self.o.valid.eq(1),
                     self.o.payload.kind.eq(TokenKind.EVENT),
                     self.o.payload.address.eq(token.payload.address + offset),
                     token.ready.eq(self.o.ready),
                 ]
+            offset += size
         return m

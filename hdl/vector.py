@@ -383,7 +383,8 @@ class VectorPass(wiring.Component):
         words = []
         lows = [low for low, _ in shape.columns]
         for number, (low, high) in enumerate(zip(lows, [*lows[1:], shape.width], strict=True)):
-            column = memory.Memory(shape=high - low, depth=shape.depth, init=[], attrs={"ram_style": shape.style})
+            attributes = {"ram_style": shape.style, "no_rw_check": 1}
+            column = memory.Memory(shape=high - low, depth=shape.depth, init=[], attrs=attributes)
             m.submodules[f"state{number}"] = column
             read_port, write_port = column.read_port(), column.write_port()
             m.d.comb += [

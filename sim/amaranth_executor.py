@@ -10,13 +10,14 @@ import numpy.typing as npt
 from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
+from ..compiler.monitors import monitors_of
 from ..compiler.plan import Plan
 from ..hdl.core import Core
 from ..hdl.errors import MismatchError
 from .divergence import check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles
-from .observer import OutputObserver, ProtocolError, TraceObserver
+from .observer import MonitorObserver, OutputObserver, ProtocolError, TraceObserver
 from .recording import PopulationRecording, Recording
 from .stimulus import Stimulus, make_stimulus
 
@@ -84,6 +85,10 @@ class _Simulation:
         self.output = OutputObserver(samples, steps, network.size_of(network.output))
         names = plan.populations if traced else ()
         self.traces = [TraceObserver(k, samples, steps, network.size_of(name)) for k, name in enumerate(names)]
+        self.monitors = [
+            MonitorObserver(port, self.traces[monitor.population], monitor.numbers, monitor.neurons)
+            for port, monitor in enumerate(monitors_of(network, plan.folding) if traced else ())
+        ]
         self.progress = progress
         self.first_token = -1
         self.last_end = -1
@@ -151,8 +156,8 @@ class _Simulation:
     def _sampled_ports(self) -> list[Any]:
         core = self.core
         ports = [core.i.valid & core.i.ready, core.o.valid & core.o.ready, core.o.payload.as_value()]
-        for index in range(len(self.traces)):
-            trace = getattr(core, f"trace{index}")
+        for monitor in self.monitors:
+            trace = getattr(core, f"trace{monitor.port}")
             ports += [trace.valid, trace.neuron, trace.membrane, trace.spike]
         return ports
 
@@ -166,10 +171,10 @@ class _Simulation:
             if self.progress is not None:
                 self.progress(self.output.place[0], self.output.samples)
         moved = bool(accepted or emitted)
-        for index, trace in enumerate(self.traces):
-            valid, neuron, membrane, spike = values[3 + 4 * index : 7 + 4 * index]
+        for index, monitor in enumerate(self.monitors):
+            valid, number, membrane, spike = values[3 + 4 * index : 7 + 4 * index]
             if valid:
-                trace.beat(neuron, membrane, spike)
+                monitor.beat(number, membrane, spike)
                 moved = True
         return moved
 

@@ -23,7 +23,7 @@ from cocotb.triggers import ClockCycles, Event, FallingEdge, First, RisingEdge, 
 from cocotb.utils import get_sim_time
 
 from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, first_divergence
-from .observer import INPUT, OUTPUT, OutputObserver, ProtocolError, TraceObserver
+from .observer import INPUT, OUTPUT, MonitorObserver, OutputObserver, ProtocolError, TraceObserver
 
 RUN_FOLDER = "SPIKELOOM_RUN_FOLDER"
 """The environment variable that names the run folder."""
@@ -53,6 +53,15 @@ class CoreBench:
         samples, steps = (int(n) for n in self.job["shape"])
         self.output = OutputObserver(samples, steps, int(self.job["outputs"]))
         self.traces = [TraceObserver(k, samples, steps, int(n)) for k, n in enumerate(self.job["traced"])]
+        self.monitors = [
+            MonitorObserver(
+                port,
+                self.traces[int(population)],
+                self.job[f"numbers{port}"].tolist(),
+                self.job[f"neurons{port}"].tolist(),
+            )
+            for port, population in enumerate(self.job["monitors"])
+        ]
         self.stop_after = samples * steps
         self.failure: ProtocolError | None = None
         self.over = Event()
@@ -73,7 +82,7 @@ class CoreBench:
         await self._leave_half_a_sample()
         await self._reset()
         sources = [self._drive(len(self.job["payloads"])), self._watch_output(), self._watch_progress()]
-        sources += [self._watch_trace(trace) for trace in self.traces]
+        sources += [self._watch_monitor(monitor) for monitor in self.monitors]
         if int(self.job["stress"]) >= 0:
             sources.append(self._stall_output(random.Random(int(self.job["stress"]))))
         tasks = [cocotb.start_soon(self._guarded(source)) for source in sources]
@@ -152,16 +161,17 @@ class CoreBench:
                 (self.folder / "progress").write_text(str(sample), encoding="ascii")
             self._step_finished(output, self._output_comparisons())
 
-    async def _watch_trace(self, trace: TraceObserver) -> None:
-        ports = [getattr(self.dut, f"trace{trace.source}__{field}") for field in ("neuron", "membrane", "spike")]
-        valid = getattr(self.dut, f"trace{trace.source}__valid")
+    async def _watch_monitor(self, monitor: MonitorObserver) -> None:
+        trace, port = monitor.trace, f"trace{monitor.port}"
+        ports = [getattr(self.dut, f"{port}__{field}") for field in ("neuron", "membrane", "spike")]
+        valid = getattr(self.dut, f"{port}__valid")
         sign = 1 << (len(ports[1]) - 1)
         while True:
             place = (trace.source, *trace.place)
             await self._sampled_high(valid, place)
             self.activity += 1
-            neuron, membrane, spike = (self._value(port, place) for port in ports)
-            if trace.beat(neuron, (membrane ^ sign) - sign, spike):
+            number, membrane, spike = (self._value(handle, place) for handle in ports)
+            if monitor.beat(number, (membrane ^ sign) - sign, spike):
                 self._step_finished(trace, self._trace_comparisons(trace))
 
     async def _stall_output(self, rng: random.Random) -> None:

@@ -103,25 +103,52 @@ class OutputObserver(_Observer):
 
 
 class TraceObserver(_Observer):
-    """Records one population's neuron passes: `spikes` uint8 and `membranes` int64, [samples, steps, neurons]."""
+    """Records one population's neuron passes: `spikes` uint8 and `membranes` int64, [samples, steps, neurons].
+
+    A step is complete when each neuron has given its beat; several monitors may watch the population's neurons, each
+    some of them, and need not be in the same step.
+    """
 
     def __init__(self, source: int, samples: int, steps: int, neurons: int) -> None:
         super().__init__(source, samples, steps, neurons)
         self.membranes: npt.NDArray[np.int64] = np.zeros((samples, steps, neurons), np.int64)
-        self._neuron = 0
+        self._taken = np.zeros(neurons, np.int64)
+        self._missing = neurons  # neurons that have not given their beat in the first unfinished step
 
     def beat(self, neuron: int, membrane: int, spike: int) -> bool:
-        """Take the next neuron of a pass; True when it ends the pass. Raises ProtocolError."""
-        if self.done:
+        """Take a neuron's next step; True when it completes a step of all. Raises ProtocolError."""
+        taken = int(self._taken[neuron])
+        if taken == self.samples * self.steps:
             raise self.error("an extra neuron pass follows the last sample")
-        if neuron != self._neuron:
-            raise self.error(f"expected neuron {self._neuron} next in the pass, got neuron {neuron}")
-        sample, step = self.place
+        sample, step = divmod(taken, self.steps)
         self.spikes[sample, step, neuron] = spike
         self.membranes[sample, step, neuron] = membrane
-        self._neuron += 1
-        if self._neuron < self.neurons:
+        self._taken[neuron] += 1
+        if taken > self.finished:
             return False
-        self._neuron = 0
+        self._missing -= 1
+        if self._missing:
+            return False
         self.finished += 1
+        self._missing = int(np.count_nonzero(self._taken == self.finished))
         return True
+
+
+class MonitorObserver:
+    """One monitor of a population: its beats say `numbers` in turn, which are the population's `neurons`."""
+
+    def __init__(self, port: int, trace: TraceObserver, numbers: Sequence[int], neurons: Sequence[int]) -> None:
+        self.port = port
+        self.trace = trace
+        self._numbers = numbers
+        self._neurons = neurons
+        self._place = 0
+
+    def beat(self, number: int, membrane: int, spike: int) -> bool:
+        """Take the next beat; True when it completes a step of the population. Raises ProtocolError."""
+        if number != self._numbers[self._place]:
+            expected = self._numbers[self._place]
+            raise self.trace.error(f"expected neuron {expected} next in the pass, got neuron {number}")
+        neuron = self._neurons[self._place]
+        self._place = (self._place + 1) % len(self._numbers)
+        return self.trace.beat(neuron, membrane, spike)

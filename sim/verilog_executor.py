@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.build_folder import WEIGHTS
+from ..compiler.build_folder import FOLDING, WEIGHTS
 from ..compiler.flash_image import parse_flash_image, plan_flash
-from ..compiler.fold import Folding
+from ..compiler.fold import Folding, folding_data, read_folding
 from ..compiler.ir import Network
+from ..compiler.monitors import monitors_of
 from ..compiler.plan import make_plan
 from ..hdl.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
@@ -36,13 +37,14 @@ _OUTCOME = "outcome.json"
 
 @dataclass(frozen=True, kw_only=True)
 class CoreSource:
-    """A core's RTLIL and Verilog files and its top module; `traced` is whether it has monitors.
+    """A core's RTLIL, Verilog and folding files and its top module; `traced` is whether it has monitors.
 
     `weights` is the file with what its SPRAMs must be loaded with; it is there if the core has any.
     """
 
     rtlil: Path
     verilog: Path
+    folding: Path
     top: str
     traced: bool
     weights: Path
@@ -67,6 +69,7 @@ def core_in(folder: Path, traced: bool) -> CoreSource:
     return CoreSource(
         rtlil=folder / f"{name}.il",
         verilog=folder / f"{name}.v",
+        folding=folder / FOLDING,
         top=f"spikeloom_{name}",
         traced=traced,
         weights=folder / WEIGHTS,
@@ -136,6 +139,7 @@ def run_folder() -> Iterator[Path]:
 def emit_core(network: Network, family: str, source: CoreSource, folding: Folding | None = None) -> None:
     """Write the RTLIL and Verilog of a network's core. Raises ModelError for what the hardware lacks."""
     plan = make_plan(network, family, folding)
+    source.folding.write_text(json.dumps(folding_data(plan.folding)), encoding="utf-8")
     source.rtlil.write_text(to_rtlil(plan.core(trace=source.traced), source.top), encoding="utf-8")
     if plan.sprams:
         source.weights.write_bytes(plan_flash(plan)[1])
@@ -153,7 +157,7 @@ def make_bench(source: CoreSource, level: str, family: str, work: Path, *, dsp: 
     if not original.is_file():
         raise InputError(f"a build folder has a file {original.name}: {original} is missing; compile again")
     copy = work / original.name
-    for file in (original, source.weights):
+    for file in (original, source.weights, source.folding):
         if file.parent != work and file.is_file():
             shutil.copyfile(file, work / file.name)
     if level == "rtl":
@@ -211,6 +215,7 @@ def _write_job(
     stress: int | None,
 ) -> None:
     names = [population.name for population in network.populations]
+    monitors = monitors_of(network, read_folding(work / FOLDING)) if traced else ()
     job: dict[str, Any] = {
         **vars(stimulus),
         "shape": np.array(shape),
@@ -222,7 +227,10 @@ def _write_job(
         "hang_cycles": hang_cycles(network),
         "drain_cycles": drain_cycles(network),
         "loads": _loads(work / WEIGHTS),
+        "monitors": np.array([monitor.population for monitor in monitors], np.int64),
     }
+    for port, monitor in enumerate(monitors):
+        job |= {f"numbers{port}": np.array(monitor.numbers), f"neurons{port}": np.array(monitor.neurons)}
     if expected is not None:
         for index, name in enumerate(names):
             recorded = expected.populations[name]

@@ -1,0 +1,55 @@
+"""A queue of tokens, which lets those who share a stream drift apart."""
+
+from __future__ import annotations
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .memory import MemoryShape, ShapedMemory
+
+
+class TokenQueue(wiring.Component):
+    """First in, first out.
+
+    ==== === ======================
+    Port Dir Meaning
+    ==== === ======================
+    i    in  stream of payloads
+    o    out the same payloads
+    ==== === ======================
+
+    Holds as many payloads as `shape` has words, which is a power of two, at most. Latency 2 cycles, throughput one
+    payload per cycle.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, layout: data.StructLayout, shape: MemoryShape) -> None:
+        if shape.width != layout.size or shape.depth & (shape.depth - 1):
+            raise ValueError(f"a queue of {layout.size} bits has a power of two of such words: got {shape}")
+        self._shape = shape
+        super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = ShapedMemory(self._shape, transparent=False)
+        written, taken = Signal(range(self._shape.depth)), Signal(range(self._shape.depth))
+        load = Signal()
+        m.d.comb += [
+            self.i.ready.eq((written + 1)[: len(written)] != taken),
+            memory.write_address.eq(written),
+            memory.write_data.eq(self.i.payload.as_value()),
+            memory.write_enable.eq(self.i.valid & self.i.ready),
+            load.eq((taken != written) & (~self.o.valid | self.o.ready)),
+            memory.read_address.eq(taken),
+            memory.read_enable.eq(load),
+            self.o.payload.as_value().eq(memory.read_data),
+        ]
+        m.d.sync += [
+            written.eq(written + memory.write_enable),
+            taken.eq(taken + load),
+            self.o.valid.eq(load | (self.o.valid & ~self.o.ready)),
+        ]
+        return m

@@ -1,0 +1,204 @@
+"""However a network is folded, the core does what the reference does; a folding that contradicts it is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import chain, random_spikes
+from spikeloom.compiler.fold import (
+    EngineFolding,
+    EngineKind,
+    Folding,
+    default_folding,
+    folding_data,
+    pipelined_folding,
+    read_folding,
+    shared_folding,
+)
+from spikeloom.compiler.ir import Network, ResetPlace
+from spikeloom.compiler.lanes import lane_neurons
+from spikeloom.compiler.plan import make_plan
+from spikeloom.hdl.errors import InputError, ModelError
+from spikeloom.sim import simulate
+from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
+from spikeloom.sim.reference import run_reference
+from spikeloom.sim.regress import regress
+from spikeloom.sim.verilog_executor import core_in, emit_core
+from test_plan import branching
+
+
+def assert_agrees(network: Network, folding: Folding, family: str, stress: int | None) -> None:
+    spikes = random_spikes(3, network, samples=3, steps=5, rate=0.3)
+    expected = run_reference(network, spikes, membranes=True)
+    got = run_amaranth(make_plan(network, family, folding), spikes, membranes=True, stress=stress)
+    for name, population in expected.populations.items():
+        assert np.array_equal(got.populations[name].spikes, population.spikes), name
+        assert np.array_equal(got.populations[name].membranes, population.membranes), name
+
+
+WAYS = [
+    {},
+    {"lanes": 2, "queue": 4},
+    {"lanes": 3, "queue": 0},
+    {"kind": EngineKind.VECTOR, "lanes": 0},
+    {"kind": EngineKind.VECTOR, "lanes": 0, "events_per_beat": 2, "neurons_per_cycle": 2},
+]
+
+
+def folded(network: Network, name: str, way: dict[str, object]) -> Folding:
+    """An engine per population, the one of `name` working in some way."""
+    engines = (
+        EngineFolding(populations=(p.name,), **(way if p.name == name else {}))  # type: ignore[arg-type]
+        for p in network.populations
+    )
+    return Folding(engines=tuple(engines))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(f"{key}={value}" for key, value in way.items()) or "1")
+@pytest.mark.parametrize(("name", "family"), [("a", "ice40"), ("c", "ecp5"), ("d", "ice40")])
+def test_an_engine_per_population(name: str, family: str, way: dict[str, object]) -> None:
+    network = branching(5)
+    for stress in (None, 7):
+        assert_agrees(network, folded(network, name, way), family, stress)
+
+
+@pytest.mark.parametrize("place", list(ResetPlace))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_one_engine_for_all_populations(seed: int, place: ResetPlace) -> None:
+    network = chain(seed, (17, 9, 1, 12), reset_place=place)
+    for stress in (None, seed):
+        assert_agrees(network, shared_folding(network), "ice40", stress)
+    assert_agrees(branching(seed), shared_folding(branching(seed)), "ecp5", seed)
+
+
+def test_populations_that_differ_share_an_engine() -> None:
+    """Reset, state width, shift and leak of each its own."""
+    network = chain(3, (20, 12, 9, 5))
+    first, second, third = network.populations
+    other = chain(4, (12, 9), reset_place=ResetPlace.SAME, state_bits=20).populations[0]
+    changed = (first, dataclasses.replace(second, dynamics=other.dynamics), third)
+    shifted = tuple(dataclasses.replace(p, shift=p.shift + n) for n, p in enumerate(network.projections))
+    network = dataclasses.replace(network, populations=changed, projections=shifted)
+    assert_agrees(network, shared_folding(network), "ice40", None)
+
+
+def test_what_each_folding_is_good_for() -> None:
+    network = chain(6, (60, 40, 10))
+    spikes = random_spikes(7, network, samples=1, steps=12, rate=0.2)
+    vector = tuple(
+        EngineFolding(populations=(p.name,), kind=EngineKind.VECTOR, lanes=0, neurons_per_cycle=4)
+        for p in network.populations
+    )
+    shared, pipelined, lanes, fastest = (
+        measure_cycles(make_plan(network, "ecp5", folding), spikes)[0]
+        for folding in (
+            shared_folding(network),
+            pipelined_folding(network),
+            pipelined_folding(network, 4),
+            Folding(engines=vector),
+        )
+    )
+    assert shared > pipelined > lanes > fastest
+
+
+def test_lanes_carry_equal_work_and_outputs_keep_their_order() -> None:
+    network = chain(8, (50, 30, 7))
+    hidden, output = pipelined_folding(network, 4).engines
+    lanes = lane_neurons(network, hidden)
+    codes = network.projections[0].weights.codes  # type: ignore[union-attr]
+    loads = [int(np.count_nonzero(codes[:, lane])) + len(lane) for lane in lanes]
+    assert sorted(np.concatenate(lanes).tolist()) == list(range(30))
+    assert max(loads) - min(loads) <= max(np.count_nonzero(codes, axis=0))
+    assert np.concatenate(lane_neurons(network, output)).tolist() == list(range(7))
+
+
+def test_the_verilog_of_a_mixed_folding(tmp_path: Path) -> None:
+    network = branching(9)
+    a, b, c, d = (p.name for p in network.populations)
+    engines = (
+        EngineFolding(populations=(a,), kind=EngineKind.VECTOR, lanes=0, neurons_per_cycle=3),
+        EngineFolding(populations=(b,)),
+        EngineFolding(populations=(c,), lanes=3, queue=4),
+        EngineFolding(populations=(d,), lanes=2, queue=0),
+    )
+    for traced in (True, False):
+        emit_core(network, "ice40", core_in(tmp_path, traced), Folding(engines=engines))
+    result = regress(network, tmp_path, random_spikes(10, network, samples=2, steps=4))
+    assert result.membranes_compared == 2 * 4 * sum(p.size for p in network.populations)
+
+
+def test_the_default_is_the_smallest_core() -> None:
+    network = chain(11, (6, 5, 4))
+    assert default_folding(network) == shared_folding(network)
+    early = dataclasses.replace(network, output=network.populations[0].name)
+    assert default_folding(early) == pipelined_folding(early)
+    assert simulate(early, random_spikes(1, early, samples=1, steps=3), executor="amaranth").output == "p0"
+
+
+def test_a_folding_file_says_what_was_written(tmp_path: Path) -> None:
+    engines = (
+        EngineFolding(populations=("a",), kind=EngineKind.VECTOR, lanes=0, events_per_beat=2),
+        EngineFolding(populations=("b", "c")),
+        EngineFolding(populations=("d",), lanes=4, queue=16),
+    )
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps(folding_data(Folding(engines=engines))))
+    assert read_folding(file) == Folding(engines=engines)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "cannot be read"),
+        ("[]", "holds something else"),
+        ('{"engines": 3}', "holds something else"),
+        ('{"engines": [{"lanes": 2}]}', "an engine has"),
+        ('{"engines": [{"populations": ["a"], "lane": 2}]}', "an engine has"),
+        ('{"engines": [{"populations": "a"}]}', "list of names"),
+        ('{"engines": [{"populations": []}]}', "list of names"),
+        ('{"engines": [{"populations": ["a"], "lanes": 1.5}]}', "lanes is a whole number"),
+        ('{"engines": [{"populations": ["a"], "queue": true}]}', "queue is a whole number"),
+        ('{"engines": [{"populations": ["a"], "spram": 1}]}', "spram is true or false"),
+        ('{"engines": [{"populations": ["a"], "kind": "dense"}]}', "kind is sparse or vector"),
+    ],
+)
+def test_a_folding_file_that_is_none(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "folding.json"
+    file.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_folding(file)
+
+
+@pytest.mark.parametrize(
+    ("engines", "message"),
+    [
+        ([{"populations": ("p0",)}], "has every population once"),
+        ([{"populations": ("p1", "p0")}], "evaluation order"),
+        ([{"populations": ("p0", "q")}], "'q' is none of 'p0', 'p1'"),
+        ([{"populations": ("p0", "p1"), "lanes": 2}], "has one lane"),
+        ([{"populations": ("p0",), "lanes": 6}, {"populations": ("p1",)}], "1 to 5"),
+        ([{"populations": ("p0",), "queue": 3}, {"populations": ("p1",)}], "power of two"),
+        ([{"populations": ("p0",), "events_per_beat": 2}, {"populations": ("p1",)}], "only a vector engine"),
+        ([{"populations": ("p0", "p1"), "kind": EngineKind.VECTOR}], "one population"),
+        ([{"populations": ("p0",), "kind": EngineKind.VECTOR, "lanes": 2}, {"populations": ("p1",)}], "power of two"),
+        ([{"populations": ("p0",), "kind": EngineKind.VECTOR, "spram": True}, {"populations": ("p1",)}], "spram"),
+        ([{"populations": ("p0",), "lanes": 2, "spram": True}, {"populations": ("p1",)}], "SPRAM has one lane"),
+    ],
+)
+def test_a_folding_that_contradicts_the_network(engines: list[dict[str, object]], message: str) -> None:
+    network = chain(12, (8, 5, 4))
+    folding = Folding(engines=tuple(EngineFolding(**engine) for engine in engines))  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=message):
+        make_plan(network, "ice40", folding)
+
+
+def test_a_population_inside_an_engine_is_not_heard_outside() -> None:
+    network = branching(13)
+    names = tuple(p.name for p in network.populations)
+    folding = Folding(engines=(EngineFolding(populations=names[:3]), EngineFolding(populations=names[3:])))
+    with pytest.raises(ModelError, match="'a' is heard by 'd'"):
+        make_plan(network, "ice40", folding)
