@@ -135,7 +135,7 @@ def test_elimination_of_what_is_kept_is_that_of_the_rest_alone() -> None:
     h, w = hessian(40), rows(6, 40)
     kept = torch.as_tensor(np.random.default_rng(2).random((6, 40)) < np.linspace(0.1, 1, 6)[:, None])
     start, done = refit(h, w, kept), []
-    order = eliminate_kept(h, start, kept, memory_budget=2 * 4 * 8 * 40**2, advance=done.append)
+    order = eliminate_kept(h, w, kept, memory_budget=2 * 4 * 8 * 40**2, advance=done.append)
     assert sum(done) == kept.numel() and len(done) > 1
     for row, found, losses, mask in zip(start, order.synapses, order.losses, kept, strict=True):
         assert sorted(found.tolist()) == list(range(40))
@@ -144,7 +144,7 @@ def test_elimination_of_what_is_kept_is_that_of_the_rest_alone() -> None:
         names = mask.nonzero()[:, 0]
         order_alone, losses_alone = one_by_one(h[names][:, names].numpy(), row[names].numpy())
         assert names[order_alone].tolist() == found[40 - count :].tolist()
-        np.testing.assert_allclose(losses[40 - count :], losses_alone, rtol=1e-8)
+        np.testing.assert_allclose(losses[40 - count :], losses_alone, rtol=1e-8, atol=1e-12)
 
 
 def test_thinning_before_the_elimination_loses_nothing_to_speak_of() -> None:
@@ -154,7 +154,7 @@ def test_thinning_before_the_elimination_loses_nothing_to_speak_of() -> None:
     (kept,) = thinned([p], [gone], 0.4)
     assert int(kept.sum()) == round(0.4 * kept.numel()) and not bool((kept & gone).any())
     exact = eliminate(p.hessian, p.target, torch.zeros_like(gone))
-    some = eliminate_kept(p.hessian, refit(p.hessian, p.target, kept), kept)
+    some = eliminate_kept(p.hessian, p.target, kept)
     losses = []
     for order in (exact, some):
         (counts,) = allocate([order.losses], [p.energy], 0.9)

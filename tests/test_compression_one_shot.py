@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeloom.compiler.compression import one_shot
 from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.ir import (
@@ -190,6 +191,21 @@ def test_a_small_budget_prunes_in_stages_and_exact_refuses_it() -> None:
         compressed(memory_budget=5_000, exact=True)
 
 
+@pytest.mark.parametrize("options", [{}, {"exact": True}, {"pattern": "2:4"}, {"pattern": "1x2"}])
+def test_synapses_of_busy_neurons_go_sooner_where_operations_count(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(one_shot, "EXACT_OPERATIONS", 1e3)  # thin first
+    events = samples().sum(axis=(0, 1))
+    operations = []
+    for weight in (0.0, 0.5, 1.0):
+        result = compressed(operation_weight=weight, distil=FineTune(epochs=0), sparsity=0.7, **options)
+        assert sparsity_of(result) >= 0.69
+        into_hidden = weights_of(result)[0]
+        operations.append(int(events @ np.count_nonzero(into_hidden, axis=1)) / np.count_nonzero(into_hidden))
+    assert operations[0] > operations[1] > operations[2]
+
+
 def test_results_repeat_and_progress_ends_at_the_total() -> None:
     calls: list[tuple[int, int]] = []
     first = compressed(bits=4, progress=lambda done, total: calls.append((done, total)))
@@ -239,6 +255,9 @@ def test_a_layer_left_without_synapses_is_named() -> None:
         ({"bits": 4, "scheme": "ternary"}, "ternary weights have 2 bits"),
         ({"scheme": "octal"}, "fixed_point, ternary, binary"),
         ({"scope": "row"}, "global or layer"),
+        ({"operation_weight": 1.5}, "0 to 1"),
+        ({"operation_weight": True}, "0 to 1"),
+        ({"operation_weight": 0.5, "method": "magnitude"}, "weighed by obc and osbc"),
         ({"pattern": "4:2"}, "n:m"),
         ({"pattern": "2x"}, "n:m"),
         ({"pattern": "2:4", "method": "magnitude"}, "patterns"),

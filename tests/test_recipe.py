@@ -86,6 +86,8 @@ def test_recipes_are_frozen() -> None:
         {"scheme": "binary", "bits": None}, {"scheme": "ternary"}, {"scheme": "ternary", "bits": None},
         {"scope": "local"}, {"pattern": "0:4"}, {"pattern": "4:4"}, {"pattern": "2"},
         {"pattern": (2, 4)}, {"pattern": "2:4"}, {"pattern": "0x4", "method": "obc"}, {"pattern": "-1:4"},
+        {"operation_weight": -0.1, "method": "osbc"}, {"operation_weight": "1", "method": "osbc"},
+        {"operation_weight": 0.5, "method": "magnitude"},
         {"activity_threshold": -0.1}, {"activity_threshold": math.inf},
         {"memory_budget": 0}, {"memory_budget": 1e9}, {"memory_budget": True},
     ],

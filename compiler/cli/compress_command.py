@@ -41,6 +41,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         metavar="RATE",
         help="first remove hidden neurons that fire less than RATE spikes per step",
     )
+    group.add_argument(
+        "--operation-weight",
+        type=common.real(0, 1),
+        default=0.0,
+        metavar="W",
+        help="0 to 1: how much sooner synapses of neurons that fire often go (default: 0)",
+    )
     group.add_argument("--no-distil", action="store_true", help="end osbc without training on the calibration samples")
     group.add_argument("--exact", action="store_true", help="exact elimination, however long it takes")
     group.add_argument(
@@ -76,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         bits=ONLY_BITS.get(scheme) if options.bits is None else options.bits,
         scheme=scheme,
         scope=options.scope,
+        operation_weight=options.operation_weight,
         pattern=options.pattern,
         activity_threshold=options.activity_threshold,
         distil=not options.no_distil,

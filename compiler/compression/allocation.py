@@ -12,8 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...hdl.errors import OptionError
+from ..verifier import quoted
+
 if TYPE_CHECKING:
     import torch
+
+LEAST_RATE = 0.05
+"""Inputs that fire less than this share of the mean rate count as if they fired so often."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,32 @@ def shares_of(names: Iterable[str], sparsity: float, own: Mapping[str, float], s
 def zeros(weights: int, sparsity: float) -> int:
     """How many of so many weights become zero."""
     return math.floor(sparsity * weights + 0.5)
+
+
+def price_of(inputs: torch.Tensor, operation_weight: float) -> torch.Tensor | None:
+    """What a loss counts for each input of `inputs` [steps, samples, fan-in]: its rate to the power -operation_weight.
+
+    The weight memory is read once for each spike and synapse that it meets, so that at 1 the loss per operation is
+    what decides. Inputs that hardly fire count as `LEAST_RATE` of the mean, those that never do as the mean: nothing is
+    gained by keeping their synapses. None where all count alike.
+    """
+    import torch
+
+    if operation_weight == 0:
+        return None
+    rates = inputs.double().mean(dim=(0, 1))
+    mean = rates.mean()
+    used = torch.where(rates > 0, rates.clamp(min=LEAST_RATE * mean), mean)
+    return torch.where(used > 0, used, torch.ones_like(used)) ** -operation_weight
+
+
+def check_operation_weight(operation_weight: float, method: str) -> None:
+    """OptionError for what is no weight of operations, and for methods that know none."""
+    number = isinstance(operation_weight, int | float) and not isinstance(operation_weight, bool)
+    if not (number and 0 <= operation_weight <= 1):
+        raise OptionError(f"an operation weight is 0 to 1: got {quoted(operation_weight)}")
+    if operation_weight and method not in ("obc", "osbc"):
+        raise OptionError(f"operations are weighed by obc and osbc: got {quoted(method)}; leave the weight out")
 
 
 def allocate(losses: Sequence[torch.Tensor], energies: Sequence[float], sparsity: float) -> list[torch.Tensor]:

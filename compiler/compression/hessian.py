@@ -45,7 +45,8 @@ class Problem:
 
     The loss of weights v [rows, fan-in] is 1/2 (v - target) H (v - target)^T per row, where H already has the bias
     eliminated and is damped, so that it is positive definite whatever the inputs. `active` are the inputs that ever
-    fired. The bias that goes with v is `bias` - (v - target) . `slope`.
+    fired. The bias that goes with v is `bias` - (v - target) . `slope`. Where there is a `price` (fan-in,), pruning an
+    input's synapse counts so many times its loss.
     """
 
     neurons: IntArray
@@ -54,6 +55,7 @@ class Problem:
     bias: torch.Tensor
     slope: torch.Tensor
     active: torch.Tensor
+    price: torch.Tensor | None = None
 
     def loss(self, weights: torch.Tensor) -> torch.Tensor:
         """The loss of each row of `weights` [rows, fan-in]."""

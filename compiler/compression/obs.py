@@ -44,26 +44,28 @@ def eliminate(
     gone: torch.Tensor,
     *,
     pattern: tuple[int, int] | None = None,
+    price: torch.Tensor | None = None,
     memory_budget: int = 1 << 30,
     advance: Advance | None = None,
 ) -> Order:
     """Order all synapses of `weights` [rows, d] under the positive definite `hessian` [d, d].
 
     `gone` [rows, d] marks synapses that were absent before; they go first and stay absent. `pattern` (n, m) keeps n of
-    every m consecutive synapses. Rows are handled in blocks that fit `memory_budget` bytes.
+    every m consecutive synapses. A loss counts `price` (d,) times, one for each input. Rows are handled in blocks that
+    fit `memory_budget` bytes.
     Raises OptionError where not even one row fits.
     """
     import torch
 
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
     rows, size = weights.shape
+    prices = (torch.ones_like(weights[0]) if price is None else price).expand(rows, size)
     block = _rows_per_block(size, memory_budget)
     parts = []
     for start in range(0, rows, block):
         part = slice(start, start + block)
-        parts.append(
-            _eliminate_block(inverse.expand(len(weights[part]), size, size), weights[part], gone[part], pattern)
-        )
+        own = inverse.expand(len(weights[part]), size, size)
+        parts.append(_eliminate_block(own, weights[part], gone[part], prices[part], pattern))
         if advance is not None:
             advance(len(parts[-1].synapses) * size)
     return Order(torch.cat([p.synapses for p in parts]), torch.cat([p.losses for p in parts]))
@@ -71,30 +73,35 @@ def eliminate(
 
 def eliminate_kept(
     hessian: torch.Tensor,
-    weights: torch.Tensor,
+    target: torch.Tensor,
     kept: torch.Tensor,
     *,
+    price: torch.Tensor | None = None,
     memory_budget: int = 1 << 30,
     advance: Advance | None = None,
 ) -> Order:
-    """Order the synapses `kept` [rows, d] of `weights`, which are optimal on them; the others come first, at -inf.
+    """Order the synapses `kept` [rows, d], which start from what suits `target` best; the others come first, at -inf.
 
-    Every row has an inverse of its own, of the size of what it keeps: about 5/3 k^3 multiplications for k synapses.
+    `price` is as for `eliminate`. Every row has an inverse of its own, of the size of what it keeps: about 5/3 k^3
+    multiplications for k synapses.
     """
     import torch
 
-    synapses = torch.empty(weights.shape, dtype=torch.int64, device=weights.device)
-    losses = torch.full(weights.shape, -torch.inf, dtype=torch.float64, device=weights.device)
-    for support in supports(kept, memory_budget):
+    size = target.shape[1]
+    pull = target @ hessian
+    synapses = torch.empty(target.shape, dtype=torch.int64, device=target.device)
+    losses = torch.full(target.shape, -torch.inf, dtype=torch.float64, device=target.device)
+    for support in supports(kept, memory_budget // 2):  # twice the copies that a refit makes
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(support.submatrices(hessian)))
-        order = _eliminate_block(inverse, support.take(weights), ~support.valid, None)
-        last = weights.shape[1] - order.synapses.shape[1]
+        weights = torch.bmm(inverse, support.take(pull).unsqueeze(2)).squeeze(2)
+        prices = torch.ones_like(weights) if price is None else price[support.index]
+        order = _eliminate_block(inverse, weights, ~support.valid, prices)
         ordered = support.index.gather(1, order.synapses)
-        synapses[support.rows] = torch.cat([_missing(ordered, weights.shape[1]), ordered], dim=1)
+        synapses[support.rows] = torch.cat([_missing(ordered, size), ordered], dim=1)
         padded = ~support.valid.gather(1, order.synapses)
-        losses[support.rows, last:] = order.losses.masked_fill(padded, -torch.inf)
+        losses[support.rows, size - ordered.shape[1] :] = order.losses.masked_fill(padded, -torch.inf)
         if advance is not None:
-            advance(len(support.rows) * weights.shape[1])
+            advance(len(support.rows) * size)
     return Order(synapses, losses)
 
 
@@ -123,9 +130,13 @@ def _rows_per_block(size: int, memory_budget: int) -> int:
 
 
 def _eliminate_block(
-    inverse: torch.Tensor, weights: torch.Tensor, gone: torch.Tensor, pattern: tuple[int, int] | None
+    inverse: torch.Tensor,
+    weights: torch.Tensor,
+    gone: torch.Tensor,
+    price: torch.Tensor,
+    pattern: tuple[int, int] | None = None,
 ) -> Order:
-    """The order of each row under its `inverse` [rows, d, d]."""
+    """The order of each row under its `inverse` [rows, d, d], losses times `price` [rows, d]."""
     import torch
 
     rows, size = weights.shape
@@ -145,7 +156,7 @@ def _eliminate_block(
         diagonal = a.diagonal(dim1=1, dim2=2).clone()
         taken = torch.zeros(rows, left, dtype=torch.bool, device=a.device)
         for number in range(count):
-            score = (w * w / diagonal).masked_fill(absent, -1.0).masked_fill(taken, torch.inf)
+            score = (price * w * w / diagonal).masked_fill(absent, -1.0).masked_fill(taken, torch.inf)
             if spare is not None and pattern is not None:
                 score = score.masked_fill(spare.gather(1, names // pattern[1]) == 0, torch.inf)
             p = score.argmin(dim=1)
@@ -155,7 +166,7 @@ def _eliminate_block(
             u = column / pivot.sqrt().unsqueeze(1)
             step = w[every, p] / pivot
             synapses[:, done + number] = names[every, p]
-            losses[:, done + number] = 0.5 * w[every, p] * step
+            losses[:, done + number] = 0.5 * price[every, p] * w[every, p] * step
             updates[:, :, number] = u
             diagonal = diagonal - u * u
             w = w - column * step.unsqueeze(1)
@@ -165,7 +176,8 @@ def _eliminate_block(
         done += count
         keep = (~taken).nonzero()[:, 1].reshape(rows, left - count)
         a = _cut(a, updates, keep)
-        w, absent, names = w.gather(1, keep), absent.gather(1, keep), names.gather(1, keep)
+        w, price = w.gather(1, keep), price.gather(1, keep)
+        absent, names = absent.gather(1, keep), names.gather(1, keep)
     synapses[:, last:] = names
     return Order(synapses, losses)
 

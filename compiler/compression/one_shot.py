@@ -29,7 +29,7 @@ from ..ir import INPUT, Dense, FloatArray, Network, Projection, Quantised
 from ..prune import SCOPES, check_sparsity
 from ..quantise import CONSTANT_SPAN, quantise_codes
 from ..verifier import quoted, verify
-from .allocation import Share, allocate, kept_after, shares_of
+from .allocation import Share, allocate, check_operation_weight, kept_after, price_of, shares_of
 from .augmentation import ImageShape, image_shape, warped
 from .baseline import nearest_codes, pruned
 from .finetune import FineTune, Weights, divergence, scores
@@ -46,9 +46,8 @@ if TYPE_CHECKING:
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
 
-EXACT_OPERATIONS = 2e11
-"""Layers whose exact elimination takes more multiplications (2/3 rows d^3) are thinned before, unless told: half a
-minute's work of one core."""
+EXACT_OPERATIONS = 1e11
+"""Layers whose exact elimination takes more multiplications (2/3 rows d^3) are thinned before, unless told."""
 
 HELD_OUT = 8
 """Every eighth sample is held out for choices, where there are at least four times as many samples."""
@@ -90,6 +89,7 @@ def compress_weights(
     sparsities: Mapping[str, float] | None = None,
     calibration: npt.NDArray[Any],
     scope: str = "global",
+    operation_weight: float = 0.0,
     pattern: str | tuple[int, int] | None = None,
     device: str = "cpu",
     memory_budget: int = 4 << 30,
@@ -103,16 +103,30 @@ def compress_weights(
     `sparsity` is the share of all weights that become zero, those of dead inputs and earlier zeros included;
     `sparsities` gives the weights into a population one of their own. `bits` 2 to 16, `scheme` "fixed_point", for 2
     bits "ternary", for 1 bit "binary"; mappings give them by post population. `pattern` "n:m" (or (n, m)) keeps n of
-    every m consecutive synapses of a neuron, "axb" removes whole tiles of a pre and b post neurons. `calibration` are
-    integers [samples, steps, inputs]. Layers beyond `EXACT_OPERATIONS` are thinned first unless `exact`. `distil`
-    changes the training on the calibration samples that ends `osbc` (`FineTune(epochs=0)` leaves it out); `finetune`
-    trains the result further, with labels or without. `progress(done, total)` counts units of work.
+    every m consecutive synapses of a neuron, "axb" removes whole tiles of a pre and b post neurons. With
+    `operation_weight` (0 to 1) synapses go the sooner the more often their pre neuron fires: a loss is divided by the
+    rate to this power, so that at 1 it is the loss per operation saved. `calibration` are integers [samples, steps,
+    inputs]. Layers beyond `EXACT_OPERATIONS` are thinned first unless `exact`. `distil` changes the training on the
+    calibration samples that ends `osbc` (`FineTune(epochs=0)` leaves it out); `finetune` trains the result further,
+    with labels or without. `progress(done, total)` counts units of work.
 
     Raises OptionError for unknown or contradictory options and a memory budget too small, ModelError for integer or
     recurrent networks, SampleError for samples that do not suit or hold no spike. Warns of layers without any synapse
     left. Deterministic on one machine.
     """
-    job = _Job.of(network, method, sparsity, sparsities or {}, bits, scheme, scope, pattern, memory_budget, exact)
+    job = _Job.of(
+        network,
+        method,
+        sparsity,
+        sparsities or {},
+        bits,
+        scheme,
+        scope,
+        operation_weight,
+        pattern,
+        memory_budget,
+        exact,
+    )
     samples = _samples(network, calibration)
     if finetune is not None:
         finetune = _trainable(network, finetune)
@@ -132,6 +146,7 @@ class _Job:
     method: str
     shares: Sequence[Share]
     formats: Mapping[str, Format] | None
+    operation_weight: float
     groups: tuple[int, int] | None
     tile: tuple[int, int] | None
     memory_budget: int
@@ -147,6 +162,7 @@ class _Job:
         bits: int | Mapping[str, int] | None,
         scheme: str | Mapping[str, str],
         scope: str,
+        operation_weight: float,
         pattern: str | tuple[int, int] | None,
         memory_budget: int,
         exact: bool,
@@ -162,6 +178,7 @@ class _Job:
         groups, tile = _pattern(pattern)
         if pattern is not None and method not in ("obc", "osbc"):
             raise OptionError(f"patterns are pruned by obc and osbc: got {quoted(method)}")
+        check_operation_weight(operation_weight, method)
         _check_names(sparsities, names, "sparsities")
         for value in (sparsity, *sparsities.values()):
             check_sparsity(value)
@@ -170,6 +187,7 @@ class _Job:
             method=method,
             shares=shares_of(names, sparsity, sparsities, scope),
             formats=_formats(bits, scheme, names),
+            operation_weight=operation_weight,
             groups=groups,
             tile=tile,
             memory_budget=memory_budget,
@@ -525,7 +543,7 @@ def _problems(
     inputs: torch.Tensor,
     seen: torch.Tensor | None = None,
 ) -> list[Problem]:
-    return problems_of(
+    problems = problems_of(
         layer,
         weight,
         bias,
@@ -536,6 +554,8 @@ def _problems(
         free_bias=job.method == "osbc",
         memory_budget=job.memory_budget,
     )
+    price = price_of(inputs, job.operation_weight)
+    return problems if price is None else [replace(p, price=price) for p in problems]
 
 
 def _sequential(
@@ -631,7 +651,14 @@ def _index(neurons: npt.NDArray[np.int64], layer: Layer) -> torch.Tensor:
 def _outside(job: _Job, problem: Problem, gone: torch.Tensor) -> torch.Tensor:
     """What goes, earlier zeros included, so that n of every m synapses stay."""
     assert job.groups is not None
-    order = eliminate(problem.hessian, problem.target, gone, pattern=job.groups, memory_budget=job.memory_budget)
+    order = eliminate(
+        problem.hessian,
+        problem.target,
+        gone,
+        pattern=job.groups,
+        price=problem.price,
+        memory_budget=job.memory_budget,
+    )
     counts = order.losses.isfinite().sum(dim=1)
     return gone | ~kept_after(order.synapses, counts)
 
@@ -649,7 +676,10 @@ def _kept_of(
         kept = thinned(problems, gone, density)
         if density == 1 - sparsity:
             return kept
-        orders = [_order_kept(p, k, job.memory_budget, advance) for p, k in zip(problems, kept, strict=True)]
+        orders = [
+            eliminate_kept(p.hessian, p.target, k, price=p.price, memory_budget=job.memory_budget, advance=advance)
+            for p, k in zip(problems, kept, strict=True)
+        ]
     counts = allocate([o.losses for o in orders], [p.energy for p in problems], sparsity)
     return [kept_after(o.synapses, c) for o, c in zip(orders, counts, strict=True)]
 
@@ -667,11 +697,6 @@ def _affordable_density(problems: Sequence[Problem], memory_budget: int) -> floa
     return min(1.0, (EXACT_OPERATIONS / operations) ** (1 / 3), (memory_budget / bytes_per_row(most)) ** 0.5)
 
 
-def _order_kept(problem: Problem, kept: torch.Tensor, memory_budget: int, advance: Callable[[int], None]) -> Order:
-    weights = refit(problem.hessian, problem.target, kept, memory_budget)
-    return eliminate_kept(problem.hessian, weights, kept, memory_budget=memory_budget, advance=advance)
-
-
 def _order(problem: Problem, gone: torch.Tensor, memory_budget: int, advance: Callable[[int], None]) -> Order:
     """The order of all synapses: those absent before, those of dead inputs, the others by exact elimination.
 
@@ -684,10 +709,12 @@ def _order(problem: Problem, gone: torch.Tensor, memory_budget: int, advance: Ca
         problem.hessian[active][:, active],
         problem.target[:, active],
         gone[:, active],
+        price=None if problem.price is None else problem.price[active],
         memory_budget=memory_budget,
         advance=advance,
     )
     costs = 0.5 * problem.target[:, dead] ** 2 * problem.hessian.diagonal()[dead]
+    costs = costs if problem.price is None else costs * problem.price[dead]
     cheapest = costs.argsort(dim=1, stable=True)
     synapses = torch.cat([dead[cheapest], active[found.synapses]], dim=1)
     losses = torch.cat([costs.gather(1, cheapest), found.losses], dim=1)

@@ -59,7 +59,7 @@ def thinned(problems: Sequence[Problem], gone: Sequence[torch.Tensor], density: 
     costs = []
     for problem, mask in zip(problems, kept, strict=True):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(problem.hessian))
-        costs.append(_scale(problem) * (problem.target * mask) ** 2 / inverse.diagonal())
+        costs.append(_priced(problem, (problem.target * mask) ** 2 / inverse.diagonal()))
     return _cheapest_removed(costs, kept, _count(kept, density), (1, 1))
 
 
@@ -73,20 +73,20 @@ def _costs(problem: Problem, weights: torch.Tensor, kept: torch.Tensor, memory_b
     """What removing each kept synapse adds to the loss, relative to the energy; 0 for absent ones."""
     import torch
 
-    scale = _scale(problem)
     if bool(kept.all()):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(problem.hessian))
-        return scale * weights**2 / inverse.diagonal()
+        return _priced(problem, weights**2 / inverse.diagonal())
     costs = torch.zeros_like(weights)
     for support in supports(kept, memory_budget):
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(support.submatrices(problem.hessian)))
-        support.put(costs, scale * support.take(weights) ** 2 / inverse.diagonal(dim1=1, dim2=2))
-    return costs
+        support.put(costs, support.take(weights) ** 2 / inverse.diagonal(dim1=1, dim2=2))
+    return _priced(problem, costs)
 
 
-def _scale(problem: Problem) -> float:
-    """What makes the costs of synapses w_p^2 / [H^-1]_pp comparable between problems."""
-    return 0.5 / problem.energy if problem.energy > 0 else 0.5
+def _priced(problem: Problem, costs: torch.Tensor) -> torch.Tensor:
+    """Costs w_p^2 / [H^-1]_pp as shares of the energy, times the price."""
+    shares = costs * (0.5 / problem.energy if problem.energy > 0 else 0.5)
+    return shares if problem.price is None else shares * problem.price
 
 
 def _count(kept: Sequence[torch.Tensor], density: float) -> int:
