@@ -92,6 +92,7 @@ def test_other_codings_at_the_pins(tmp_path: Path, coding: ImageCoding) -> None:
     check_classes(reference_classes(network(coding), images, coding), classes, "the board")
 
 
+@pytest.mark.slow
 def test_broken_images_at_the_pins(rated: tuple[UartTop, LinkFormat]) -> None:
     top, form = rated
     images = images_of(4)
