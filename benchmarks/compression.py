@@ -1,14 +1,16 @@
 """What one-shot compression costs and keeps, on a network for MNIST: method x sparsity x bits.
 
-    python benchmarks/compression.py NETWORK.nir [--images 400] [--seeds 3] [--finetune 20000] [--plot FILE.svg]
+    python benchmarks/compression.py NETWORK.nir [--images 400] [--seeds 3] [--finetune 60000] [--plot FILE.svg]
+    python benchmarks/compression.py NETWORK.nir --trade
     python benchmarks/compression.py --growth
 
 NETWORK.nir is a trained float network with 784 inputs, rate coded over `--steps` steps. Calibration are `--images`
 training images without labels, others for each seed; accuracy is that of the float executor or the integer reference on
 all 10,000 test images, which nothing else sees, and its spread the standard deviation over the seeds. Operations are
 synaptic events per test sample. Stored bits count a code per remaining weight; the entropy bound is what an ideal code
-for all weights, zeros included, would take. `--growth` shows instead how time and memory of the exact elimination and
-of its staged form grow with a layer's size.
+for all weights, zeros included, would take. `--trade` shows instead accuracy and operations by how much operations
+count in what is pruned (`operation_weight`), `--growth` how time and memory of the exact elimination, and of that after
+thinning, grow with a layer's size.
 """
 
 from __future__ import annotations
@@ -19,17 +21,18 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from spikeloom.compiler.compression.allocation import allocate, kept_after
 from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.hessian import Problem
-from spikeloom.compiler.compression.obs import eliminate
+from spikeloom.compiler.compression.obs import Order, eliminate, eliminate_kept, refit
 from spikeloom.compiler.compression.one_shot import compress_weights
-from spikeloom.compiler.compression.staged import eliminate_in_stages
+from spikeloom.compiler.compression.staged import thinned
 from spikeloom.compiler.ir import INPUT, Network, Projection, Quantised, Weights
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.sim.float_executor import run_float
@@ -192,9 +195,9 @@ def mnist(network: Network, arguments: argparse.Namespace) -> list[Row]:
     test_pixels, test_labels = images("t10k")
     methods: list[tuple[str, str, FineTune | None]] = [(method, method, None) for method in arguments.methods]
     if arguments.finetune:
-        part = slice(last, last + arguments.finetune)
-        training = FineTune(spikes=rate_code(pixels[part], steps, seed=3), labels=labels[part], epochs=4, hidden=0.0)
-        methods.append((arguments.methods[-1] + " + training", arguments.methods[-1], training))
+        part = slice(arguments.finetune)
+        training = FineTune(spikes=rate_code(pixels[part], steps, seed=3), labels=labels[part], epochs=arguments.epochs)
+        methods.append(("osbc + training", "osbc", training))
     return table(network, SETTINGS, methods, calibrations, (rate_code(test_pixels, steps, seed=2), test_labels))
 
 
@@ -212,32 +215,69 @@ def plot(rows: Sequence[Row], file: Path) -> None:
     figure.savefig(file, bbox_inches="tight")
 
 
+def trade(network: Network, arguments: argparse.Namespace) -> None:
+    """Print what osbc keeps and what the hardware has to do, by how much operations count, at 95 % sparsity."""
+    pixels, _ = images("train")
+    calibration = rate_code(pixels[: arguments.images], arguments.steps, seed=1)
+    test_pixels, labels = images("t10k")
+    test = rate_code(test_pixels, arguments.steps, seed=2)
+    print(f"{'weight':>7}{'accuracy':>10}{'operations':>12}")
+    for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
+        result = compress_weights(
+            network, method="osbc", sparsity=0.95, bits=None, calibration=calibration, operation_weight=weight
+        )
+        right, operations = executed(result, test, labels)
+        print(f"{weight:7}{right:10.2f}{operations:12.0f}", flush=True)
+
+
 def growth() -> None:
-    """Seconds and memory of pruning one layer of 128 neurons to 95 %, by its number of inputs."""
+    """Print what pruning one layer of 128 neurons to 95 % takes, by its number of inputs."""
+    print(f"{'':7}{'exact':>14}{'':8}{'thinned to a quarter first':>34}")
+    print(f"{'inputs':>7}{'CPU s':>8}{'MiB':>6}{'2/3 rows d^3':>16}{'CPU s':>8}{'MiB':>6}{'loss / exact':>14}")
+    for size in (128, 256, 512, 768, 1024):
+        problem = layer(size)
+        exact, exact_mib, least = cost(problem, exactly)
+        thin, thin_mib, loss = cost(problem, after_thinning)
+        print(f"{size:7}{exact:8.1f}{exact_mib:6}{2 / 3 * 128 * size**3:16.1e}", end="")
+        print(f"{thin:8.1f}{thin_mib:6}{loss / least:14.3f}", flush=True)
+
+
+def layer(size: int) -> Problem:
+    """128 neurons with as many random inputs that go together."""
     import torch
 
-    print(f"{'inputs':>7}{'exact s':>9}{'2/3 rows d^3':>14}{'staged s':>10}{'peak MiB':>10}")
-    for size in (128, 256, 512, 768):
-        rng = torch.Generator().manual_seed(0)
-        x = torch.randn(2 * size, size, generator=rng, dtype=torch.float64)
-        hessian = x.T @ x / len(x) + 0.03 * torch.eye(size)
-        target = torch.randn(128, size, generator=rng, dtype=torch.float64)
-        nothing = torch.zeros(size, dtype=torch.float64)
-        problem = Problem(
-            neurons=np.arange(128),
-            hessian=hessian,
-            target=target,
-            bias=nothing[:128],
-            slope=nothing,
-            active=nothing == 0,
-        )
-        gone = torch.zeros_like(target, dtype=torch.bool)
-        started = time.perf_counter()
-        eliminate(hessian, target, gone)
-        exact = time.perf_counter() - started
-        eliminate_in_stages([problem], [gone], 0.95)
-        staged = time.perf_counter() - started - exact
-        print(f"{size:7}{exact:9.2f}{2 / 3 * 128 * size**3:14.2e}{staged:10.2f}{peak_mib():10}", flush=True)
+    rng = torch.Generator().manual_seed(0)
+    mix = torch.randn(size, size, generator=rng, dtype=torch.float64) / size**0.5
+    x = torch.randn(2 * size, size, generator=rng, dtype=torch.float64) @ (mix + torch.eye(size))
+    nothing = torch.zeros(size, dtype=torch.float64)
+    return Problem(
+        neurons=np.arange(128),
+        hessian=x.T @ x / len(x) + 0.03 * torch.eye(size),
+        target=torch.randn(128, size, generator=rng, dtype=torch.float64),
+        bias=torch.zeros(128, dtype=torch.float64),
+        slope=nothing,
+        active=nothing == 0,
+    )
+
+
+def exactly(problem: Problem) -> Order:
+    return eliminate(problem.hessian, problem.target, problem.target.isnan())
+
+
+def after_thinning(problem: Problem) -> Order:
+    (kept,) = thinned([problem], [problem.target.isnan()], 0.25)
+    return eliminate_kept(problem.hessian, problem.target, kept)
+
+
+def cost(problem: Problem, ordered: Callable[[Problem], Order]) -> tuple[float, int, float]:
+    """CPU seconds and MiB of finding an order, and the loss at 95 % sparsity."""
+    forget_peak()
+    before, started = peak_mib(), time.process_time()
+    order = ordered(problem)
+    seconds, memory = time.process_time() - started, peak_mib() - before
+    (counts,) = allocate([order.losses], [problem.energy], 0.95)
+    kept = kept_after(order.synapses, counts)
+    return seconds, memory, float(problem.loss(refit(problem.hessian, problem.target, kept)).sum())
 
 
 def main() -> None:
@@ -246,16 +286,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=400, help="calibration images")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=1, help="how many sets of calibration images")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--finetune", type=int, default=0, metavar="IMAGES", help="labelled images to train on after")
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
+    parser.add_argument("--finetune", type=int, default=0, metavar="IMAGES", help="labelled images for osbc + training")
+    parser.add_argument("--epochs", type=int, default=FineTune.epochs, help="passes over them")
     parser.add_argument("--plot", type=Path, metavar="FILE")
-    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--growth", action="store_true", help="time and memory by a layer's size instead")
+    parser.add_argument("--trade", action="store_true", help="accuracy by how much operations count instead")
     arguments = parser.parse_args()
     if arguments.growth:
         growth()
         return
     if arguments.network is None:
         parser.error("a network is needed, or --growth")
+    if arguments.trade:
+        trade(read_nir(arguments.network), arguments)
+        return
     rows = mnist(read_nir(arguments.network), arguments)
     if arguments.plot:
         plot(rows, arguments.plot)
