@@ -196,7 +196,10 @@ def mnist(network: Network, arguments: argparse.Namespace) -> list[Row]:
     methods: list[tuple[str, str, FineTune | None]] = [(method, method, None) for method in arguments.methods]
     if arguments.finetune:
         part = slice(arguments.finetune)
-        training = FineTune(spikes=rate_code(pixels[part], steps, seed=3), labels=labels[part], epochs=arguments.epochs)
+        spikes = rate_code(pixels[part], steps, seed=3)
+        training = FineTune(
+            spikes=spikes, labels=labels[part], epochs=arguments.epochs, mixed_precision=arguments.mixed_precision
+        )
         methods.append(("osbc + training", "osbc", training))
     return table(network, SETTINGS, methods, calibrations, (rate_code(test_pixels, steps, seed=2), test_labels))
 
@@ -289,6 +292,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--finetune", type=int, default=0, metavar="IMAGES", help="labelled images for osbc + training")
     parser.add_argument("--epochs", type=int, default=FineTune.epochs, help="passes over them")
+    parser.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices")
     parser.add_argument("--plot", type=Path, metavar="FILE")
     parser.add_argument("--growth", action="store_true", help="time and memory by a layer's size instead")
     parser.add_argument("--trade", action="store_true", help="accuracy by how much operations count instead")

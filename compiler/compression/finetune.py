@@ -46,7 +46,8 @@ class FineTune:
     `labels_weight` is the share of the labels beside it, `hidden` the weight of the membranes' error. Where synapses
     are pruned, training begins with `surplus` times those that are to stay; with 1 the mask is fixed from the start.
     `warp` trains on warped copies of labelled images too. `blend` is the share of samples that are blends, fresh in
-    every epoch, where unlabelled samples are no images. Everything random comes from `seed`.
+    every epoch, where unlabelled samples are no images. `mixed_precision` multiplies spikes and weights in bfloat16,
+    which takes half the time where the processor has it (membranes stay float32). Everything random comes from `seed`.
     """
 
     spikes: npt.NDArray[np.uint8] | None = None
@@ -60,6 +61,7 @@ class FineTune:
     surplus: float = 3.0
     warp: bool = False
     blend: float = 0.7
+    mixed_precision: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -262,12 +264,15 @@ class _Batches:
     def _responses(self, inputs: torch.Tensor) -> dict[str, Response]:
         import torch
 
-        with torch.no_grad():
+        with torch.no_grad(), _precision(self.options, inputs):
             return simulate(self.layers, inputs)
 
     def _inputs(self, samples: torch.Tensor) -> torch.Tensor:
+        import torch
+
         weight = self.layers[0].weight
-        return samples.transpose(0, 1).contiguous().to(weight.device, weight.dtype)
+        dtype = torch.bfloat16 if self.options.mixed_precision else weight.dtype  # exact for counts up to 255
+        return samples.transpose(0, 1).contiguous().to(weight.device, dtype)
 
     def _varied(self, samples: torch.Tensor) -> torch.Tensor:
         if self.image is not None:
@@ -292,7 +297,9 @@ def _loss(
 ) -> torch.Tensor:
     from torch.nn import functional
 
-    answer = simulate(layers, batch.inputs, [w.effective() for w in weights], [w.bias for w in weights], surrogate=True)
+    real, biases = [w.effective() for w in weights], [w.bias for w in weights]
+    with _precision(options, batch.inputs):
+        answer = simulate(layers, batch.inputs, real, biases, surrogate=True)
     given = scores(answer[output])
     loss = divergence(given, batch.scores, options.temperature)
     if batch.labels is not None:
@@ -304,6 +311,12 @@ def _loss(
             error = (answer[layer.name].membranes - batch.responses[layer.name].membranes) / unit
             loss = loss + options.hidden * (error * error).mean()
     return loss
+
+
+def _precision(options: FineTune, inputs: torch.Tensor) -> torch.autocast:
+    import torch
+
+    return torch.autocast(inputs.device.type, torch.bfloat16, enabled=options.mixed_precision)
 
 
 def divergence(given: torch.Tensor, wanted: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
