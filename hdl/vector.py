@@ -25,6 +25,9 @@ from .tokens import TokenKind, address_bits, beat_layout, token_layout
 _SHORTEST_PASS = 4
 """Cycles for which a pass issues, so that a word is written back before the next pass reads it."""
 
+_SHALLOW_ROWS = 64
+"""On ECP5, whose block RAM is at least 512 words deep, banks of so few words are look-up tables."""
+
 
 @dataclass(frozen=True)
 class LogicShape(MemoryShape):
@@ -135,8 +138,10 @@ class VectorFormat:
         """One bank: `row_beats` words per input; a slot without an event reads the row of zeros behind the last."""
         depth = (self.rows + (self.slots > 1)) * self.row_beats
         width = min(self.lanes, self.neurons.neurons) * self.neurons.weight_bits
-        shape = DualPortShape if self.ports == 2 else MemoryShape
-        return shape(family, depth, width)
+        if self.ports == 2:
+            return DualPortShape(family, depth, width)
+        shallow = family is Family.ECP5 and depth <= _SHALLOW_ROWS
+        return (LogicShape if shallow else MemoryShape)(family, depth, width)
 
     @property
     def start_bits(self) -> int:

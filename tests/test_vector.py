@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from spikeloom.compiler.ir import INPUT, Kind, Network, ResetMode, ResetPlace
 from spikeloom.compiler.plan_neurons import plan_neurons
 from spikeloom.hdl.beats import BeatPacker, BeatUnpacker
 from spikeloom.hdl.dual_port import DualPortMemory, DualPortShape
+from spikeloom.hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil
 from spikeloom.hdl.memory import Family
 from spikeloom.hdl.tokens import TokenKind, beat_layout
 from spikeloom.hdl.vector import VectorEngine, VectorFormat, VectorImage
@@ -472,3 +475,44 @@ def test_impossible_beats_are_refused() -> None:
     for slots, banks in ((3, 2), (0, 1), (2, 0)):
         with pytest.raises(ValueError, match=f"got {slots} slots for {banks} banks"):
             beat_layout(20, slots, banks)
+
+
+BENCH = """
+`timescale 1ns/1ps
+module bench;
+    reg clk = 0, rst = 0, enable = 1;
+    reg [{address}:0] address0, address1;
+    wire [{data}:0] data0, data1;
+    integer step;
+    always #5 clk = !clk;
+    top top(
+        .clk(clk), .rst(rst), .enable(enable), .address0(address0), .address1(address1), .data0(data0), .data1(data1)
+    );
+    initial begin
+        for (step = 0; step <= {words}; step = step + 1) begin
+            address0 = step;
+            address1 = {words} - 1 - step;
+            @(negedge clk) if (step < {words}) $display("%h %h", data0, data1);
+        end
+        $finish;
+    end
+endmodule
+"""
+
+
+@pytest.mark.parametrize(("words", "width"), [(900, 20), pytest.param(1500, 20, marks=pytest.mark.slow)])
+def test_a_synthesised_dual_port_memory_reads_the_same_words(words: int, width: int, tmp_path: Path) -> None:
+    rng = random.Random(words)
+    content = [rng.getrandbits(width) for _ in range(words)]
+    dut = DualPortMemory(DualPortShape(Family.ECP5, words, width), content)
+    il, netlist, bench, program = (tmp_path / name for name in ("top.il", "netlist.v", "bench.v", "bench"))
+    il.write_text(to_rtlil(dut, "top"), encoding="utf-8")
+    netlist_from_rtlil(il, netlist, "ecp5", "top", tmp_path / "log")
+    text = netlist.read_text(encoding="utf-8")
+    assert text.count("DP16KD #(") == DualPortShape(Family.ECP5, words, width).brams
+    bench.write_text(BENCH.format(address=(words - 1).bit_length() - 1, data=width - 1, words=words), encoding="utf-8")
+    sources = [bench, netlist, *cells_sim("ecp5").sources]
+    subprocess.run(["iverilog", "-g2012", "-o", program, *sources], check=True)
+    printed = subprocess.run(["vvp", program], check=True, capture_output=True, text=True).stdout
+    pairs = [tuple(int(word, 16) for word in line.split()) for line in printed.splitlines()]
+    assert pairs == list(zip(content, reversed(content), strict=True))
