@@ -70,9 +70,8 @@ def pack_events(form: VectorFormat, addresses: Sequence[int]) -> list[int]:
     One event per beat, and beats are tokens.
     """
     layout = form.input_layout
-    event = TokenKind.EVENT.value
     if form.slots == 1:
-        return [layout.const({"kind": event, "address": address}).as_bits() for address in addresses]
+        return [layout.const({"kind": TokenKind.EVENT, "address": address}).as_bits() for address in addresses]
     slots: list[list[int]] = [[] for _ in range(form.slots)]
     for address in addresses:
         row, bank = divmod(address, form.banks)
@@ -81,7 +80,7 @@ def pack_events(form: VectorFormat, addresses: Sequence[int]) -> list[int]:
     for beat in range(max(map(len, slots))):
         rows = [queue[beat] if beat < len(queue) else None for queue in slots]
         mask = sum(1 << slot for slot, row in enumerate(rows) if row is not None)
-        payload = {"kind": event, "mask": mask, "rows": [row or 0 for row in rows]}
+        payload = {"kind": TokenKind.EVENT, "mask": mask, "rows": [row or 0 for row in rows]}
         payloads.append(layout.const(payload).as_bits())
     return payloads
 

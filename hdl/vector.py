@@ -34,7 +34,7 @@ class LogicShape(MemoryShape):
     """A read-only memory of look-up tables, whatever its size."""
 
     @property
-    def style(self) -> str:  # type: ignore[override]
+    def style(self) -> str:
         return "logic"
 
 
