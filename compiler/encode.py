@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..hdl.memory import Family
+from ..hdl.memory import LOGIC_ROM_LUTS, Family
 from ..hdl.row_format import RowFormat, RowImage, Section
+from .fold import Scarce
 from .ir import IntArray
 
 GROUPS = (1, 2, 4, 8)
@@ -18,6 +19,12 @@ ALIGNMENTS = (0, 1, 2)
 
 LUT_BITS = 16
 """What a LUT of decoding logic is worth in bits of memory: a LUT holds as many."""
+
+BRAM_LUTS = 8
+"""What a block RAM is worth in LUTs where those are scarce."""
+
+LOGIC_LUTS = {Scarce.BRAMS: LOGIC_ROM_LUTS, Scarce.LUTS: BRAM_LUTS}
+"""The largest memory that is made of look-up tables."""
 
 START = (Section(first_row=0, first_post=0),)
 
@@ -46,8 +53,10 @@ def encode_rows(
     family: Family,
     sections: Sequence[Section] = START,
     first_spram: int | None = None,
+    scarce: Scarce = Scarce.BRAMS,
 ) -> tuple[RowFormat, RowImage]:
-    """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then block RAMs, then bits.
+    """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then block RAMs, then bits; or
+    then LUTs, where those are `scarce`.
 
     `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
     depends on the weights' places and on how many levels they have, not on their values, unless the levels are so few
@@ -56,11 +65,11 @@ def encode_rows(
     gaps = _gaps(codes, sections)
     best = min(
         (
-            (replace(form, first_spram=first_spram), luts)
+            (replace(form, first_spram=first_spram, logic_luts=LOGIC_LUTS[scarce]), luts)
             for choice in _choices(codes, weight_bits)
             for form, luts in _forms(codes, gaps, choice, weight_bits, sections)
         ),
-        key=lambda candidate: _cost(candidate[0], candidate[1], family),
+        key=lambda candidate: _cost(*candidate, family, scarce),
     )[0]
     return best, _image(codes, gaps, best)
 
@@ -192,10 +201,13 @@ def _directory_luts(form: RowFormat, group: int) -> int:
     return 0 if group == 1 else (group - 1) * 3 * form.length_bits + 12
 
 
-def _cost(form: RowFormat, luts: int, family: Family) -> tuple[int, int, int]:
+def _cost(form: RowFormat, luts: int, family: Family, scarce: Scarce) -> tuple[int, int, int]:
     shapes = form.memories(family).values()
     sprams, brams = sum(shape.spram for shape in shapes), sum(shape.brams for shape in shapes)
-    return sprams, brams, sum(shape.bits for shape in shapes) + LUT_BITS * luts
+    bits = sum(shape.bits for shape in shapes)
+    if scarce is Scarce.LUTS:
+        return sprams, luts + sum(shape.luts for shape in shapes) + BRAM_LUTS * brams, bits
+    return sprams, brams, bits + LUT_BITS * luts
 
 
 def _starts(lengths: IntArray, group: int, align: int) -> tuple[IntArray, int]:

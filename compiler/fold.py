@@ -28,6 +28,13 @@ NUMBERS = ("lanes", "queue", "events_per_beat", "neurons_per_cycle")
 """The fields of an engine's folding that are whole numbers."""
 
 
+class Scarce(StrEnum):
+    """What an engine saves where it can trade one for the other: block RAMs, or LUTs."""
+
+    BRAMS = "brams"
+    LUTS = "luts"
+
+
 class EngineKind(StrEnum):
     """How an engine keeps and adds up its weights.
 
@@ -46,7 +53,7 @@ class EngineFolding:
     A `sparse` engine of one population spreads its neurons over `lanes`, each of which may lag `queue` events behind
     the others; with `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM. A `vector` engine reads
     the weights of `lanes` neurons at a time (0: all), for `events_per_beat` events at once, and its pass takes
-    `neurons_per_cycle`.
+    `neurons_per_cycle`. `scarce` is what it saves.
     """
 
     populations: tuple[str, ...]
@@ -56,6 +63,7 @@ class EngineFolding:
     spram: bool = False
     events_per_beat: int = 1
     neurons_per_cycle: int = 1
+    scarce: Scarce = Scarce.BRAMS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +80,18 @@ def default_folding(network: Network) -> Folding:
     return pipelined_folding(network)
 
 
-def shared_folding(network: Network) -> Folding:
+def shared_folding(network: Network, scarce: Scarce = Scarce.BRAMS) -> Folding:
     """One engine for the whole network: the smallest core."""
-    return Folding(engines=(EngineFolding(populations=tuple(p.name for p in network.populations)),))
+    names = tuple(population.name for population in network.populations)
+    return Folding(engines=(EngineFolding(populations=names, scarce=scarce),))
 
 
-def pipelined_folding(network: Network, lanes: int = 1) -> Folding:
+def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.BRAMS) -> Folding:
     """An engine per population; `lanes` of each, or as many as it has neurons."""
     return Folding(
-        engines=tuple(EngineFolding(populations=(p.name,), lanes=min(lanes, p.size)) for p in network.populations)
+        engines=tuple(
+            EngineFolding(populations=(p.name,), lanes=min(lanes, p.size), scarce=scarce) for p in network.populations
+        )
     )
 
 
@@ -110,6 +121,9 @@ def _engine(entry: Any, path: Path) -> EngineFolding:
     kind = entry.get("kind", EngineKind.SPARSE)
     if kind not in list(EngineKind):
         raise InputError(f"an engine's kind is {' or '.join(EngineKind)}: {path} has {quoted(kind)}")
+    scarce = entry.get("scarce", Scarce.BRAMS)
+    if scarce not in list(Scarce):
+        raise InputError(f"what is scarce is {' or '.join(Scarce)}: {path} has {quoted(scarce)}")
     spram = entry.get("spram", False)
     if not isinstance(spram, bool):
         raise InputError(f"spram is true or false: {path} has {quoted(spram)}")
@@ -117,7 +131,7 @@ def _engine(entry: Any, path: Path) -> EngineFolding:
     for name, value in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise InputError(f"{name} is a whole number: {path} has {quoted(value)}")
-    return EngineFolding(populations=tuple(names), kind=EngineKind(kind), spram=spram, **numbers)
+    return EngineFolding(populations=tuple(names), kind=EngineKind(kind), spram=spram, scarce=Scarce(scarce), **numbers)
 
 
 def check_folding(network: Network, folding: Folding) -> None:

@@ -20,7 +20,7 @@ from ..hdl.resources import Resources
 from ..hdl.row_format import Section
 from ..hdl.spram import MAX_SPRAMS, SpramShape
 from ..hdl.vector import VectorFormat, VectorImage
-from .encode import encode_rows
+from .encode import LOGIC_LUTS, encode_rows
 from .encode_vector import encode_vector
 from .fold import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of
 from .ir import INPUT, IntArray, Kind, Network, Projection, Quantised
@@ -265,11 +265,20 @@ class _Engine:
     ) -> tuple[NeuronFormat, tuple[int, ...]]:
         populations = [self.network.population(name) for name in self.names]
         shifts = list(self.shifts.values())
-        return plan_neurons(self.network, populations, weight_bits, shifts, overlaps=overlaps, chosen=chosen)
+        return plan_neurons(
+            self.network,
+            populations,
+            weight_bits,
+            shifts,
+            overlaps=overlaps,
+            chosen=chosen,
+            logic_luts=LOGIC_LUTS[self.folding.scarce],
+        )
 
     def _sparse(self, family: Family, first_spram: int | None) -> tuple[SparseFormat, SparseImage]:
         codes, weight_bits = self._weights()
-        rows, row_image = encode_rows(codes, weight_bits, family, self._sections(), first_spram)
+        scarce = self.folding.scarce
+        rows, row_image = encode_rows(codes, weight_bits, family, self._sections(), first_spram, scarce)
         overlaps = len(self.names) > 1 and not self._reaches_last()
         neurons, parameters = self._neurons(weight_bits, overlaps=overlaps)
         form = SparseFormat(inputs=self._inputs, rows=rows, neurons=neurons)
@@ -279,7 +288,7 @@ class _Engine:
         codes, weight_bits = self._weights()
         forms, images = [], []
         for chosen in lane_neurons(self.network, self.folding):
-            rows, row_image = encode_rows(codes[:, chosen], weight_bits, family)
+            rows, row_image = encode_rows(codes[:, chosen], weight_bits, family, scarce=self.folding.scarce)
             neurons, parameters = self._neurons(weight_bits, chosen=chosen)
             forms.append(SparseFormat(inputs=self._inputs, rows=rows, neurons=neurons))
             images.append(SparseImage(rows=row_image, parameters=parameters))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..hdl.decay import DecayFormat, RoundingRule
+from ..hdl.memory import LOGIC_ROM_LUTS
 from ..hdl.neurons import NeuronFormat, NeuronRule, PopulationFormat
 from .bounds import accumulator_bits, saturates, signed_bits
 from .ir import Decay, IntArray, IntegerDynamics, Kind, Network, Population, ResetMode
@@ -20,10 +21,11 @@ def plan_neurons(
     *,
     overlaps: bool = False,
     chosen: IntArray | None = None,
+    logic_luts: int = LOGIC_ROM_LUTS,
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
     """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`.
 
-    Of a single population only the `chosen` neurons may be meant, in that order.
+    Of a single population only the `chosen` neurons may be meant, in that order. `logic_luts` is as in MemoryShape.
     """
     rules = [_rule(network, population) for population in populations]
     columns = [_parameters(population, rule) for population, rule in zip(populations, rules, strict=True)]
@@ -44,6 +46,7 @@ def plan_neurons(
         c_bits=_field_bits(values["c"]),
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
+        logic_luts=logic_luts,
     )
     return form, _parameter_words(form, values)
 

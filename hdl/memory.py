@@ -32,7 +32,8 @@ BLOCK_SHAPES: dict[Family, tuple[tuple[int, int], ...]] = {
 """(depth, width) of one block RAM in each of its modes."""
 
 LOGIC_ROM_LUTS = 32
-"""A read-only memory of at most this many 4-input look-up tables is built from them instead of a block RAM."""
+"""A read-only memory of at most this many 4-input look-up tables is built from them instead of a block RAM, unless its
+shape says another number."""
 
 DISTRIBUTED_DEPTH = 32
 """On ECP5 a writable memory of at most this many words is built from distributed RAM."""
@@ -56,17 +57,21 @@ def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, int, Sha
 
 @dataclass(frozen=True)
 class MemoryShape:
-    """How `depth` words of `width` bits lie in the blocks of `family`; `writable` for RAM, else ROM."""
+    """How `depth` words of `width` bits lie in the blocks of `family`; `writable` for RAM, else ROM.
+
+    A ROM of at most `logic_luts` look-up tables is built from them.
+    """
 
     family: Family
     depth: int
     width: int
     writable: bool = False
+    logic_luts: int = LOGIC_ROM_LUTS
 
     @cached_property
     def style(self) -> str:
         """`block`, `distributed` or `logic`."""
-        if not self.writable and self.width * -(-self.depth // 16) <= LOGIC_ROM_LUTS:
+        if not self.writable and self.width * -(-self.depth // 16) <= self.logic_luts:
             return "logic"
         if self.writable and self.family is Family.ECP5 and self.depth <= DISTRIBUTED_DEPTH:
             return "distributed"
@@ -90,6 +95,16 @@ class MemoryShape:
         if self.style != "block":
             return 0
         return sum(-(-self.depth // depth) for _, depth in self.columns)
+
+    @property
+    def luts(self) -> int:
+        """About how many look-up tables: those of a ROM in logic, or those that choose between blocks."""
+        if self.style == "logic":
+            return self.width * -(-self.depth // 16)
+        widths = [high - low for low, high in pairwise([*(low for low, _ in self.columns), self.width])]
+        return sum(
+            (-(-self.depth // depth) - 1) * width for (_, depth), width in zip(self.columns, widths, strict=True)
+        )
 
     @property
     def spram(self) -> int:

@@ -21,7 +21,7 @@ from amaranth.lib.wiring import In, Out
 
 from .decay import DecayFormat
 from .dynamics import fired, loses_later, next_start, parameters_of
-from .memory import Family, MemoryShape, ShapedMemory
+from .memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
 from .rows import contribution_layout
 from .tokens import TokenKind, address_bits, token_layout
 
@@ -61,7 +61,7 @@ class NeuronFormat:
     Neurons are numbered through all populations, in order. `accumulator_bits` must hold every sum inside a step. A
     parameter field of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative.
     `sub_delta_bits` holds sub - fire. With `overlaps` no input reaches the last of several populations, so that the
-    next step's input may be integrated during its pass.
+    next step's input may be integrated during its pass. `logic_luts` is as in MemoryShape.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -74,6 +74,7 @@ class NeuronFormat:
     c_bits: int
     unsigned: frozenset[str] = frozenset({"c"})
     overlaps: bool = False
+    logic_luts: int = LOGIC_ROM_LUTS
 
     @property
     def neurons(self) -> int:
@@ -113,7 +114,7 @@ class NeuronFormat:
         word = self.accumulator_bits + self.remembers_firing
         shapes = {"state": MemoryShape(family, self.neurons, word, writable=True)}
         if self.parameter_bits:
-            shapes["parameters"] = MemoryShape(family, self.neurons, self.parameter_bits)
+            shapes["parameters"] = MemoryShape(family, self.neurons, self.parameter_bits, logic_luts=self.logic_luts)
         return shapes
 
 

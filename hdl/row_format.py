@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .memory import Family, MemoryShape
+from .memory import LOGIC_ROM_LUTS, Family, MemoryShape
 from .spram import SpramShape
 
 
@@ -34,7 +34,7 @@ class RowFormat:
 
     `weight_bits` is the two's complement width of a weight, `code_bits` that of its code in an entry. `uniform` rows
     all have `longest_row` entries. `group` is a power of two; `sections` are sorted and begin with row 0. The entries
-    lie in block RAM, or in SPRAMs from number `first_spram` on.
+    lie in block RAM, or in SPRAMs from number `first_spram` on; `logic_luts` is as in MemoryShape.
     """
 
     rows: int
@@ -50,6 +50,7 @@ class RowFormat:
     align: int = 0
     sections: tuple[Section, ...] = (Section(first_row=0, first_post=0),)
     first_spram: int | None = None
+    logic_luts: int = LOGIC_ROM_LUTS
 
     @property
     def escapes(self) -> bool:
@@ -83,10 +84,10 @@ class RowFormat:
     def entry_memory(self, family: Family) -> MemoryShape | SpramShape:
         if self.first_spram is not None:
             return SpramShape(self.entries, self.entry_bits)
-        return MemoryShape(family, self.entries, self.entry_bits)
+        return MemoryShape(family, self.entries, self.entry_bits, logic_luts=self.logic_luts)
 
     def directory_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, -(-self.rows // self.group), self.directory_bits)
+        return MemoryShape(family, -(-self.rows // self.group), self.directory_bits, logic_luts=self.logic_luts)
 
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """The memories by their role: `rows` (the directory) and `entries`."""

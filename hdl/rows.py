@@ -16,8 +16,13 @@ from .tokens import TokenKind, address_bits, token_layout
 
 
 def contribution_layout(post: int, weight_bits: int) -> data.StructLayout:
-    """One beat from a row walker to the neurons: a token kind and, for EVENT, a weight for a post neuron."""
-    return data.StructLayout({"kind": TokenKind, "post": unsigned(address_bits(post)), "weight": signed(weight_bits)})
+    """One beat from a row walker to the neurons: a token kind and, for EVENT, a weight for a post neuron.
+
+    `repeats` says that the beat before was for the same one.
+    """
+    return data.StructLayout(
+        {"kind": TokenKind, "post": unsigned(address_bits(post)), "weight": signed(weight_bits), "repeats": 1}
+    )
 
 
 class RowWalker(wiring.Component):
@@ -124,6 +129,8 @@ class RowWalker(wiring.Component):
             m.d.comb += origin.eq(select_from([s.first_post for s in form.sections], entry_section))
         with m.Else():
             m.d.comb += [origin.eq(self.o.payload.post), step.eq(past)]
+        post = Signal(address_bits(form.post))
+        m.d.comb += post.eq(origin + index + step)
         with m.If(advance):
             m.d.sync += [
                 entry_valid.eq(walking),
@@ -135,7 +142,8 @@ class RowWalker(wiring.Component):
             with m.If(entry_valid):
                 m.d.sync += [
                     self.o.payload.kind.eq(entry_kind),
-                    self.o.payload.post.eq(origin + index + step),
+                    self.o.payload.post.eq(post),
+                    self.o.payload.repeats.eq(post == self.o.payload.post),
                     self.o.payload.weight.eq(self._weight(code)),
                     past.eq(~is_bridge),
                 ]

@@ -55,6 +55,11 @@ class SpramShape:
         return sum(-(-self.depth // depth) for _, depth in self.columns)
 
     @property
+    def luts(self) -> int:
+        """About how many look-up tables: none that matter beside the memory."""
+        return 0
+
+    @property
     def bits(self) -> int:
         """Bits of the words themselves."""
         return self.depth * self.width
