@@ -28,6 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
     parser.add_argument("--finetune", type=Path, metavar="TRAIN.npz", help="labelled samples to train the rest on")
     parser.add_argument("--epochs", type=common.whole(1), default=10, metavar="N", help="of --finetune (default: 10)")
+    parser.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices: faster")
     parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")
     group = parser.add_argument_group("pruning and its cost")
     group.add_argument("--scope", choices=("global", "layer"), default="global", help="spread zeros over all layers")
@@ -99,7 +100,12 @@ def run(options: argparse.Namespace) -> int:
         raise SampleError(f"fine-tuning needs labels: {options.finetune} has none; add 'labels' [samples]")
     finetune = None
     if training is not None:
-        finetune = FineTune(spikes=training.spikes, labels=training.labels, epochs=options.epochs)
+        finetune = FineTune(
+            spikes=training.spikes,
+            labels=training.labels,
+            epochs=options.epochs,
+            mixed_precision=options.mixed_precision,
+        )
     given = None if options.test is None else load_samples(options.test, network)
     seen = [calibration] if training is None else [calibration, training]
     test = None if given is None else unseen(given, seen)
