@@ -209,6 +209,8 @@ def test_the_bits_of_some_layers_alone_are_refused(folder: Path, capsys: pytest.
         (["--scheme", "ternary", "--bits", "4"], "ternary weights have 2 bits"),
         (["--pattern", "4:2", "--bits", "4"], "n:m with 0 < n < m"),
         (["--pattern", "two:4", "--bits", "4"], "n:m with 0 < n < m"),
+        (["--operation-weight", "2", "--method", "obc", "--bits", "4"], "at most 1"),
+        (["--operation-weight", "0.5", "--method", "magnitude", "--bits", "4"], "weighed by obc and osbc"),
         (["--memory", "0", "--bits", "4"], "above 0"),
         (["--memory", "1e-6", "--method", "osbc", "--sparsity", "0.5", "--exact"], "memory budget"),
         (["--torch-device", "abacus", "--method", "obc", "--bits", "4"], "'abacus' is not"),
