@@ -11,31 +11,35 @@ from pathlib import Path
 import numpy as np
 
 from ...hdl.errors import InputError, ModelError
-from ...hdl.memory import Family
 from ...sim.reference import run_reference
 from ..compression.pruning import prune_neurons
 from ..compression.recipe import compress
-from ..fold import Folding, check_folding, pipelined_folding, shared_folding
+from ..fold import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
 from ..folding import fold
 from ..ir import INPUT, LI, FloatArray, IntArray, Network, Quantised
 from ..nir_reader import read_nir
 from ..nir_writer import write_nir
 from ..plan import make_plan, require_spiking_output
-from .candidate import Outcome
+from .candidate import Outcome, Prediction
 from .point import Point
-from .prediction import predicted
+from .prediction import Rates, predicted, rates_of
 from .subject import Subject
+from .target import Target, find_target
+
+LANES = (2, 4, 8)
+"""How many lanes the search tries."""
 
 MAX_NETWORK_BYTES = 1 << 28
 """The largest NIR file that a stored network may unpack to."""
 
 
-def evaluate(subject: Subject, point: Point, family: Family) -> Outcome:
+def evaluate(subject: Subject, point: Point, target_id: str) -> Outcome:
     """What becomes of the network at a point. A point that cannot be compressed or planned has a `failure`."""
+    target = find_target(target_id)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _evaluated(subject, point, family)
+            return _evaluated(subject, point, target)
     except InputError as error:
         return Outcome(point=point, failure=str(error))
 
@@ -45,7 +49,19 @@ def foldings_of(network: Network) -> dict[str, Folding]:
     found = {"shared": shared_folding(network)}
     if len(network.populations) > 1:
         found["pipelined"] = pipelined_folding(network)
+    widest = max(population.size for population in network.populations)
+    found |= {f"{lanes} lanes": pipelined_folding(network, lanes) for lanes in LANES if lanes <= widest}
+    found["vector"] = _vector_folding(network)
     return {name: folding for name, folding in found.items() if _possible(network, folding)}
+
+
+def _vector_folding(network: Network) -> Folding:
+    """An engine per population that reads the weights of all its neurons at once."""
+    return Folding(
+        engines=tuple(
+            EngineFolding(populations=(p.name,), kind=EngineKind.VECTOR, lanes=0) for p in network.populations
+        )
+    )
 
 
 def packed(network: Network) -> bytes:
@@ -71,27 +87,26 @@ def unpacked(data: bytes) -> Network:
         return read_nir(file)
 
 
-def _evaluated(subject: Subject, point: Point, family: Family) -> Outcome:
+def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
     narrow, kept = _narrowed(subject, point.removed)
     recipe = point.recipe(subject.method, subject.distil)
     network, _ = compress(narrow, recipe, subject.calibration, finetune=subject.finetune)
     require_spiking_output(network)
-    spikes = recording = None
+    rates, steps = None, 0
     if subject.validation is None:
         quality, judged = _weights_kept(subject.network, network, kept), 0
     else:
         assert subject.validation.labels is not None
-        spikes, judged = subject.validation.spikes, len(subject.validation)
-        recording = run_reference(network, spikes)
-        quality = recording.accuracy(subject.validation.labels)
-    foldings = {name: make_plan(network, family.value, folding) for name, folding in foldings_of(network).items()}
+        recording = run_reference(network, subject.validation.spikes)
+        quality, judged = recording.accuracy(subject.validation.labels), len(subject.validation)
+        rates, steps = rates_of(subject.validation.spikes, recording), subject.validation.steps
     return Outcome(
         point=point,
         quality=quality,
         judged=judged,
         sparsity=1 - _synapses(network) / sum(math.prod(p.weights.shape) for p in subject.network.projections),
         sizes=tuple((subject.network.size_of(p.name), p.size) for p in network.populations),
-        foldings=tuple((name, predicted(plan, spikes, recording)) for name, plan in foldings.items()),
+        foldings=_predictions(network, target, rates, steps),
         network=packed(network),
     )
 
@@ -102,6 +117,21 @@ def _possible(network: Network, folding: Folding) -> bool:
     except ModelError:
         return False
     return True
+
+
+def _predictions(
+    network: Network, target: Target, rates: Rates | None, steps: int
+) -> tuple[tuple[str, Prediction], ...]:
+    """Every folding that the network can be planned on. Raises ModelError where there is none."""
+    found, problem = [], None
+    for name, folding in foldings_of(network).items():
+        try:
+            found.append((name, predicted(make_plan(network, target.family.value, folding), target, rates, steps)))
+        except ModelError as error:
+            problem = error
+    if not found and problem is not None:
+        raise problem
+    return tuple(found)
 
 
 def _narrowed(subject: Subject, removed: float) -> tuple[Network, dict[str, IntArray]]:

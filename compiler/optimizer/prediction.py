@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
 
-from ...hdl.link import word_layout
+from ...hdl.link import link_memories
 from ...hdl.link_protocol import LinkFormat
-from ...hdl.memory import MemoryShape
 from ...hdl.resources import Resources
 from ...sim.recording import Recording, SpikeArray
-from ..ir import INPUT, Network, Quantised
+from ..cycles import cycles_from_rates
+from ..ir import INPUT, FloatArray, Network
 from ..plan import Plan
 from .candidate import Prediction
+from .target import Target
 
-PASS_CYCLES = 5
-"""Cycles of a population's pass beyond its neurons."""
+Rates = Mapping[str, FloatArray]
 
 
 def link_of(network: Network) -> LinkFormat:
@@ -24,31 +24,16 @@ def link_of(network: Network) -> LinkFormat:
 
 def whole_brams(plan: Plan) -> int:
     """Block RAMs of the core and its host link, exactly."""
-    link = link_of(plan.network)
-    fifo = MemoryShape(plan.family, link.fifo_words, word_layout(link.inputs).size, writable=True)
-    return plan.brams + fifo.brams
+    return plan.brams + sum(shape.brams for shape in link_memories(link_of(plan.network), plan.family).values())
 
 
-def predicted(plan: Plan, spikes: SpikeArray | None, recording: Recording | None) -> Prediction:
-    """The design's cost, and its cycles on samples [samples, steps, inputs] whose `recording` is the reference's."""
-    cycles = None if spikes is None or recording is None else _cycles(plan, spikes, recording)
-    return Prediction(resources=Resources(brams=whole_brams(plan)), cycles=cycles)
-
-
-def _cycles(plan: Plan, spikes: SpikeArray, recording: Recording) -> float:
-    """Mean cycles per sample: the populations of one engine run in turn, engines side by side."""
+def rates_of(spikes: SpikeArray, recording: Recording) -> dict[str, FloatArray]:
+    """Mean events per step of the input and of every population on samples [samples, steps, inputs]."""
     sources = {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
-    totals = [
-        sum(_population_cycles(plan.network, name, sources) for name in engine.populations)
-        for engine in plan.folding.engines
-    ]
-    return max(totals)
+    return {name: array.mean(axis=(0, 1)) for name, array in sources.items()}
 
 
-def _population_cycles(network: Network, name: str, sources: dict[str, SpikeArray]) -> float:
-    cycles = sources[INPUT].shape[1] * (network.size_of(name) + PASS_CYCLES)
-    for projection in network.projections_into(name):
-        assert isinstance(projection.weights, Quantised)
-        events = sources[projection.pre].sum(axis=(0, 1), dtype=np.int64) / len(sources[INPUT])
-        cycles += float(events @ np.count_nonzero(projection.weights.codes, axis=1))
-    return float(cycles)
+def predicted(plan: Plan, target: Target, rates: Rates | None, steps: int) -> Prediction:
+    """The cost of a plan's design, and its cycles per sample of `steps` steps where rates are known."""
+    cycles = None if rates is None else cycles_from_rates(plan, rates, steps)
+    return Prediction(resources=Resources(brams=whole_brams(plan)), cycles=cycles)

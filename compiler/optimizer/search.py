@@ -107,8 +107,8 @@ def _jobs(study: Any, space: Space, name: str, target: Target, database: Databas
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             point = space.suggest(trial)
-        key = fingerprint(name, target.family, point)
-        yield Job(evaluate, (point, target.family), known=_known(database, key), about=(trial, point, key))
+        key = fingerprint(name, target.id, point)
+        yield Job(evaluate, (point, target.id), known=_known(database, key), about=(trial, point, key))
 
 
 def _known(database: Database, key: str) -> Outcome | None:

@@ -6,6 +6,7 @@ accuracy is measured: candidates that could not fit are never compressed. A tria
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from typing import Any
 from ..compression.recipe import compress
 from ..ir import Network
 from ..plan import make_plan
-from .evaluation import foldings_of
 from .point import FORMATS, Point
 from .prediction import whole_brams
 from .target import Target
@@ -31,8 +31,9 @@ LAYER_SPARSITIES = ("common", "0", "0.5", "0.8", "0.9")
 MOST_LAYERS = 6
 """Networks with more populations have no formats of their own but for the output."""
 
-DENSITY_STEPS = 9
 LEAST_DENSITY = 1 / 512
+PRECISION = 1.04
+"""How close to the largest share of weights that fits its search comes."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,10 @@ class Space:
 def make_space(network: Network, target: Target) -> Space:
     """The space of a float network for a target. Raises ModelError for networks that hardware cannot run."""
     names = tuple(p.name for p in network.populations) if len(network.populations) <= MOST_LAYERS else (network.output,)
-    return Space(
-        room={form: _room(network, target, form) for form in FORMATS},
-        names=names if len(network.populations) > 1 else (),
-        narrows=len(network.populations) > 1,
-    )
+    room: dict[str, float] = {}
+    for form in FORMATS:  # each is narrower than the one before: at least as many of its weights fit
+        room[form] = _room(network, target, form, max(room.values(), default=0.0))
+    return Space(room=room, names=names if len(network.populations) > 1 else (), narrows=len(network.populations) > 1)
 
 
 def smallest_brams(network: Network, target: Target, form: str, sparsity: float) -> int:
@@ -91,24 +91,22 @@ def smallest_brams(network: Network, target: Target, form: str, sparsity: float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         integers, _ = compress(network, Point(form=form, sparsity=sparsity).recipe("magnitude", distil=False))
-    return min(
-        whole_brams(make_plan(integers, target.family.value, folding)) for folding in foldings_of(integers).values()
-    )
+    return whole_brams(make_plan(integers, target.family.value))
 
 
-def _room(network: Network, target: Target, form: str) -> float:
-    """The largest share of weights that fits, to a part in 2^`DENSITY_STEPS`; 0 where `LEAST_DENSITY` does not."""
+def _room(network: Network, target: Target, form: str, least: float) -> float:
+    """The largest share of weights that fits, `least` or more, to a few percent; 0 where `LEAST_DENSITY` does not."""
 
     def fits(density: float) -> bool:
         return smallest_brams(network, target, form, _sparsity(density)) <= target.capacity.brams
 
-    if fits(1.0):
+    if least == 1 or fits(1.0):
         return 1.0
-    if not fits(LEAST_DENSITY):
+    if not least and not fits(LEAST_DENSITY):
         return 0.0
-    low, high = LEAST_DENSITY, 1.0
-    for _ in range(DENSITY_STEPS):
-        middle = (low + high) / 2
+    low, high = max(least, LEAST_DENSITY), 1.0
+    while high / low > PRECISION:
+        middle = math.sqrt(low * high)
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
