@@ -18,24 +18,15 @@ from amaranth.lib.wiring import In, Out
 from .beats import BeatUnpacker, multiple
 from .dual_port import DualPortMemory, DualPortShape
 from .dynamics import fired, next_start, parameters_of, resized, start_bits
-from .memory import Family, MemoryShape, ShapedMemory
+from .memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
 from .neurons import NeuronFormat, trace_signature
 from .tokens import TokenKind, address_bits, beat_layout, token_layout
 
 _SHORTEST_PASS = 4
 """Cycles for which a pass issues, so that a word is written back before the next pass reads it."""
 
-_SHALLOW_ROWS = 64
-"""On ECP5, whose block RAM is at least 512 words deep, banks of so few words are look-up tables."""
-
-
-@dataclass(frozen=True)
-class LogicShape(MemoryShape):
-    """A read-only memory of look-up tables, whatever its size."""
-
-    @property
-    def style(self) -> str:
-        return "logic"
+_SHALLOW = 64
+"""On ECP5, whose block RAM is at least 512 words deep, a ROM of so few words is built from look-up tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +131,7 @@ class VectorFormat:
         width = min(self.lanes, self.neurons.neurons) * self.neurons.weight_bits
         if self.ports == 2:
             return DualPortShape(family, depth, width)
-        shallow = family is Family.ECP5 and depth <= _SHALLOW_ROWS
-        return (LogicShape if shallow else MemoryShape)(family, depth, width)
+        return MemoryShape(family, depth, width, logic_luts=_logic_luts(family, depth, width))
 
     @property
     def start_bits(self) -> int:
@@ -162,9 +152,8 @@ class VectorFormat:
         return MemoryShape(family, self.pass_words, self.neurons_per_cycle * self.state_bits, writable=True)
 
     def parameter_memory(self, family: Family) -> MemoryShape:
-        """As shallow as the state, and where that spares block RAM, this does."""
-        shape = MemoryShape if self.state_memory(family).style == "block" else LogicShape
-        return shape(family, self.pass_words, self.neurons_per_cycle * self.neurons.parameter_bits)
+        width = self.neurons_per_cycle * self.neurons.parameter_bits
+        return MemoryShape(family, self.pass_words, width, logic_luts=_logic_luts(family, self.pass_words, width))
 
     def memories(self, family: Family) -> dict[str, MemoryShape]:
         """Every memory of the engine by its role."""
@@ -492,6 +481,11 @@ class VectorEngine(wiring.Component):
         for name in trace_ports(form):
             wiring.connect(m, getattr(neurons, name), wiring.flipped(getattr(self, name)))
         return m
+
+
+def _logic_luts(family: Family, depth: int, width: int) -> int:
+    """How many look-up tables a ROM may take in place of block RAM."""
+    return width * -(-depth // 16) if family is Family.ECP5 and depth <= _SHALLOW else LOGIC_ROM_LUTS
 
 
 def _with_bias(neurons: NeuronFormat, bits: int) -> int:
