@@ -58,6 +58,8 @@ def link_memories(form: LinkFormat, family: Family) -> dict[str, MemoryShape]:
 
 def at_least(value: Value, bound: int) -> Value:
     """`value` >= `bound`, in logic: a subtractor's carry chain would take a cell per bit."""
+    if bound >> len(value):
+        return Const(0, 1)
     result: Value = Const(1, 1)
     for number, bit in enumerate(value):
         result = bit & result if bound >> number & 1 else bit | result
