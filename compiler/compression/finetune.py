@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+ROOMY = 0.25
+"""The share of weights that stay above which labelled images are warped unless told."""
+
 RISES_FOR = 0.1
 """The share of the training in which the learning rate rises."""
 
@@ -45,9 +48,10 @@ class FineTune:
     Adam; in units of a typical threshold of 1). `temperature` softens what the original network answers,
     `labels_weight` is the share of the labels beside it, `hidden` the weight of the membranes' error. Where synapses
     are pruned, training begins with `surplus` times those that are to stay; with 1 the mask is fixed from the start.
-    `warp` trains on warped copies of labelled images too. `blend` is the share of samples that are blends, fresh in
-    every epoch, where unlabelled samples are no images. `mixed_precision` multiplies spikes and weights in bfloat16,
-    which takes half the time where the processor has it (membranes stay float32). Everything random comes from `seed`.
+    `warp` trains on warped copies of labelled images too; None does so where more than `ROOMY` of the weights stay, as
+    fewer have no room for images that no test asks for. `blend` is the share of samples that are blends, fresh in every
+    epoch, where unlabelled samples are no images. `mixed_precision` multiplies spikes and weights in bfloat16, which
+    takes half the time where the processor has it (membranes stay float32). Everything random comes from `seed`.
     """
 
     spikes: npt.NDArray[np.uint8] | None = None
@@ -59,7 +63,7 @@ class FineTune:
     labels_weight: float = 0.5
     hidden: float = 0.0
     surplus: float = 3.0
-    warp: bool = False
+    warp: bool | None = None
     blend: float = 0.7
     mixed_precision: bool = False
     seed: int = 0
@@ -136,11 +140,13 @@ def finetune(
 
     samples = calibration if options.spikes is None else options.spikes
     generator = torch.Generator().manual_seed(options.seed)
+    prunings = [_Pruning.of(share, layers, weights) for share in shares]
+    if options.warp is None:
+        options = replace(options, warp=_staying(weights, prunings) > ROOMY)
     batches = _Batches(layers, torch.as_tensor(samples), output, options, image, generator)
     optimiser = torch.optim.Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step / total))
-    prunings = [_Pruning.of(share, layers, weights) for share in shares]
     between = max(1, int(PRUNED_BY * total) // STAGES)
     done = 0
     for _ in range(options.epochs):
@@ -200,6 +206,12 @@ class _Pruning:
         masks = most_valuable(values, [w.kept for w in self.weights], synapses_at(share, self.first, self.last))
         for item, mask in zip(self.weights, masks, strict=True):
             item.kept = mask
+
+
+def _staying(weights: Sequence[Weights], prunings: Sequence[_Pruning]) -> float:
+    """The share of all weights that stay."""
+    kept = sum(min(p.first, p.last) for p in prunings) if prunings else sum(int(w.kept.sum()) for w in weights)
+    return kept / sum(w.kept.numel() for w in weights)
 
 
 def _clip_scales(weights: Sequence[Weights]) -> None:
