@@ -15,16 +15,20 @@ from typing import Any
 import numpy as np
 
 from ..hdl.coding import ImageCoding
+from ..hdl.core import EngineInstance
 from ..hdl.errors import InputError
 from ..hdl.resources import Resources
+from ..hdl.vector import VectorFormat
 from .compression.recipe import Recipe
+from .cycles import lanes_of
+from .estimate import Estimate
 from .folding import fold
 from .ir import Decay, IntegerDynamics, Network, Population
 from .plan import MemoryUse, Plan
 from .quantisation_error import PopulationError
 
 REPORT_SCHEMA = 2
-WEIGHT_ROLES = ("rows", "entries")
+WEIGHT_ROLES = ("rows", "entries", "weights")
 """The memories that hold weights and where they go: what `stored_bits` counts and `entropy_bits` bounds."""
 
 GROUPS = frozenset(
@@ -38,6 +42,7 @@ GROUPS = frozenset(
         "timing",
         "latency",
         "link",
+        "work",
         "memory",
         "engines",
         "layers",
@@ -147,7 +152,7 @@ class Facts:
     """Everything that a report is made of; what was not done is None or empty.
 
     `source` is the float network, `plan` holds the integer one, `errors` says how far apart they are, `recipe` how one
-    became the other.
+    became the other; `estimate` is what was expected of the same design before it was built.
     """
 
     plan: Plan
@@ -160,6 +165,7 @@ class Facts:
     device: Device | None = None
     board: Mapping[str, Any] | None = None
     latency: Latency | None = None
+    estimate: Estimate | None = None
     link: Link | None = None
     blocks: Sequence[Block] = ()
     activity: Activity | None = None
@@ -184,8 +190,9 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "timing": _timing(facts),
         "latency": _latency(facts),
         "link": _link(facts.link),
+        "work": _work(facts.estimate),
         "memory": {
-            "stored_bits": sum(use.shape.bits for use in facts.plan.memories if use.role in WEIGHT_ROLES),
+            "stored_bits": sum(use.shape.bits for use in facts.plan.memories if holds_weights(use.role)),
             "entropy_bits": round(sum(layer["entropy_bits"] for layer in layers), 1),
             "total_bits": sum(use.shape.bits for use in facts.plan.memories),
             "map": [_memory(use) for use in facts.plan.memories],
@@ -220,6 +227,7 @@ def _utilization(facts: Facts) -> dict[str, Any]:
         f.name: {
             "used": getattr(facts.used, f.name),
             "available": None if capacity is None else getattr(capacity, f.name),
+            "estimated": None if facts.estimate is None else getattr(facts.estimate.resources, f.name),
             "source": facts.used_source,
         }
         for f in fields(Resources)
@@ -231,6 +239,7 @@ def _timing(facts: Facts) -> dict[str, Any]:
     return {
         "clock_mhz": timing.clock_mhz,
         "fmax_mhz": timing.fmax_mhz,
+        "fmax_mhz_estimated": None if facts.estimate is None else facts.estimate.fmax_mhz,
         "met": None if timing.fmax_mhz is None else timing.fmax_mhz >= timing.clock_mhz,
         "critical_path": [asdict(step) for step in timing.critical_path],
         "source": None if timing.fmax_mhz is None else Source.MEASURED,
@@ -240,11 +249,19 @@ def _timing(facts: Facts) -> dict[str, Any]:
 def _latency(facts: Facts) -> dict[str, Any]:
     """The core's time; null figures where nothing was simulated."""
     latency, clock_mhz = facts.latency, facts.timing.clock_mhz
+    estimated = None if facts.estimate is None or facts.estimate.cycles is None else round(facts.estimate.cycles, 2)
     if latency is None:
-        return {"cycles_per_sample": None, "microseconds_per_sample": None, "samples_measured": 0, "source": None}
+        return {
+            "cycles_per_sample": None,
+            "cycles_per_sample_estimated": estimated,
+            "microseconds_per_sample": None,
+            "samples_measured": 0,
+            "source": None,
+        }
     mean = sum(latency.cycles) / len(latency.cycles)
     return {
         "cycles_per_sample": round(mean, 2),
+        "cycles_per_sample_estimated": estimated,
         "cycles_per_sample_min": min(latency.cycles),
         "cycles_per_sample_max": max(latency.cycles),
         "cycles_per_step": round(mean / latency.steps, 2),
@@ -254,6 +271,14 @@ def _latency(facts: Facts) -> dict[str, Any]:
         "stimulus": latency.stimulus,
         "source": Source.MEASURED,
     }
+
+
+def _work(estimate: Estimate | None) -> dict[str, Any] | None:
+    """What a sample costs in energy, as far as counting tells."""
+    if estimate is None or estimate.work is None:
+        return None
+    figures = {f"{name}_per_sample": round(amount, 2) for name, amount in asdict(estimate.work).items()}
+    return figures | {"source": Source.ESTIMATED}
 
 
 def _link(link: Link | None) -> dict[str, Any] | None:
@@ -331,30 +356,46 @@ def _network(facts: Facts) -> dict[str, Any]:
 def _engine(facts: Facts, number: int) -> dict[str, Any]:
     """One engine: what it runs and how its weights are encoded."""
     plan = facts.plan
-    folding, form = plan.folding.engines[number], plan.engines[number].form.rows
-    uses = [use for use in plan.memories if use.engine == number and use.role in WEIGHT_ROLES]
+    folding = plan.folding.engines[number]
+    uses = [use for use in plan.memories if use.engine == number and holds_weights(use.role)]
     stored = sum(use.shape.bits for use in uses)
     bound = sum(layer.entropy_bits for layer in plan.layers if layer.engine == number)
     cycles = None if facts.latency is None else facts.latency.cycles_per_engine[number]
     return {
         "block": _block(number),
         "populations": list(folding.populations),
-        "kind": "sparse",
+        "kind": folding.kind,
         "lanes": folding.lanes,
-        "encoding": {
-            "index_bits": form.index_bits,
-            "code_bits": form.code_bits,
-            "levels": None if form.levels is None else len(set(form.levels)),
-            "group": form.group,
-            "align": form.align,
-            "uniform": form.uniform,
-            "entries": form.entries,
-        },
+        "encoding": _encoding(plan.engines[number]),
         "stored_bits": stored,
         "entropy_bits": round(bound, 1),
         "stored_over_entropy": _figure(stored / bound) if bound else None,
         "cycles_per_sample": None if cycles is None else round(cycles, 2),
     }
+
+
+def _encoding(engine: EngineInstance) -> dict[str, Any]:
+    """How an engine's synapses are stored; of several lanes that of the first, but the entries of all."""
+    if isinstance(engine.form, VectorFormat):
+        bits, entries = engine.form.neurons.weight_bits, engine.form.pre * engine.form.neurons.neurons
+        dense = {"index_bits": 0, "code_bits": bits, "levels": None, "group": 1, "align": 0}
+        return dense | {"uniform": True, "entries": entries}
+    forms = [form.rows for form, _ in lanes_of(engine)]
+    form = forms[0]
+    return {
+        "index_bits": form.index_bits,
+        "code_bits": form.code_bits,
+        "levels": None if form.levels is None else len(set(form.levels)),
+        "group": form.group,
+        "align": form.align,
+        "uniform": form.uniform,
+        "entries": sum(form.entries for form in forms),
+    }
+
+
+def holds_weights(role: str) -> bool:
+    """Whether a memory of that role, with or without the number of its lane or bank, holds weights."""
+    return role.rstrip("0123456789") in WEIGHT_ROLES
 
 
 def _block(engine: int) -> str:

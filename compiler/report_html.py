@@ -33,6 +33,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         _utilization(report),
         _timing(report["timing"]),
         _latency(report),
+        _work(report["work"]),
         _engines(report["engines"]),
         _memory(report),
         _blocks(report["blocks"]),
@@ -75,7 +76,8 @@ def _tiles(report: Mapping[str, Any]) -> str:
             tiles.append(_tile(RESOURCE_NAMES[key], number(entry["used"]), of))
     if timing["fmax_mhz"] is not None:
         verdict = "meets" if timing["met"] else "MISSES"
-        tiles.append(_tile("Fmax", f"{timing['fmax_mhz']:.1f} MHz", f"{verdict} {timing['clock_mhz']:g} MHz"))
+        expected = "" if timing["fmax_mhz_estimated"] is None else f", estimated {timing['fmax_mhz_estimated']:.0f}"
+        tiles.append(_tile("Fmax", f"{timing['fmax_mhz']:.1f} MHz", f"{verdict} {timing['clock_mhz']:g} MHz{expected}"))
     if latency["cycles_per_sample"] is not None:
         samples = f"mean of {counted(latency['samples_measured'], latency['stimulus'] + ' sample')}"
         tiles.append(_tile("Cycles / sample", number(latency["cycles_per_sample"]), samples))
@@ -105,10 +107,12 @@ def _utilization(report: Mapping[str, Any]) -> str:
         if entry["used"] or entry["available"]:
             available = entry["available"]
             text = number(entry["used"]) + ("" if available is None else f" / {number(available)}")
-            rows.append(Bar(name, entry["used"], text, available))
+            rows.append(Bar(name, entry["used"], text, available, mark=entry["estimated"]))
     source = report["utilization"]["lcs"]["source"]
     placed = source == "measured"
     note = "nextpnr's figures, after placement and routing" if placed else "the sum of the blocks, for the core alone"
+    if report["utilization"]["luts"]["estimated"] is not None:
+        note += "; the marks are what was estimated without a tool"
     return _section("Utilisation", bars("Resources used of those available", rows), f"{source}: {note}")
 
 
@@ -144,6 +148,9 @@ def _latency(report: Mapping[str, Any]) -> str:
     plot = bars("Busy cycles of each layer per sample", rows)
     steps, pace = counted(latency["steps_per_sample"], "step"), number(latency["cycles_per_step"])
     note = f"{steps} per sample; {_how_engines_work(report)}: {pace} cycles per step"
+    if (expected := latency["cycles_per_sample_estimated"]) is not None:
+        total = number(latency["cycles_per_sample"])
+        note += f". Simulation counted {total} cycles per sample, firing rates alone give {number(expected)}"
     if link is not None:
         note += (
             f". The host link needs {number(link['microseconds_per_sample'])} µs more per sample "
@@ -159,6 +166,15 @@ def _how_engines_work(report: Mapping[str, Any]) -> str:
     if len(report["layers"]) > 1:
         return "one engine runs the layers in turn, so their cycles add up"
     return "one engine runs the only layer"
+
+
+def _work(work: Mapping[str, Any] | None) -> str:
+    if work is None:
+        return ""
+    figures = {name.removesuffix("_per_sample"): amount for name, amount in work.items() if name != "source"}
+    rows = [(name.replace("_", " "), number(amount)) for name, amount in figures.items()]
+    note = "estimated from firing rates: what dynamic energy depends on, as no open tool tells energy itself"
+    return _section("Work per sample", _table(("What", "Times"), rows, numeric=(1,)), note)
 
 
 def _engines(engines: Sequence[Mapping[str, Any]]) -> str:

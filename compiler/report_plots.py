@@ -25,13 +25,15 @@ _GLYPH = 7.6
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: `value` out of `limit` (None: out of the longest bar); `text` is written after it."""
+    """One bar: `value` out of `limit` (None: out of the longest bar); `text` is written after it, and `mark` is a
+    position to point at."""
 
     label: str
     value: float
     text: str
     limit: float | None = None
     series: int = 0
+    mark: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Stack:
 
 def bars(title: str, rows: Sequence[Bar]) -> str:
     """Horizontal bars; those with a limit on a track that is as long as the limit."""
-    longest = max((row.value for row in rows), default=0) or 1
+    longest = max((max(row.value, row.mark or 0) for row in rows), default=0) or 1
     room = _WIDTH - _LABEL - _VALUE
     parts = []
     for number, row in enumerate(rows):
@@ -56,6 +58,9 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
             parts.append(_rect(_LABEL, y + 8, room, "track"))
         if row.value > 0:
             parts.append(_rect(_LABEL, y + 8, max(2.0, room * min(1.0, share)), f"s{row.series % SERIES}"))
+        if row.mark is not None and row.limit != 0:
+            at = _LABEL + room * min(1.0, row.mark / (row.limit or longest))
+            parts.append(f'<path class="mark" d="M{at:.1f} {y + 4}v{_BAR + 8}"/>')
         parts += _captions(row.label, row.text, y)
     return _svg(title, _WIDTH, len(rows) * _ROW, parts)
 

@@ -90,12 +90,12 @@ def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], nu
 
 def _utilization(report: Mapping[str, Any]) -> Table:
     rows = [
-        (name, number(entry["used"]), "" if entry["available"] is None else number(entry["available"]), share(entry))
+        (name, *(_optional(entry[figure]) for figure in ("used", "estimated", "available")), share(entry))
         for key, name in RESOURCE_NAMES.items()
         if (entry := report["utilization"][key])["used"] or entry["available"]
     ]
     title = f"Utilisation ({report['utilization']['lcs']['source']})"
-    return table(title, ("Resource", "Used", "Available", "Share"), rows, numeric=(1, 2, 3))
+    return table(title, ("Resource", "Used", "Estimated", "Available", "Share"), rows, numeric=(1, 2, 3, 4))
 
 
 def _performance(report: Mapping[str, Any]) -> Table:
@@ -103,7 +103,7 @@ def _performance(report: Mapping[str, Any]) -> Table:
     assumed = "assumed for the times below" if report["device"] is None else ""
     rows = [("Clock", f"{timing['clock_mhz']:g} MHz", assumed)]
     if timing["fmax_mhz"] is not None:
-        note = "meets the clock" if timing["met"] else "MISSES the clock"
+        note = ("meets the clock" if timing["met"] else "MISSES the clock") + _expected(timing["fmax_mhz_estimated"])
         rows.append(("Fmax", f"{timing['fmax_mhz']:.2f} MHz", note))
         path = " > ".join(step["block"] for step in timing["critical_path"])
         total = sum(step["logic_ns"] + step["routing_ns"] for step in timing["critical_path"])
@@ -112,7 +112,8 @@ def _performance(report: Mapping[str, Any]) -> Table:
         spread = f"{number(latency['cycles_per_sample_min'])} to {number(latency['cycles_per_sample_max'])} over "
         samples = counted(latency["samples_measured"], f"{latency['stimulus']} sample") + " of "
         samples += counted(latency["steps_per_sample"], "step")
-        rows.append(("Cycles per sample", number(latency["cycles_per_sample"]), spread + samples))
+        note = spread + samples + _expected(latency["cycles_per_sample_estimated"])
+        rows.append(("Cycles per sample", number(latency["cycles_per_sample"]), note))
         rows.append(("Time per sample", f"{number(latency['microseconds_per_sample'])} µs", "the core alone"))
     if link is not None:
         note = f"{number(link['bytes_per_sample'])} bytes at {number(link['baud'])} baud, {link['source']}"
@@ -238,6 +239,15 @@ def title_of(report: Mapping[str, Any]) -> str:
     if report["board"] is not None:
         return f"{name} on {report['board']['name']}"
     return f"{name}, the core alone" if report["device"] is None else f"{name} on {report['device']['id']}"
+
+
+def _optional(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _expected(value: float | None) -> str:
+    """The estimate of a figure, after what is said of it."""
+    return "" if value is None else f"; estimated {number(value)}"
 
 
 def number(value: float) -> str:

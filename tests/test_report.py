@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from spikeloom.compiler.compression.recipe import Recipe
+from spikeloom.compiler.estimate import Estimate, Work
 from spikeloom.compiler.fold import pipelined_folding
 from spikeloom.compiler.ir import (
     INPUT,
@@ -124,6 +125,12 @@ def facts(**changes: Any) -> Facts:
             cycles_per_layer=dict(zip(NAMES, (70.5, 45), strict=True)),
             cycles_per_engine=(115.5,),
         ),
+        estimate=Estimate(
+            resources=Resources(luts=840, ffs=410, lcs=930, brams=6),
+            fmax_mhz=39.5,
+            cycles=121.25,
+            work=Work(events=31, synaptic_operations=190, neuron_updates=64, memory_reads=500, memory_writes=254),
+        ),
         link=Link(baud=1_000_000, bytes_per_sample=60.0),
         blocks=(
             Block("layer0.bank", Resources(luts=300, ffs=120, brams=2)),
@@ -149,6 +156,7 @@ BARE: dict[str, Any] = {
     "device": None,
     "board": None,
     "latency": None,
+    "estimate": None,
     "link": None,
     "blocks": (),
     "activity": None,
@@ -187,7 +195,12 @@ def test_every_key_is_documented_and_every_documented_key_is_there() -> None:
 def test_the_report_is_json_and_says_what_the_facts_say() -> None:
     report = json.loads(json.dumps(build_report(facts()), allow_nan=False))
     assert report["schema_version"] == 2
-    assert report["utilization"]["lcs"] == {"used": 910, "available": 5280, "source": "measured"}
+    assert report["utilization"]["lcs"] == {
+        "used": 910,
+        "estimated": 930,
+        "available": 5280,
+        "source": "measured",
+    }
     assert set(report["utilization"]) == {"luts", "ffs", "lcs", "brams", "spram", "dsps"}
     assert report["timing"]["met"] is True
     latency = report["latency"]
@@ -250,10 +263,16 @@ def test_errors_of_quantisation_are_stated() -> None:
 def test_what_was_not_measured_is_null() -> None:
     report = build_report(facts(**BARE))
     assert report["device"] is None and report["board"] is None and report["link"] is None
-    assert report["utilization"]["brams"] == {"used": 4, "available": None, "source": "estimated"}
+    assert report["utilization"]["brams"] == {
+        "used": 4,
+        "estimated": None,
+        "available": None,
+        "source": "estimated",
+    }
     assert report["timing"] == {
         "clock_mhz": 12.0,
         "fmax_mhz": None,
+        "fmax_mhz_estimated": None,
         "met": None,
         "critical_path": [],
         "source": None,
@@ -287,7 +306,18 @@ def test_piped_text_is_plain_and_at_most_100_columns_wide(changes: dict[str, Any
 
 def test_text_holds_the_figures() -> None:
     text = text_of(build_report(facts()))
-    for figure in ("910", "5,280", "17.2%", "41.25 MHz", "meets the clock", "100 to 140", "600 µs", "66.67%"):
+    for figure in (
+        "910",
+        "930",
+        "5,280",
+        "17.2%",
+        "41.25 MHz",
+        "meets the clock; estimated 39.50",
+        "estimated 121.2",
+        "100 to 140",
+        "600 µs",
+        "66.67%",
+    ):
         assert figure in text
 
 

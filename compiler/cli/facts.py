@@ -19,6 +19,7 @@ from ...sim.recording import Recording
 from ...sim.reference import run_reference
 from ..build_folder import FLASH
 from ..compression.recipe import Recipe
+from ..estimate import estimate
 from ..ir import Network
 from ..plan import Plan
 from ..quantisation_error import PopulationError
@@ -88,6 +89,15 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
         recording = run_reference(network, ran.spikes, progress=progress)
     with step("counting cycles") as progress:
         latency = measure.measure_latency(design.plan, ran, stimulus, recording, progress)
+    rates = measure.mean_rates(ran.first(len(latency.cycles)), recording)
+    expected = estimate(
+        design.plan,
+        device=None if design.device is None else design.device.id,
+        link=None if design.built is None else design.link,
+        rates=rates,
+        steps=ran.steps,
+    )
+    facts = replace(facts, estimate=expected)
     if design.built is not None:
         count = len(latency.cycles)
         link = Link(

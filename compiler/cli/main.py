@@ -22,6 +22,7 @@ from . import (
     compile_command,
     compress_command,
     demo_command,
+    estimate_command,
     fit_command,
     regress_command,
     report_command,
@@ -36,6 +37,7 @@ COMMANDS = (
     simulate_command,
     regress_command,
     report_command,
+    estimate_command,
     boards_command,
     demo_command,
 )

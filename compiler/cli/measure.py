@@ -66,6 +66,20 @@ def layer_cycles(network: Network, name: str, sources: dict[str, SpikeArray]) ->
     return cycles
 
 
+def mean_rates(samples: Samples, recording: Recording) -> dict[str, npt.NDArray[np.float64]]:
+    """Mean events per step of every input and neuron on the samples, which the recording begins with."""
+    return {
+        name: spikes.mean(axis=(0, 1), dtype=np.float64)
+        for name, spikes in all_spikes(samples, recording, len(samples)).items()
+    }
+
+
+def affordable(plan: Plan, samples: Samples, recording: Recording, cycles: int, most: int) -> int:
+    """How many samples keep a core busy for that many cycles in all: one at least, `most` at most."""
+    total = np.cumsum(np.sum(busy_cycles(plan, all_spikes(samples, recording)), axis=0))
+    return min(most, max(1, int(np.searchsorted(total, cycles))), len(samples))
+
+
 def measure_latency(
     plan: Plan,
     samples: Samples,
@@ -77,8 +91,7 @@ def measure_latency(
 
     `recording` is the reference's of at least those samples; `stimulus` says where they come from.
     """
-    total = np.cumsum(np.sum(busy_cycles(plan, all_spikes(samples, recording)), axis=0))
-    count = min(MAX_SIMULATED, max(1, int(np.searchsorted(total, SIMULATED_CYCLES))), len(samples))
+    count = affordable(plan, samples, recording, SIMULATED_CYCLES, MAX_SIMULATED)
     spikes = all_spikes(samples, recording, count)
     return Latency(
         cycles=tuple(measure_cycles(plan, samples.spikes[:count], progress)),

@@ -1,0 +1,146 @@
+"""`spikeloom estimate`: what a network should cost and how fast it should be, without running a tool."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import common
+
+if TYPE_CHECKING:
+    from ...boards.devices import Device
+    from ..estimate import Estimate
+
+CYCLES, SAMPLES = 200_000, 100
+"""Samples are counted until they have so many cycles, and so many of them at most."""
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = commands.add_parser(
+        "estimate",
+        parents=[common.model_options(), common.compression_options(), common.folding_options()],
+        help="say what a network should cost, without running a tool",
+        description="Estimate resources, clock, cycles and work of a NIR file's design with its host link, or without "
+        "--board and --device of the core alone for an iCE40 (docs/hardware.md says how good the figures are).",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--board", metavar="BOARD", help="the board that it is for (see spikeloom boards)")
+    target.add_argument("--device", metavar="DEVICE", help="the FPGA that it is for")
+    parser.add_argument("--data", type=Path, metavar="SAMPLES.npz", help="samples to quantise with and count cycles on")
+    parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Estimate, and print the tables."""
+    from ...boards.boards import Board
+    from ...hdl.link_protocol import LinkFormat
+    from ...sim.reference import run_reference
+    from ..estimate import estimate
+    from ..samples import load_samples
+    from .flow import CompileOptions, integers_of, plan_for, plan_target_clock, require_target
+    from .layer_options import overrides_of
+    from .measure import affordable, all_spikes, random_samples
+
+    wanted = CompileOptions(
+        board=options.board,
+        device=options.device,
+        method=options.method,
+        sparsity=options.sparsity,
+        bits=options.bits,
+        scheme=options.scheme,
+        layers=overrides_of(options.layer),
+        clock_mhz=options.clock_mhz,
+        verilog_only=True,
+    )
+    target = require_target(wanted)
+    clock = plan_target_clock(target, wanted)
+    source = common.read_model(options)
+    samples = None if options.data is None else load_samples(options.data, source)
+    network = integers_of(source, wanted, samples, common.progress_bar).network
+    wanted = replace(wanted, folding=common.folding_of(options, network))
+    link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
+    plan = plan_for(network, target, wanted, link)
+    ran = random_samples(network, wanted.seed) if samples is None else samples.first(SAMPLES)
+    recording = run_reference(network, ran.spikes)
+    ran = ran.first(affordable(plan, ran, recording, CYCLES, SAMPLES))
+    device = target.device if isinstance(target, Board) else target
+    figures = estimate(
+        plan,
+        device=None if device is None else device.id,
+        link=None if device is None else link,
+        spikes=all_spikes(ran, recording, len(ran)),
+    )
+    activity = {
+        "samples": len(ran),
+        "steps": ran.steps,
+        "stimulus": "random" if samples is None else "samples",
+    }
+    summary = _summary(figures, device, clock.hz / 1e6) | {"activity": activity}
+    if options.json:
+        print(json.dumps(summary, indent=2))
+    else:
+        _print(summary)
+    return 0
+
+
+def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict[str, Any]:
+    """The estimate as JSON data."""
+    capacity = {} if device is None else asdict(device.capacity)
+    cycles = figures.cycles
+    assert figures.work is not None
+    return {
+        "device": None if device is None else device.id,
+        "resources": {
+            name: {"estimated": amount, "available": capacity.get(name)}
+            for name, amount in asdict(figures.resources).items()
+        },
+        "fits": None if device is None else figures.resources.fits(device.capacity),
+        "fmax_mhz": figures.fmax_mhz,
+        "clock_mhz": round(clock_mhz, 6),
+        "cycles_per_sample": None if cycles is None else round(cycles, 2),
+        "microseconds_per_sample": None if cycles is None else round(cycles / clock_mhz, 3),
+        "work_per_sample": {name: round(amount, 2) for name, amount in asdict(figures.work).items()},
+    }
+
+
+def _print(summary: dict[str, Any]) -> None:
+    from ..report_text import RESOURCE_NAMES, counted, number, print_tables, share, table
+
+    rows = [
+        (
+            name,
+            number(entry["estimated"]),
+            "" if entry["available"] is None else number(entry["available"]),
+            share({"used": entry["estimated"], "available": entry["available"]}),
+        )
+        for key, name in RESOURCE_NAMES.items()
+        if (entry := summary["resources"][key])["estimated"] or entry["available"]
+    ]
+    where = "the core alone" if summary["device"] is None else f"with host link, {summary['device']}"
+    cost = table(f"Estimate ({where})", ("Resource", "Estimated", "Available", "Share"), rows, numeric=(1, 2, 3))
+    activity = summary["activity"]
+    samples = counted(activity["samples"], "random sample" if activity["stimulus"] == "random" else "sample")
+    figures = [
+        ("Fmax", f"{summary['fmax_mhz']:.1f} MHz", ""),
+        ("Clock", f"{summary['clock_mhz']:g} MHz", "" if summary["device"] else "assumed for the time below"),
+    ]
+    if summary["fits"] is not None:
+        figures.insert(0, ("Fits", "yes" if summary["fits"] else "NO", summary["device"]))
+    if (cycles := summary["cycles_per_sample"]) is not None:
+        counted_on = f"counted on {samples} of {counted(activity['steps'], 'step')}"
+        figures.append(("Cycles per sample", number(cycles), counted_on))
+        figures.append(("Time per sample", f"{number(summary['microseconds_per_sample'])} µs", "the core alone"))
+    work = [(name.replace("_", " "), number(amount)) for name, amount in summary["work_per_sample"].items()]
+    print_tables(
+        cost,
+        table("Performance", ("Figure", "Value", "Note"), figures, numeric=(1,)),
+        table("Work per sample", ("Stands in for energy", "Times"), work, numeric=(1,)),
+    )

@@ -1,0 +1,181 @@
+"""What a planned design should cost and how fast it should be, in well under a second and without any tool.
+
+Block RAMs and SPRAMs are exact. Look-up tables, flip-flops and cells are the design's parts as their structure has them
+(`estimate_parts`) times factors that were measured on random networks (benchmarks/fit_estimates.py); so is Fmax, which
+depends on the placement's luck besides. Cycles are exact for spike trains (`cycles`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hdl.core import EngineInstance
+from ..hdl.decay import signed_digits
+from ..hdl.link import link_memories
+from ..hdl.link_protocol import LinkFormat
+from ..hdl.memory import Family
+from ..hdl.resources import Resources
+from ..hdl.tokens import address_bits
+from ..hdl.vector import VectorFormat
+from .cycles import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, row_events
+from .encode import row_lengths
+from .estimate_parts import DSP_PRODUCT_BITS, Parts, parts_of
+from .ir import INPUT
+from .plan import Plan
+
+COEFFICIENTS = "estimate_coefficients.json"
+
+DEVICES_WITH_DSP = ("up5k", "u4k")
+"""iCE40s with multipliers; every ECP5 has some."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a core does in a sample, the mean: a stand-in for its dynamic energy, which no open tool tells.
+
+    `events` walk rows, `synaptic_operations` are the additions that they cause, `neuron_updates` the passes over
+    neurons; `memory_reads` and `memory_writes` are those that these need, of all memories.
+    """
+
+    events: float
+    synaptic_operations: float
+    neuron_updates: float
+    memory_reads: float
+    memory_writes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a design should cost. `cycles` per sample, their mean, and `work` are None where no activity is known, and
+    `cycles` of designs with vector engines, of which there is no model."""
+
+    resources: Resources
+    fmax_mhz: float
+    cycles: float | None = None
+    work: Work | None = None
+
+
+def estimate(
+    plan: Plan,
+    *,
+    device: str | None = None,
+    link: LinkFormat | None = None,
+    spikes: Spikes | None = None,
+    rates: Rates | None = None,
+    steps: int = 1,
+    factors: Mapping[str, Any] | None = None,
+) -> Estimate:
+    """The estimate of a plan's core, or of the whole design where it has a host link.
+
+    `device` is an id of `spikeloom boards`, by default the one on which the factors were measured. Cycles and work come
+    from `spikes` [samples, steps, neurons], exact, or from `rates` (`cycles_from_rates`) over `steps`. `factors` are
+    others than the package's.
+    """
+    factors = factors or _factors()[plan.family.value]
+    parts = parts_of(plan, link)
+    around = [] if link is None else link_memories(link, plan.family).values()
+    known = plan.needs + Resources(brams=sum(shape.brams for shape in around), dsps=_dsps(plan, device))
+    amounts = {"luts": _amount(factors["luts"], parts.luts), "ffs": _amount(factors["ffs"], parts.ffs)}
+    logic = Resources(**{name: round(value) for name, value in amounts.items()})
+    resources = known + replace(logic, lcs=round(_amount(factors["lcs"], cell_amounts(logic, parts))))
+    cycles, work = None, None
+    has_cycles = not any(isinstance(engine.form, VectorFormat) for engine in plan.engines)
+    if spikes is not None:
+        cycles = float(np.mean(count_cycles(plan, spikes))) if has_cycles else None
+        means = {name: train.sum(axis=1).mean(axis=0) for name, train in spikes.items()}
+        work = _work(plan, means, spikes[INPUT].shape[1])
+    elif rates is not None:
+        cycles = cycles_from_rates(plan, rates, steps) if has_cycles else None
+        sizes = {name: plan.network.size_of(name) for name in (INPUT, *plan.populations)}
+        work = _work(plan, {name: np.broadcast_to(rates[name], size) * steps for name, size in sizes.items()}, steps)
+    fmax_mhz = _fmax(factors, parts, amounts["luts"], device)
+    return Estimate(resources=resources, fmax_mhz=fmax_mhz, cycles=cycles, work=work)
+
+
+@cache
+def _factors() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(files(__package__).joinpath(COEFFICIENTS).read_text(encoding="utf-8"))
+    return data
+
+
+# ----------------------------------------------------------------------------------------------- cost and speed
+
+
+def _amount(factors: Mapping[str, float], parts: Mapping[str, float]) -> float:
+    """The parts times their factors; a part that none of the measured networks had counts as it is."""
+    return sum(count * factors.get(part, 1.0) for part, count in parts.items())
+
+
+def cell_amounts(logic: Resources, parts: Parts) -> dict[str, float]:
+    """What logic cells are for: look-up tables, flip-flops that share none with them, carries, distributed RAMs."""
+    return {"luts": logic.luts, "ffs": logic.ffs, "carries": parts.carries, "rams": parts.rams}
+
+
+def path_amounts(parts: Parts, luts: float, delays: Mapping[str, float]) -> dict[str, float]:
+    """What the clock's period is made of: the path that is the longest by these `delays`, and wires, which grow longer
+    with the design."""
+    paths = [{kind: 1.0, "level": levels, "carry": carries} for kind, levels, carries in sorted(parts.paths)]
+    return {"constant": 1.0, "kiloluts": luts / 1000} | max(paths, key=lambda path: _amount(delays, path))
+
+
+def _fmax(factors: Mapping[str, Any], parts: Parts, luts: float, device: str | None) -> float:
+    """In MHz."""
+    delays = factors["period_ns"]
+    period = _amount(delays, path_amounts(parts, luts, delays))
+    slower = next((factor for prefix, factor in factors["slower"].items() if (device or "").startswith(prefix)), 1.0)
+    return round(1000 / (period * slower), 2)
+
+
+def _dsps(plan: Plan, device: str | None) -> int:
+    """Multipliers: of a row's number by the length of dense rows, and of membranes by leaks of their own."""
+    if plan.family is Family.ICE40 and device not in DEVICES_WITH_DSP:
+        return 0
+    count = 0
+    for engine in plan.engines:
+        for form, _ in lanes_of(engine):
+            rules = {population.rule for population in form.neurons.populations}
+            count += sum(rule.decay is not None and rule.decay.c is None for rule in rules)
+            length = form.rows.longest_row
+            wide = length.bit_length() + address_bits(form.rows.rows) >= DSP_PRODUCT_BITS[plan.family]
+            count += form.rows.uniform and len(signed_digits(length)) > 1 and wide
+    return count
+
+
+# ---------------------------------------------------------------------------------------------------------- work
+
+
+def _work(plan: Plan, counts: Mapping[str, npt.NDArray[Any]], steps: int) -> Work:
+    """From mean events per sample of each neuron."""
+    works = [
+        _engine_work(engine, row_events(plan, number, counts), steps) for number, engine in enumerate(plan.engines)
+    ]
+    return Work(**{f.name: sum(getattr(work, f.name) for work in works) for f in fields(Work)})
+
+
+def _engine_work(engine: EngineInstance, rows: npt.NDArray[Any], steps: int) -> Work:
+    """A synaptic operation reads its entry and its neuron, and writes the neuron; so does a pass, with parameters."""
+    events = float(rows.sum())
+    if isinstance(engine.form, VectorFormat):
+        additions, reads = events * engine.form.neurons.neurons, events * engine.form.row_beats
+        neurons, written = [engine.form.neurons], 0.0
+    else:
+        lanes = lanes_of(engine)
+        additions = sum(float(rows @ row_lengths(form.rows, image.rows)) for form, image in lanes)
+        reads = 2 * additions + sum(events * (not form.rows.uniform) for form, _ in lanes)
+        neurons, written = [form.neurons for form, _ in lanes], additions
+    updates = float(steps * sum(form.neurons for form in neurons))
+    return Work(
+        events=events,
+        synaptic_operations=additions,
+        neuron_updates=updates,
+        memory_reads=reads + steps * sum(form.neurons * (1 + bool(form.parameter_bits)) for form in neurons),
+        memory_writes=written + updates,
+    )

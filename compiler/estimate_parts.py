@@ -1,0 +1,273 @@
+"""What a planned design is made of, counted in look-up tables, flip-flops and carries part by part.
+
+Each part is a component's logic as its structure has it: a multiplexer or an adder takes one 4-input look-up table per
+bit, a comparison two thirds of one, a constant table of 16 words one per bit. Synthesis does better here and worse
+there: the factors by which each part is multiplied are measured (benchmarks/fit_estimates.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..hdl.decay import DecayFormat, signed_digits
+from ..hdl.engine import EngineFormat as SparseFormat
+from ..hdl.lanes import LanesFormat
+from ..hdl.link_protocol import LinkFormat
+from ..hdl.memory import Family, MemoryShape
+from ..hdl.neurons import NeuronFormat
+from ..hdl.row_format import RowFormat
+from ..hdl.tokens import address_bits
+from ..hdl.vector import VectorFormat
+from .plan import Plan
+
+DSP_PRODUCT_BITS = {Family.ICE40: 11, Family.ECP5: 9}
+"""Multiplications with narrower results are built from logic."""
+
+COMPARE = 2 / 3
+"""Look-up tables per bit of a comparison."""
+
+
+@dataclass
+class Parts:
+    """Look-up tables and flip-flops by part, bits of carry chains, ECP5's distributed RAMs of 16 words of 4 bits, and
+    paths that may be the longest."""
+
+    luts: dict[str, float] = field(default_factory=dict)
+    ffs: dict[str, float] = field(default_factory=dict)
+    carries: float = 0.0
+    rams: float = 0.0
+    paths: set[tuple[str, float, float]] = field(default_factory=set)
+
+    def lut(self, part: str, count: float) -> None:
+        self.luts[part] = self.luts.get(part, 0.0) + count
+
+    def adder(self, part: str, bits: float) -> None:
+        self.lut(part, bits)
+        self.carries += bits
+
+    def ff(self, part: str, count: float) -> None:
+        self.ffs[part] = self.ffs.get(part, 0.0) + count
+
+    def path(self, kind: str, levels: float, carries: float) -> None:
+        """A path from register to register: look-up tables one behind the other, and bits of carry chains."""
+        self.paths.add((kind, levels, carries))
+
+
+def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
+    """The parts of a plan's core, and of its host link if there is one."""
+    parts = Parts()
+    for instance in plan.engines:
+        form = instance.form
+        if isinstance(form, VectorFormat):
+            _vector(parts, form)
+        elif isinstance(form, LanesFormat):
+            _lanes(parts, form, plan.family)
+        else:
+            _sparse(parts, form, plan.family)
+        for shape in form.memories(plan.family).values():
+            if isinstance(shape, MemoryShape):
+                _memory(parts, shape)
+    _streams(parts, plan)
+    if link is not None:
+        _link(parts, link)
+    return parts
+
+
+def _sparse(parts: Parts, form: SparseFormat, family: Family) -> None:
+    walker_parts(parts, form.rows, family)
+    bank_parts(parts, form.neurons)
+
+
+def _lanes(parts: Parts, form: LanesFormat, family: Family) -> None:
+    queue = form.queue.bit_length() - 1
+    for lane in form.lanes:
+        _sparse(parts, lane, family)
+        if form.queue:
+            parts.adder("queues", 2 * queue)
+            parts.lut("queues", 6 + queue * COMPARE * 2)
+            parts.ff("queues", 2 * queue + 1)
+    parts.lut("merge", len(form.lanes) * (5 + address_bits(form.outputs)))
+    parts.ff("queues", 2 * len(form.lanes))
+
+
+def _vector(parts: Parts, form: VectorFormat) -> None:
+    """Sums of all neurons, a queue of them, and the pass; words of weights are added in a tree."""
+    sums = form.sum_bits * form.neurons.neurons
+    parts.adder("sums", sums)
+    parts.adder("sums", (form.slots - 1) * form.lanes * form.neurons.weight_bits)
+    parts.lut("sums", sums * 1.5)
+    parts.ff("sums", 2 * sums + form.slots * form.lanes * form.neurons.weight_bits)
+    for _ in range(form.neurons_per_cycle):
+        bank_parts(parts, form.neurons)
+
+
+# ------------------------------------------------------------------------------------------------------ walker
+
+
+def walker_parts(parts: Parts, form: RowFormat, family: Family) -> None:
+    """A row walker (spikeloom.hdl.rows), its memories apart."""
+    row, post, start, length = address_bits(form.rows), address_bits(form.post), form.start_bits, form.length_bits
+    parts.lut("walker", 20)
+    parts.adder("walker counters", start + length)
+    parts.lut("walker loads", start + length)
+    parts.adder("post", post)
+    parts.lut("post", post * (1 + COMPARE))
+    parts.ff("walker", start + length + post + form.weight_bits + 14)
+    if form.group > 1:
+        parts.lut("directory masks", (form.group - 1) * length)
+        parts.lut("directory lengths", (form.group - 1) * length * 2 / 3)
+        parts.adder("directory sums", (form.group - 2) * length * 2)
+        parts.adder("row start", start)
+        parts.ff("walker", (form.group - 1).bit_length())
+    if form.uniform:
+        if not needs_dsp(form, family):
+            parts.adder("multiply", (len(signed_digits(form.longest_row)) - 1) * start)
+        parts.ff("walker", row)
+    if len(form.sections) > 1:
+        parts.lut("sections", (len(form.sections) - 1) * row * COMPARE + post * COMPARE)
+        parts.ff("walker", 3 * len(form.sections).bit_length())
+    if form.levels is not None:
+        parts.lut("levels", form.weight_bits * 2 ** max(0, form.code_bits - 4))
+    if form.escapes:
+        parts.lut("levels", form.index_bits / 3 + 2)
+    groups = (form.group - 1).bit_length()
+    parts.path("walker", 3 + groups * (1 + (length > 3)) + (len(form.sections) > 1), start + groups * length / 2)
+
+
+def needs_dsp(form: RowFormat, family: Family) -> bool:
+    """Whether a row's start is a product that becomes a multiplier block, where the device has some."""
+    wide = form.longest_row.bit_length() + address_bits(form.rows) >= DSP_PRODUCT_BITS[family]
+    return form.uniform and len(signed_digits(form.longest_row)) > 1 and wide and family is Family.ECP5
+
+
+# -------------------------------------------------------------------------------------------------------- bank
+
+
+def bank_parts(parts: Parts, form: NeuronFormat) -> None:
+    """A neuron bank (spikeloom.hdl.neurons), its memories apart. What several rules compute alike is there once."""
+    rules = list(dict.fromkeys(population.rule for population in form.populations))
+    neuron, bits, state = form.neurons.bit_length(), form.accumulator_bits, form.state_bits
+    parts.lut("bank", 20)
+    parts.lut("neuron numbers", neuron * 2)
+    parts.adder("neuron counters", 2 * neuron)
+    parts.adder("accumulate", bits)
+    parts.lut("write", bits)
+    parts.ff("bank", 3 * neuron + form.weight_bits + max(p.shift for p in form.populations) + state + 14)
+    if len(form.populations) > 1:
+        parts.lut("turns", 12 + (len(form.populations) - 1) * neuron * COMPARE)
+        parts.lut("turns", neuron)
+    if form.bias_bits:
+        parts.adder("bias", bits)
+    if any(rule.fires for rule in rules):
+        parts.adder("compare", bits + 1)
+    saturated = {rule.state_bits for rule in rules if rule.saturates}
+    parts.lut("saturate", sum(width + (bits - width + 2) / 3 for width in saturated))
+    now = {(rule.reset_mode, rule.reset_place) for rule in rules if rule.fires and rule.reset_place != "next"}
+    later = {rule.reset_mode for rule in rules if rule.fires and rule.reset_place == "next"}
+    for mode, place in now:
+        if mode == "value":
+            parts.lut("reset value", bits)
+        else:
+            parts.adder("reset", bits * (1 + (form.sub_delta_bits > 1) + (place == "snntorch_same")))
+            parts.lut("reset masks", bits)
+    if "value" in later:
+        parts.lut("reset value", state)
+        parts.ff("bank", form.v_reset_bits)
+    if "subtract" in later:
+        parts.adder("reset", bits * (1 + (form.sub_delta_bits > 1)))
+        parts.ff("bank", form.fire_bits + form.sub_delta_bits)
+    decays = {rule.decay for rule in rules}
+    for decay in decays:
+        _decay(parts, decay, state, form.c_bits)
+    parts.lut("rules", (max(len(decays), len(later)) - 1) * bits + (max(1, len(now), len(saturated)) - 1) * state)
+    parts.lut("rules", (len({population.shift for population in form.populations}) - 1) * form.weight_bits)
+    parts.ff("bank", form.c_bits)
+    kinds = (len(rules) > 1) + (len({population.shift for population in form.populations}) > 1)
+    parts.path("integrate", 2, bits)
+    shared = len(form.populations) > 1
+    subtracts = any(mode == "subtract" for mode, _ in now)
+    parts.path("decide", 3 + bool(now) + 2 * bool(saturated) + kinds + shared, bits * (1 + subtracts))
+    for decay in decays:
+        terms, sums = decay_terms(decay) if decay else (0, 0)
+        adders = 3 if form.c_bits else np.log(max(1.0, terms / 2)) / np.log(1.5)
+        parts.path("next", 2 + float(adders) + sums + bool(later) + kinds, state + 2 * sums + form.c_bits)
+
+
+def _decay(parts: Parts, decay: DecayFormat | None, state: int, c_bits: int) -> None:
+    """Sums of several terms are added up without carries but for the last."""
+    if decay is None:
+        return
+    if decay.c is None:
+        parts.lut("products", 2 * c_bits * state)
+        parts.adder("decay", 2 * state)
+        return
+    terms, sums = decay_terms(decay)
+    width = state + decay.k / 2
+    parts.adder("decay", sums * width)
+    parts.lut("products", 2 * max(0, terms - 2) * width)
+
+
+def decay_terms(decay: DecayFormat) -> tuple[int, int]:
+    """Terms of the product of the leak by one constant c, and sums that are formed one after the other (see
+    spikeloom.hdl.decay)."""
+    if decay.c is None:
+        return 0, 0
+    direct = len(signed_digits(decay.c))
+    if decay.rounding == "toward_zero":
+        return direct + 1, 2 + (direct > 1)
+    half = (1 << decay.k) >> 1 if decay.rounding == "nearest" else 0
+    kept, rest = len(signed_digits((1 << decay.k) - decay.c)), (1 << decay.k) - 1 - half
+    if kept + bool(rest) <= direct + bool(half) + 1:
+        return kept + bool(rest), int(kept + bool(rest) > 1)
+    return direct + bool(half), int(direct + bool(half) > 1) + 1
+
+
+# ----------------------------------------------------------------------------------------- memories and streams
+
+
+def _memory(parts: Parts, shape: MemoryShape) -> None:
+    banks = -(-shape.depth // 16)
+    if shape.style == "distributed":
+        parts.lut("distributed", (banks - 1) * shape.width + banks)
+        parts.ff("tables", shape.width)
+        parts.rams += banks * -(-shape.width // 4)
+    elif shape.style == "logic":
+        parts.lut("tables", shape.width * banks)
+        parts.lut("table choices", shape.width * (banks - 1))
+        parts.ff("tables", shape.width)
+    else:
+        bounds = [low for low, _ in shape.columns[1:]] + [shape.width]
+        for (low, depth), high in zip(shape.columns, bounds, strict=True):
+            blocks = -(-shape.depth // depth)
+            parts.lut("stacked blocks", (blocks - 1) * (high - low) + blocks - 1)
+            parts.ff("bank", (blocks - 1).bit_length())
+            parts.path("entries", 3 + (blocks - 1).bit_length(), 8)
+
+
+def _streams(parts: Parts, plan: Plan) -> None:
+    for instance in plan.engines:
+        if isinstance(instance.form, SparseFormat) and len(instance.form.neurons.populations) > 1:
+            parts.lut("turns", 12 + address_bits(instance.form.inputs))
+        ports = len(instance.sources)
+        if ports > 1:
+            parts.lut("merge", ports * (address_bits(instance.form.inputs) + 2))
+    heard = [source for instance in plan.engines for source in instance.sources]
+    for source in set(heard):
+        listeners = heard.count(source)
+        if listeners > 1:
+            parts.lut("merge", 3 * listeners)
+            parts.ff("bank", listeners)
+
+
+# -------------------------------------------------------------------------------------------------------- link
+
+
+def _link(parts: Parts, link: LinkFormat) -> None:
+    inputs, outputs = address_bits(link.inputs), address_bits(link.outputs)
+    parts.lut("link", 230)
+    parts.ff("link", 130)
+    parts.lut("link addresses", inputs + outputs + 10 * (link.input_bytes - 1) + 10 * (link.output_bytes - 1))
+    parts.ff("link addresses", inputs + max(0, outputs - 8))
+    parts.carries += 24
