@@ -3,8 +3,9 @@
     python examples/compression_tutorial.py [--output FOLDER]
 
 trains a 64-64-10 network in a few seconds, prunes and quantises it in every way that `spikeloom.compiler.compression`
-knows, prints what each costs on samples that training never saw, and writes the compressed network as a NIR file that
-`spikeloom compile` takes. It needs torch, snntorch and scikit-learn.
+knows, prints what each costs on samples that training never saw, fits it to an iCE40 with the real tools (a minute),
+and writes the compressed network as a NIR file that `spikeloom compile` takes. It needs torch, snntorch, optuna and
+scikit-learn.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from spikeloom.compiler import write_nir
 from spikeloom.compiler.compression import measured_rates, prune_neurons, prune_weights
 from spikeloom.compiler.compression.quantization import quantize_delays, quantize_weights
 from spikeloom.compiler.ir import Network
+from spikeloom.compiler.optimizer import fit_to_target
 from spikeloom.compiler.training import DelayLinear, SpikingNet, train_epoch
 from spikeloom.sim import simulate
 
@@ -81,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The compression tutorial on handwritten digits.")
     parser.add_argument("--output", type=Path, default=Path("build/tutorial"), metavar="FOLDER")
     parser.add_argument("--epochs", type=int, default=8, metavar="N")
+    parser.add_argument("--trials", type=int, default=6, metavar="N", help="points of the search (default: 6)")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 
@@ -116,6 +119,19 @@ def main() -> None:
     delays = learned_delays()
     print(f"learned {delays.ravel().round(2)}, in whole steps {quantize_delays(delays).ravel()}")
     print(f"[1.3 2.7 4.1 0.8] at resolution 2: {quantize_delays([1.3, 2.7, 4.1, 0.8], resolution=2)}")
+
+    print("\n5. Fit to a device")
+    layers = model.to_sc_weights()
+    result = fit_to_target(
+        layer_shapes=[layer["weight"].shape for layer in layers],
+        weights=layers,
+        target="ice40",
+        data=(spikes[:TRAINING], labels[:TRAINING]),
+        test=test,
+        distil=False,  # a first look: without training on the way
+        trials=options.trials,
+    )
+    print(result.summary())
 
     print("\n6. Train, compress, deploy")
     pruned, _ = prune_weights([layer["weight"] for layer in model.to_sc_weights()], threshold=0.05)

@@ -20,9 +20,9 @@ from spikeloom.compiler.optimizer import (
     FitResult,
     NothingFitsError,
     Status,
+    evaluation,
     fit_to_target,
 )
-from spikeloom.compiler.optimizer import evaluation
 from spikeloom.compiler.optimizer import fit as fit_module
 from spikeloom.compiler.optimizer import search as search_module
 from spikeloom.compiler.optimizer.candidate import Outcome, Prediction, candidates_of, pareto_front

@@ -14,17 +14,27 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_tutorial_runs(tmp_path: Path) -> None:
-    for module in ("torch", "snntorch", "sklearn"):
+    for module in ("torch", "snntorch", "sklearn", "optuna"):
         pytest.importorskip(module)
+    options = ["--output", tmp_path, "--epochs", "3", "--trials", "2"]
     run = subprocess.run(
-        [sys.executable, ROOT / "examples" / "compression_tutorial.py", "--output", tmp_path, "--epochs", "3"],
+        [sys.executable, ROOT / "examples" / "compression_tutorial.py", *options],
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 0, run.stderr
     assert "Warning" not in run.stderr
-    for words in ("1. Weight pruning", "2. Structural", "3. Weight quant", "4. Delay", "[2 2 4 0]", "6. Train"):
+    for words in (
+        "1. Weight pruning",
+        "2. Structural",
+        "3. Weight quant",
+        "4. Delay",
+        "[2 2 4 0]",
+        "5. Fit",
+        " - FITS",
+        "6. Train",
+    ):
         assert words in run.stdout
     assert "[6 4 1]" in run.stdout  # the delays that bring three spikes together
     network = read_nir(tmp_path / "tutorial.nir")

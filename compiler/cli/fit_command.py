@@ -69,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
     from .interrupts import Terminated
 
     output = options.output or Path("build") / f"{options.model.stem}-fit"
-    database = options.database or output.with_name(f"{output.name}.sqlite")
     check_target(output, force=options.force)
+    database = options.database or output.with_name(f"{output.name}.sqlite")
     require_optuna()
     target = _target(options)
     network = common.read_model(options)
