@@ -73,11 +73,13 @@ def random_network(seed: int) -> tuple[Network, Folding]:
     bits = int(rng.choice([2, 3, 4, 4, 4, 5, 6, 8]))
     names = [INPUT, *(f"p{number}" for number in range(depth))]
     shape = (ResetMode(rng.choice(["subtract", "subtract", "value"])), ResetPlace(rng.choice(["same", "next", "next"])))
-    same = rng.random() < 0.7  # all populations alike, as mostly
+    same, has_bias = rng.random() < 0.7, rng.random() < 0.25  # all populations alike, as mostly
     dynamics = _dynamics(rng, *shape)
     populations, projections = [], []
     for pre, post, inputs, size in zip(names, names[1:], sizes, sizes[1:], strict=False):
-        populations.append(Population(name=post, shape=(size,), dynamics=dynamics if same else _dynamics(rng, *shape)))
+        bias = rng.normal(0, 0.1, size) if has_bias else np.zeros(())
+        kind = dynamics if same else _dynamics(rng, *shape)
+        populations.append(Population(name=post, shape=(size,), dynamics=kind, bias=bias))
         weights = rng.normal(0, 1 / np.sqrt(inputs), (inputs, size))
         weights[rng.random(weights.shape) >= _density(rng, inputs * size)] = 0
         projections.append(Projection(pre=pre, post=post, connectivity=Dense(weights=weights)))
@@ -103,12 +105,12 @@ def _dynamics(rng: np.random.Generator, mode: ResetMode, place: ResetPlace) -> I
 
 def _folding(rng: np.random.Generator, network: Network) -> Folding:
     names = [population.name for population in network.populations]
-    kind = rng.choice(["shared", "shared", "pipelined", "split"])
+    kind = rng.choice(["shared", "shared", "shared", "pipelined", "split", "lanes"])
     if kind == "split" and len(names) > 2:
         cut = int(rng.integers(1, len(names)))
         parts = (tuple(names[:cut]), tuple(names[cut:]))
         return Folding(engines=tuple(EngineFolding(populations=part) for part in parts))
-    return shared_folding(network) if kind == "shared" else pipelined_folding(network)
+    return shared_folding(network) if kind == "shared" else pipelined_folding(network, 1 + 2 * (kind == "lanes"))
 
 
 def random_plans(family: str, count: int) -> list[Plan]:
@@ -308,12 +310,14 @@ def module_rows(plan: Plan, modules: Mapping[str, Resources]) -> Rows:
     """The parts and look-up tables of the modules that are known one by one."""
     rows: Rows = []
     for number, instance in enumerate(plan.engines):
-        for form, _ in lanes_of(instance):
+        lanes = lanes_of(instance)
+        for lane, (form, _) in enumerate(lanes):
+            path = f"engine{number}.lane{lane}" if len(lanes) > 1 else f"engine{number}"
             walker, bank = Parts(), Parts()
             walker_parts(walker, form.rows, plan.family)
             bank_parts(bank, form.neurons)
-            rows.append((walker.luts, modules[f"engine{number}.walker"].luts))
-            rows.append((bank.luts, modules[f"engine{number}.bank"].luts))
+            rows.append((walker.luts, modules[f"{path}.walker"].luts))
+            rows.append((bank.luts, modules[f"{path}.bank"].luts))
     return rows
 
 

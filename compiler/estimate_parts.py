@@ -7,6 +7,7 @@ there: the factors by which each part is multiplied are measured (benchmarks/fit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -180,7 +181,12 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
         parts.ff("bank", form.fire_bits + form.sub_delta_bits)
     decays = {rule.decay for rule in rules}
     for decay in decays:
-        _decay(parts, decay, state, form.c_bits)
+        cost = leak_cost(decay, state)
+        parts.adder("decay", cost.carries)
+        parts.lut("products", 2 * cost.full_adders)
+    if form.c_bits:
+        parts.adder("decay", 2 * state)
+        parts.lut("products", 2 * form.c_bits * state)
     parts.lut("rules", (max(len(decays), len(later)) - 1) * bits + (max(1, len(now), len(saturated)) - 1) * state)
     parts.lut("rules", (len({population.shift for population in form.populations}) - 1) * form.weight_bits)
     parts.ff("bank", form.c_bits)
@@ -190,38 +196,51 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     subtracts = any(mode == "subtract" for mode, _ in now)
     parts.path("decide", 3 + bool(now) + 2 * bool(saturated) + kinds + shared, bits * (1 + subtracts))
     for decay in decays:
-        terms, sums = decay_terms(decay) if decay else (0, 0)
-        adders = 3 if form.c_bits else np.log(max(1.0, terms / 2)) / np.log(1.5)
-        parts.path("next", 2 + float(adders) + sums + bool(later) + kinds, state + 2 * sums + form.c_bits)
+        cost = leak_cost(decay, state)
+        adders = 3 if form.c_bits else float(np.log(max(1.0, cost.terms / 2)) / np.log(1.5))
+        levels = 2 + adders + cost.sums + bool(later) + kinds
+        parts.path("next", levels, state + 2 * cost.sums + form.c_bits)
 
 
-def _decay(parts: Parts, decay: DecayFormat | None, state: int, c_bits: int) -> None:
-    """Sums of several terms are added up without carries but for the last."""
-    if decay is None:
-        return
-    if decay.c is None:
-        parts.lut("products", 2 * c_bits * state)
-        parts.adder("decay", 2 * state)
-        return
-    terms, sums = decay_terms(decay)
-    width = state + decay.k / 2
-    parts.adder("decay", sums * width)
-    parts.lut("products", 2 * max(0, terms - 2) * width)
+@dataclass(frozen=True)
+class LeakCost:
+    """A leak by one constant c (spikeloom.hdl.decay). Full adders reduce a sum of more than two terms to two."""
+
+    terms: int
+    full_adders: float
+    carries: int
+    sums: int
 
 
-def decay_terms(decay: DecayFormat) -> tuple[int, int]:
-    """Terms of the product of the leak by one constant c, and sums that are formed one after the other (see
-    spikeloom.hdl.decay)."""
-    if decay.c is None:
-        return 0, 0
-    direct = len(signed_digits(decay.c))
-    if decay.rounding == "toward_zero":
-        return direct + 1, 2 + (direct > 1)
+def leak_cost(decay: DecayFormat | None, state: int) -> LeakCost:
+    """What decay(V) of `state` bits takes."""
+    if decay is None or decay.c is None:
+        return LeakCost(terms=0, full_adders=0, carries=0, sums=0)
+    direct = signed_digits(decay.c)
     half = (1 << decay.k) >> 1 if decay.rounding == "nearest" else 0
-    kept, rest = len(signed_digits((1 << decay.k) - decay.c)), (1 << decay.k) - 1 - half
-    if kept + bool(rest) <= direct + bool(half) + 1:
-        return kept + bool(rest), int(kept + bool(rest) > 1)
-    return direct + bool(half), int(direct + bool(half) > 1) + 1
+    kept, rest = signed_digits((1 << decay.k) - decay.c), (1 << decay.k) - 1 - half
+    if decay.rounding != "toward_zero" and len(kept) + bool(rest) <= len(direct) + bool(half) + 1:
+        return _product_cost(kept, rest, state + decay.k)
+    product = _product_cost(direct, half, state + decay.c.bit_length())
+    extra = 1 + (decay.rounding == "toward_zero")
+    return LeakCost(
+        terms=product.terms,
+        full_adders=product.full_adders,
+        carries=product.carries + extra * (state + 1),
+        sums=product.sums + extra,
+    )
+
+
+def _product_cost(digits: Sequence[tuple[int, int]], constant: int, width: int) -> LeakCost:
+    """A sum of shifted copies, sign-extended to `width`, and of a constant, whose bits cost half."""
+    columns = [sum(shift <= bit for _, shift in digits) + 0.5 * (constant >> bit & 1) for bit in range(width)]
+    several = len(digits) + bool(constant) > 1
+    return LeakCost(
+        terms=len(digits),
+        full_adders=sum(max(0.0, terms - 2) for terms in columns),
+        carries=several * (width - min(shift for _, shift in digits)),
+        sums=int(several),
+    )
 
 
 # ----------------------------------------------------------------------------------------- memories and streams

@@ -19,7 +19,15 @@ from .report_text import (
     title_of,
 )
 
-ROLE_NAMES = {"rows": "row table", "entries": "synapses", "state": "membranes", "parameters": "neuron parameters"}
+ROLE_NAMES = {
+    "rows": "row table",
+    "entries": "synapses",
+    "weights": "weights",
+    "queue": "waiting events",
+    "state": "membranes",
+    "parameters": "neuron parameters",
+}
+"""Memories by their roles without the numbers of lanes and banks."""
 
 MAX_BLOCKS = 12
 """Bars of a plot of blocks."""
@@ -107,7 +115,7 @@ def _utilization(report: Mapping[str, Any]) -> str:
         if entry["used"] or entry["available"]:
             available = entry["available"]
             text = number(entry["used"]) + ("" if available is None else f" / {number(available)}")
-            rows.append(Bar(name, entry["used"], text, available, mark=entry["estimated"]))
+            rows.append(Bar(name, entry["used"], text, available, mark=entry["estimated"] or None))
     source = report["utilization"]["lcs"]["source"]
     placed = source == "measured"
     note = "nextpnr's figures, after placement and routing" if placed else "the sum of the blocks, for the core alone"
@@ -185,16 +193,16 @@ def _engines(engines: Sequence[Mapping[str, Any]]) -> str:
 
 def _memory(report: Mapping[str, Any]) -> str:
     memory = report["memory"]
-    roles = list(dict.fromkeys(region["role"] for region in memory["map"]))
+    roles = list(dict.fromkeys(_role(region) for region in memory["map"]))
     rows = []
     for block in dict.fromkeys(region["block"] for region in memory["map"]):
         regions = [region for region in memory["map"] if region["block"] == block]
         bound = sum(layer["entropy_bits"] for layer in report["layers"] if layer["block"] == block)
-        values = [sum(region["bits"] for region in regions if region["role"] == role) for role in roles]
+        values = [sum(region["bits"] for region in regions if _role(region) == role) for role in roles]
         brams = sum(region["brams"] for region in regions)
         text = f"{number(sum(values))} bits, {brams} BRAM"
         rows.append(Stack(block, values, text, bound))
-    plot = stacks("Bits per block", [ROLE_NAMES.get(role, role) for role in roles], rows, "entropy bound")
+    plot = stacks("Bits per block", roles, rows, "entropy bound")
     note = (
         f"weights take {number(memory['stored_bits'])} bits; no code could do with fewer than "
         f"{number(memory['entropy_bits'])} if places and values were random"
@@ -203,7 +211,7 @@ def _memory(report: Mapping[str, Any]) -> str:
     cells = [
         (
             region["block"],
-            ROLE_NAMES.get(region["role"], region["role"]),
+            _role(region),
             f"{number(region['depth'])} × {region['width_bits']}",
             number(region["bits"]),
             region["style"],
@@ -212,6 +220,12 @@ def _memory(report: Mapping[str, Any]) -> str:
         for region in memory["map"]
     ]
     return _section("Memory map", plot + _table(headings, cells, numeric=(2, 3, 5)), note)
+
+
+def _role(region: Mapping[str, Any]) -> str:
+    """What a memory is for, in words."""
+    role = region["role"].rstrip("0123456789")
+    return ROLE_NAMES.get(role, role)
 
 
 def _blocks(blocks: Mapping[str, Any]) -> str:
