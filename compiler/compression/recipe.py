@@ -118,6 +118,11 @@ class Recipe:
         if self.pattern is not None and self.method not in ("obc", "osbc"):
             raise OptionError(f"patterns are pruned by obc and osbc: got {quoted(self.method)} with {self.pattern}")
         check_operation_weight(self.operation_weight, self.method)
+        prunes = self.sparsity or self.pattern or any(o.sparsity for o in self.overrides.values())
+        if self.operation_weight and not prunes:
+            raise OptionError(
+                f"an operation weight says what to prune: got {quoted(self.operation_weight)} without sparsity; set one"
+            )
         check_threshold("activity_threshold", self.activity_threshold)
         if isinstance(self.memory_budget, bool) or not isinstance(self.memory_budget, int) or self.memory_budget < 1:
             raise OptionError(f"a memory budget is a number of bytes, 1 or more: got {quoted(self.memory_budget)}")
