@@ -157,12 +157,13 @@ def _print_front(front: tuple[Candidate, ...]) -> None:
         (
             f"{candidate.quality:.1%}",
             candidate.label,
+            number(candidate.prediction.resources.luts),
             number(candidate.prediction.resources.brams),
             number(round(candidate.cycles)),
-            "yes" if candidate.share <= 1 else "no",
+            "yes" if candidate.may_fit else "no",
         )
         for candidate in front[:SHOWN]
     ]
-    title = "Pareto front" + (f" ({SHOWN} of {len(front)} points)" if len(front) > SHOWN else "")
-    headings = ("Quality", "Candidate", "Block RAMs", "Cycles per sample", "Fits, estimated")
-    print_tables(table(title, headings, rows, numeric=(0, 2, 3)))
+    title = "Pareto front, estimated" + (f" ({SHOWN} of {len(front)} points)" if len(front) > SHOWN else "")
+    headings = ("Quality", "Candidate", "LUTs", "Block RAMs", "Cycles per sample", "May fit")
+    print_tables(table(title, headings, rows, numeric=(0, 2, 3, 4)))

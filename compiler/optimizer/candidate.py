@@ -10,6 +10,12 @@ from ...hdl.resources import Resources
 from .point import Point
 from .target import Target
 
+ESTIMATED = ("luts", "ffs", "lcs")
+"""The resources whose figures are estimates; the others are exact."""
+
+MARGIN, FMAX_MARGIN = 1.1, 1.2
+"""How far off an estimate is taken to be at most: of resources, and of the fastest clock."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -88,9 +94,17 @@ class Candidate:
 
     @property
     def share(self) -> float:
-        """How full the fullest resource of the target should be; above 1 the candidate cannot fit."""
+        """How full the fullest resource of the target should be."""
         needed, capacity = self.prediction.resources, self.target.capacity
         return max(_share(getattr(needed, f.name), getattr(capacity, f.name)) for f in fields(Resources))
+
+    @property
+    def may_fit(self) -> bool:
+        """Whether the tools are worth asking: block RAMs suffice, and the rest but for what an estimate may be off."""
+        needed, target = self.prediction, self.target
+        limits = [(f.name, MARGIN if f.name in ESTIMATED else 1.0) for f in fields(Resources)]
+        enough = all(_share(getattr(needed.resources, n), getattr(target.capacity, n)) <= most for n, most in limits)
+        return enough and (needed.fmax_mhz is None or 1e6 * needed.fmax_mhz >= target.clock_hz / FMAX_MARGIN)
 
     @property
     def cycles(self) -> float:

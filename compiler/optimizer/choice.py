@@ -11,13 +11,13 @@ GOALS = ("area", "latency")
 
 
 def ranked(candidates: Sequence[Candidate], floor: float | None, goal: str) -> list[Candidate]:
-    """The candidates that should fit, the best first.
+    """The candidates that may fit, the best first.
 
     With a floor those that reach it, by the goal: the smallest (`area`) or the fastest (`latency`). Without one the
     best quality comes first, but of candidates within one standard error of it the goal decides (the one-standard-error
     rule, Breiman et al. 1984); the others follow by their quality.
     """
-    fitting = [candidate for candidate in candidates if candidate.share <= 1]
+    fitting = [candidate for candidate in candidates if candidate.may_fit]
     if not fitting:
         return []
     if floor is not None:

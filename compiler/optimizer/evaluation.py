@@ -22,7 +22,7 @@ from ..nir_writer import write_nir
 from ..plan import make_plan, require_spiking_output
 from .candidate import Outcome, Prediction
 from .point import Point
-from .prediction import Rates, predicted, rates_of
+from .prediction import Spikes, predicted, spikes_of
 from .subject import Subject
 from .target import Target, find_target
 
@@ -92,21 +92,21 @@ def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
     recipe = point.recipe(subject.method, subject.distil)
     network, _ = compress(narrow, recipe, subject.calibration, finetune=subject.finetune)
     require_spiking_output(network)
-    rates, steps = None, 0
+    spikes = None
     if subject.validation is None:
         quality, judged = _weights_kept(subject.network, network, kept), 0
     else:
         assert subject.validation.labels is not None
         recording = run_reference(network, subject.validation.spikes)
         quality, judged = recording.accuracy(subject.validation.labels), len(subject.validation)
-        rates, steps = rates_of(subject.validation.spikes, recording), subject.validation.steps
+        spikes = spikes_of(subject.validation.spikes, recording)
     return Outcome(
         point=point,
         quality=quality,
         judged=judged,
         sparsity=1 - _synapses(network) / sum(math.prod(p.weights.shape) for p in subject.network.projections),
         sizes=tuple((subject.network.size_of(p.name), p.size) for p in network.populations),
-        foldings=_predictions(network, target, rates, steps),
+        foldings=_predictions(network, target, spikes),
         network=packed(network),
     )
 
@@ -119,14 +119,12 @@ def _possible(network: Network, folding: Folding) -> bool:
     return True
 
 
-def _predictions(
-    network: Network, target: Target, rates: Rates | None, steps: int
-) -> tuple[tuple[str, Prediction], ...]:
+def _predictions(network: Network, target: Target, spikes: Spikes | None) -> tuple[tuple[str, Prediction], ...]:
     """Every folding that the network can be planned on. Raises ModelError where there is none."""
     found, problem = [], None
     for name, folding in foldings_of(network).items():
         try:
-            found.append((name, predicted(make_plan(network, target.family.value, folding), target, rates, steps)))
+            found.append((name, predicted(make_plan(network, target.family.value, folding), target, spikes)))
         except ModelError as error:
             problem = error
     if not found and problem is not None:

@@ -22,7 +22,7 @@ from .database import Database
 from .errors import AccuracyFloorError, NothingFitsError
 from .evaluation import foldings_of, unpacked
 from .fingerprint import fingerprint
-from .result import FitResult, Trial
+from .result import FitResult, Trial, amounts
 from .search import AHEAD, Status, require_optuna, search
 from .space import LEAST_DENSITY, make_space, smallest_brams
 from .subject import AnyData, Subject, make_subject
@@ -57,7 +57,7 @@ def status_line(status: Status) -> str:
 
 def candidate_line(candidate: Candidate) -> str:
     """A candidate in a few words."""
-    return f"{candidate.quality:.1%}, {candidate.label}, {candidate.prediction.resources.brams} BRAMs"
+    return f"{candidate.quality:.1%}, {candidate.label}, {amounts(candidate.prediction.resources)}"
 
 
 def _tell(line: str) -> None:
@@ -293,10 +293,12 @@ def _nothing_at_any_sparsity(network: Network, target: Target) -> NothingFitsErr
 
 def _nothing_planned(candidates: Sequence[Candidate], front: tuple[Candidate, ...], target: Target) -> NothingFitsError:
     nearest = min(candidates, key=lambda c: c.share)
-    problem = binding(nearest.prediction.resources, target.capacity)
+    problem = binding(nearest.prediction.resources, target.capacity) or (
+        f"it runs at {nearest.prediction.fmax_mhz} MHz and the clock is {target.clock_hz / 1e6:g} MHz"
+    )
     return NothingFitsError(
         f"a network must fit its target: of {len(candidates)} candidates the nearest to {target.title} is "
-        f"{nearest.label}, and by the plan {problem}; search on with more trials, or take a larger device",
+        f"{nearest.label}, and by the estimate {problem}; search on with more trials, or take a larger device",
         front,
     )
 
@@ -317,7 +319,7 @@ def _nothing_verified(
 def _floor_missed(
     candidates: Sequence[Candidate], front: tuple[Candidate, ...], subject: Subject, target: Target, floor: float
 ) -> AccuracyFloorError:
-    fitting = [candidate for candidate in front if candidate.share <= 1]
+    fitting = [candidate for candidate in front if candidate.may_fit]
     shown = "; ".join(candidate_line(candidate) for candidate in fitting[:LISTED])
     assert subject.validation is not None and subject.validation.labels is not None
     original = run_float(subject.network, subject.validation.spikes).accuracy(subject.validation.labels)

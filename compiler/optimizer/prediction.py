@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import numpy as np
 
 from ...hdl.link import link_memories
 from ...hdl.link_protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...sim.recording import Recording, SpikeArray
-from ..cycles import cycles_from_rates
-from ..ir import INPUT, FloatArray, Network
+from ..cycles import busy_cycles
+from ..estimate import estimate
+from ..ir import INPUT, Network
 from ..plan import Plan
 from .candidate import Prediction
 from .target import Target
 
-Rates = Mapping[str, FloatArray]
+Spikes = dict[str, SpikeArray]
+"""Events [samples, steps, neurons] by population, and of the input under `INPUT`."""
+
+MOST_SAMPLES = 50
+"""Cycles are the mean over so many samples at most."""
 
 
 def link_of(network: Network) -> LinkFormat:
@@ -27,13 +32,23 @@ def whole_brams(plan: Plan) -> int:
     return plan.brams + sum(shape.brams for shape in link_memories(link_of(plan.network), plan.family).values())
 
 
-def rates_of(spikes: SpikeArray, recording: Recording) -> dict[str, FloatArray]:
-    """Mean events per step of the input and of every population on samples [samples, steps, inputs]."""
-    sources = {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
-    return {name: array.mean(axis=(0, 1)) for name, array in sources.items()}
+def spikes_of(inputs: SpikeArray, recording: Recording) -> Spikes:
+    """The first samples [samples, steps, inputs] and what the reference recorded on them."""
+    sources = {INPUT: inputs} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    return {name: array[:MOST_SAMPLES] for name, array in sources.items()}
 
 
-def predicted(plan: Plan, target: Target, rates: Rates | None, steps: int) -> Prediction:
-    """The cost of a plan's design, and its cycles per sample of `steps` steps where rates are known."""
-    cycles = None if rates is None else cycles_from_rates(plan, rates, steps)
-    return Prediction(resources=Resources(brams=whole_brams(plan)), cycles=cycles)
+def predicted(plan: Plan, target: Target, spikes: Spikes | None) -> Prediction:
+    """The estimate of a plan's design, with its cycles per sample where spikes are known.
+
+    Look-up tables of the Artix-7 have six inputs, so that nothing is said of how many there will be.
+    """
+    rates = None if spikes is None else {name: array.mean(axis=(0, 1)) for name, array in spikes.items()}
+    steps = 1 if spikes is None else spikes[INPUT].shape[1]
+    found = estimate(plan, device=target.device_id, link=link_of(plan.network), rates=rates, steps=steps)
+    cycles = found.cycles
+    if cycles is None and spikes is not None:  # vector engines, of which there is no exact model
+        cycles = float(np.mean(np.max(busy_cycles(plan, spikes), axis=0)))
+    if target.place is None:
+        return Prediction(resources=Resources(brams=found.resources.brams), cycles=cycles)
+    return Prediction(resources=found.resources, fmax_mhz=found.fmax_mhz, cycles=cycles)

@@ -115,12 +115,12 @@ class FitResult:
 def _measured(measured: Measurement) -> str:
     assert measured.resources is not None
     if measured.fmax_mhz is None:
-        return f"{_amounts(measured.resources)}, {measured.resources.ffs} FFs ({measured.tools})"
-    return f"{_amounts(measured.resources)}, {measured.fmax_mhz:.0f} MHz"
+        return f"{amounts(measured.resources)}, {measured.resources.ffs} FFs ({measured.tools})"
+    return f"{amounts(measured.resources)}, {measured.fmax_mhz:.0f} MHz"
 
 
 def _estimated(candidate: Candidate) -> str:
-    parts = [_amounts(candidate.prediction.resources)]
+    parts = [amounts(candidate.prediction.resources)]
     if candidate.prediction.fmax_mhz is not None:
         parts.append(f"{candidate.prediction.fmax_mhz:.0f} MHz")
     if candidate.prediction.cycles is not None:
@@ -128,7 +128,8 @@ def _estimated(candidate: Candidate) -> str:
     return ", ".join(parts)
 
 
-def _amounts(resources: Resources) -> str:
+def amounts(resources: Resources) -> str:
+    """What is used, in the words of a summary."""
     parts = [f"{resources.luts} LUTs"] if resources.luts else []
     parts.append(f"{resources.brams} BRAMs")
     parts += [f"{resources.spram} SPRAMs"] if resources.spram else []

@@ -127,7 +127,7 @@ def _tell(study: Any, trial: Any, outcome: Outcome, target: Target) -> None:
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return
     smallest = min(candidate.share for candidate in candidates)
-    fitting = [candidate.cycles for candidate in candidates if candidate.share <= 1]
+    fitting = [candidate.cycles for candidate in candidates if candidate.may_fit]
     trial.set_user_attr("excess", smallest - 1)
     cycles = min(fitting or [max(candidate.cycles for candidate in candidates)])
     study.tell(trial, (outcome.quality, smallest, cycles))

@@ -39,6 +39,11 @@ class Target:
         """The target and what it holds, in one line."""
         return f"{self.title} ({self.capacity.luts} LUTs, {self.capacity.brams} BRAMs)"
 
+    @property
+    def device_id(self) -> str | None:
+        """The device that a design is placed on, or None."""
+        return self.place.device.id if isinstance(self.place, Board) else None if self.place is None else self.place.id
+
 
 def find_target(id: str) -> Target:
     """The target of that name, in any case: ice40, ecp5, artix7, a board's or a device's id. Raises OptionError."""
