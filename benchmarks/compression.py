@@ -145,8 +145,8 @@ def table(
     methods: Sequence[tuple[str, str, FineTune | None]],
     calibrations: Sequence[Spikes],
     test: tuple[Spikes, Labels],
-) -> list[Row]:
-    """Print the table of all settings and methods (name, method, training); returns its rows."""
+) -> tuple[float, list[Row]]:
+    """Print the table of all settings and methods (name, method, training); returns the float accuracy and the rows."""
     original, operations = executed(network, *test)
     print(f"float: {original:.2f} % of {len(test[1])} test samples, {operations:.0f} operations per sample")
     print(f"{'method':16}{'sparsity':>9}{'bits':>6}{'accuracy':>10}{'spread':>8}{'lost':>7}{'seeds':>7}", end="")
@@ -167,7 +167,7 @@ def table(
             print(f"{processor / len(right):8.1f}{peak:10}{stored:9.0f}{entropy:9.0f}", end="")
             print(f"{np.mean(operations):12.0f}", flush=True)
             rows.append(row)
-    return rows
+    return original, rows
 
 
 def _compressed(
@@ -186,8 +186,8 @@ def _compressed(
         )
 
 
-def mnist(network: Network, arguments: argparse.Namespace) -> list[Row]:
-    """The table of a network for MNIST."""
+def mnist(network: Network, arguments: argparse.Namespace) -> tuple[float, list[Row]]:
+    """The table of a network for MNIST, and its own accuracy."""
     pixels, labels = images("train")
     count, steps = arguments.images, arguments.steps
     last = count * arguments.seeds
@@ -204,18 +204,27 @@ def mnist(network: Network, arguments: argparse.Namespace) -> list[Row]:
     return table(network, SETTINGS, methods, calibrations, (rate_code(test_pixels, steps, seed=2), test_labels))
 
 
-def plot(rows: Sequence[Row], file: Path) -> None:
+def plot(rows: Sequence[Row], original: float, file: Path) -> None:
     """Accuracy over the share of weights that remain, one line for each method."""
+    import matplotlib
+
+    matplotlib.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "spikeloom"}  # small, and the same every time
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4))
+    figure, axes = plt.subplots(figsize=(6, 3.6))
+    rows = [row for row in rows if row.bits is None]
+    axes.axhline(original, color="grey", linestyle=":", label="float, dense")
     for name in dict.fromkeys(row.method for row in rows):
-        points = [(1 - row.sparsity, row.accuracy) for row in rows if row.method == name and row.bits is None]
-        axes.plot(*zip(*points, strict=True), marker="o", label=name)
-    axes.set(xscale="log", xlabel="share of weights that remain", ylabel="test accuracy in %")
+        points = [(100 * (1 - row.sparsity), row.accuracy) for row in rows if row.method == name]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
+    shares = sorted({100 * (1 - row.sparsity) for row in rows})
+    axes.set(xscale="log", xlabel="weights that remain, %", ylabel="test accuracy, %", ylim=(0, 100))
+    axes.set_xticks(shares, labels=[f"{share:g}" for share in shares], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.invert_xaxis()
     axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(file, bbox_inches="tight")
+    axes.legend(loc="center left", fontsize="small")
+    figure.savefig(file, bbox_inches="tight", metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 def trade(network: Network, arguments: argparse.Namespace) -> None:
@@ -305,9 +314,9 @@ def main() -> None:
     if arguments.trade:
         trade(read_nir(arguments.network), arguments)
         return
-    rows = mnist(read_nir(arguments.network), arguments)
+    original, rows = mnist(read_nir(arguments.network), arguments)
     if arguments.plot:
-        plot(rows, arguments.plot)
+        plot(rows, original, arguments.plot)
 
 
 if __name__ == "__main__":
