@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .bitmap_format import BitmapFormat, BitmapImage
+from .bitmap_rows import BitmapWalker
 from .memory import Family, MemoryShape
 from .neurons import NeuronBank, NeuronFormat, trace_signature
 from .row_format import RowFormat, RowImage
 from .rows import RowWalker
 from .spram import SpramShape, load_signature
 from .tokens import TokenKind, address_bits, token_layout
+
+Rows = RowFormat | BitmapFormat
+"""How the weights lie in memory."""
+
+RowsImage = RowImage | BitmapImage
+"""What their memories hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,7 @@ class EngineFormat:
     """
 
     inputs: int
-    rows: RowFormat
+    rows: Rows
     neurons: NeuronFormat
 
     @property
@@ -46,6 +54,10 @@ class EngineFormat:
     def create(self, image: EngineImage, family: Family) -> Engine:
         return Engine(self, image, family)
 
+    def traced(self) -> EngineFormat:
+        """The same engine, whose monitors see every neuron in every step."""
+        return replace(self, neurons=replace(self.neurons, skips=False))
+
     @property
     def outputs(self) -> int:
         """The neurons of the last population, which are heard outside."""
@@ -58,9 +70,9 @@ class EngineFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineImage:
-    """What an engine's memories hold: compressed rows and one parameter word per neuron."""
+    """What an engine's memories hold: rows and one parameter word per neuron."""
 
-    rows: RowImage
+    rows: RowsImage
     parameters: tuple[int, ...]
 
 
@@ -101,7 +113,7 @@ class Engine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._format
-        m.submodules.walker = walker = RowWalker(form.rows, self._image.rows, self._family)
+        m.submodules.walker = walker = self._walker()
         m.submodules.bank = bank = NeuronBank(form.neurons, self._image.parameters, self._family)
         wiring.connect(m, walker.o, bank.i)
         m.d.comb += bank.settled.eq(walker.idle)
@@ -115,7 +127,15 @@ class Engine(wiring.Component):
         self._trace(m, bank)
         return m
 
-    def _loop(self, m: Module, walker: RowWalker, bank: NeuronBank) -> None:
+    def _walker(self) -> RowWalker | BitmapWalker:
+        form, image = self._format.rows, self._image.rows
+        if isinstance(form, BitmapFormat) and isinstance(image, BitmapImage):
+            return BitmapWalker(form, image, self._family)
+        if isinstance(form, RowFormat) and isinstance(image, RowImage):
+            return RowWalker(form, image, self._family)
+        raise TypeError("the image of rows must be of their format's kind")
+
+    def _loop(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank) -> None:
         """Spikes of the last population leave; the others' walk their rows, during which no input is taken."""
         first_output = self._format.neurons.bases[-1]
         locked = Signal(init=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -9,7 +10,7 @@ from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memory import Family, ShapedMemory, select_from
+from .memory import Family, MemoryShape, ShapedMemory, select_from
 from .row_format import RowFormat, RowImage, Section
 from .spram import SpramMemory, SpramShape, load_signature
 from .tokens import TokenKind, address_bits, token_layout
@@ -23,6 +24,25 @@ def contribution_layout(post: int, weight_bits: int) -> data.StructLayout:
     return data.StructLayout(
         {"kind": TokenKind, "post": unsigned(address_bits(post)), "weight": signed(weight_bits), "repeats": 1}
     )
+
+
+def weight_of(code: Value, levels: Sequence[int] | None, bits: int) -> Value:
+    """The weight that a code stands for: itself, two's complement, or the level of that number."""
+    if levels is None:
+        return code.as_signed()
+    return Value.cast(select_from([level & ((1 << bits) - 1) for level in levels], code))
+
+
+def add_entries(
+    m: Module, shape: MemoryShape | SpramShape, words: Sequence[int], first_spram: int | None, walker: Any
+) -> ShapedMemory | SpramMemory:
+    """The memory of a walker's entries, as the submodule `entries`; SPRAMs are loaded through the walker's port."""
+    if isinstance(shape, SpramShape):
+        m.submodules.entries = entries = SpramMemory(shape, first_spram or 0, words)
+        wiring.connect(m, wiring.flipped(walker.load), entries.load)
+        return entries
+    m.submodules.entries = memory = ShapedMemory(shape, words)
+    return memory
 
 
 class RowWalker(wiring.Component):
@@ -60,7 +80,7 @@ class RowWalker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._format
-        entries = self._entries(m)
+        entries = add_entries(m, form.entry_memory(self._family), self._image.entries, form.first_spram, self)
 
         # Every stage moves when the last one can: one enable for the whole pipeline.
         advance = Signal()
@@ -144,20 +164,11 @@ class RowWalker(wiring.Component):
                     self.o.payload.kind.eq(entry_kind),
                     self.o.payload.post.eq(post),
                     self.o.payload.repeats.eq(post == self.o.payload.post),
-                    self.o.payload.weight.eq(self._weight(code)),
+                    self.o.payload.weight.eq(weight_of(code, form.levels, form.weight_bits)),
                     past.eq(~is_bridge),
                 ]
         m.d.comb += self.idle.eq(~Cat(fetched, walking, entry_valid, self.o.valid).any())
         return m
-
-    def _entries(self, m: Module) -> ShapedMemory | SpramMemory:
-        shape = self._format.entry_memory(self._family)
-        if isinstance(shape, SpramShape):
-            m.submodules.entries = entries = SpramMemory(shape, self._format.first_spram or 0, self._image.entries)
-            wiring.connect(m, wiring.flipped(self.load), entries.load)
-            return entries
-        m.submodules.entries = memory = ShapedMemory(shape, self._image.entries)
-        return memory
 
     def _section(self, row: Value) -> Value:
         """The number of the section that a row lies in."""
@@ -195,10 +206,3 @@ class RowWalker(wiring.Component):
         while len(before) > 1:
             before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
         return base, before[0], Value.cast(select_from(lengths, place))
-
-    def _weight(self, code: Value) -> Value:
-        form = self._format
-        if form.levels is None:
-            return code.as_signed()
-        levels = [level & ((1 << form.weight_bits) - 1) for level in form.levels]
-        return Value.cast(select_from(levels, code))

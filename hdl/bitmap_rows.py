@@ -1,0 +1,176 @@
+"""The bitmap walker turns events into contributions: it reads the bitmap row of every event (`bitmap_format`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .bitmap_format import BitmapFormat, BitmapImage
+from .memory import Family, ShapedMemory, select_from
+from .rows import add_entries, contribution_layout, weight_of
+from .spram import load_signature
+from .tokens import TokenKind, address_bits, token_layout
+
+
+class BitmapWalker(wiring.Component):
+    """Reads the row of every event and emits its synapses as contributions; ends and aborts pass through in order.
+
+    ==== === =====================================================
+    Port Dir Meaning
+    ==== === =====================================================
+    i    in  stream of tokens over the rows
+    o    out stream of contributions (`contribution_layout`)
+    idle out no token is under way
+    load in  words for the SPRAMs, if the entries lie there
+    ==== === =====================================================
+
+    Latency 4 cycles from an event to its first contribution. Throughput one cycle per end and, per event, the sum of
+    max(1, synapses) over the chunks of its row, with no bubble between them.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    idle: Signal
+    load: Any
+
+    def __init__(self, form: BitmapFormat, image: BitmapImage, family: Family) -> None:
+        self._format = form
+        self._image = image
+        self._family = family
+        ports: dict[str, In | Out] = {
+            "i": In(stream.Signature(token_layout(form.rows))),
+            "o": Out(stream.Signature(contribution_layout(form.post, form.weight_bits))),
+            "idle": Out(1),
+        }
+        super().__init__(ports | ({} if form.first_spram is None else {"load": In(load_signature())}))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form, family = self._format, self._family
+        m.submodules.masks = masks = ShapedMemory(form.mask_memory(family), self._image.masks)
+        entries = add_entries(m, form.entry_memory(family), self._image.entries, form.first_spram, self)
+
+        # The last two stages move when the output can, the first two when the chunk before them is done with.
+        advance = Signal()
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+
+        # Stage 1: a token asks for its chunks, one after another. An end asks for one and takes no notice of it.
+        asking = Signal()
+        asking_kind = Signal(TokenKind)
+        row = Signal(address_bits(form.rows))
+        number = Signal((form.row_chunks - 1).bit_length())
+        ask = Signal()
+        asks_again = (asking_kind == TokenKind.EVENT) & ~number.all() if form.row_chunks > 1 else Const(0, 1)
+        m.d.comb += [
+            self.i.ready.eq(~asking | (ask & ~asks_again)),
+            masks.read_address.eq(Cat(number, row)),
+            masks.read_enable.eq(ask),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += [asking.eq(self.i.valid), asking_kind.eq(self.i.payload.kind), row.eq(self.i.payload.address)]
+        with m.If(ask):
+            m.d.sync += number.eq(number + (asking_kind == TokenKind.EVENT))
+        start = self._find(m, row, ask)
+
+        # Stage 2: a chunk waits in the memory's output, beside its row's directory word.
+        fetched = Signal()
+        fetched_kind = Signal(TokenKind)
+        fetched_number = Signal.like(number)
+        take = Signal()
+        m.d.comb += ask.eq(asking & (~fetched | take))
+        with m.If(ask | take):
+            m.d.sync += fetched.eq(ask)
+        with m.If(ask):
+            m.d.sync += [fetched_kind.eq(asking_kind), fetched_number.eq(number)]
+
+        # Stage 3: the lowest bit leaves in each cycle. An end is a walk of one beat without a synapse.
+        walking = Signal()
+        kind = Signal(TokenKind)
+        walked_number = Signal.like(number)
+        mask = Signal(form.chunk_bits)
+        pointer = Signal(form.start_bits)
+        reached = _or_up_to(list(mask))
+        rest = mask & Cat(Const(0, 1), *reached[:-1])
+        is_end = kind != TokenKind.EVENT
+        last = is_end | ~rest.any()
+        m.d.comb += [
+            take.eq(fetched & (~walking | (last & advance))),
+            entries.read_address.eq(pointer),
+            entries.read_enable.eq(advance),
+        ]
+        with m.If(take):
+            m.d.sync += [
+                walking.eq(1),
+                kind.eq(fetched_kind),
+                walked_number.eq(fetched_number),
+                mask.eq(masks.read_data),
+            ]
+        with m.Elif(advance):
+            m.d.sync += [walking.eq(walking & ~last), mask.eq(rest)]
+        with m.If(take & ~fetched_number.any()):
+            m.d.sync += pointer.eq(start)
+        with m.Elif(advance):
+            m.d.sync += pointer.eq(pointer + reached[-1])
+
+        # Stage 4: the output; the code comes from the memory.
+        emits = walking & (is_end | reached[-1])
+        firsts = [Const(n * form.chunk_bits, address_bits(form.post)) for n in range(form.row_chunks)]
+        post = Signal(address_bits(form.post))
+        m.d.comb += [
+            post.eq(select_from(firsts, walked_number) + _lowest(list(mask))[1]),
+            self.o.payload.weight.eq(weight_of(entries.read_data, form.levels, form.weight_bits)),
+        ]
+        with m.If(advance):
+            m.d.sync += self.o.valid.eq(emits)
+            with m.If(emits):
+                m.d.sync += [
+                    self.o.payload.kind.eq(kind),
+                    self.o.payload.post.eq(post),
+                    self.o.payload.repeats.eq(post == self.o.payload.post),
+                ]
+        m.d.comb += self.idle.eq(~Cat(asking, fetched, walking, self.o.valid).any())
+        return m
+
+    def _find(self, m: Module, row: Signal, ask: Signal) -> Value:
+        """Where the codes of a row start, one cycle after `ask`."""
+        form = self._format
+        m.submodules.rows = rows = ShapedMemory(form.directory_memory(self._family), self._image.rows)
+        group_bits = (form.group - 1).bit_length()
+        m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(ask)]
+        base = rows.read_data[: form.base_bits] << form.align
+        if form.group == 1:
+            return base
+        place = Signal(group_bits)
+        with m.If(ask):
+            m.d.sync += place.eq(row[:group_bits])
+        lengths = [
+            rows.read_data[form.base_bits + number * form.length_bits :][: form.length_bits]
+            for number in range(form.group - 1)
+        ]
+        before = [Mux(place > number, length, 0) for number, length in enumerate(lengths)]
+        while len(before) > 1:
+            before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
+        return base + before[0]
+
+
+def _or_up_to(bits: Sequence[Value]) -> list[Value]:
+    """For every bit whether it or one below it is set, in a logarithmic number of levels."""
+    if len(bits) == 1:
+        return list(bits)
+    half = 1 << (len(bits) - 1).bit_length() - 1
+    low, high = _or_up_to(bits[:half]), _or_up_to(bits[half:])
+    return low + [low[-1] | here for here in high]
+
+
+def _lowest(bits: Sequence[Value]) -> tuple[Value, Value]:
+    """Whether any bit is set, and the number of the lowest that is."""
+    if len(bits) == 1:
+        return bits[0], Const(0, 0)
+    half = 1 << (len(bits) - 1).bit_length() - 1
+    (low, low_number), (high, high_number) = _lowest(bits[:half]), _lowest(bits[half:])
+    return low | high, Cat(Mux(low, low_number, high_number), ~low)
