@@ -9,39 +9,33 @@ registers say, the streams between them follow, every engine takes its step.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..hdl.bitmap_format import BitmapFormat, BitmapImage
 from ..hdl.core import CORE_INPUT, EngineInstance
 from ..hdl.engine import EngineFormat as SparseFormat
 from ..hdl.engine import EngineImage as SparseImage
+from ..hdl.engine import Rows, RowsImage
 from ..hdl.errors import ModelError
 from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.row_format import RowFormat, RowImage
+from ..hdl.vector import VectorFormat
+from .cycle_tokens import ABORT, ALL, END_OF_SAMPLE, EVENT, Block, Spikes, Token, takes
+from .cycle_vector import VectorModel, run_vector
 from .encode import find_row, first_post
+from .encode_bitmap import chunk_posts
 from .fold import EngineFolding
 from .ir import IntArray, Network
 from .lanes import lane_neurons
 from .plan import Plan
-from .verifier import quoted
 
-EVENT, END_OF_STEP, END_OF_SAMPLE, ABORT = range(4)
-"""The numbers of `spikeloom.hdl.tokens.TokenKind`."""
 INTEGRATE, PASS, DRAIN, END = range(4)
 
-Token = tuple[int, int]
-"""A kind and an address."""
-
 Posts = list[int | None]
-"""The post neuron of each entry of a row; None for an entry that only bridges a gap."""
-
-Spikes = npt.NDArray[Any]
-
-_Block = Generator[tuple[bool, Token | None], tuple[Token | None, bool], None]
+"""The post neuron of each entry of a row; None for a beat without one: a bridged gap, a chunk without synapses."""
 
 MAX_CYCLES = 50_000_000
 """After so many cycles a core that has not finished is given up."""
@@ -51,10 +45,12 @@ MAX_CYCLES = 50_000_000
 class LaneModel:
     """What the cycles of a lane depend on: of an engine that has just one, or of one of several.
 
-    `rows` has the posts of each row. `chosen` are those of the engine's neurons that the lane has.
+    `rows` has the posts of each row; of bitmaps, which have `chunks` per row, those of each chunk. `chosen` are those
+    of the engine's neurons that the lane has.
     """
 
     rows: tuple[Posts, ...]
+    chunks: int
     bases: tuple[int, ...]
     neurons: int
     overlaps: bool
@@ -69,35 +65,56 @@ class EngineModel:
     queue: int
 
 
-def engine_models(plan: Plan) -> tuple[EngineModel, ...]:
-    """The model of every engine. Raises ModelError where there is none."""
+def engine_models(plan: Plan) -> tuple[EngineModel | VectorModel, ...]:
+    """The model of every engine. Raises ModelError where one skips passes."""
+    if not has_model(plan):
+        raise ModelError("the cycles of engines that skip passes depend on membranes: this core has some; simulate it")
     return tuple(
         _engine_model(plan.network, folding, instance)
         for folding, instance in zip(plan.folding.engines, plan.engines, strict=True)
     )
 
 
-def _engine_model(network: Network, folding: EngineFolding, instance: EngineInstance) -> EngineModel:
+def has_model(plan: Plan) -> bool:
+    """Whether the cycles of a plan's engines depend on spikes alone: a pass is skipped by what the membranes are."""
+    return not any(skips for engine in plan.engines for skips in _skips(engine))
+
+
+def _skips(engine: EngineInstance) -> list[bool]:
+    if isinstance(engine.form, LanesFormat):
+        return [lane.neurons.skips for lane in engine.form.lanes]
+    return [engine.form.neurons.skips]
+
+
+def _engine_model(network: Network, folding: EngineFolding, instance: EngineInstance) -> EngineModel | VectorModel:
     form, image = instance.form, instance.image
     if isinstance(form, SparseFormat) and isinstance(image, SparseImage):
         return EngineModel(lanes=(_lane_model(form, image, np.arange(form.neurons.neurons)),), queue=0)
     if isinstance(form, LanesFormat) and isinstance(image, LanesImage):
         lanes = zip(form.lanes, image.lanes, lane_neurons(network, folding), strict=True)
         return EngineModel(lanes=tuple(_lane_model(*lane) for lane in lanes), queue=form.queue)
-    raise ModelError(
-        f"cycles are modelled of sparse engines: that of {quoted(folding.populations[0])} is {folding.kind}; "
-        "simulate it"
-    )
+    assert isinstance(form, VectorFormat)
+    return VectorModel(form)
 
 
 def _lane_model(form: SparseFormat, image: SparseImage, chosen: IntArray) -> LaneModel:
     return LaneModel(
-        rows=tuple(_posts(form.rows, image.rows, row) for row in range(form.rows.rows)),
+        rows=_rows(form.rows, image.rows),
+        chunks=form.rows.row_chunks if isinstance(form.rows, BitmapFormat) else 0,
         bases=form.neurons.bases,
         neurons=form.neurons.neurons,
         overlaps=form.neurons.overlaps,
         chosen=chosen,
     )
+
+
+def _rows(form: Rows, image: RowsImage) -> tuple[Posts, ...]:
+    """The posts of each row, or of each chunk of each row."""
+    if isinstance(form, RowFormat) and isinstance(image, RowImage):
+        return tuple(_posts(form, image, row) for row in range(form.rows))
+    assert isinstance(form, BitmapFormat)
+    assert isinstance(image, BitmapImage)
+    return tuple([*chunk] or [None] for row in range(form.rows) for chunk in chunk_posts(form, image, row))
 
 
 def _posts(form: RowFormat, image: RowImage, row: int) -> Posts:
@@ -115,7 +132,7 @@ def _posts(form: RowFormat, image: RowImage, row: int) -> Posts:
     return posts
 
 
-def run_lane(model: LaneModel, spikes: Spikes) -> _Block:
+def run_lane(model: LaneModel, spikes: Spikes) -> Block:
     """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`.
 
     Each cycle it yields (whether it takes a token, the token that it offers or None) and is sent (the token that it
@@ -126,14 +143,16 @@ def run_lane(model: LaneModel, spikes: Spikes) -> _Block:
     first_output, last_neuron = model.bases[-1], model.neurons - 1
     ends = frozenset(base - 1 for base in model.bases[1:])
     fires = [frozenset(np.flatnonzero(step).tolist()) for step in spikes]
-    # The walker's registers.
+    # The walker's registers. That of bitmaps asks for a row's chunks one by one; the other one has a stage for entries.
+    chunks = model.chunks
+    asking: Token | None = None
+    chunk = 0
     fetched: Token | None = None
     walk: Posts | None = None  # the row under way
     walk_end = 0  # the kind, where it is an end
     place = 0
-    entry_valid, entry_kind, entry_post = False, 0, 0
+    entry: tuple[int, int | None] | None = None
     w_valid, w_kind, w_post = False, 0, 0
-    bubble = False
     # The bank's.
     job, end, announce, neuron = PASS, ABORT, False, 0
     stage1 = stage2 = False
@@ -151,8 +170,12 @@ def run_lane(model: LaneModel, spikes: Spikes) -> _Block:
         )
         advance = ready or not w_valid
         take = fetched is not None and (walk is None or (advance and place >= len(walk) - 1))
-        free = fetched is None or take
-        idle = fetched is None and walk is None and not entry_valid and not w_valid
+        ask = asking is not None and (fetched is None or take)
+        if chunks:
+            free = asking is None or (ask and (asking[0] != EVENT or chunk == chunks - 1))
+        else:
+            free = fetched is None or take
+        idle = fetched is None and walk is None and entry is None and not w_valid
         spiking = stage2 and spike
         if job == END:
             address = last_neuron
@@ -164,7 +187,7 @@ def run_lane(model: LaneModel, spikes: Spikes) -> _Block:
         if not leaves:
             offered = None
 
-        token, taken = yield free and not locked, offered
+        token, taken, _ = yield ALL * (free and not locked), offered
 
         release = False
         o_ready = taken if leaves else free and locked
@@ -221,15 +244,11 @@ def run_lane(model: LaneModel, spikes: Spikes) -> _Block:
 
         # The walker.
         if advance:
-            w_valid = entry_valid and not (bubble and entry_kind == EVENT)
-            if entry_valid:
-                w_kind, w_post = entry_kind, entry_post
-            entry_valid = walk is not None
-            if walk is not None:
-                entry_kind = walk_end
-                next_post = walk[place]
-                bubble = next_post is None
-                entry_post = 0 if next_post is None else next_post
+            walked = None if walk is None else (walk_end, walk[place])
+            shown, entry = (walked, None) if chunks else (entry, walked)
+            w_valid = shown is not None and (shown[1] is not None or shown[0] != EVENT)
+            if shown is not None:
+                w_kind, w_post = shown[0], shown[1] or 0
         if take:
             assert fetched is not None
             kind, row = fetched
@@ -240,16 +259,26 @@ def run_lane(model: LaneModel, spikes: Spikes) -> _Block:
             place += 1
             if place == len(walk):
                 walk = None
+        if not chunks:
+            fetched = incoming if free else fetched
+            continue
+        if ask:
+            assert asking is not None
+            fetched = (asking[0], asking[1] * chunks + chunk)
+            if asking[0] == EVENT:
+                chunk = (chunk + 1) % chunks
+        elif take:
+            fetched = None
         if free:
-            fetched = incoming
+            asking = incoming
 
 
-def run_queue(depth: int) -> _Block:
+def run_queue(depth: int) -> Block:
     """`hdl.token_queue.TokenQueue`."""
     waiting: deque[Token] = deque()  # in the memory
     shown: Token | None = None  # at the output
     while True:
-        token, taken = yield len(waiting) < depth - 1, shown
+        token, taken, _ = yield ALL * (len(waiting) < depth - 1), shown
         if shown is None or taken:
             shown = waiting.popleft() if waiting else None
         if token is not None:
@@ -274,12 +303,9 @@ class _Fork:
         for sink, done in zip(self.sinks, self.done, strict=True):
             offers[sink] = None if done else token
 
-    def accept(self, offers: list[Token | None], readys: list[bool]) -> None:
-        given = [
-            done or (readys[sink] and offers[sink] is not None)
-            for sink, done in zip(self.sinks, self.done, strict=True)
-        ]
-        readys[self.source] = all(given)
+    def accept(self, offers: list[Token | None], readys: list[int]) -> None:
+        given = [done or takes(readys[sink], offers[sink]) for sink, done in zip(self.sinks, self.done, strict=True)]
+        readys[self.source] = ALL * all(given)
         if offers[self.source] is not None:
             self.done = [False] * len(given) if readys[self.source] else given
 
@@ -308,11 +334,11 @@ class _Merge:
         else:
             offers[self.sink] = tokens[0] if self.ended else None
 
-    def accept(self, offers: list[Token | None], readys: list[bool]) -> None:
-        ready = readys[self.sink]
+    def accept(self, offers: list[Token | None], readys: list[int]) -> None:
+        taken = takes(readys[self.sink], offers[self.sink])
         for number, source in enumerate(self.sources):
-            readys[source] = ready and (self.ended or number == self.chosen)
-        self.kept = -1 if ready else self.chosen
+            readys[source] = ALL * (taken and (self.ended or number == self.chosen))
+        self.kept = -1 if taken or self.ended else self.chosen
 
 
 class _Circuit:
@@ -320,14 +346,14 @@ class _Circuit:
 
     def __init__(self) -> None:
         self.streams = 0
-        self.blocks: list[tuple[_Block, int, int]] = []
+        self.blocks: list[tuple[Block, int, int]] = []
         self.joints: list[_Fork | _Merge] = []
 
     def stream(self) -> int:
         self.streams += 1
         return self.streams - 1
 
-    def block(self, block: _Block, source: int) -> int:
+    def block(self, block: Block, source: int) -> int:
         """A block that listens to `source`; returns the stream that it feeds."""
         self.blocks.append((block, source, self.stream()))
         return self.streams - 1
@@ -350,7 +376,7 @@ class _Circuit:
         """Cycles from the first token at `entry` to the END_OF_SAMPLE at `exit_`, which is always taken."""
         source = iter(tokens)
         offers: list[Token | None] = [None] * self.streams
-        readys = [True] * self.streams
+        readys = [ALL] * self.streams
         offers[entry] = next(source, None)
         parts = [(block.send, inlet, outlet) for block, inlet, outlet in self.blocks]
         for block, inlet, outlet in self.blocks:
@@ -360,14 +386,18 @@ class _Circuit:
         for cycle in range(MAX_CYCLES):
             for joint in self.joints:
                 joint.offer(offers)
-            readys[exit_] = True
+            readys[exit_] = ALL
             for joint in backwards:
                 joint.accept(offers, readys)
             leaving = offers[exit_]
             if leaving is not None and leaving[0] == END_OF_SAMPLE:
                 return cycle - first + 1
-            moves = [(offers[inlet] if readys[inlet] else None, readys[outlet]) for _, inlet, outlet in parts]
-            if readys[entry] and offers[entry] is not None:
+            moves = []
+            for _, inlet, outlet in parts:
+                token = offers[inlet]
+                accepted = token if takes(readys[inlet], token) else None
+                moves.append((accepted, takes(readys[outlet], offers[outlet]), token))
+            if takes(readys[entry], offers[entry]):
                 first = cycle if first < 0 else first
                 offers[entry] = next(source, None)
             for (send, inlet, outlet), move in zip(parts, moves, strict=True):
@@ -375,8 +405,10 @@ class _Circuit:
         raise AssertionError("a core ends every sample")
 
 
-def _engine(circuit: _Circuit, model: EngineModel, spikes: Spikes, inlet: int) -> int:
+def _engine(circuit: _Circuit, model: EngineModel | VectorModel, spikes: Spikes, inlet: int) -> int:
     """An engine that listens to a stream; returns the one that it feeds."""
+    if isinstance(model, VectorModel):
+        return circuit.block(run_vector(model, spikes), inlet)
     outlets = []
     for lane, source in zip(model.lanes, circuit.fork(inlet, len(model.lanes)), strict=True):
         tokens = circuit.block(run_queue(model.queue), source) if model.queue else source
@@ -385,7 +417,7 @@ def _engine(circuit: _Circuit, model: EngineModel, spikes: Spikes, inlet: int) -
 
 
 def count_core_cycles(
-    plan: Plan, models: Sequence[EngineModel], tokens: Iterable[Token], spikes: Sequence[Spikes]
+    plan: Plan, models: Sequence[EngineModel | VectorModel], tokens: Iterable[Token], spikes: Sequence[Spikes]
 ) -> int:
     """Cycles from the first of `tokens` in to the END_OF_SAMPLE out, of a core after reset that nothing stalls.
 

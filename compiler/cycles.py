@@ -13,7 +13,9 @@ from ..hdl.engine import EngineFormat as SparseFormat
 from ..hdl.engine import EngineImage as SparseImage
 from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.vector import VectorFormat
-from .cycle_model import END_OF_SAMPLE, END_OF_STEP, EVENT, EngineModel, Token, count_core_cycles, engine_models
+from .cycle_model import EngineModel, count_core_cycles, engine_models
+from .cycle_tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
+from .cycle_vector import VectorModel
 from .encode import row_lengths
 from .fold import sources_of
 from .ir import INPUT
@@ -77,7 +79,7 @@ def _even_trains(means: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.i
     return np.diff(np.floor(ends + shifts[:, None]), axis=1).astype(np.int64)
 
 
-def _count(plan: Plan, models: Sequence[EngineModel], spikes: Spikes) -> int:
+def _count(plan: Plan, models: Sequence[EngineModel | VectorModel], spikes: Spikes) -> int:
     """One sample: events [steps, neurons]."""
     trains = [np.concatenate([spikes[name] for name in engine.populations], axis=1) for engine in plan.folding.engines]
     return count_core_cycles(plan, models, list(_tokens(spikes[INPUT])), trains)

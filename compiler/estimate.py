@@ -25,6 +25,7 @@ from ..hdl.memory import Family
 from ..hdl.resources import Resources
 from ..hdl.tokens import address_bits
 from ..hdl.vector import VectorFormat
+from .cycle_model import has_model
 from .cycles import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, row_events
 from .encode import row_lengths
 from .estimate_parts import DSP_PRODUCT_BITS, Parts, parts_of
@@ -55,7 +56,7 @@ class Work:
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a design should cost. `cycles` per sample, their mean, and `work` are None where no activity is known, and
-    `cycles` of designs with vector engines, of which there is no model."""
+    `cycles` of engines that skip passes, of which there is no model."""
 
     resources: Resources
     fmax_mhz: float
@@ -87,13 +88,12 @@ def estimate(
     logic = Resources(**{name: round(value) for name, value in amounts.items()})
     resources = known + replace(logic, lcs=round(_amount(factors["lcs"], cell_amounts(logic, parts))))
     cycles, work = None, None
-    has_cycles = not any(isinstance(engine.form, VectorFormat) for engine in plan.engines)
     if spikes is not None:
-        cycles = float(np.mean(count_cycles(plan, spikes))) if has_cycles else None
+        cycles = float(np.mean(count_cycles(plan, spikes))) if has_model(plan) else None
         means = {name: train.sum(axis=1).mean(axis=0) for name, train in spikes.items()}
         work = _work(plan, means, spikes[INPUT].shape[1])
     elif rates is not None:
-        cycles = cycles_from_rates(plan, rates, steps) if has_cycles else None
+        cycles = cycles_from_rates(plan, rates, steps) if has_model(plan) else None
         sizes = {name: plan.network.size_of(name) for name in (INPUT, *plan.populations)}
         work = _work(plan, {name: np.broadcast_to(rates[name], size) * steps for name, size in sizes.items()}, steps)
     fmax_mhz = _fmax(factors, parts, amounts["luts"], device)

@@ -7,13 +7,14 @@ there: the factors by which each part is multiplied are measured (benchmarks/fit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from ..hdl.bitmap_format import BitmapFormat
 from ..hdl.decay import DecayFormat, signed_digits
 from ..hdl.engine import EngineFormat as SparseFormat
+from ..hdl.engine import Rows
 from ..hdl.lanes import LanesFormat
 from ..hdl.link_protocol import LinkFormat
 from ..hdl.memory import Family, MemoryShape
@@ -107,8 +108,45 @@ def _vector(parts: Parts, form: VectorFormat) -> None:
 # ------------------------------------------------------------------------------------------------------ walker
 
 
-def walker_parts(parts: Parts, form: RowFormat, family: Family) -> None:
-    """A row walker (spikeloom.hdl.rows), its memories apart."""
+def walker_parts(parts: Parts, form: Rows, family: Family) -> None:
+    """A row walker (spikeloom.hdl.rows, spikeloom.hdl.bitmap_rows), its memories apart."""
+    if isinstance(form, BitmapFormat):
+        _bitmap_parts(parts, form)
+    else:
+        _compressed_parts(parts, form, family)
+    if form.levels is not None:
+        parts.lut("levels", form.weight_bits * 2 ** max(0, form.code_bits - 4))
+
+
+def _bitmap_parts(parts: Parts, form: BitmapFormat) -> None:
+    """The lowest bit that is set is found in a chunk, and taken out of it."""
+    post, start = address_bits(form.post), form.start_bits
+    chunks = (form.row_chunks - 1).bit_length()
+    parts.lut("walker", 20)
+    parts.adder("walker counters", start)
+    parts.lut("walker loads", start)
+    parts.lut("bitmap", 2 * form.chunk_bits + post)
+    parts.lut("post", post * COMPARE)
+    if chunks:
+        parts.adder("walker counters", chunks)
+        parts.adder("post", post)
+    _directory_parts(parts, form.group, form.group - 1, form.length_bits, start)
+    parts.ff("walker", start + form.chunk_bits + post + form.weight_bits + address_bits(form.rows) + 3 * chunks + 12)
+    parts.path("walker", 4 + math.log2(form.chunk_bits) / 2 + bool(chunks), start)
+
+
+def _directory_parts(parts: Parts, group: int, lengths: int, bits: int, start: int) -> None:
+    """Where a row starts in its group: the rows before it, added up."""
+    if group == 1:
+        return
+    parts.lut("directory masks", (group - 1) * bits)
+    parts.lut("directory lengths", (lengths - group + 1) * (group - 1) * bits * 2 / 3)
+    parts.adder("directory sums", (group - 2) * bits * 2)
+    parts.adder("row start", start)
+    parts.ff("walker", (group - 1).bit_length())
+
+
+def _compressed_parts(parts: Parts, form: RowFormat, family: Family) -> None:
     row, post, start, length = address_bits(form.rows), address_bits(form.post), form.start_bits, form.length_bits
     parts.lut("walker", 20)
     parts.adder("walker counters", start + length)
@@ -116,12 +154,7 @@ def walker_parts(parts: Parts, form: RowFormat, family: Family) -> None:
     parts.adder("post", post)
     parts.lut("post", post * (1 + COMPARE))
     parts.ff("walker", start + length + post + form.weight_bits + 14)
-    if form.group > 1:
-        parts.lut("directory masks", (form.group - 1) * length)
-        parts.lut("directory lengths", (form.group - 1) * length * 2 / 3)
-        parts.adder("directory sums", (form.group - 2) * length * 2)
-        parts.adder("row start", start)
-        parts.ff("walker", (form.group - 1).bit_length())
+    _directory_parts(parts, form.group, form.group, length, start)
     if form.uniform:
         if not needs_dsp(form, family):
             parts.adder("multiply", (len(signed_digits(form.longest_row)) - 1) * start)
@@ -129,15 +162,13 @@ def walker_parts(parts: Parts, form: RowFormat, family: Family) -> None:
     if len(form.sections) > 1:
         parts.lut("sections", (len(form.sections) - 1) * row * COMPARE + post * COMPARE)
         parts.ff("walker", 3 * len(form.sections).bit_length())
-    if form.levels is not None:
-        parts.lut("levels", form.weight_bits * 2 ** max(0, form.code_bits - 4))
     if form.escapes:
         parts.lut("levels", form.index_bits / 3 + 2)
     groups = (form.group - 1).bit_length()
     parts.path("walker", 3 + groups * (1 + (length > 3)) + (len(form.sections) > 1), start + groups * length / 2)
 
 
-def needs_dsp(form: RowFormat, family: Family) -> bool:
+def needs_dsp(form: Rows, family: Family) -> bool:
     """Whether a row's start is a product that becomes a multiplier block, where the device has some."""
     wide = form.longest_row.bit_length() + address_bits(form.rows) >= DSP_PRODUCT_BITS[family]
     return form.uniform and len(signed_digits(form.longest_row)) > 1 and wide and family is Family.ECP5
@@ -197,7 +228,7 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     parts.path("decide", 3 + bool(now) + 2 * bool(saturated) + kinds + shared, bits * (1 + subtracts))
     for decay in decays:
         cost = leak_cost(decay, state)
-        adders = 3 if form.c_bits else float(np.log(max(1.0, cost.terms / 2)) / np.log(1.5))
+        adders = 3 if form.c_bits else math.log(max(1.0, cost.terms / 2), 1.5)
         levels = 2 + adders + cost.sums + bool(later) + kinds
         parts.path("next", levels, state + 2 * cost.sums + form.c_bits)
 

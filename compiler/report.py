@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..hdl.bitmap_format import BitmapFormat
 from ..hdl.coding import ImageCoding
 from ..hdl.core import EngineInstance
 from ..hdl.errors import InputError
@@ -28,7 +29,7 @@ from .plan import MemoryUse, Plan
 from .quantisation_error import PopulationError
 
 REPORT_SCHEMA = 2
-WEIGHT_ROLES = ("rows", "entries", "weights")
+WEIGHT_ROLES = ("rows", "masks", "entries", "weights")
 """The memories that hold weights and where they go: what `stored_bits` counts and `entropy_bits` bounds."""
 
 GROUPS = frozenset(
@@ -378,12 +379,13 @@ def _encoding(engine: EngineInstance) -> dict[str, Any]:
     """How an engine's synapses are stored; of several lanes that of the first, but the entries of all."""
     if isinstance(engine.form, VectorFormat):
         bits, entries = engine.form.neurons.weight_bits, engine.form.pre * engine.form.neurons.neurons
-        dense = {"index_bits": 0, "code_bits": bits, "levels": None, "group": 1, "align": 0}
+        dense = {"index_bits": 0, "chunk_bits": None, "code_bits": bits, "levels": None, "group": 1, "align": 0}
         return dense | {"uniform": True, "entries": entries}
     forms = [form.rows for form, _ in lanes_of(engine)]
     form = forms[0]
     return {
-        "index_bits": form.index_bits,
+        "index_bits": None if isinstance(form, BitmapFormat) else form.index_bits,
+        "chunk_bits": form.chunk_bits if isinstance(form, BitmapFormat) else None,
         "code_bits": form.code_bits,
         "levels": None if form.levels is None else len(set(form.levels)),
         "group": form.group,

@@ -21,6 +21,7 @@ from .report_text import (
 
 ROLE_NAMES = {
     "rows": "row table",
+    "masks": "synapse masks",
     "entries": "synapses",
     "weights": "weights",
     "queue": "waiting events",

@@ -272,6 +272,8 @@ def encoding_text(encoding: Mapping[str, Any]) -> str:
     what = f"{encoding['code_bits']}-bit weights"
     if encoding["levels"] is not None:
         what = f"{encoding['code_bits']}-bit codes of {encoding['levels']} weights"
+    if encoding["chunk_bits"] is not None:
+        return f"{what}, bitmaps of {encoding['chunk_bits']} neurons"
     if encoding["uniform"]:
         return f"{what}, dense rows"
     rows = "a row" if encoding["group"] == 1 else f"{encoding['group']} rows"

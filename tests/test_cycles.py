@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.cycles import Spikes, busy_cycles, count_cycles, cycles_from_rates
-from spikeloom.compiler.fold import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.fold import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, Dense, Network, Projection, Quantised
 from spikeloom.compiler.plan import Plan, make_plan
 from spikeloom.sim.amaranth_executor import measure_cycles
@@ -77,6 +77,17 @@ def test_lanes_with_queues_and_without(queue: int) -> None:
         EngineFolding(populations=(name,), lanes=lanes, queue=queue) for name, lanes in (("p0", 4), ("p1", 3))
     )
     check(make_plan(network, folding=Folding(engines=engines)), random_spikes(3, network, 2, 5, 0.5))
+
+
+@pytest.mark.parametrize(("lanes", "events", "per_cycle"), [(0, 1, 1), (0, 4, 3), (8, 1, 2)])
+def test_vector_engines_alone_and_beside_others(lanes: int, events: int, per_cycle: int) -> None:
+    network = chain(2, (17, 16, 9, 5))
+    vector = EngineFolding(
+        populations=("p0",), kind=EngineKind.VECTOR, lanes=lanes, events_per_beat=events, neurons_per_cycle=per_cycle
+    )
+    last = replace(vector, populations=("p2",), lanes=0)
+    folding = Folding(engines=(vector, EngineFolding(populations=("p1",)), last))
+    check(make_plan(network, "ecp5", folding), random_spikes(3, network, 2, 4, 0.5))
 
 
 def test_an_output_that_others_hear_too() -> None:

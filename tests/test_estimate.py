@@ -18,10 +18,11 @@ from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.estimate import COEFFICIENTS, estimate
 from spikeloom.compiler.estimate_parts import leak_cost, parts_of
-from spikeloom.compiler.fold import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.fold import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, Network, ResetMode, ResetPlace
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.decay import DecayFormat
+from spikeloom.hdl.errors import ModelError
 from spikeloom.hdl.link import LinkedCore
 from spikeloom.hdl.link_protocol import LinkFormat
 from spikeloom.hdl.memory import Family
@@ -112,10 +113,13 @@ def test_every_rule_has_an_estimate(family: str) -> None:
 
 def test_designs_without_a_cycle_model_have_no_cycles() -> None:
     network = chain(6, (12, 8, 4))
-    engines = (EngineFolding(populations=("p0",), kind=EngineKind.VECTOR, lanes=0), EngineFolding(populations=("p1",)))
-    plan = make_plan(network, "ecp5", Folding(engines=engines))
-    figures = estimate(plan, spikes=trains_of(network, random_spikes(1, network, 1, 3)))
+    plan = make_plan(network, "ecp5", Folding(engines=(EngineFolding(populations=("p0", "p1"), skips=True),)))
+    trains = trains_of(network, random_spikes(1, network, 1, 3))
+    figures = estimate(plan, spikes=trains)
     assert figures.cycles is None and figures.work is not None
+    assert estimate(plan, rates=dict.fromkeys(trains, 0.1), steps=3).cycles is None
+    with pytest.raises(ModelError, match="simulate it"):
+        count_cycles(plan, trains)
 
 
 @pytest.mark.parametrize(

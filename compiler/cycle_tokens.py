@@ -1,0 +1,34 @@
+"""What the blocks of a cycle model exchange (`cycle_model`): tokens, and the handshakes of a cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy.typing as npt
+
+EVENT, END_OF_STEP, END_OF_SAMPLE, ABORT = range(4)
+"""The numbers of `spikeloom.hdl.tokens.TokenKind`."""
+
+Token = tuple[int, int]
+"""A kind and an address."""
+
+EVENTS, ENDS = 1, 2
+ALL = EVENTS | ENDS
+"""What a block takes in a cycle: nothing, events, ends, or whatever comes."""
+
+Offer = tuple[int, Token | None]
+"""What a block takes, and the token that it offers."""
+
+Move = tuple[Token | None, bool, Token | None]
+"""The token that a block took, whether its own was taken, and the token at its input, taken or not."""
+
+Block = Generator[Offer, Move, None]
+"""A block shows an offer in each cycle and is sent what came of it."""
+
+Spikes = npt.NDArray[Any]
+
+
+def takes(ready: int, token: Token | None) -> bool:
+    """Whether a token is taken."""
+    return token is not None and bool(ready & (EVENTS if token[0] == EVENT else ENDS))

@@ -1,0 +1,94 @@
+"""A vector engine, cycle by cycle (`spikeloom.hdl.vector`), as one block of a cycle model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..hdl.vector import VectorFormat
+from .cycle_tokens import ABORT, ENDS, EVENT, EVENTS, Block, Spikes, Token
+
+SHORTEST_PASS = 4
+"""Cycles for which a pass issues at least."""
+
+
+@dataclass(frozen=True)
+class VectorModel:
+    """What the cycles of a vector engine depend on."""
+
+    form: VectorFormat
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What a stage of the pass works on: a word of the step's neurons, or the end behind the last."""
+
+    step: int
+    word: int = -1
+    end: int = -1
+
+
+_IDLE = _Turn(step=-1)
+
+
+def run_vector(model: VectorModel, spikes: Spikes) -> Block:
+    """An engine of which neuron n fires in step t where `spikes[t, n]`; see `cycle_tokens` for what it yields."""
+    form = model.form
+    words, width, beats = form.pass_words, form.neurons_per_cycle, form.row_beats
+    last_word = max(words, SHORTEST_PASS - 1)
+    fires = [
+        [[n for n in range(low, min(low + width, len(step))) if step[n]] for low in range(0, words * width, width)]
+        for step in spikes.tolist()
+    ]
+    # The integrator's registers; of what is under way only ends matter.
+    part, ending = 0, False
+    tags: list[int] = [-1] * (1 + (form.slots - 1).bit_length())
+    # The pass's.
+    running, kind, announce, word, step = True, ABORT, False, 0, -1
+    turn = decided = _IDLE
+    beat: list[Token] = []  # the output register
+    held: list[Token] = []  # the unpacker's, where a word has several neurons
+
+    while True:
+        ready = EVENTS * (part == beats - 1) | ENDS * (not running and not ending)
+        source = held if width > 1 else beat
+        taken_token, taken, seen = yield ready, source[0] if source else None
+
+        unpacks = width > 1 and (not held or (taken and len(held) == 1))
+        o_ready = unpacks if width > 1 else taken
+        if decided.word >= 0:
+            emitted = [(EVENT, n) for n in fires[decided.step][decided.word]] if decided.step >= 0 else []
+        else:
+            emitted = [(decided.end, 0)] if decided.end >= 0 else []
+        blocked = bool(beat) and not o_ready
+        moves = not (emitted and blocked)
+        arrived = tags[-1]
+
+        if unpacks:
+            held = beat
+        elif taken and held:
+            held = held[1:]
+        if not blocked:
+            beat = emitted
+        if moves:
+            decided = turn
+            turn = _IDLE
+            if running and word < words:
+                turn = _Turn(step=step, word=word)
+            elif running and word == words and announce:
+                turn = _Turn(step=step, end=kind)
+        if not running:
+            running, word = arrived >= 0, 0
+            if arrived >= 0:
+                kind, announce = arrived, True
+                step += 1
+        elif moves:
+            running = word != last_word
+            word += 1
+
+        if taken_token is not None and taken_token[0] != EVENT:
+            ending = True
+        elif arrived >= 0:
+            ending = False
+        tags = [taken_token[0] if taken_token is not None and taken_token[0] != EVENT else -1, *tags[:-1]]
+        if seen is not None and seen[0] == EVENT:
+            part = (part + 1) % beats
