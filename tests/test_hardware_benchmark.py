@@ -30,7 +30,7 @@ def hardware() -> ModuleType:
 
 
 def bench(hardware: ModuleType, folder: Path, **files: Path) -> object:
-    names = ("mnist", "mnist_small", "mnist16", "mnist_data", "mnist16_data")
+    names = ("mnist", "mnist16", "mnist_data", "mnist16_data")
     options = argparse.Namespace(**dict.fromkeys(names), seed=1)
     for name, file in files.items():
         setattr(options, name, file)
