@@ -156,7 +156,7 @@ def finetune(
             loss.backward()
             optimiser.step()
             schedule.step()
-            _clip_scales(weights)
+            _stay_on_grid(weights)
             done += 1
             if done % between == 0 or done == total:
                 for pruning in prunings:
@@ -214,14 +214,17 @@ def _staying(weights: Sequence[Weights], prunings: Sequence[_Pruning]) -> float:
     return kept / sum(w.kept.numel() for w in weights)
 
 
-def _clip_scales(weights: Sequence[Weights]) -> None:
+def _stay_on_grid(weights: Sequence[Weights]) -> None:
+    """Hold scales where constants fit, and shadows within the codes: beyond them no gradient would bring them back."""
     import torch
 
     with torch.no_grad():
         for item in weights:
-            if item.scales is not None and item.least_scales is not None:
+            if item.scales is not None and item.least_scales is not None and item.grid is not None:
                 scales = item.scales.mean().expand_as(item.scales) if item.shared else item.scales
                 item.scales.copy_(torch.maximum(scales, item.least_scales))
+                most = item.scales * item.grid.limit
+                item.shadow.copy_(torch.minimum(torch.maximum(item.shadow, -most), most))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -64,11 +64,10 @@ BRISK = FineTune(epochs=70, batch_size=100, learning_rate=3e-3, temperature=1.0,
 GENTLE = FineTune(epochs=30, batch_size=100, learning_rate=3e-4, temperature=1.0, hidden=1.0)
 """Distillation on the calibration samples."""
 
-ON_GRID = 0.4
-"""The share of the epochs of fine-tuning in which weights are codes."""
-
-GRID_RATE = 0.2
-"""The learning rate of codes, relative to that of real weights."""
+ON_GRID = (0.4, 0.2)
+ON_COARSE_GRID = (0.8, 0.4)
+"""The share of the epochs of fine-tuning in which weights are codes, and the learning rate then, relative to that of
+real weights; coarse are codes of at most 1, which tell less of the real weights."""
 
 FITTING = 10_000
 """What pruning and fitting takes, in samples trained on: good enough for the time left."""
@@ -324,10 +323,14 @@ def _tuned(
     job: _Job, layers: Sequence[Layer], data: _Data, training: FineTune, progress: Progress | None
 ) -> list[Weights]:
     """Real weights pruned in one shot, trained, and pruned further on the way; then rounded and trained on the grid."""
-    last = 0 if job.formats is None else int(ON_GRID * training.epochs)
+    coarse = job.formats is not None and all(f.grid.limit == 1 for f in job.formats.values())
+    if coarse and training.warp is None:
+        training = replace(training, warp=False)
+    share, rate = ON_COARSE_GRID if coarse else ON_GRID
+    last = 0 if job.formats is None else int(share * training.epochs)
     phases = [
         replace(training, epochs=training.epochs - last),
-        replace(training, epochs=last, learning_rate=training.learning_rate * GRID_RATE),
+        replace(training, epochs=last, learning_rate=training.learning_rate * rate),
     ]
     meter = _Meter(progress, (FITTING, *(_work(phase, data.calibration) for phase in phases)))
     begin = job.relaxed(training.surplus)
