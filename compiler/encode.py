@@ -1,21 +1,38 @@
-"""Weights to memory words: compressed rows in the encoding that costs least (`spikeloom.hdl.row_format`)."""
+"""Weights to memory words: rows in the encoding that costs least.
+
+That is compressed rows (`spikeloom.hdl.row_format`) or bitmaps (`spikeloom.hdl.bitmap_format`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
+from ..hdl.bitmap_format import BitmapFormat, BitmapImage
+from ..hdl.engine import Rows, RowsImage
 from ..hdl.memory import LOGIC_ROM_LUTS, Family
 from ..hdl.row_format import RowFormat, RowImage, Section
+from .encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
 from .fold import Scarce
 from .ir import IntArray
+from .row_parts import (
+    ALIGNMENTS,
+    LEAST_USE,
+    Codes,
+    code_choices,
+    code_of,
+    directory_words,
+    find_in_directory,
+    group_starts,
+    row_starts,
+    weight_of,
+)
 
 GROUPS = (1, 2, 4, 8)
 """How many rows may share a word of the directory."""
-
-ALIGNMENTS = (0, 1, 2)
 
 LUT_BITS = 16
 """What a LUT of decoding logic is worth in bits of memory: a LUT holds as many."""
@@ -27,15 +44,6 @@ LOGIC_LUTS = {Scarce.BRAMS: LOGIC_ROM_LUTS, Scarce.LUTS: BRAM_LUTS}
 """The largest memory that is made of look-up tables."""
 
 START = (Section(first_row=0, first_post=0),)
-
-
-@dataclass(frozen=True)
-class _Codes:
-    """How weights become codes: `levels` as in RowFormat, `bits` of a code, LUTs of the decoder."""
-
-    levels: tuple[int, ...] | None
-    bits: int
-    luts: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,28 +62,36 @@ def encode_rows(
     sections: Sequence[Section] = START,
     first_spram: int | None = None,
     scarce: Scarce = Scarce.BRAMS,
-) -> tuple[RowFormat, RowImage]:
+) -> tuple[Rows, RowsImage]:
     """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then block RAMs, then bits; or
     then LUTs, where those are `scarce`.
 
     `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
     depends on the weights' places and on how many levels they have, not on their values, unless the levels are so few
-    that their numbers are stored instead. With `first_spram` the entries lie in SPRAMs from that number on.
+    that their numbers are stored instead. With `first_spram` the entries lie in SPRAMs from that number on. Bitmaps
+    are for rows of one section.
     """
     gaps = _gaps(codes, sections)
+    compressed: Iterator[tuple[Rows, int]] = chain.from_iterable(
+        _forms(codes, gaps, choice, weight_bits, sections) for choice in code_choices(codes, weight_bits)
+    )
+    bitmaps = bitmap_forms(codes, weight_bits) if len(sections) == 1 else iter(())
     best = min(
         (
             (replace(form, first_spram=first_spram, logic_luts=LOGIC_LUTS[scarce]), luts)
-            for choice in _choices(codes, weight_bits)
-            for form, luts in _forms(codes, gaps, choice, weight_bits, sections)
+            for form, luts in chain(compressed, bitmaps)
         ),
         key=lambda candidate: _cost(*candidate, family, scarce),
     )[0]
-    return best, _image(codes, gaps, best)
+    return best, bitmap_image(codes, best) if isinstance(best, BitmapFormat) else _image(codes, gaps, best)
 
 
-def decode_rows(form: RowFormat, image: RowImage) -> IntArray:
+def decode_rows(form: Rows, image: RowsImage) -> IntArray:
     """The integer weights [rows, post] that `encode_rows` stored."""
+    if isinstance(form, BitmapFormat):
+        assert isinstance(image, BitmapImage)
+        return decode_bitmap(form, image)
+    assert isinstance(image, RowImage)
     codes = np.zeros((form.rows, form.post), np.int64)
     for row in range(form.rows):
         start, length = find_row(form, image, row)
@@ -85,13 +101,17 @@ def decode_rows(form: RowFormat, image: RowImage) -> IntArray:
             post += index
             if form.escapes and index == (1 << form.index_bits) - 1:
                 continue
-            codes[row, post] += _weight(form, code)
+            codes[row, post] += weight_of(form, code)
             post += 1
     return codes
 
 
-def row_lengths(form: RowFormat, image: RowImage) -> IntArray:
-    """The entries of every row, int64 (rows,)."""
+def row_lengths(form: Rows, image: RowsImage) -> IntArray:
+    """The beats of every row, int64 (rows,): its entries, or its synapses and the chunks without any."""
+    if isinstance(form, BitmapFormat):
+        assert isinstance(image, BitmapImage)
+        return bitmap_beats(form, image)
+    assert isinstance(image, RowImage)
     return np.array([find_row(form, image, row)[1] for row in range(form.rows)], np.int64)
 
 
@@ -99,13 +119,8 @@ def find_row(form: RowFormat, image: RowImage, row: int) -> tuple[int, int]:
     """The first entry of a row, and how many it has."""
     if form.uniform:
         return row * form.longest_row, form.longest_row
-    group, place = divmod(row, form.group)
-    word = image.rows[group]
-    lengths = [
-        (word >> (form.base_bits + number * form.length_bits)) & ((1 << form.length_bits) - 1)
-        for number in range(form.group)
-    ]
-    return ((word & ((1 << form.base_bits) - 1)) << form.align) + sum(lengths[:place]), lengths[place]
+    start, lengths = find_in_directory(form, image.rows, row)
+    return start, lengths[0]
 
 
 def first_post(form: RowFormat, row: int) -> int:
@@ -113,22 +128,7 @@ def first_post(form: RowFormat, row: int) -> int:
     return next(s.first_post for s in reversed(form.sections) if s.first_row <= row)
 
 
-def _weight(form: RowFormat, code: int) -> int:
-    if form.levels is not None:
-        return form.levels[code]
-    return code - ((code >> (form.code_bits - 1)) << form.code_bits)
-
-
 # ------------------------------------------------------------------------------------------------- candidates
-
-
-def _choices(codes: IntArray, weight_bits: int) -> Iterator[_Codes]:
-    yield _Codes(levels=None, bits=weight_bits, luts=0)
-    levels = np.unique(codes[codes != 0]).tolist()
-    bits = max(1, (len(levels) - 1).bit_length()) if levels else 1
-    if levels and bits < weight_bits:
-        padded = (*levels, *[levels[-1]] * ((1 << bits) - len(levels)))
-        yield _Codes(levels=tuple(padded), bits=bits, luts=weight_bits * max(1, 1 << max(0, bits - 4)))
 
 
 def _gaps(codes: IntArray, sections: Sequence[Section]) -> _Gaps:
@@ -142,7 +142,7 @@ def _gaps(codes: IntArray, sections: Sequence[Section]) -> _Gaps:
     return _Gaps(row=row, post=post, gap=post - before)
 
 
-def _bridges(gaps: _Gaps, choice: _Codes, index_bits: int) -> IntArray:
+def _bridges(gaps: _Gaps, choice: Codes, index_bits: int) -> IntArray:
     """The entries without a synapse before each synapse."""
     reach = 1 << index_bits
     if choice.levels is None:
@@ -151,14 +151,17 @@ def _bridges(gaps: _Gaps, choice: _Codes, index_bits: int) -> IntArray:
 
 
 def _forms(
-    codes: IntArray, gaps: _Gaps, choice: _Codes, weight_bits: int, sections: Sequence[Section]
+    codes: IntArray, gaps: _Gaps, choice: Codes, weight_bits: int, sections: Sequence[Section]
 ) -> Iterator[tuple[RowFormat, int]]:
-    """Every format that can hold the weights, with the LUTs of its decoder."""
+    """Every format that wastes few entries, with the LUTs of its decoder: an entry without a synapse costs a cycle."""
     count, post = codes.shape
+    most = len(gaps.row) / LEAST_USE
     for index_bits in range(0 if choice.levels is None else 1, (post - 1).bit_length() + 1):
         lengths = np.bincount(gaps.row, weights=1 + _bridges(gaps, choice, index_bits), minlength=count).astype(
             np.int64
         )
+        if lengths.sum() > most:
+            continue
         form = RowFormat(
             rows=count,
             post=post,
@@ -172,12 +175,14 @@ def _forms(
         )
         for group in GROUPS:
             for align in ALIGNMENTS if group > 1 else (0,):
-                entries = max(1, int(_starts(lengths, group, align)[1]))
+                entries = max(1, int(group_starts(lengths, group, align)[1]))
                 luts = choice.luts + _directory_luts(form, group)
                 yield replace(form, entries=entries, group=group, align=align), luts
-    if choice.levels is None and len(sections) == 1:
+    if len(sections) > 1 or codes.size > most:
+        return
+    if choice.levels is None:
         yield _dense(count, post, weight_bits), 0
-    elif choice.levels is not None and len(sections) == 1 and codes.all():
+    elif codes.all():
         dense = replace(_dense(count, post, weight_bits), levels=choice.levels, code_bits=choice.bits)
         yield dense, choice.luts
 
@@ -201,7 +206,7 @@ def _directory_luts(form: RowFormat, group: int) -> int:
     return 0 if group == 1 else (group - 1) * 3 * form.length_bits + 12
 
 
-def _cost(form: RowFormat, luts: int, family: Family, scarce: Scarce) -> tuple[int, int, int]:
+def _cost(form: Rows, luts: int, family: Family, scarce: Scarce) -> tuple[int, int, int]:
     shapes = form.memories(family).values()
     sprams, brams = sum(shape.spram for shape in shapes), sum(shape.brams for shape in shapes)
     bits = sum(shape.bits for shape in shapes)
@@ -210,27 +215,18 @@ def _cost(form: RowFormat, luts: int, family: Family, scarce: Scarce) -> tuple[i
     return sprams, brams, bits + LUT_BITS * luts
 
 
-def _starts(lengths: IntArray, group: int, align: int) -> tuple[IntArray, int]:
-    """The first entry of every group of rows, and the number of entries with the gaps that alignment leaves."""
-    padded = np.concatenate([lengths, np.zeros(-len(lengths) % group, np.int64)])
-    sizes = padded.reshape(-1, group).sum(axis=1)
-    aligned = (sizes + (1 << align) - 1) >> align << align
-    ends = np.cumsum(aligned)
-    return ends - aligned, int((ends - aligned + sizes)[sizes > 0].max(initial=0))
-
-
 # ----------------------------------------------------------------------------------------------------- images
 
 
 def _image(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowImage:
     if form.uniform:
-        return RowImage(rows=(), entries=tuple(_code(form, int(weight)) for weight in codes.ravel()))
-    choice = _Codes(levels=form.levels, bits=form.code_bits, luts=0)
+        return RowImage(rows=(), entries=tuple(code_of(form, int(weight)) for weight in codes.ravel()))
+    choice = Codes(levels=form.levels, bits=form.code_bits, luts=0)
     bridges = _bridges(gaps, choice, form.index_bits)
     lengths = np.bincount(gaps.row, weights=1 + bridges, minlength=form.rows).astype(np.int64)
-    starts, _ = _starts(lengths, form.group, form.align)
+    starts, _ = group_starts(lengths, form.group, form.align)
     entries = [0] * form.entries
-    place = np.repeat(starts, form.group)[: form.rows] + _within(lengths, form.group)
+    place = row_starts(lengths, starts, form.group)
     step = (1 << form.index_bits) - 1 if form.escapes else 1 << form.index_bits
     bridge = ((1 << form.index_bits) - 1) << form.code_bits
     previous = -1
@@ -239,29 +235,6 @@ def _image(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowImage:
             cursor, previous = int(place[row]), row
         entries[cursor : cursor + count] = [bridge] * count
         cursor += count
-        entries[cursor] = _code(form, int(codes[row, post])) | (gap - count * step) << form.code_bits
+        entries[cursor] = code_of(form, int(codes[row, post])) | (gap - count * step) << form.code_bits
         cursor += 1
-    return RowImage(rows=_directory(form, lengths, starts), entries=tuple(entries))
-
-
-def _within(lengths: IntArray, group: int) -> IntArray:
-    """The entries of a row's group that lie before the row."""
-    padded = np.concatenate([lengths, np.zeros(-len(lengths) % group, np.int64)]).reshape(-1, group)
-    before: IntArray = (np.cumsum(padded, axis=1) - padded).ravel()[: len(lengths)]
-    return before
-
-
-def _directory(form: RowFormat, lengths: IntArray, starts: IntArray) -> tuple[int, ...]:
-    words = []
-    for group, start in enumerate(starts.tolist()):
-        word = min(start, form.entries - 1) >> form.align  # an empty group at the very end points anywhere
-        for number, length in enumerate(lengths[group * form.group : (group + 1) * form.group].tolist()):
-            word |= length << (form.base_bits + number * form.length_bits)
-        words.append(word)
-    return tuple(words)
-
-
-def _code(form: RowFormat, weight: int) -> int:
-    if form.levels is not None:
-        return form.levels.index(weight)
-    return weight & ((1 << form.code_bits) - 1)
+    return RowImage(rows=directory_words(form, lengths, starts, form.group), entries=tuple(entries))

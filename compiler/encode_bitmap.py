@@ -11,6 +11,7 @@ from ..hdl.bitmap_format import BitmapFormat, BitmapImage
 from .ir import IntArray
 from .row_parts import (
     ALIGNMENTS,
+    LEAST_USE,
     code_choices,
     code_of,
     directory_words,
@@ -26,15 +27,13 @@ GROUPS = (1, 2, 4)
 MOST_CHUNK_BITS = 32
 """In more bits it takes too long to find the lowest that is set."""
 
-MOST_CYCLES = 0.0
-"""A chunk without a synapse costs a cycle: at most so many cycles per synapse, or per row without any, are spent."""
-
-BASE_LUTS, CHUNK_BIT_LUTS = 20, 2.0
-"""LUTs of the walker beyond those of compressed rows: without chunks, and per bit of a chunk."""
+CHUNK_BIT_LUTS, SPARED_LUTS = 4, 35
+"""LUTs of the walker per bit of a chunk, and those of compressed rows' walker that it does without: sums of indices."""
 
 
 def bitmap_forms(codes: IntArray, weight_bits: int) -> Iterator[tuple[BitmapFormat, int]]:
-    """Every format of bitmaps for weights [rows, post] that is fast enough, with the LUTs of its decoder."""
+    """Every format of bitmaps for weights [rows, post] that wastes few cycles on empty chunks and rows, with the LUTs
+    that it takes beyond those of compressed rows."""
     count, post = codes.shape
     lengths = np.count_nonzero(codes, axis=1).astype(np.int64)
     for chunks in (1 << power for power in range((post - 1).bit_length())):
@@ -49,9 +48,9 @@ def bitmap_forms(codes: IntArray, weight_bits: int) -> Iterator[tuple[BitmapForm
         )
         if form.chunk_bits > MOST_CHUNK_BITS or form.row_chunks != chunks:
             continue
-        if _beats(codes, form).sum() > MOST_CYCLES * np.maximum(1, lengths).sum():
+        if LEAST_USE * _beats(codes, form).sum() > np.maximum(1, lengths).sum():
             continue
-        luts = BASE_LUTS + round(CHUNK_BIT_LUTS * form.chunk_bits)
+        luts = CHUNK_BIT_LUTS * form.chunk_bits - SPARED_LUTS
         for group in GROUPS:
             for align in ALIGNMENTS if group > 1 else (0,):
                 entries = max(1, group_starts(lengths, group, align)[1])

@@ -13,6 +13,9 @@ from .ir import IntArray
 
 ALIGNMENTS = (0, 1, 2)
 
+LEAST_USE = 0.9
+"""The least share of beats that are synapses: an engine takes a cycle for every entry, and for an empty chunk."""
+
 
 @dataclass(frozen=True)
 class Codes:
