@@ -47,7 +47,7 @@ def predicted(plan: Plan, target: Target, spikes: Spikes | None) -> Prediction:
     steps = 1 if spikes is None else spikes[INPUT].shape[1]
     found = estimate(plan, device=target.device_id, link=link_of(plan.network), rates=rates, steps=steps)
     cycles = found.cycles
-    if cycles is None and spikes is not None:  # vector engines, of which there is no exact model
+    if cycles is None and spikes is not None:  # what passes are skipped depends on membranes: as if none were
         cycles = float(np.mean(np.max(busy_cycles(plan, spikes), axis=0)))
     if target.place is None:
         return Prediction(resources=Resources(brams=found.resources.brams), cycles=cycles)
