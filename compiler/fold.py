@@ -27,6 +27,9 @@ MAX_EVENTS_PER_BEAT = 16
 NUMBERS = ("lanes", "queue", "events_per_beat", "neurons_per_cycle")
 """The fields of an engine's folding that are whole numbers."""
 
+SWITCHES = ("spram", "skips")
+"""Those that are true or false."""
+
 
 class Scarce(StrEnum):
     """What an engine saves where it can trade one for the other: block RAMs, or LUTs."""
@@ -53,7 +56,8 @@ class EngineFolding:
     A `sparse` engine of one population spreads its neurons over `lanes`, each of which may lag `queue` events behind
     the others; with `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM. A `vector` engine reads
     the weights of `lanes` neurons at a time (0: all), for `events_per_beat` events at once, and its pass takes
-    `neurons_per_cycle`. `scarce` is what it saves.
+    `neurons_per_cycle`. `scarce` is what a sparse engine saves; if it `skips`, it leaves out passes that would change
+    nothing, for about 25 logic cells.
     """
 
     populations: tuple[str, ...]
@@ -64,6 +68,7 @@ class EngineFolding:
     events_per_beat: int = 1
     neurons_per_cycle: int = 1
     scarce: Scarce = Scarce.BRAMS
+    skips: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +129,15 @@ def _engine(entry: Any, path: Path) -> EngineFolding:
     scarce = entry.get("scarce", Scarce.BRAMS)
     if scarce not in list(Scarce):
         raise InputError(f"what is scarce is {' or '.join(Scarce)}: {path} has {quoted(scarce)}")
-    spram = entry.get("spram", False)
-    if not isinstance(spram, bool):
-        raise InputError(f"spram is true or false: {path} has {quoted(spram)}")
+    switches = {name: entry[name] for name in SWITCHES if name in entry}
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is true or false: {path} has {quoted(value)}")
     numbers = {name: entry[name] for name in NUMBERS if name in entry}
     for name, value in numbers.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise InputError(f"{name} is a whole number: {path} has {quoted(value)}")
-    return EngineFolding(populations=tuple(names), kind=EngineKind(kind), spram=spram, scarce=Scarce(scarce), **numbers)
+    return EngineFolding(populations=tuple(names), kind=EngineKind(kind), scarce=Scarce(scarce), **switches, **numbers)
 
 
 def check_folding(network: Network, folding: Folding) -> None:

@@ -271,6 +271,7 @@ class _Engine:
             weight_bits,
             shifts,
             overlaps=overlaps,
+            skips=self.folding.skips,
             chosen=chosen,
             logic_luts=LOGIC_LUTS[self.folding.scarce],
         )

@@ -20,6 +20,7 @@ def plan_neurons(
     shifts: Sequence[int],
     *,
     overlaps: bool = False,
+    skips: bool = False,
     chosen: IntArray | None = None,
     logic_luts: int = LOGIC_ROM_LUTS,
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
@@ -46,6 +47,7 @@ def plan_neurons(
         c_bits=_field_bits(values["c"]),
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
+        skips=skips,
         logic_luts=logic_luts,
     )
     return form, _parameter_words(form, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from amaranth import Module
@@ -73,7 +73,7 @@ class Core(wiring.Component):
         if wide and (others or not isinstance(first, VectorFormat) or len(engines[0].sources) > 1):
             raise ValueError("a wide input leads to one vector engine, which listens to nothing else")
         self._inputs = inputs
-        self._engines = tuple(engines)
+        self._engines = tuple(replace(e, form=e.form.traced()) for e in engines) if trace else tuple(engines)
         self._output = output
         self._family = family
         self._trace = trace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth import Module
 from amaranth.lib import data, stream, wiring
@@ -62,6 +62,10 @@ class LanesFormat:
 
     def create(self, image: LanesImage, family: Family) -> Lanes:
         return Lanes(self, image, family)
+
+    def traced(self) -> LanesFormat:
+        """The same lanes, whose monitors see every neuron in every step."""
+        return replace(self, lanes=tuple(lane.traced() for lane in self.lanes))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,8 @@ class NeuronFormat:
     Neurons are numbered through all populations, in order. `accumulator_bits` must hold every sum inside a step. A
     parameter field of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative.
     `sub_delta_bits` holds sub - fire. With `overlaps` no input reaches the last of several populations, so that the
-    next step's input may be integrated during its pass. `logic_luts` is as in MemoryShape.
+    next step's input may be integrated during its pass. One that `skips` leaves a population's pass out where it
+    would change nothing. `logic_luts` is as in MemoryShape.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -74,6 +75,7 @@ class NeuronFormat:
     c_bits: int
     unsigned: frozenset[str] = frozenset({"c"})
     overlaps: bool = False
+    skips: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
 
     @property
@@ -84,6 +86,11 @@ class NeuronFormat:
     def bases(self) -> tuple[int, ...]:
         """The first neuron of each population."""
         return tuple(accumulate((p.neurons for p in self.populations[:-1]), initial=0))
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The neuron after the last of each population."""
+        return (*self.bases[1:], self.neurons)
 
     @property
     def state_bits(self) -> int:
@@ -158,6 +165,9 @@ class NeuronBank(wiring.Component):
     the pass at no more cost than their own cycles; the next population's pass starts when they have `settled`.
     END_OF_SAMPLE clears every state word in the same pass; ABORT, and the start after a reset, run a clearing pass
     without spikes or trace.
+
+    Where it `skips`, a population's pass takes 1 cycle if its last one changed no word and had no spike, nothing has
+    arrived since, and the step does not end the sample. The trace is silent then.
     """
 
     i: stream.Interface
@@ -199,6 +209,9 @@ class NeuronBank(wiring.Component):
         spikes = stages[1] & spike
         stall = spikes & ~self.o.ready
 
+        still = Signal(len(form.populations))  # populations that a pass would not change
+        changed = Signal()  # the pass under way changed something
+
         # Integration: read, then add and write back one cycle later, when the same word must not be read.
         accept = self.i.valid & self.i.ready
         is_event = self.i.payload.kind == TokenKind.EVENT
@@ -215,6 +228,10 @@ class NeuronBank(wiring.Component):
             m.d.sync += [post.eq(self.i.payload.post), weight.eq(self._shifted(self.i.payload))]
             with m.If(~is_event):
                 m.d.sync += [job.eq(_Job.PASS), end.eq(self.i.payload.kind), announce.eq(1)]
+                with m.If(self.i.payload.kind == TokenKind.END_OF_STEP):
+                    self._skip(m, job, neuron, still, 0)
+                with m.Else():
+                    m.d.sync += still.eq(0)
 
         # The pass asks for one neuron's words per cycle, unless a contribution comes. A neuron whose words arrive while
         # the spike before it cannot leave is asked for again.
@@ -267,10 +284,12 @@ class NeuronBank(wiring.Component):
             m.d.sync += spike.eq(0)  # it left before its neuron was written
         bits = form.accumulator_bits
         starts = [next_start(rule, kept_v, kept_spike, kept, bits, masked=masked) for rule in self._rules]
+        word = Signal(bits + form.remembers_firing)
+        m.d.comb += word.eq(self._of_rule(written, starts))
         m.d.comb += [
             state.write_enable.eq(adding | (stages[1] & ~hold)),
             state.write_address.eq(written),
-            state.write_data.eq(self._of_rule(written, starts)),
+            state.write_data.eq(word),
         ]
         with m.If(adding):
             total = (accumulator + weight)[: form.accumulator_bits]
@@ -282,12 +301,17 @@ class NeuronBank(wiring.Component):
             self.o.payload.kind.eq(TokenKind.EVENT),
             self.o.payload.address.eq(written),
         ]
-        with m.If((job == _Job.DRAIN) & ~Cat(*stages, adding).any()):
-            with m.If(neuron == form.neurons):
+        last_passed = neuron == form.neurons
+        passed = (job == _Job.DRAIN) & ~Cat(*stages, adding).any() & (last_passed | self.settled)
+        with m.If(passed):
+            with m.If(last_passed):
                 m.d.sync += job.eq(_Job.END)
             if shared:
-                with m.Elif(self.settled):
+                with m.Else():
                     m.d.sync += job.eq(_Job.PASS)
+                    for number, base in enumerate(form.bases[1:], start=1):
+                        with m.If((neuron == base) & ~clear):
+                            self._skip(m, job, neuron, still, number)
                     m.d.comb += self.release.eq((neuron == form.bases[-1]) & form.overlaps)
         with m.If(job == _Job.END):
             m.d.comb += [self.o.valid.eq(announce), self.o.payload.kind.eq(end)]
@@ -296,6 +320,22 @@ class NeuronBank(wiring.Component):
                 m.d.sync += job.eq(_Job.INTEGRATE)
                 m.d.comb += self.release.eq(quiet | (not form.overlaps))
 
+        if form.skips:
+            before = Signal.like(word)
+            with m.If(~hold):
+                m.d.sync += before.eq(state.read_data)
+            with m.If(stages[1] & ((before != word) | kept_spike)):
+                m.d.sync += changed.eq(1)
+            with m.If(passed):
+                m.d.sync += changed.eq(0)
+                for number, past in enumerate(form.ends):
+                    with m.If(neuron == past):
+                        m.d.sync += still[number].eq(~changed & ~clear)
+            with m.If(accept & is_event):
+                for number, (base, past) in enumerate(zip(form.bases, form.ends, strict=True)):
+                    with m.If((self.i.payload.post >= base) & (self.i.payload.post < past)):
+                        m.d.sync += still[number].eq(0)
+
         m.d.comb += [
             self.trace.valid.eq(stages[1] & ~hold & ~quiet),
             self.trace.neuron.eq(written),
@@ -303,6 +343,12 @@ class NeuronBank(wiring.Component):
             self.trace.spike.eq(traced_spike),
         ]
         return m
+
+    def _skip(self, m: Module, job: Signal, neuron: Signal, still: Signal, number: int) -> None:
+        """Instead of the pass of a population that starts now, go to its end if it would change nothing."""
+        if self._format.skips:
+            with m.If(still[number]):
+                m.d.sync += [job.eq(_Job.DRAIN), neuron.eq(self._format.ends[number])]
 
     @property
     def _rules(self) -> list[NeuronRule]:

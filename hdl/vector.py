@@ -85,6 +85,10 @@ class VectorFormat:
     def create(self, image: VectorImage, family: Family) -> VectorEngine:
         return VectorEngine(self, image, family)
 
+    def traced(self) -> VectorFormat:
+        """The same engine: its monitors see every neuron in every step."""
+        return self
+
     @property
     def row_beats(self) -> int:
         """Words that make up a row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from spikeloom.compiler.lanes import lane_neurons
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import InputError, ModelError
 from spikeloom.sim import simulate
-from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
+from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.regress import regress
 from spikeloom.sim.verilog_executor import core_in, emit_core
@@ -202,3 +203,23 @@ def test_a_population_inside_an_engine_is_not_heard_outside() -> None:
     folding = Folding(engines=(EngineFolding(populations=names[:3]), EngineFolding(populations=names[3:])))
     with pytest.raises(ModelError, match="'a' is heard by 'd'"):
         make_plan(network, "ice40", folding)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("fold", [shared_folding, pipelined_folding])
+def test_passes_that_change_nothing_are_left_out(fold: Callable[[Network], Folding], seed: int) -> None:
+    """The spikes are the same in fewer cycles; the traced core, whose monitors see every step, skips nothing."""
+    network = chain(seed, (20, 12, 7), reset_place=list(ResetPlace)[seed])
+    spikes = random_spikes(seed, network, samples=1, steps=60, rate=0.8)
+    spikes[:, np.arange(60) % 30 > 3] = 0
+    plans = []
+    for skips in (False, True):
+        engines = tuple(dataclasses.replace(engine, skips=skips) for engine in fold(network).engines)
+        plans.append(make_plan(network, "ice40", Folding(engines=engines)))
+    always, skipping = plans
+    assert sum(measure_cycles(skipping, spikes)) < 0.95 * sum(measure_cycles(always, spikes))
+    expected = run_reference(network, spikes)
+    assert expected.spikes.any()
+    for stress in (None, seed):
+        assert np.array_equal(run_amaranth(skipping, spikes, stress=stress).spikes, expected.spikes)
+        assert np.array_equal(run_shipped(skipping, spikes, stress=stress), expected.spikes)
