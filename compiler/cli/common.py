@@ -21,6 +21,7 @@ DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
 RESETS = ("subtract", "zero", "value")
 FIRES = ("gt", "ge")
 FOLDS = ("shared", "pipelined")
+OBJECTIVES = ("luts", "brams", "latency", "energy")
 
 Progress = Callable[[int, int], None]
 
@@ -102,6 +103,32 @@ def folding_options() -> argparse.ArgumentParser:
     group.add_argument("--fold", choices=FOLDS, help="one engine for all populations, or one each; default: smallest")
     group.add_argument("--folding", type=Path, metavar="FILE.json", help="which engine runs which populations")
     return parent
+
+
+def purpose_options() -> argparse.ArgumentParser:
+    """The parent parser of every command that may choose a folding."""
+    parent = argparse.ArgumentParser(add_help=False)
+    group = parent.add_argument_group("choice of the folding, by estimate (docs/hardware.md)")
+    group.add_argument("--minimise", choices=OBJECTIVES, help="what the design shall have least of")
+    group.add_argument("--target-latency", type=real(0, open_=True), metavar="US", help="microseconds for a sample")
+    group.add_argument(
+        "--target-throughput", type=real(0, open_=True), metavar="N", help="samples per second, one after the other"
+    )
+    return parent
+
+
+def purpose_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `purpose_options` say, as CompileOptions takes it. Raises OptionError where a folding is given as well."""
+    from ...hdl.errors import OptionError
+
+    chosen = {
+        "minimise": options.minimise,
+        "latency_us": options.target_latency,
+        "samples_per_s": options.target_throughput,
+    }
+    if any(value is not None for value in chosen.values()) and (options.fold or options.folding):
+        raise OptionError("a folding is given or chosen: leave out --fold and --folding, or --minimise and the targets")
+    return chosen
 
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:

@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         native_tools=options.tools == "native",
         verilog_only=options.emit == "verilog",
+        **common.purpose_of(options),
     )
     require_target(wanted)  # these mistakes first: they need no file to be read
     check_coding_options(options)

@@ -22,7 +22,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     """The parser of this command."""
     parser = commands.add_parser(
         "estimate",
-        parents=[common.model_options(), common.compression_options(), common.folding_options()],
+        parents=[
+            common.model_options(),
+            common.compression_options(),
+            common.folding_options(),
+            common.purpose_options(),
+        ],
         help="say what a network should cost, without running a tool",
         description="Estimate resources, clock, cycles and work of a NIR file's design with its host link, or without "
         "--board and --device of the core alone for an iCE40 (docs/hardware.md says how good the figures are).",
@@ -45,7 +50,14 @@ def run(options: argparse.Namespace) -> int:
     from ...sim.reference import run_reference
     from ..estimate import estimate
     from ..samples import load_samples
-    from .flow import CompileOptions, integers_of, plan_for, plan_target_clock, require_target
+    from .flow import (
+        CompileOptions,
+        integers_of,
+        plan_for,
+        plan_target_clock,
+        require_target,
+        with_chosen_folding,
+    )
     from .layer_options import overrides_of
     from .measure import affordable, all_spikes, random_samples
 
@@ -59,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         layers=overrides_of(options.layer),
         clock_mhz=options.clock_mhz,
         verilog_only=True,
+        **common.purpose_of(options),
     )
     target = require_target(wanted)
     clock = plan_target_clock(target, wanted)
@@ -67,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     network = integers_of(source, wanted, samples, common.progress_bar).network
     wanted = replace(wanted, folding=common.folding_of(options, network))
     link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
+    wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
     plan = plan_for(network, target, wanted, link)
     ran = random_samples(network, wanted.seed) if samples is None else samples.first(SAMPLES)
     recording = run_reference(network, ran.spikes)

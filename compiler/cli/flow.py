@@ -25,8 +25,10 @@ from ...hdl.flash_loader import FlashFormat
 from ...hdl.flashed_core import FlashedCore
 from ...hdl.link import LinkedCore, link_memories
 from ...hdl.link_protocol import LinkFormat
+from ...hdl.memory import Family
 from ...hdl.resources import Resources
 from ...hdl.tools import tool_version
+from ...sim.reference import run_reference
 from ..build_folder import (
     FLASH,
     FOLDING,
@@ -42,6 +44,7 @@ from ..build_folder import (
     write_json,
     write_manifest,
 )
+from ..choose_fold import Objective, Purpose, choose_folding
 from ..compression.grid import ONLY_BITS
 from ..compression.recipe import Override, Recipe, compress, default_method
 from ..flash_image import join_flash, plan_flash
@@ -55,12 +58,16 @@ from ..report import build_report, recipe_options
 from ..samples import Samples
 from .facts import Design, Integers, Step, gather_facts
 from .layer_options import layer_texts
+from .measure import mean_rates, random_samples
 
 TORCH_METHODS = ("obc", "osbc")
 """The methods of compression that compute with torch."""
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
+
+CHOICE_SAMPLES = 100
+"""Samples whose activity chooses a folding."""
 
 BAUD = 1_000_000
 """The serial rate of a build without a board."""
@@ -75,7 +82,8 @@ class CompileOptions:
 
     `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
     by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
-    else by magnitude. `folding` says which engine runs which populations, by default the smallest core's. `weights` is
+    else by magnitude. `folding` says which engine runs which populations, by default the smallest core's; `minimise`
+    (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`). `weights` is
     "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding` the
     device takes images. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With `verilog_only`
     no bitstream is made, and a target only chooses the family of its memories.
@@ -89,6 +97,9 @@ class CompileOptions:
     scheme: str | None = None
     layers: Mapping[str, Override] = field(default_factory=dict)
     folding: Folding | None = None
+    minimise: str | None = None
+    latency_us: float | None = None
+    samples_per_s: float | None = None
     weights: str = "auto"
     coding: ImageCoding | None = None
     clock_mhz: float | None = None
@@ -132,6 +143,7 @@ def compile_network(
     integers = integers_of(source, options, samples, step)
     network = integers.network
     link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output), coding=options.coding)
+    options = with_chosen_folding(network, target, options, link, samples, step)
     plan = plan_for(network, target, options, link)
     require_spiking_output(network)
     if target is not None:
@@ -201,6 +213,42 @@ def _check_coding(options: CompileOptions, source: Network, samples: Samples | N
         raise OptionError(f"a coding has the network's x_max, {source.x_max}: got {coding.x_max}")
     if samples is not None and samples.images is None:
         raise SampleError("a device that takes images is measured on images: the samples are spikes; load images")
+
+
+def with_chosen_folding(
+    network: Network,
+    target: Board | Device | None,
+    options: CompileOptions,
+    link: LinkFormat,
+    samples: Samples | None,
+    step: Step = silent,
+) -> CompileOptions:
+    """The options with the folding that serves their purpose, for the activity on the first samples or made-up ones."""
+    if options.minimise is options.latency_us is options.samples_per_s is None:
+        return options
+    if options.folding is not None:
+        raise OptionError("a folding is given or chosen: leave out the folding, or what to minimise and the targets")
+    ran = random_samples(network, options.seed) if samples is None else samples.first(CHOICE_SAMPLES)
+    purpose = Purpose(
+        objective=Objective(options.minimise or Objective.LUTS),
+        latency_us=options.latency_us,
+        samples_per_s=options.samples_per_s,
+        clock_hz=plan_target_clock(target, options).hz,
+        steps=ran.steps,
+    )
+    device = None if target is None else _device(target)
+    with step("choosing the folding") as progress:
+        folding = choose_folding(
+            network,
+            Family(_family(target)),
+            purpose,
+            mean_rates(ran, run_reference(network, ran.spikes)),
+            device=None if device is None else device.id,
+            capacity=None if device is None else device.capacity,
+            link=None if device is None else link,
+            progress=progress,
+        )
+    return replace(options, folding=folding)
 
 
 def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:

@@ -1,0 +1,166 @@
+"""The folding that serves a purpose: of those that fit a device and are fast enough, the best by an objective.
+
+The candidates go from one shared engine to vector engines that take several events at once. Their costs and cycles are
+estimates (`spikeloom.compiler.estimate`), but for block RAMs, which are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+
+from ..hdl.errors import CapacityError
+from ..hdl.link_protocol import LinkFormat
+from ..hdl.memory import Family
+from ..hdl.resources import Resources
+from .cycles import Rates
+from .estimate import Estimate, estimate
+from .fold import EngineFolding, EngineKind, Folding, Scarce, default_folding, pipelined_folding, shared_folding
+from .ir import Network
+from .plan import make_plan
+
+LANES = (2, 4, 8, 16)
+EVENTS_PER_BEAT = (1, 2, 4)
+VECTOR_PASS = (1, 4, 8)
+"""Neurons per cycle in the pass of a vector engine, for each number of events per beat."""
+
+MOST_VECTOR_NEURONS = 512
+"""Larger populations have no vector engine: it holds a sum for every neuron in registers."""
+
+
+class Objective(StrEnum):
+    """What the best folding has least of."""
+
+    LUTS = "luts"
+    BRAMS = "brams"
+    LATENCY = "latency"
+    ENERGY = "energy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purpose:
+    """What a core is for: `objective`, and a sample of `steps` in `latency_us`, or `samples_per_s`, at `clock_hz`."""
+
+    objective: Objective = Objective.LUTS
+    latency_us: float | None = None
+    samples_per_s: float | None = None
+    clock_hz: float
+    steps: int
+
+    @property
+    def most_cycles(self) -> float:
+        """The clock cycles that a sample may take."""
+        limits = [float("inf")]
+        if self.latency_us is not None:
+            limits.append(self.latency_us * 1e-6 * self.clock_hz)
+        if self.samples_per_s is not None:
+            limits.append(self.clock_hz / self.samples_per_s)
+        return min(limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    folding: Folding
+    figures: Estimate
+
+    @property
+    def cycles(self) -> float:
+        return float("inf") if self.figures.cycles is None else self.figures.cycles
+
+    def cost(self, objective: Objective) -> tuple[float, ...]:
+        used, work = self.figures.resources, self.figures.work
+        assert work is not None
+        costs = {
+            Objective.LUTS: (used.luts,),
+            Objective.BRAMS: (used.brams, used.luts),
+            Objective.LATENCY: (self.cycles, used.luts),
+            Objective.ENERGY: (work.memory_reads + work.memory_writes, used.luts),
+        }
+        return costs[objective]
+
+
+def choose_folding(
+    network: Network,
+    family: Family,
+    purpose: Purpose,
+    rates: Rates,
+    *,
+    device: str | None = None,
+    capacity: Resources | None = None,
+    link: LinkFormat | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Folding:
+    """The folding of an integer network that serves the purpose best.
+
+    `rates` are mean events per step of the input and every population. With a `capacity` the design, with its `link`,
+    must fit it by the estimate. Raises CapacityError where no folding is fast enough or fits, naming the nearest.
+    """
+    foldings = list(candidate_foldings(network))
+    candidates = []
+    for number, folding in enumerate(foldings):
+        plan = make_plan(network, family.value, folding)
+        figures = estimate(plan, device=device, link=link, rates=rates, steps=purpose.steps)
+        candidates.append(_Candidate(folding=folding, figures=figures))
+        if progress is not None:
+            progress(number + 1, len(foldings))
+    fitting = [c for c in candidates if capacity is None or c.figures.resources.fits(capacity)]
+    fast = [c for c in fitting if c.cycles <= purpose.most_cycles]
+    if not fast:
+        raise CapacityError(_too_slow(fitting, purpose) if fitting else _too_large(candidates, capacity))
+    return min(fast, key=lambda c: c.cost(purpose.objective)).folding
+
+
+def candidate_foldings(network: Network) -> Iterator[Folding]:
+    """The foldings that are weighed, from the smallest to the fastest."""
+    if default_folding(network) == shared_folding(network):
+        for scarce in Scarce:
+            yield shared_folding(network, scarce)
+    for scarce in Scarce:
+        yield pipelined_folding(network, scarce=scarce)
+    largest = max(population.size for population in network.populations)
+    for lanes in LANES:
+        if lanes <= largest:
+            yield pipelined_folding(network, lanes)
+    for events, neurons in zip(EVENTS_PER_BEAT, VECTOR_PASS, strict=True):
+        yield _vectors(network, events, neurons)
+
+
+def _vectors(network: Network, events: int, neurons: int) -> Folding:
+    """A vector engine per population; what comes from another engine comes one event at a time."""
+    first = network.populations[0].name
+    engines = []
+    for population in network.populations:
+        engine = EngineFolding(populations=(population.name,))
+        if population.size <= MOST_VECTOR_NEURONS:
+            engine = replace(
+                engine,
+                kind=EngineKind.VECTOR,
+                lanes=0,
+                events_per_beat=events if population.name == first else 1,
+                neurons_per_cycle=min(neurons, population.size),
+            )
+        engines.append(engine)
+    return Folding(engines=tuple(engines))
+
+
+def _too_large(candidates: list[_Candidate], capacity: Resources | None) -> str:
+    assert capacity is not None
+    nearest = min((c.figures.resources for c in candidates), key=lambda used: _overflow(used, capacity))
+    return (
+        f"no folding fits the device: the nearest takes about {nearest.luts:,} LUTs and {nearest.brams:,} block RAMs of "
+        f"{capacity.luts:,} and {capacity.brams:,}; prune more, use fewer bits, or take a larger device"
+    )
+
+
+def _overflow(used: Resources, capacity: Resources) -> float:
+    """The share of its capacity that the scarcest resource takes."""
+    return max(getattr(used, f.name) / max(1, getattr(capacity, f.name)) for f in fields(Resources))
+
+
+def _too_slow(fitting: list[_Candidate], purpose: Purpose) -> str:
+    fastest = min(fitting, key=lambda c: c.cycles)
+    return (
+        f"no folding that fits takes at most {purpose.most_cycles:,.0f} cycles per sample: the fastest takes "
+        f"{fastest.cycles:,.0f}; choose a faster clock, a larger device, or a longer time"
+    )

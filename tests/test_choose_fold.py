@@ -1,0 +1,73 @@
+"""The folding that serves a purpose: small, fast or frugal, within a device and a time."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from networks import chain, random_spikes
+from spikeloom.compiler.choose_fold import Objective, Purpose, candidate_foldings, choose_folding
+from spikeloom.compiler.estimate import Estimate, estimate
+from spikeloom.compiler.fold import EngineKind, Folding
+from spikeloom.compiler.ir import INPUT
+from spikeloom.compiler.plan import make_plan
+from spikeloom.hdl.errors import CapacityError
+from spikeloom.hdl.memory import Family
+from spikeloom.hdl.resources import Resources
+from spikeloom.sim.reference import run_reference
+
+NETWORK = chain(1, (60, 24, 10))
+STEPS = 10
+CLOCK = 10e6
+
+
+@cache
+def rates() -> dict[str, object]:
+    spikes = random_spikes(2, NETWORK, samples=2, steps=STEPS, rate=0.2)
+    recording = run_reference(NETWORK, spikes)
+    trains = {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    return {name: train.mean(axis=(0, 1)) for name, train in trains.items()}
+
+
+def chosen(objective: Objective = Objective.LUTS, capacity: Resources | None = None, **limits: float) -> Folding:
+    purpose = Purpose(objective=objective, clock_hz=CLOCK, steps=STEPS, **limits)
+    return choose_folding(NETWORK, Family.ECP5, purpose, rates(), capacity=capacity)  # type: ignore[arg-type]
+
+
+@cache
+def figures(folding: Folding) -> Estimate:
+    return estimate(make_plan(NETWORK, "ecp5", folding), rates=rates(), steps=STEPS)  # type: ignore[arg-type]
+
+
+def test_each_objective_finds_the_least_of_all_candidates() -> None:
+    every = [figures(folding) for folding in candidate_foldings(NETWORK)]
+    assert figures(chosen(Objective.LUTS)).resources.luts == min(e.resources.luts for e in every)
+    assert figures(chosen(Objective.BRAMS)).resources.brams == min(e.resources.brams for e in every)
+    assert figures(chosen(Objective.LATENCY)).cycles == min(e.cycles for e in every if e.cycles)
+
+
+def test_the_smallest_shares_an_engine_and_the_fastest_has_vectors() -> None:
+    assert len(chosen(Objective.LUTS).engines) == 1
+    assert chosen(Objective.LATENCY).engines[0].kind is EngineKind.VECTOR
+
+
+def test_a_time_asks_for_no_more_than_it_needs() -> None:
+    slowest = figures(chosen()).cycles
+    assert slowest is not None
+    within = chosen(latency_us=0.7 * slowest / CLOCK * 1e6)
+    assert within != chosen() and within != chosen(Objective.LATENCY)
+    assert (figures(within).cycles or 0) <= 0.7 * slowest
+    assert chosen(samples_per_s=CLOCK / (0.7 * slowest)) == within
+
+
+def test_a_device_bounds_the_choice() -> None:
+    most = figures(chosen(Objective.LATENCY)).resources
+    smaller = chosen(Objective.LATENCY, capacity=Resources(luts=most.luts - 1, ffs=10**6, lcs=10**6, brams=99, dsps=9))
+    assert smaller != chosen(Objective.LATENCY)
+
+
+def test_what_cannot_be_had_is_said_with_the_nearest() -> None:
+    with pytest.raises(CapacityError, match=r"at most 10 cycles per sample: the fastest takes \d+"):
+        chosen(latency_us=1)
+    with pytest.raises(CapacityError, match=r"no folding fits the device: the nearest takes about [\d,]+ LUTs"):
+        chosen(capacity=Resources(luts=10, brams=50))
