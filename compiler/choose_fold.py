@@ -148,8 +148,8 @@ def _too_large(candidates: list[_Candidate], capacity: Resources | None) -> str:
     assert capacity is not None
     nearest = min((c.figures.resources for c in candidates), key=lambda used: _overflow(used, capacity))
     return (
-        f"no folding fits the device: the nearest takes about {nearest.luts:,} LUTs and {nearest.brams:,} block RAMs of "
-        f"{capacity.luts:,} and {capacity.brams:,}; prune more, use fewer bits, or take a larger device"
+        f"no folding fits the device: the nearest takes about {nearest.luts:,} LUTs and {nearest.brams:,} block RAMs "
+        f"of {capacity.luts:,} and {capacity.brams:,}; prune more, use fewer bits, or take a larger device"
     )
 
 
