@@ -81,7 +81,7 @@ def encode_rows(
             (replace(form, first_spram=first_spram, logic_luts=LOGIC_LUTS[scarce]), luts)
             for form, luts in chain(compressed, bitmaps)
         ),
-        key=lambda candidate: _cost(*candidate, family, scarce),
+        key=lambda candidate: _cost(candidate[0], candidate[1], family, scarce),
     )[0]
     return best, bitmap_image(codes, best) if isinstance(best, BitmapFormat) else _image(codes, gaps, best)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..hdl.core import CORE_INPUT, Core, EngineInstance
+from ..hdl.core import CORE_INPUT, Core, EngineFormat, EngineImage, EngineInstance
 from ..hdl.engine import EngineFormat as SparseFormat
 from ..hdl.engine import EngineImage as SparseImage
 from ..hdl.errors import CapacityError, ModelError
@@ -246,6 +246,8 @@ class _Engine:
         }
 
     def instance(self, family: Family, folding: Folding, first_spram: int | None = None) -> EngineInstance:
+        form: EngineFormat
+        image: EngineImage
         if self.folding.kind is EngineKind.VECTOR:
             form, image = self._vector(family)
         elif self.folding.lanes > 1:
@@ -323,8 +325,8 @@ class _Engine:
             bits = [_quantised(p).bits + p.shift - self.shifts[post] for p in parallel]
             widths.append(max(bits) + (len(parts) - 1).bit_length())
             row, column = self.rows[pre], self.posts[post]
-            block = sum(parts)[self.orders[pre]] if pre in self.orders else sum(parts)
-            codes[row : row + size(pre), column : column + size(post)] = block
+            block = np.sum(parts, axis=0)
+            codes[row : row + size(pre), column : column + size(post)] = block[self.orders.get(pre, slice(None))]
         return codes, max(widths)
 
     def _parallel(self) -> dict[tuple[str, str], list[Projection]]:
@@ -336,7 +338,7 @@ class _Engine:
 
     def _sections(self) -> Sequence[Section]:
         """Where the relative indices of each source's rows start: at the first population that it reaches."""
-        sections = []
+        sections: list[Section] = []
         for source, row in self.rows.items():
             reached = [self.posts[p.post] for p in self.projections if p.pre == source]
             first = min(reached, default=0)

@@ -223,3 +223,20 @@ def test_passes_that_change_nothing_are_left_out(fold: Callable[[Network], Foldi
     for stress in (None, seed):
         assert np.array_equal(run_amaranth(skipping, spikes, stress=stress).spikes, expected.spikes)
         assert np.array_equal(run_shipped(skipping, spikes, stress=stress), expected.spikes)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_a_step_takes_little_more_than_its_synapses(lanes: int) -> None:
+    """At most 1.15 * (the slowest lane: rows and neurons) + 15 cycles; 9 in 10 cycles of long rows are synapses."""
+    network = chain(14, (60, 64))
+    spikes = random_spikes(15, network, samples=1, steps=20, rate=0.3)
+    chosen = lane_neurons(network, pipelined_folding(network, lanes).engines[0])
+    codes = network.projections[0].weights.codes  # type: ignore[union-attr]
+    busy = np.array([np.maximum(1, np.count_nonzero(codes[:, lane], axis=1)) for lane in chosen])
+    worst = (spikes[0] @ busy.T).max(axis=1) + max(map(len, chosen))
+    cycles = measure_cycles(make_plan(network, "ecp5", pipelined_folding(network, lanes)), spikes)[0]
+    assert cycles <= (1.15 * worst + 15).sum()
+    operations = np.count_nonzero(codes, axis=1) @ spikes[0].sum(axis=0)
+    passes = 20 * (64 // lanes + 9)
+    if lanes == 1:
+        assert operations >= 0.9 * (cycles - passes)

@@ -137,8 +137,9 @@ def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
 
     if options.folding is not None:
         return read_folding(options.folding)
-    named = {"shared": shared_folding, "pipelined": pipelined_folding}
-    return None if options.fold is None else named[options.fold](network)
+    if options.fold is None:
+        return None
+    return shared_folding(network) if options.fold == "shared" else pipelined_folding(network)
 
 
 def conventions(options: argparse.Namespace) -> dict[str, Any]:
