@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ...hdl.resources import Resources
@@ -45,12 +45,12 @@ class Outcome:
     sparsity: float = 0.0
     sizes: tuple[tuple[int, int], ...] = ()
     foldings: tuple[tuple[str, Prediction], ...] = ()
-    network: bytes = b""
+    network: bytes = field(default=b"", repr=False)
     failure: str | None = None
 
     def data(self) -> dict[str, Any]:
         """All but the network, as JSON holds it."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name != "network"}
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "network"}
 
     @classmethod
     def read(cls, data: dict[str, Any], network: bytes) -> Outcome:
