@@ -221,7 +221,7 @@ def test_the_report_is_json_and_says_what_the_facts_say() -> None:
 def test_bits_are_those_of_the_memories_and_of_the_bound() -> None:
     report = build_report(facts())
     memory = report["memory"]
-    weights = [region for region in memory["map"] if region["role"] in ("rows", "entries")]
+    weights = [region for region in memory["map"] if region["role"] in ("rows", "masks", "entries")]
     assert memory["stored_bits"] == sum(region["depth"] * region["width_bits"] for region in weights)
     assert memory["total_bits"] == sum(region["bits"] for region in memory["map"]) > memory["stored_bits"]
     bound = 0.0
