@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
     parser.add_argument("--finetune", type=Path, metavar="TRAIN.npz", help="labelled samples to train the rest on")
-    parser.add_argument("--epochs", type=common.whole(1), default=20, metavar="N", help="of --finetune (default: 20)")
+    parser.add_argument("--epochs", type=common.whole(1), default=10, metavar="N", help="of --finetune (default: 10)")
     parser.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices: faster")
     parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")
     group = parser.add_argument_group("pruning and its cost")

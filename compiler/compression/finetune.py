@@ -56,7 +56,7 @@ class FineTune:
 
     spikes: npt.NDArray[np.uint8] | None = None
     labels: npt.NDArray[np.int64] | None = None
-    epochs: int = 20
+    epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 5e-3
     temperature: float = 3.0
