@@ -89,8 +89,9 @@ class Engine(wiring.Component):
     =========== === ======================================================
 
     One population of n neurons takes sum(max(1, row length) over its events) + n + 9 cycles per step when nothing
-    stalls. Several take the sum over all of them, with the events that they send each other, and n + 8 each; the
-    last one's n + 4 are hidden behind the next step's events if no input reaches it.
+    stalls; the length of a bitmap row is the sum of max(1, synapses) over its chunks. Several take the sum over all of
+    them, with the events that they send each other, and n + 8 each; the last one's n + 4 are hidden behind the next
+    step's events if no input reaches it.
     """
 
     i: stream.Interface
