@@ -211,21 +211,23 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
         parts.adder("reset", bits * (1 + (form.sub_delta_bits > 1)))
         parts.ff("bank", form.fire_bits + form.sub_delta_bits)
     decays = {rule.decay for rule in rules}
-    for decay in decays:
-        cost = leak_cost(decay, state)
-        parts.adder("decay", cost.carries)
-        parts.lut("products", 2 * cost.full_adders)
+    costs = [leak_cost(decay, state) for decay in decays]  # of several, synthesis shares the adders
+    parts.adder("decay", max(cost.carries for cost in costs))
+    parts.lut("products", 2 * max(cost.full_adders for cost in costs))
     if form.c_bits:
         parts.adder("decay", 2 * state)
         parts.lut("products", 2 * form.c_bits * state)
     parts.lut("rules", (max(len(decays), len(later)) - 1) * bits + (max(1, len(now), len(saturated)) - 1) * state)
-    parts.lut("rules", (len({population.shift for population in form.populations}) - 1) * form.weight_bits)
+    shifts = {population.shift for population in form.populations}
+    parts.lut("shifts", (len(shifts) - 1) * (form.weight_bits + (max(shifts) - min(shifts)) / 2))
     parts.ff("bank", form.c_bits)
-    kinds = (len(rules) > 1) + (len({population.shift for population in form.populations}) > 1)
+    kinds = (len(rules) > 1) + (len(shifts) > 1)
     parts.path("integrate", 2, bits)
     shared = len(form.populations) > 1
     subtracts = any(mode == "subtract" for mode, _ in now)
-    parts.path("decide", 3 + bool(now) + 2 * bool(saturated) + kinds + shared, bits * (1 + subtracts))
+    parts.path(
+        "decide", 3 + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + kinds + shared, bits * (1 + subtracts)
+    )
     for decay in decays:
         cost = leak_cost(decay, state)
         adders = 3 if form.c_bits else math.log(max(1.0, cost.terms / 2), 1.5)
