@@ -175,7 +175,7 @@ def run_lane(model: LaneModel, spikes: Spikes) -> Block:
             free = asking is None or (ask and (asking[0] != EVENT or chunk == chunks - 1))
         else:
             free = fetched is None or take
-        idle = fetched is None and walk is None and entry is None and not w_valid
+        idle = asking is None and fetched is None and walk is None and entry is None and not w_valid
         spiking = stage2 and spike
         if job == END:
             address = last_neuron

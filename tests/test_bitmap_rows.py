@@ -13,7 +13,7 @@ from spikeloom.compiler import encode_bitmap, plan
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode import decode_rows, encode_rows, row_lengths
 from spikeloom.compiler.encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
-from spikeloom.compiler.fold import Folding, pipelined_folding
+from spikeloom.compiler.fold import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, IntArray, Network, Quantised
 from spikeloom.compiler.row_parts import LEAST_USE
 from spikeloom.hdl.bitmap_format import BitmapFormat, BitmapImage
@@ -110,6 +110,15 @@ def test_cores_with_bitmaps(
     monkeypatch.setattr(plan, "encode_rows", with_bitmaps(chunk_bits))
     network = network_of(density, (19, 21, 9))
     assert_hardware_agrees(network, pipelined_folding(network, lanes), family)
+
+
+def test_several_populations_share_bitmaps_where_all_rows_begin_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode_bitmap, "LEAST_USE", 0.0)
+    monkeypatch.setattr(plan, "encode_rows", with_bitmaps(4))
+    network = network_of(0.5, (13, 9, 7))
+    beside = connect(np.random.default_rng(8), INPUT, "p1", (13, 7), density=0.5)
+    network = replace(network, projections=(network.projections[0], beside))
+    assert_hardware_agrees(network, shared_folding(network), "ice40")
 
 
 def test_the_compiler_chooses_them_by_itself() -> None:
