@@ -22,7 +22,7 @@ from .ir import INPUT
 from .lanes import lane_orders
 from .plan import Plan
 
-PASS_CYCLES = 4
+PASS_CYCLES = 5
 """Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.NeuronBank)."""
 
 ENOUGH_CYCLES = 10_000

@@ -15,7 +15,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     """The parser of this command."""
     parser = commands.add_parser(
         "compile",
-        parents=[common.model_options(), common.compression_options(), common.folding_options(), coding_options()],
+        parents=[
+            common.model_options(),
+            common.compression_options(),
+            common.folding_options(),
+            common.purpose_options(),
+            coding_options(),
+        ],
         help="compile a network to a bitstream",
         description="Compile a NIR file to a build folder: bitstream, RTLIL, Verilog, integer network and report. "
         "Without --board or --device, --emit verilog makes the bare core for an iCE40.",
