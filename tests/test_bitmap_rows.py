@@ -13,7 +13,7 @@ from spikeloom.compiler import encode_bitmap, plan
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode import decode_rows, encode_rows, row_lengths
 from spikeloom.compiler.encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
-from spikeloom.compiler.fold import Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.fold import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, IntArray, Network, Quantised
 from spikeloom.compiler.row_parts import LEAST_USE
 from spikeloom.hdl.bitmap_format import BitmapFormat, BitmapImage
@@ -67,10 +67,18 @@ def test_empty_chunks_cost_few_cycles() -> None:
 def with_bitmaps(chunk_bits: int) -> Callable[..., tuple[BitmapFormat, BitmapImage]]:
     """In place of `encode_rows`: chunks of at most so many bits, in groups of two where that is possible."""
 
-    def encode(codes: IntArray, weight_bits: int, *_: object, **__: object) -> tuple[BitmapFormat, BitmapImage]:
+    def encode(
+        codes: IntArray,
+        weight_bits: int,
+        family: Family,
+        sections: object = None,
+        spram: int | None = None,
+        *_: object,
+        **__: object,
+    ) -> tuple[BitmapFormat, BitmapImage]:
         forms = [form for form, _ in bitmap_forms(codes, weight_bits) if form.chunk_bits <= chunk_bits]
         form = max(forms, key=lambda form: (form.chunk_bits, form.group == 2, form.align))
-        return form, bitmap_image(codes, form)
+        return replace(form, first_spram=spram), bitmap_image(codes, form)
 
     return encode
 
@@ -110,6 +118,14 @@ def test_cores_with_bitmaps(
     monkeypatch.setattr(plan, "encode_rows", with_bitmaps(chunk_bits))
     network = network_of(density, (19, 21, 9))
     assert_hardware_agrees(network, pipelined_folding(network, lanes), family)
+
+
+def test_codes_in_spram(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode_bitmap, "LEAST_USE", 0.0)
+    monkeypatch.setattr(plan, "encode_rows", with_bitmaps(4))
+    network = network_of(0.5, (13, 9, 7))
+    engines = (EngineFolding(populations=("p0",), spram=True), EngineFolding(populations=("p1",)))
+    assert_hardware_agrees(network, Folding(engines=engines), "ice40")
 
 
 def test_several_populations_share_bitmaps_where_all_rows_begin_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
