@@ -225,7 +225,7 @@ ROWS = (
             Goal(
                 figure="cycles_per_step",
                 limit=40,
-                bound="33 are beats, as a step's events lie unevenly in the banks, about 6 a sample's end over its steps",
+                bound="33 are beats, as a step's events lie unevenly in banks, about 6 a sample's end, over its steps",
             ),
             Goal(figure="us_per_image", limit=30),
             Goal(figure="luts", limit=5000),
@@ -240,7 +240,12 @@ ROWS = (
             Goal(figure="lcs", limit=400),
             Goal(figure="brams", limit=4),
             Goal(figure="cycles_per_step", limit=110),
-            Goal(figure="fmax_mhz", limit=90, at_least=True),
+            Goal(
+                figure="fmax_mhz",
+                limit=90,
+                at_least=True,
+                bound="one of three placements; the path goes from the bank back into the walker",
+            ),
         ),
         "Spiker+ (dense) 3,027 LC, 11 block RAMs, 69 MHz, 103 cycles per step",
     ),
@@ -269,7 +274,7 @@ ROWS = (
     ),
     Row(
         "mnist16",
-        "MNIST 16 x 16 images 256-128-10, core, ECP5-25k",
+        "MNIST 16 x 16 images 256-128-10, core, an engine per layer, ECP5-25k",
         (
             Goal(figure="luts", limit=450),
             Goal(figure="kbit", limit=64),
@@ -659,7 +664,7 @@ def measure_up5k(bench: Bench, *, dense: bool) -> Result:
 def measure_mnist16(bench: Bench) -> Result:
     network = bench.network("mnist16")
     spikes = bench.spikes("mnist16_data")
-    plan = make_plan(network, "ecp5")
+    plan = make_plan(network, "ecp5", pipelined_folding(network))
     cycles, how = cycles_per_step(plan, spikes)
     core = bench.core(plan, "lfe5u-25f")
     figures = timed(core.figures, cycles, spikes.shape[1])
@@ -677,7 +682,9 @@ def measure_compile(bench: Bench) -> Result:
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
         output = ["--board", "icebreaker", "--seed", str(bench.options.seed), "--output", f"{name}/build"]
-        subprocess.run([*command, *output], check=True, stdout=subprocess.DEVNULL)
+        failed = subprocess.run([*command, *output], check=False, stdout=subprocess.DEVNULL).returncode
+    if failed:
+        raise Skipped("spikeloom compile fails")
     seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores while it ran; board iCEBreaker"
@@ -782,7 +789,7 @@ def verdict(goal: Goal, figures: Mapping[str, float]) -> str:
         return f"{text}: not measured"
     if met:
         return f"{text}: met ({number(figures[goal.figure])})"
-    missed = f"{text}: **missed** by {goal.missed_by(figures):.0%} ({number(figures[goal.figure])})"
+    missed = f"{text}: **missed** by {goal.missed_by(figures):.1%} ({number(figures[goal.figure])})"
     return f"{missed}; {goal.bound}" if goal.bound else missed
 
 
@@ -861,8 +868,8 @@ def plot(results: Mapping[str, Result], file: Path) -> None:
         axes.plot(*zip(*pareto(list(points.values())), strict=True), "-", color="tab:blue", alpha=0.4, zorder=0)
     if "mnist16" in results:
         small = results["mnist16"].figures
-        points["256-128-10, shared"] = (small["us_per_image"], small["luts"])
-        axes.plot(*points["256-128-10, shared"], "D", color="tab:green", label="256-128-10, measured")
+        points["256-128-10"] = (small["us_per_image"], small["luts"])
+        axes.plot(*points["256-128-10"], "D", color="tab:green", label="256-128-10, measured")
     for source, marker in ((MEASURED, "s"), (QUOTED, "^")):
         others = {r.name: (r.us_per_image, r.luts) for r in RIVALS if r.source == source}
         axes.plot(*zip(*others.values(), strict=True), marker, color="tab:red", label=f"others, {source}")

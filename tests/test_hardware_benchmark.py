@@ -44,7 +44,7 @@ def test_goals_are_met_or_missed(hardware: ModuleType) -> None:
     assert most.met({}) is None
     assert hardware.verdict(most, {}).endswith("not measured")
     assert "met (400)" in hardware.verdict(most, {"lcs": 400})
-    assert "**missed** by 10% (440); the link" in hardware.verdict(most, {"lcs": 440})
+    assert "**missed** by 10.0% (440); the link" in hardware.verdict(most, {"lcs": 440})
     assert least.missed_by({"accuracy": 87.3}) == pytest.approx(0.1)
 
 
@@ -133,7 +133,7 @@ def test_tables_are_written_from_what_was_measured(hardware: ModuleType, tmp_pat
     results = hardware.read_results(tmp_path)
     assert set(results) == {"ecp5", "front-shared"}
     text = hardware.markdown(results)
-    assert "LUT4 <= 500: met (450)<br>DP16KD <= 6: **missed** by 17% (7)" in text
+    assert "LUT4 <= 500: met (450)<br>DP16KD <= 6: **missed** by 16.7% (7)" in text
     assert "| shared | 450 | 600 | 7 | 70 | 900 | 320 |" in text
     assert "not measured" in text
     hardware.write_tables(results, tmp_path, None)
