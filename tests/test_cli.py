@@ -164,7 +164,7 @@ def refused(capsys: pytest.CaptureFixture[str], argv: list[Any], status: int = 2
         ([], "COMMAND"),
         (["explode"], "invalid choice: 'explode'"),
         (["compile"], "required: MODEL"),
-        (["compile", "m.nir", "--bits", "1", "--board", "icebreaker"], "--bits: must be 2 to 16: 1"),
+        (["compile", "m.nir", "--bits", "0", "--board", "icebreaker"], "--bits: must be 1 to 16: 0"),
         (["compile", "m.nir", "--bits", "x", "--board", "icebreaker"], "--bits: must be a whole number: 'x'"),
         (["compile", "m.nir", "--sparsity", "1.5", "--board", "icebreaker"], "--sparsity: must be 0 or more and"),
         (["compile", "m.nir", "--sparsity", "nan", "--board", "icebreaker"], "--sparsity: must be 0 or more"),
