@@ -13,7 +13,7 @@ import numpy as np
 
 from ..hdl.bitmap_format import BitmapFormat, BitmapImage
 from ..hdl.engine import Rows, RowsImage
-from ..hdl.memory import LOGIC_ROM_LUTS, Family
+from ..hdl.memory import BLOCK_LUTS, LOGIC_ROM_LUTS, Family
 from ..hdl.row_format import RowFormat, RowImage, Section
 from .encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
 from .fold import Scarce
@@ -34,13 +34,13 @@ from .row_parts import (
 GROUPS = (1, 2, 4, 8)
 """How many rows may share a word of the directory."""
 
-LUT_BITS = 16
-"""What a LUT of decoding logic is worth in bits of memory: a LUT holds as many."""
+LUT_BITS = 64
+"""What a LUT is worth in stored bits where block RAMs are scarce: a block's bits are worth about as much again."""
 
-BRAM_LUTS = 8
-"""What a block RAM is worth in LUTs where those are scarce."""
+BRAM_LUTS = {Scarce.BRAMS: BLOCK_LUTS, Scarce.LUTS: 8}
+"""What a block RAM is worth in LUTs."""
 
-LOGIC_LUTS = {Scarce.BRAMS: LOGIC_ROM_LUTS, Scarce.LUTS: BRAM_LUTS}
+LOGIC_LUTS = {Scarce.BRAMS: LOGIC_ROM_LUTS, Scarce.LUTS: BRAM_LUTS[Scarce.LUTS]}
 """The largest memory that is made of look-up tables."""
 
 START = (Section(first_row=0, first_post=0),)
@@ -63,8 +63,8 @@ def encode_rows(
     first_spram: int | None = None,
     scarce: Scarce = Scarce.BRAMS,
 ) -> tuple[Rows, RowsImage]:
-    """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then block RAMs, then bits; or
-    then LUTs, where those are `scarce`.
+    """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then the least of block RAMs and
+    LUTs, weighed by what is `scarce`, then the fewest bits.
 
     `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
     depends on the weights' places and on how many levels they have, not on their values, unless the levels are so few
@@ -206,13 +206,12 @@ def _directory_luts(form: RowFormat, group: int) -> int:
     return 0 if group == 1 else (group - 1) * 3 * form.length_bits + 12
 
 
-def _cost(form: Rows, luts: int, family: Family, scarce: Scarce) -> tuple[int, int, int]:
+def _cost(form: Rows, luts: int, family: Family, scarce: Scarce) -> tuple[int, float, int]:
     shapes = form.memories(family).values()
     sprams, brams = sum(shape.spram for shape in shapes), sum(shape.brams for shape in shapes)
-    bits = sum(shape.bits for shape in shapes)
-    if scarce is Scarce.LUTS:
-        return sprams, luts + sum(shape.luts for shape in shapes) + BRAM_LUTS * brams, bits
-    return sprams, brams, bits + LUT_BITS * luts
+    bits, tables = sum(shape.bits for shape in shapes), sum(shape.luts for shape in shapes)
+    room = bits / LUT_BITS if scarce is Scarce.BRAMS else 0
+    return sprams, BRAM_LUTS[scarce] * brams + luts + tables + room, bits
 
 
 # ----------------------------------------------------------------------------------------------------- images

@@ -35,6 +35,10 @@ LOGIC_ROM_LUTS = 32
 """A read-only memory of at most this many 4-input look-up tables is built from them instead of a block RAM, unless its
 shape says another number."""
 
+BLOCK_LUTS = 36
+"""A block RAM more is worth this many look-up tables less that choose between blocks: half of what a small iCE40 has
+for each."""
+
 DISTRIBUTED_DEPTH = 32
 """On ECP5 a writable memory of at most this many words is built from distributed RAM."""
 
@@ -44,7 +48,7 @@ Shapes = tuple[tuple[int, int], ...]
 
 @cache
 def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, int, Shapes]:
-    """The fewest blocks, the LUTs that choose between blocks, and the shape of each column."""
+    """Blocks, LUTs that choose between blocks, and the shape of each column, at the least cost."""
     if width <= 0:
         return 0, 0, ()
     candidates = []
@@ -52,7 +56,7 @@ def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, int, Sha
         blocks, luts, columns = _best_columns(shapes, depth, width - shape[1])
         stacked = -(-depth // shape[0])
         candidates.append((blocks + stacked, luts + (stacked - 1) * min(width, shape[1]), (shape, *columns)))
-    return min(candidates, key=lambda candidate: (candidate[0], candidate[1], len(candidate[2])))
+    return min(candidates, key=lambda c: (BLOCK_LUTS * c[0] + c[1], c[0], len(c[2])))
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class MemoryShape:
 
     @cached_property
     def columns(self) -> tuple[tuple[int, int], ...]:
-        """(first bit, block depth) of each column, low bits first, with the fewest blocks in all."""
+        """(first bit, block depth) of each column, low bits first, with few blocks and little between them."""
         if self.style != "block":
             return ((0, self.depth),)
         shapes = _best_columns(BLOCK_SHAPES[self.family], self.depth, self.width)[2]
