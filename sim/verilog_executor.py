@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..compiler.build_folder import FOLDING, WEIGHTS
 from ..compiler.flash_image import parse_flash_image, plan_flash
-from ..compiler.fold import Folding, folding_data, read_folding
+from ..compiler.fold import Folding, default_folding, folding_data, read_folding
 from ..compiler.ir import Network
 from ..compiler.monitors import monitors_of
 from ..compiler.plan import make_plan
@@ -215,7 +215,8 @@ def _write_job(
     stress: int | None,
 ) -> None:
     names = [population.name for population in network.populations]
-    monitors = monitors_of(network, read_folding(work / FOLDING)) if traced else ()
+    folding = read_folding(work / FOLDING) if (work / FOLDING).is_file() else default_folding(network)
+    monitors = monitors_of(network, folding) if traced else ()
     job: dict[str, Any] = {
         **vars(stimulus),
         "shape": np.array(shape),

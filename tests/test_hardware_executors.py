@@ -40,7 +40,7 @@ from spikeloom.sim.divergence import (
     compare_recordings,
     first_divergence,
 )
-from spikeloom.sim.observer import OutputObserver, ProtocolError, TraceObserver
+from spikeloom.sim.observer import MonitorObserver, OutputObserver, ProtocolError, TraceObserver
 from spikeloom.sim.recording import Recording
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.stimulus import make_stimulus
@@ -388,15 +388,29 @@ def test_output_observer_forgets_an_aborted_sample() -> None:
     assert observer.spikes.tolist() == [[[1], [0]], [[0], [0]]]
 
 
-def test_trace_observer_wants_every_neuron_in_order() -> None:
-    observer = TraceObserver(0, 1, 1, 2)
-    assert not observer.beat(0, -5, 1)
+def test_a_monitor_gives_every_neuron_in_order() -> None:
+    trace = TraceObserver(0, 1, 1, 2)
+    monitor = MonitorObserver(0, trace, numbers=(0, 1), neurons=(1, 0))
+    assert not monitor.beat(0, -5, 1)
     with pytest.raises(ProtocolError, match="expected neuron 1 next in the pass, got neuron 0"):
-        observer.beat(0, 0, 0)
-    assert observer.beat(1, 7, 0)
-    assert observer.membranes.tolist() == [[[-5, 7]]]
+        monitor.beat(0, 0, 0)
+    assert monitor.beat(1, 7, 0)
+    assert trace.membranes.tolist() == [[[7, -5]]]
     with pytest.raises(ProtocolError, match="an extra neuron pass"):
-        observer.beat(0, 0, 0)
+        monitor.beat(0, 0, 0)
+
+
+def test_monitors_of_a_population_need_not_be_in_the_same_step() -> None:
+    trace = TraceObserver(0, 1, 2, 3)
+    ahead = MonitorObserver(0, trace, numbers=(0,), neurons=(2,))
+    behind = MonitorObserver(1, trace, numbers=(0, 1), neurons=(0, 1))
+    assert not ahead.beat(0, 1, 0) and not ahead.beat(0, 2, 1)
+    assert not behind.beat(0, 3, 0)
+    assert behind.beat(1, 4, 0) and trace.place == (0, 1)
+    assert not behind.beat(0, 5, 0)
+    assert behind.beat(1, 6, 1) and trace.done
+    assert trace.membranes.tolist() == [[[3, 4, 1], [5, 6, 2]]]
+    assert trace.spikes.tolist() == [[[0, 0, 0], [0, 1, 1]]]
 
 
 def test_the_first_divergence_is_by_sample_step_population_neuron() -> None:
