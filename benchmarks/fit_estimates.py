@@ -30,7 +30,7 @@ from spikeloom.boards.utilisation import count_cells
 from spikeloom.compiler.cycles import lanes_of
 from spikeloom.compiler.estimate import COEFFICIENTS, cell_amounts, estimate, path_amounts
 from spikeloom.compiler.estimate_parts import Parts, bank_parts, parts_of, walker_parts
-from spikeloom.compiler.fold import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import (
     IF,
     INPUT,

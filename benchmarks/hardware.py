@@ -44,13 +44,13 @@ from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
-from spikeloom.compiler import fold
+from spikeloom.compiler import folding
 from spikeloom.compiler.bounds import reachable_membranes, signed_bits
 from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, plan_for, plan_target_clock
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode_vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
-from spikeloom.compiler.fold import EngineFolding, EngineKind, Folding, Scarce, pipelined_folding, shared_folding
+from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, Scarce, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import (
     INPUT,
     Decay,
@@ -753,7 +753,7 @@ def read_results(folder: Path) -> dict[str, Result]:
 
 def _commit() -> tuple[str, ...]:
     """The commit of the sources that were measured, where there is one."""
-    root = Path(fold.__file__).resolve().parent.parent
+    root = Path(folding.__file__).resolve().parent.parent
     command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
     found = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", check=False)
     return (f"commit {found.stdout.strip()}",) if found.returncode == 0 else ()

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import SampleError
-from .folding import Folded
 from .ir import INPUT, Decay, Drive, Fire, FloatArray, Network, ResetMode, ResetPlace, Rounding
+from .neuron_folding import Folded
 
 Spikes = npt.NDArray[np.uint8]
 Leak = Callable[[FloatArray], FloatArray]

@@ -14,8 +14,8 @@ from fractions import Fraction
 import numpy as np
 
 from .bounds import signed_bits
-from .folding import Folded
 from .ir import Fire, FloatArray, IntArray
+from .neuron_folding import Folded
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,7 @@ import numpy as np
 
 from ..hdl.bitmap_format import BitmapFormat, BitmapImage
 from ..hdl.core import CORE_INPUT, EngineInstance
-from ..hdl.engine import EngineFormat as SparseFormat
-from ..hdl.engine import EngineImage as SparseImage
-from ..hdl.engine import Rows, RowsImage
+from ..hdl.engine import Rows, RowsImage, SparseFormat, SparseImage
 from ..hdl.errors import ModelError
 from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.row_format import RowFormat, RowImage
@@ -27,7 +25,7 @@ from .cycle_tokens import ABORT, ALL, END_OF_SAMPLE, EVENT, Block, Spikes, Token
 from .cycle_vector import VectorModel, run_vector
 from .encode import find_row, first_post
 from .encode_bitmap import chunk_posts
-from .fold import EngineFolding
+from .folding import EngineFolding
 from .ir import IntArray, Network
 from .lanes import lane_neurons
 from .plan import Plan

@@ -9,15 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.core import EngineInstance
-from ..hdl.engine import EngineFormat as SparseFormat
-from ..hdl.engine import EngineImage as SparseImage
+from ..hdl.engine import SparseFormat, SparseImage
 from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.vector import VectorFormat
 from .cycle_model import EngineModel, count_core_cycles, engine_models
 from .cycle_tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
 from .cycle_vector import VectorModel
 from .encode import row_lengths
-from .fold import sources_of
+from .folding import sources_of
 from .ir import INPUT
 from .lanes import lane_orders
 from .plan import Plan

@@ -16,7 +16,7 @@ from ..hdl.engine import Rows, RowsImage
 from ..hdl.memory import BLOCK_LUTS, LOGIC_ROM_LUTS, Family
 from ..hdl.row_format import RowFormat, RowImage, Section
 from .encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
-from .fold import Scarce
+from .folding import Scarce
 from .ir import IntArray
 from .row_parts import (
     ALIGNMENTS,

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 from ..hdl.bitmap_format import BitmapFormat
 from ..hdl.decay import DecayFormat, signed_digits
-from ..hdl.engine import EngineFormat as SparseFormat
-from ..hdl.engine import Rows
+from ..hdl.engine import Rows, SparseFormat
 from ..hdl.lanes import LanesFormat
 from ..hdl.link_protocol import LinkFormat
 from ..hdl.memory import Family, MemoryShape

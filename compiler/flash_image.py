@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..hdl.core import EngineInstance
-from ..hdl.engine import EngineFormat, EngineImage
+from ..hdl.engine import SparseFormat, SparseImage
 from ..hdl.errors import InputError
 from ..hdl.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
 from ..hdl.spram import SPRAM_WIDTH
@@ -50,7 +50,7 @@ def design_number(plan: Plan) -> int:
 def _outside_spram(engine: EngineInstance) -> object:
     """What an engine's memories hold, but for its weights in SPRAM."""
     form, image = engine.form, engine.image
-    if isinstance(form, EngineFormat) and isinstance(image, EngineImage) and form.rows.first_spram is not None:
+    if isinstance(form, SparseFormat) and isinstance(image, SparseImage) and form.rows.first_spram is not None:
         return replace(image, rows=replace(image.rows, entries=()))
     return image
 

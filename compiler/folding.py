@@ -1,138 +1,237 @@
-"""The float neuron in the coordinates of the arithmetic contract: no gain, no resting potential, V = 0 at the start.
+"""Folding: which engine of a core runs which populations, and how wide it is.
 
-All of a framework's conventions come down to one recursion per neuron (docs/arithmetic.md):
+Between two ends: one shared engine that runs every population in turn (smallest), and an engine per population, with
+several lanes or all neurons at once (fastest). A folding may be written as a JSON file:
 
-    g = alpha*g + I            (CubaLIF; else g = I)
-    u = beta*V + g             I = bias + sum of weights times inputs
-
-- The gain of the input (r, times w_in for CubaLIF, times the leak 1 - beta for Euler arithmetic) multiplies weights
-  and bias.
-- Membranes are measured from v_init. What remains of the resting potential is the constant
-  (1 - beta)*(v_leak - v_init) per step, part of the bias; in CubaLIF, whose bias is filtered, it has to be 0.
+    {"engines": [{"populations": ["l1", "l2"]}]}
+    {"engines": [{"populations": ["l1"], "lanes": 4}, {"populations": ["l2"], "spram": true}]}
+    {"engines": [{"populations": ["l1"], "kind": "vector", "events_per_beat": 2}, {"populations": ["l2"]}]}
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from ..hdl.errors import ModelError
-from .ir import (
-    IF,
-    LI,
-    Arithmetic,
-    CubaLIF,
-    Drive,
-    Fire,
-    FloatArray,
-    IntegerDynamics,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-)
+from ..hdl.errors import InputError, ModelError
+from .ir import INPUT, Network
 from .verifier import quoted
 
+MAX_LANES = 256
+MAX_QUEUE = 1024
+MAX_EVENTS_PER_BEAT = 16
+NUMBERS = ("lanes", "queue", "events_per_beat", "neurons_per_cycle")
+"""The fields of an engine's folding that are whole numbers."""
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Folded:
-    """One population in the contract's coordinates; all arrays float64 (n,), weights [pre, post] per projection.
+SWITCHES = ("spram", "skips")
+"""Those that are true or false."""
 
-    `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. A readout (LI) has
-    `spiking` False and zeros for what it lacks; IF has beta 1.
+
+class Scarce(StrEnum):
+    """What an engine saves where it can trade one for the other: block RAMs, or LUTs."""
+
+    BRAMS = "brams"
+    LUTS = "luts"
+
+
+class EngineKind(StrEnum):
+    """How an engine keeps and adds up its weights.
+
+    - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engine`, `spikeloom.hdl.lanes`)
+    - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.vector`)
     """
 
-    population: Population
-    projections: tuple[Projection, ...]
-    weights: tuple[FloatArray, ...]
-    gain: FloatArray
-    bias: FloatArray
-    alpha: FloatArray | None
-    beta: FloatArray
-    threshold: FloatArray
-    sub: FloatArray
-    v_reset: FloatArray
-    spiking: bool
-    leaky: bool
-    reset_mode: ResetMode
-    reset_place: ResetPlace
-    fire: Fire
-    drive: Drive
+    SPARSE = "sparse"
+    VECTOR = "vector"
 
 
-def fold(network: Network, population: Population) -> Folded:
-    """The population's real parameters in the contract's coordinates.
+@dataclass(frozen=True, kw_only=True)
+class EngineFolding:
+    """One engine: its populations in evaluation order, and how it works.
 
-    Raises ModelError where the contract has no form for them: a CubaLIF whose v_init differs from its v_leak, a readout
-    whose neurons start from different membranes.
+    A `sparse` engine of one population spreads its neurons over `lanes`, each of which may lag `queue` events behind
+    the others; with `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM. A `vector` engine reads
+    the weights of `lanes` neurons at a time (0: all), for `events_per_beat` events at once, and its pass takes
+    `neurons_per_cycle`. `scarce` is what a sparse engine saves; if it `skips`, it leaves out passes that would change
+    nothing, for about 25 logic cells.
     """
-    dynamics = population.dynamics
-    assert not isinstance(dynamics, IntegerDynamics)
-    size = population.size
-    beta = _vector(getattr(dynamics, "beta", np.ones(())), size)
-    gain = _gain(population, beta)
-    projections = network.projections_into(population.name)
-    v_init = _vector(dynamics.v_init, size)
-    spiking = not isinstance(dynamics, LI)
-    zero = np.zeros(size)
-    threshold = zero if isinstance(dynamics, LI) else _vector(dynamics.threshold, size)
-    return Folded(
-        population=population,
-        projections=projections,
-        weights=tuple(_real_weights(p) * gain for p in projections),
-        gain=gain,
-        bias=_vector(population.bias, size) * gain + _resting_drive(population, beta),
-        alpha=_vector(dynamics.alpha, size) if isinstance(dynamics, CubaLIF) else None,
-        beta=beta,
-        threshold=threshold - v_init if spiking else zero,
-        sub=zero if getattr(dynamics, "reset_mode", ResetMode.NONE) is ResetMode.NONE else threshold,
-        v_reset=zero if isinstance(dynamics, LI) else _vector(dynamics.v_reset, size) - v_init,
-        spiking=spiking,
-        leaky=not isinstance(dynamics, IF),
-        reset_mode=getattr(dynamics, "reset_mode", ResetMode.NONE),
-        reset_place=getattr(dynamics, "reset_place", ResetPlace.SAME),
-        fire=getattr(dynamics, "fire", Fire.GT),
-        drive=getattr(dynamics, "drive", Drive.NEW),
+
+    populations: tuple[str, ...]
+    kind: EngineKind = EngineKind.SPARSE
+    lanes: int = 1
+    queue: int = 32
+    spram: bool = False
+    events_per_beat: int = 1
+    neurons_per_cycle: int = 1
+    scarce: Scarce = Scarce.BRAMS
+    skips: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folding:
+    """The engines of a core, in evaluation order; every population is in one of them."""
+
+    engines: tuple[EngineFolding, ...]
+
+
+def default_folding(network: Network) -> Folding:
+    """The smallest core: a shared engine, or one per population where an earlier population than the last is read."""
+    if network.populations[-1].name == network.output:
+        return shared_folding(network)
+    return pipelined_folding(network)
+
+
+def shared_folding(network: Network, scarce: Scarce = Scarce.BRAMS) -> Folding:
+    """One engine for the whole network: the smallest core."""
+    names = tuple(population.name for population in network.populations)
+    return Folding(engines=(EngineFolding(populations=names, scarce=scarce),))
+
+
+def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.BRAMS) -> Folding:
+    """An engine per population; `lanes` of each, or as many as it has neurons."""
+    return Folding(
+        engines=tuple(
+            EngineFolding(populations=(p.name,), lanes=min(lanes, p.size), scarce=scarce) for p in network.populations
+        )
     )
 
 
-def _vector(value: FloatArray, size: int) -> FloatArray:
-    return np.broadcast_to(value, (size,)).astype(np.float64)
+def read_folding(path: Path) -> Folding:
+    """A folding from a JSON file. Raises InputError where it is not one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"a folding is a JSON file: {path} cannot be read ({error})") from None
+    if not isinstance(content, dict) or set(content) != {"engines"} or not isinstance(content["engines"], list):
+        raise InputError(f'a folding is {{"engines": [...]}}: {path} holds something else; see docs/hardware.md')
+    return Folding(engines=tuple(_engine(entry, path) for entry in content["engines"]))
 
 
-def _real_weights(projection: Projection) -> FloatArray:
-    assert not isinstance(projection.weights, Quantised)
-    return projection.weights
+def folding_data(folding: Folding) -> dict[str, Any]:
+    """What `read_folding` reads back."""
+    return {"engines": [{**asdict(engine), "populations": list(engine.populations)} for engine in folding.engines]}
 
 
-def _gain(population: Population, beta: FloatArray) -> FloatArray:
-    dynamics = population.dynamics
-    assert not isinstance(dynamics, IntegerDynamics)
-    gain = _vector(dynamics.r, population.size)
-    if isinstance(dynamics, CubaLIF):
-        gain = gain * dynamics.w_in
-    if getattr(dynamics, "arithmetic", Arithmetic.DECAY) is not Arithmetic.DECAY:
-        gain = gain * (1 - beta)
-    return gain
+def _engine(entry: Any, path: Path) -> EngineFolding:
+    known = {field.name for field in fields(EngineFolding)}
+    if not isinstance(entry, dict) or "populations" not in entry or not set(entry) <= known:
+        raise InputError(f"an engine has {', '.join(sorted(known))}: {path} has {quoted(entry)}")
+    names = entry["populations"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"an engine's populations are a list of names: {path} has {quoted(names)}")
+    kind = entry.get("kind", EngineKind.SPARSE)
+    if kind not in list(EngineKind):
+        raise InputError(f"an engine's kind is {' or '.join(EngineKind)}: {path} has {quoted(kind)}")
+    scarce = entry.get("scarce", Scarce.BRAMS)
+    if scarce not in list(Scarce):
+        raise InputError(f"what is scarce is {' or '.join(Scarce)}: {path} has {quoted(scarce)}")
+    switches = {name: entry[name] for name in SWITCHES if name in entry}
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is true or false: {path} has {quoted(value)}")
+    numbers = {name: entry[name] for name in NUMBERS if name in entry}
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InputError(f"{name} is a whole number: {path} has {quoted(value)}")
+    return EngineFolding(populations=tuple(names), kind=EngineKind(kind), scarce=Scarce(scarce), **switches, **numbers)
 
 
-def _resting_drive(population: Population, beta: FloatArray) -> FloatArray:
-    """(1 - beta)*(v_leak - v_init), what the resting potential adds in each step."""
-    dynamics = population.dynamics
-    assert not isinstance(dynamics, IntegerDynamics)
-    v_init = _vector(dynamics.v_init, population.size)
-    if isinstance(dynamics, LI) and np.ptp(v_init) > 0:
+def check_folding(network: Network, folding: Folding) -> None:
+    """ModelError where a folding contradicts the network."""
+    for check in (_names_all, _sparse_possible, _vector_possible, _heard_populations_last):
+        check(network, folding)
+
+
+def _names_all(network: Network, folding: Folding) -> None:
+    names = [population.name for population in network.populations]
+    folded = [name for engine in folding.engines for name in engine.populations]
+    for name in folded:
+        if name not in names:
+            raise ModelError(f"a folding names the network's populations: {quoted(name)} is none of {_listed(names)}")
+    if folded != names:
         raise ModelError(
-            f"the neurons of a readout share v_init, so that their membranes compare: population "
-            f"{quoted(population.name)} has {v_init.min():g} to {v_init.max():g}; set one value"
+            f"a folding has every population once, in evaluation order ({_listed(names)}): it has {_listed(folded)}"
         )
-    v_leak = v_init if isinstance(dynamics, IF) else _vector(dynamics.v_leak, population.size)
-    if isinstance(dynamics, CubaLIF) and np.any(v_leak != v_init):
-        raise ModelError(
-            f"an integer CubaLIF starts at its resting membrane: population {quoted(population.name)} has v_init "
-            "different from v_leak; make them equal"
-        )
-    return (1 - beta) * (v_leak - v_init)
+
+
+def _sparse_possible(network: Network, folding: Folding) -> None:
+    for engine in folding.engines:
+        first = engine.populations[0]
+        if engine.kind is not EngineKind.SPARSE:
+            continue
+        if len(engine.populations) > 1 and engine.lanes != 1:
+            raise ModelError(
+                f"an engine of several populations has one lane: that of {quoted(first)} has {engine.lanes}; "
+                "give each population its engine"
+            )
+        if engine.spram and engine.lanes != 1:
+            raise ModelError(
+                f"an engine with weights in SPRAM has one lane: that of {quoted(first)} has {engine.lanes}"
+            )
+        _within(f"lanes of the engine of {quoted(first)}", engine.lanes, 1, min(MAX_LANES, network.size_of(first)))
+        _within(f"the queue of the engine of {quoted(first)}", engine.queue, 0, MAX_QUEUE)
+        if engine.queue & (engine.queue - 1):
+            raise ModelError(f"a queue holds a power of two of events: that of {quoted(first)} has {engine.queue}")
+        for name in ("events_per_beat", "neurons_per_cycle"):
+            if getattr(engine, name) != 1:
+                raise ModelError(
+                    f"only a vector engine has {name}: the engine of {quoted(first)} is sparse; leave it out"
+                )
+
+
+def _vector_possible(network: Network, folding: Folding) -> None:
+    for engine in folding.engines:
+        first = engine.populations[0]
+        if engine.kind is not EngineKind.VECTOR:
+            continue
+        if len(engine.populations) > 1:
+            raise ModelError(
+                f"a vector engine has one population: that of {quoted(first)} has {len(engine.populations)}; "
+                "give each population its engine"
+            )
+        if engine.spram:
+            raise ModelError(
+                f"a vector engine's weights lie in block RAM: that of {quoted(first)} has spram; leave it out"
+            )
+        size = network.size_of(first)
+        _within(f"lanes of the engine of {quoted(first)}", engine.lanes, 0, size)
+        _within(f"events_per_beat of the engine of {quoted(first)}", engine.events_per_beat, 1, MAX_EVENTS_PER_BEAT)
+        _within(f"neurons_per_cycle of the engine of {quoted(first)}", engine.neurons_per_cycle, 1, size)
+        beats = -(-size // (engine.lanes or size))
+        if beats & (beats - 1):
+            raise ModelError(
+                f"a vector engine reads a row in a power of two of beats: {engine.lanes} lanes take {beats} for the "
+                f"{size} neurons of {quoted(first)}; choose another number of lanes"
+            )
+
+
+def _within(what: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ModelError(f"{what} are {least} to {most}: the folding has {value}")
+
+
+def _heard_populations_last(network: Network, folding: Folding) -> None:
+    for engine in folding.engines:
+        for name in engine.populations[:-1]:
+            outside = [p.post for p in network.projections if p.pre == name and p.post not in engine.populations]
+            if outside or name == network.output:
+                listener = "the output" if name == network.output else quoted(outside[0])
+                raise ModelError(
+                    f"only the last population of an engine is heard outside: {quoted(name)} is heard by {listener}; "
+                    "split the engine behind it"
+                )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(quoted(name) for name in names)
+
+
+def sources_of(network: Network, engine: EngineFolding) -> tuple[str, ...]:
+    """Whom an engine listens to: `INPUT` and populations of other engines, each once."""
+    heard = [p.pre for name in engine.populations for p in network.projections_into(name)]
+    names = [INPUT, *(population.name for population in network.populations)]
+    return tuple(name for name in names if name in heard and name not in engine.populations)

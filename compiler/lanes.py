@@ -6,7 +6,7 @@ import heapq
 
 import numpy as np
 
-from .fold import EngineFolding, EngineKind
+from .folding import EngineFolding, EngineKind
 from .ir import IntArray, Network, Quantised
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .fold import EngineFolding, EngineKind, Folding
+from .folding import EngineFolding, EngineKind, Folding
 from .ir import Network
 from .lanes import lane_neurons
 

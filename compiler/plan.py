@@ -10,8 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from ..hdl.core import CORE_INPUT, Core, EngineFormat, EngineImage, EngineInstance
-from ..hdl.engine import EngineFormat as SparseFormat
-from ..hdl.engine import EngineImage as SparseImage
+from ..hdl.engine import SparseFormat, SparseImage
 from ..hdl.errors import CapacityError, ModelError
 from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.memory import Family, MemoryShape
@@ -22,7 +21,7 @@ from ..hdl.spram import MAX_SPRAMS, SpramShape
 from ..hdl.vector import VectorFormat, VectorImage
 from .encode import LOGIC_LUTS, encode_rows
 from .encode_vector import encode_vector
-from .fold import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of
+from .folding import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of
 from .ir import INPUT, IntArray, Kind, Network, Projection, Quantised
 from .lanes import lane_neurons, lane_orders
 from .plan_neurons import plan_neurons

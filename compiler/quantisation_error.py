@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .bounds import reachable_membranes, signed_bits
-from .folding import Folded, fold
 from .ir import Decay, FloatArray, IntegerDynamics, Network, Population, Projection, Quantised, ResetMode
 from .leak import digit_count
+from .neuron_folding import Folded, fold
 
 
 @dataclass(frozen=True, kw_only=True)

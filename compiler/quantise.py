@@ -25,7 +25,6 @@ from ..hdl.errors import ModelError, OptionError
 from .bounds import reachable_membranes, signed_bits
 from .calibration import Spikes, calibration_inputs, observe
 from .constants import Constants, integer_constants
-from .folding import Folded, fold
 from .ir import (
     IF,
     LI,
@@ -46,6 +45,7 @@ from .ir import (
     ResetMode,
 )
 from .leak import choose_decay
+from .neuron_folding import Folded, fold
 from .quantisation_error import PopulationError, quantisation_error
 from .scales import Activity, codes_of, largest_code, search_scales
 from .trial import Trial, slowest_leak, starting_fraction_bits

@@ -23,8 +23,8 @@ from ..hdl.vector import VectorFormat
 from .compression.recipe import Recipe
 from .cycles import lanes_of
 from .estimate import Estimate
-from .folding import fold
 from .ir import Decay, IntegerDynamics, Network, Population
+from .neuron_folding import fold
 from .plan import MemoryUse, Plan
 from .quantisation_error import PopulationError
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from .calibration import NeuronModel, Response, Spikes, currents, integer_leak, real_model
 from .constants import integer_constants
-from .folding import Folded
 from .ir import Decay, Fire, FloatArray, Network, Quantised
 from .leak import choose_decay, most_exact_decay
+from .neuron_folding import Folded
 
 MAX_FRACTION_BITS = 12
 

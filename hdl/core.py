@@ -11,8 +11,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .beats import BeatPacker
-from .engine import EngineFormat as SparseFormat
-from .engine import EngineImage as SparseImage
+from .engine import SparseFormat, SparseImage
 from .lanes import LanesFormat, LanesImage
 from .memory import Family
 from .routing import Fork, Merge
@@ -53,7 +52,7 @@ class Core(wiring.Component):
 
     The core clears itself after a reset (as many cycles as its largest engine has neurons, plus 5). On iCE40 keep `rst`
     high for 15 us after configuration, before which block RAM reads wrongly. A step costs what its slowest engine takes
-    (see Engine) once the pipeline is full.
+    (see SparseEngine) once the pipeline is full.
     """
 
     i: stream.Interface

@@ -26,7 +26,7 @@ RowsImage = RowImage | BitmapImage
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineFormat:
+class SparseFormat:
     """Shapes and widths of an engine; the hardware depends on nothing else.
 
     The rows of an engine of several populations are those of the neurons before the last population, then those of the
@@ -51,10 +51,10 @@ class EngineFormat:
         """Whether weights lie in SPRAM."""
         return self.rows.first_spram is not None
 
-    def create(self, image: EngineImage, family: Family) -> Engine:
-        return Engine(self, image, family)
+    def create(self, image: SparseImage, family: Family) -> SparseEngine:
+        return SparseEngine(self, image, family)
 
-    def traced(self) -> EngineFormat:
+    def traced(self) -> SparseFormat:
         """The same engine, whose monitors see every neuron in every step."""
         return replace(self, neurons=replace(self.neurons, skips=False))
 
@@ -69,14 +69,14 @@ class EngineFormat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineImage:
+class SparseImage:
     """What an engine's memories hold: rows and one parameter word per neuron."""
 
     rows: RowsImage
     parameters: tuple[int, ...]
 
 
-class Engine(wiring.Component):
+class SparseEngine(wiring.Component):
     """Turns the events of the inputs into the spikes of its last population.
 
     =========== === ======================================================
@@ -98,7 +98,7 @@ class Engine(wiring.Component):
     o: stream.Interface
     load: Any
 
-    def __init__(self, form: EngineFormat, image: EngineImage, family: Family) -> None:
+    def __init__(self, form: SparseFormat, image: SparseImage, family: Family) -> None:
         self._format = form
         self._image = image
         self._family = family

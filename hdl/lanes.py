@@ -8,7 +8,7 @@ from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .engine import EngineFormat, EngineImage
+from .engine import SparseFormat, SparseImage
 from .memory import Family, MemoryShape
 from .routing import Fork, Merge
 from .spram import SpramShape
@@ -24,7 +24,7 @@ class LanesFormat:
     not the sum over events of the longest row. It is a power of two; 0 spares the queues.
     """
 
-    lanes: tuple[EngineFormat, ...]
+    lanes: tuple[SparseFormat, ...]
     queue: int
 
     @property
@@ -72,7 +72,7 @@ class LanesFormat:
 class LanesImage:
     """What the memories of each lane hold."""
 
-    lanes: tuple[EngineImage, ...]
+    lanes: tuple[SparseImage, ...]
 
 
 class Lanes(wiring.Component):
@@ -83,10 +83,11 @@ class Lanes(wiring.Component):
     =========== === ===================================
     i           in  stream of tokens over the inputs
     o           out stream of tokens over the neurons
-    trace0, ... out monitor of each lane (see Engine)
+    trace0, ... out monitor of each lane (see SparseEngine)
     =========== === ===================================
 
-    A step takes as long as its slowest lane (see Engine), plus 2, if no lane lags more than `queue` events behind.
+    A step takes as long as its slowest lane (see SparseEngine), plus 2, if no lane lags more than `queue` events
+    behind.
     """
 
     i: stream.Interface

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..compiler.fold import Folding
+from ..compiler.folding import Folding
 from ..compiler.ir import Network
 from ..hdl.errors import ModelError, OptionError
 from .recording import Recording

@@ -13,7 +13,7 @@ from spikeloom.compiler import encode_bitmap, plan
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode import decode_rows, encode_rows, row_lengths
 from spikeloom.compiler.encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
-from spikeloom.compiler.fold import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, IntArray, Network, Quantised
 from spikeloom.compiler.row_parts import LEAST_USE
 from spikeloom.hdl.bitmap_format import BitmapFormat, BitmapImage

@@ -26,7 +26,7 @@ from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, compile_
 from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import busy_cycles
-from spikeloom.compiler.fold import read_folding
+from spikeloom.compiler.folding import read_folding
 from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection
 from spikeloom.compiler.plan import make_plan
 from spikeloom.compiler.quantise import quantise

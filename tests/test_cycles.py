@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.cycles import Spikes, busy_cycles, count_cycles, cycles_from_rates
-from spikeloom.compiler.fold import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, Dense, Network, Projection, Quantised
 from spikeloom.compiler.plan import Plan, make_plan
 from spikeloom.sim.amaranth_executor import measure_cycles

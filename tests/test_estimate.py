@@ -19,7 +19,7 @@ from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.estimate import COEFFICIENTS, estimate
 from spikeloom.compiler.estimate_parts import leak_cost, parts_of
-from spikeloom.compiler.fold import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, Network, ResetMode, ResetPlace
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.decay import DecayFormat

@@ -17,7 +17,7 @@ from spikeloom.boards.top import ActivityLight, BoardTop
 from spikeloom.compiler.build_folder import FLASH, WEIGHTS
 from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.flash_image import design_number, join_flash, parse_flash_image, plan_flash
-from spikeloom.compiler.fold import Folding, folding_data, pipelined_folding, read_folding
+from spikeloom.compiler.folding import Folding, folding_data, pipelined_folding, read_folding
 from spikeloom.compiler.ir import INPUT, Network
 from spikeloom.compiler.plan import Plan, make_plan, with_spram
 from spikeloom.hdl.emit import verilog_from_rtlil

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import chain, random_spikes
-from spikeloom.compiler.fold import (
+from spikeloom.compiler.folding import (
     EngineFolding,
     EngineKind,
     Folding,

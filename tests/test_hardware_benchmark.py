@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from networks import chain
-from spikeloom.compiler.fold import check_folding
+from spikeloom.compiler.folding import check_folding
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.memory import Family
 

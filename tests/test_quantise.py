@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from spikeloom.compiler.calibration import calibration_inputs, observe
-from spikeloom.compiler.folding import fold
 from spikeloom.compiler.ir import (
     IF,
     INPUT,
@@ -31,6 +30,7 @@ from spikeloom.compiler.ir import (
     ResetPlace,
 )
 from spikeloom.compiler.leak import choose_decay, digit_count, leak_error
+from spikeloom.compiler.neuron_folding import fold
 from spikeloom.compiler.prune import prune
 from spikeloom.compiler.quantisation_error import quantisation_error
 from spikeloom.compiler.quantise import dequantise, quantise

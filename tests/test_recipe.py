@@ -147,7 +147,7 @@ def test_the_loss_is_the_membranes() -> None:
     half[1] = half[1] * 0.5
     from spikeloom.compiler.calibration import observe
     from spikeloom.compiler.compression.loss import membrane_losses
-    from spikeloom.compiler.folding import fold
+    from spikeloom.compiler.neuron_folding import fold
 
     changed = replace(
         net,

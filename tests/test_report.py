@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.estimate import Estimate, Work
-from spikeloom.compiler.fold import pipelined_folding
+from spikeloom.compiler.folding import pipelined_folding
 from spikeloom.compiler.ir import (
     INPUT,
     LIF,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..build_folder import BuildFolder
-    from ..fold import Folding
+    from ..folding import Folding
     from ..ir import Network
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
@@ -133,7 +133,7 @@ def purpose_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
-    from ..fold import pipelined_folding, read_folding, shared_folding
+    from ..folding import pipelined_folding, read_folding, shared_folding
 
     if options.folding is not None:
         return read_folding(options.folding)

@@ -44,11 +44,11 @@ from ..build_folder import (
     write_json,
     write_manifest,
 )
-from ..choose_fold import Objective, Purpose, choose_folding
+from ..choose_folding import Objective, Purpose, choose_folding
 from ..compression.grid import ONLY_BITS
 from ..compression.recipe import Override, Recipe, compress, default_method
 from ..flash_image import join_flash, plan_flash
-from ..fold import Folding, folding_data
+from ..folding import Folding, folding_data
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output, with_spram

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
 def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding) -> None:
     """Compare the classes that encoder, core and decoder make of every image."""
     from ...sim.image_executor import check_classes, reference_classes, run_images
-    from ..fold import read_folding
+    from ..folding import read_folding
     from ..plan import make_plan
     from ..report_text import counted
 

@@ -12,7 +12,7 @@ from . import common
 if TYPE_CHECKING:
     from ...sim.recording import Recording
     from ..build_folder import BuildFolder
-    from ..fold import Folding
+    from ..folding import Folding
     from ..ir import Network
     from ..samples import Samples
 
@@ -96,7 +96,7 @@ def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
 def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Network) -> Folding | None:
     """A build folder's folding, or what the options ask for."""
     from ...hdl.errors import OptionError
-    from ..fold import read_folding
+    from ..folding import read_folding
 
     if build is None:
         return common.folding_of(options, network)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import calibration_inputs, observe
-from ..folding import Folded, fold
 from ..ir import INPUT, FloatArray, Network
+from ..neuron_folding import Folded, fold
 from .layers import Graph
 
 INPUT_RATE = 0.1

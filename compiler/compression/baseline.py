@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..folding import fold
 from ..ir import LI, Dense, FloatArray, Network, Projection, Quantised
+from ..neuron_folding import fold
 from ..prune import keep_globally
 from ..quantise import quantise, quantise_codes
 from .allocation import Share

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..calibration import Spikes, currents
-from ..folding import Folded, fold
 from ..ir import FloatArray, IntegerDynamics, Network, Population, Quantised
+from ..neuron_folding import Folded, fold
 
 
 def membrane_losses(original: Network, compressed: Network, sources: Mapping[str, Spikes]) -> dict[str, float]:

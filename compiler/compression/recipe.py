@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, SampleError
 from ..calibration import Spikes, calibration_inputs, observe
-from ..folding import fold
 from ..ir import LI, Dense, Network, Projection, Quantised
+from ..neuron_folding import fold
 from ..prune import SCOPES, check_sparsity, silenced, warn_of_silenced
 from ..quantisation_error import PopulationError, quantisation_error
 from ..verifier import quoted, verify

@@ -1,8 +1,8 @@
 """Batched torch simulation of a float network in the contract's coordinates, for traces, spikes and gradients.
 
-It computes what `spikeloom.compiler.folding` describes (g = alpha*g + I; u = beta*V + g) for all samples at once, one
-population after the other. It is no executor: it keeps no framework's order of operations, so that single spikes may
-differ from the float executor's. torch is loaded by the first call, not by importing this module.
+It computes what `spikeloom.compiler.neuron_folding` describes (g = alpha*g + I; u = beta*V + g) for all samples at
+once, one population after the other. It is no executor: it keeps no framework's order of operations, so that single
+spikes may differ from the float executor's. torch is loaded by the first call, not by importing this module.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError
-from ..folding import Folded, fold
 from ..ir import INPUT, Drive, Fire, Network, ResetMode, ResetPlace
+from ..neuron_folding import Folded, fold
 from ..verifier import quoted
 
 if TYPE_CHECKING:

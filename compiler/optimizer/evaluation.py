@@ -14,9 +14,9 @@ from ...hdl.errors import InputError, ModelError
 from ...sim.reference import run_reference
 from ..compression.pruning import prune_neurons
 from ..compression.recipe import compress
-from ..fold import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
-from ..folding import fold
+from ..folding import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
 from ..ir import INPUT, LI, FloatArray, IntArray, Network, Quantised
+from ..neuron_folding import fold
 from ..nir_reader import read_nir
 from ..nir_writer import write_nir
 from ..plan import make_plan, require_spiking_output

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...hdl.resources import Resources
 from ...sim.evaluation import Comparison
-from ..fold import Folding
+from ..folding import Folding
 from ..ir import Network
 from .candidate import Candidate
 from .front_plot import front_svg

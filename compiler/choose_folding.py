@@ -16,7 +16,7 @@ from ..hdl.memory import Family
 from ..hdl.resources import Resources
 from .cycles import Rates
 from .estimate import Estimate, estimate
-from .fold import EngineFolding, EngineKind, Folding, Scarce, default_folding, pipelined_folding, shared_folding
+from .folding import EngineFolding, EngineKind, Folding, Scarce, default_folding, pipelined_folding, shared_folding
 from .ir import Network
 from .plan import make_plan
 

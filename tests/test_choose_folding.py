@@ -6,9 +6,9 @@ from functools import cache
 
 import pytest
 from networks import chain, random_spikes
-from spikeloom.compiler.choose_fold import Objective, Purpose, candidate_foldings, choose_folding
+from spikeloom.compiler.choose_folding import Objective, Purpose, candidate_foldings, choose_folding
 from spikeloom.compiler.estimate import Estimate, estimate
-from spikeloom.compiler.fold import EngineKind, Folding
+from spikeloom.compiler.folding import EngineKind, Folding
 from spikeloom.compiler.ir import INPUT
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import CapacityError

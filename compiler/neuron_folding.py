@@ -1,0 +1,138 @@
+"""The float neuron in the coordinates of the arithmetic contract: no gain, no resting potential, V = 0 at the start.
+
+All of a framework's conventions come down to one recursion per neuron (docs/arithmetic.md):
+
+    g = alpha*g + I            (CubaLIF; else g = I)
+    u = beta*V + g             I = bias + sum of weights times inputs
+
+- The gain of the input (r, times w_in for CubaLIF, times the leak 1 - beta for Euler arithmetic) multiplies weights
+  and bias.
+- Membranes are measured from v_init. What remains of the resting potential is the constant
+  (1 - beta)*(v_leak - v_init) per step, part of the bias; in CubaLIF, whose bias is filtered, it has to be 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..hdl.errors import ModelError
+from .ir import (
+    IF,
+    LI,
+    Arithmetic,
+    CubaLIF,
+    Drive,
+    Fire,
+    FloatArray,
+    IntegerDynamics,
+    Network,
+    Population,
+    Projection,
+    Quantised,
+    ResetMode,
+    ResetPlace,
+)
+from .verifier import quoted
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Folded:
+    """One population in the contract's coordinates; all arrays float64 (n,), weights [pre, post] per projection.
+
+    `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. A readout (LI) has
+    `spiking` False and zeros for what it lacks; IF has beta 1.
+    """
+
+    population: Population
+    projections: tuple[Projection, ...]
+    weights: tuple[FloatArray, ...]
+    gain: FloatArray
+    bias: FloatArray
+    alpha: FloatArray | None
+    beta: FloatArray
+    threshold: FloatArray
+    sub: FloatArray
+    v_reset: FloatArray
+    spiking: bool
+    leaky: bool
+    reset_mode: ResetMode
+    reset_place: ResetPlace
+    fire: Fire
+    drive: Drive
+
+
+def fold(network: Network, population: Population) -> Folded:
+    """The population's real parameters in the contract's coordinates.
+
+    Raises ModelError where the contract has no form for them: a CubaLIF whose v_init differs from its v_leak, a readout
+    whose neurons start from different membranes.
+    """
+    dynamics = population.dynamics
+    assert not isinstance(dynamics, IntegerDynamics)
+    size = population.size
+    beta = _vector(getattr(dynamics, "beta", np.ones(())), size)
+    gain = _gain(population, beta)
+    projections = network.projections_into(population.name)
+    v_init = _vector(dynamics.v_init, size)
+    spiking = not isinstance(dynamics, LI)
+    zero = np.zeros(size)
+    threshold = zero if isinstance(dynamics, LI) else _vector(dynamics.threshold, size)
+    return Folded(
+        population=population,
+        projections=projections,
+        weights=tuple(_real_weights(p) * gain for p in projections),
+        gain=gain,
+        bias=_vector(population.bias, size) * gain + _resting_drive(population, beta),
+        alpha=_vector(dynamics.alpha, size) if isinstance(dynamics, CubaLIF) else None,
+        beta=beta,
+        threshold=threshold - v_init if spiking else zero,
+        sub=zero if getattr(dynamics, "reset_mode", ResetMode.NONE) is ResetMode.NONE else threshold,
+        v_reset=zero if isinstance(dynamics, LI) else _vector(dynamics.v_reset, size) - v_init,
+        spiking=spiking,
+        leaky=not isinstance(dynamics, IF),
+        reset_mode=getattr(dynamics, "reset_mode", ResetMode.NONE),
+        reset_place=getattr(dynamics, "reset_place", ResetPlace.SAME),
+        fire=getattr(dynamics, "fire", Fire.GT),
+        drive=getattr(dynamics, "drive", Drive.NEW),
+    )
+
+
+def _vector(value: FloatArray, size: int) -> FloatArray:
+    return np.broadcast_to(value, (size,)).astype(np.float64)
+
+
+def _real_weights(projection: Projection) -> FloatArray:
+    assert not isinstance(projection.weights, Quantised)
+    return projection.weights
+
+
+def _gain(population: Population, beta: FloatArray) -> FloatArray:
+    dynamics = population.dynamics
+    assert not isinstance(dynamics, IntegerDynamics)
+    gain = _vector(dynamics.r, population.size)
+    if isinstance(dynamics, CubaLIF):
+        gain = gain * dynamics.w_in
+    if getattr(dynamics, "arithmetic", Arithmetic.DECAY) is not Arithmetic.DECAY:
+        gain = gain * (1 - beta)
+    return gain
+
+
+def _resting_drive(population: Population, beta: FloatArray) -> FloatArray:
+    """(1 - beta)*(v_leak - v_init), what the resting potential adds in each step."""
+    dynamics = population.dynamics
+    assert not isinstance(dynamics, IntegerDynamics)
+    v_init = _vector(dynamics.v_init, population.size)
+    if isinstance(dynamics, LI) and np.ptp(v_init) > 0:
+        raise ModelError(
+            f"the neurons of a readout share v_init, so that their membranes compare: population "
+            f"{quoted(population.name)} has {v_init.min():g} to {v_init.max():g}; set one value"
+        )
+    v_leak = v_init if isinstance(dynamics, IF) else _vector(dynamics.v_leak, population.size)
+    if isinstance(dynamics, CubaLIF) and np.any(v_leak != v_init):
+        raise ModelError(
+            f"an integer CubaLIF starts at its resting membrane: population {quoted(population.name)} has v_init "
+            "different from v_leak; make them equal"
+        )
+    return (1 - beta) * (v_leak - v_init)
