@@ -878,8 +878,12 @@ def plot(results: Mapping[str, Result], file: Path) -> None:
         others = {r.name: (r.us_per_image, r.luts) for r in RIVALS if r.source == source}
         axes.plot(*zip(*others.values(), strict=True), marker, color="tab:red", label=f"others, {source}")
         points |= others
-    for name, point in points.items():
-        axes.annotate(name, point, xytext=(4, 4), textcoords="offset points", fontsize=7)
+    for number, (name, (x, y)) in enumerate(points.items()):
+        # Neighbours on the folding axis must not write over each other, nor the rightmost beyond the frame.
+        right = x == max(x for x, _ in points.values())
+        offset = (-5 if right else 5, -10 if number % 2 else 5)
+        side = "right" if right else "left"
+        axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", fontsize=7, ha=side)
     axes.set(xscale="log", yscale="log", xlabel="µs per image (784-128-10: of 25 steps)", ylabel="LUT4")
     axes.grid(alpha=0.3, which="both")
     axes.margins(x=0.3, y=0.12)
