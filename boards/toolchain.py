@@ -137,13 +137,18 @@ def synthesise_hierarchical(
 ) -> dict[str, Resources]:
     """What each module of an RTLIL file costs by itself when the design is synthesised without flattening.
 
-    The keys are instance paths below the top ("core.layer0"), the top itself is its own name. The sum is more than what
-    the flat design takes, as nothing is shared or simplified across modules. Writes `stat.json` and a log beside the
-    file.
+    The keys are instance paths below the top ("core.engine0"), the top itself is its own name. The sum is more than
+    what the flat design takes, as nothing is shared or simplified across modules. Where yosys cannot map module by
+    module (an assertion of its own fails on vector engines), the design is flattened and the top is all there is.
+    Writes a log beside the file.
     """
     folder = il_file.parent
-    passes = synthesis_passes(family, top, flatten=False)
-    _yosys(folder, [f"read_rtlil {il_file.name}", *passes, _STATISTICS], "hierarchy", native)
+    read = f"read_rtlil {il_file.name}"
+    try:
+        passes = synthesis_passes(family, top, flatten=False)
+        _yosys(folder, [read, *passes, _STATISTICS], "hierarchy", native)
+    except ToolError:
+        _yosys(folder, [read, *synthesis_passes(family, top), _STATISTICS], "hierarchy", native)
     modules = {name.removeprefix("\\"): figures for name, figures in _read_statistics(folder)["modules"].items()}
     return {
         name.removeprefix(f"{top}."): count_cells(figures["num_cells_by_type"])
