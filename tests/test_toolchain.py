@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from echo import Echo
+from spikeloom.boards import toolchain
 from spikeloom.boards.boards import Board, all_boards, find_board
 from spikeloom.boards.critical_path import module_paths, read_timing
 from spikeloom.boards.devices import DEVICES, Device, find_device
@@ -138,6 +139,24 @@ def test_the_cost_of_each_module(ice40: BuildResult) -> None:
     assert costs["top"].brams == 0
     assert sum(cost.brams for cost in costs.values()) == 1
     assert not (ice40.bitstream.parent / "stat.json").exists()
+
+
+def test_what_cannot_be_mapped_module_by_module_is_one_block(
+    ice40: BuildResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As vector engines, on which yosys fails."""
+    run = toolchain._yosys
+
+    def fail_on_modules(folder: Path, passes: list[str], log: str, native: bool) -> None:
+        if any("-noflatten" in step for step in passes):
+            raise ToolError("yosys failed", None)
+        run(folder, passes, log, native)
+
+    monkeypatch.setattr(toolchain, "_yosys", fail_on_modules)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "top.il").write_bytes((ice40.bitstream.parent / "top.il").read_bytes())
+    costs = synthesise_hierarchical(tmp_path / "top.il", Family.ICE40)
+    assert list(costs) == ["top"] and costs["top"].luts > 0
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
