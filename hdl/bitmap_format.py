@@ -12,26 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .memory import LOGIC_ROM_LUTS, Family, MemoryShape
+from .memory import Family, MemoryShape
+from .row_format import StoredRows
 from .spram import SpramShape
 
 
 @dataclass(frozen=True, kw_only=True)
-class BitmapFormat:
-    """Sizes and field widths of bitmap rows; fields that RowFormat has too mean the same."""
+class BitmapFormat(StoredRows):
+    """Bitmap rows, in chunks of `chunk_bits`."""
 
-    rows: int
-    post: int
-    entries: int
     chunk_bits: int
-    weight_bits: int
-    code_bits: int
-    longest_row: int
-    levels: tuple[int, ...] | None = None
-    group: int = 1
-    align: int = 0
-    first_spram: int | None = None
-    logic_luts: int = LOGIC_ROM_LUTS
 
     uniform = False
     """Whether rows need no directory."""
@@ -42,39 +32,17 @@ class BitmapFormat:
         return 1 << (-(-self.post // self.chunk_bits) - 1).bit_length()
 
     @property
-    def start_bits(self) -> int:
-        """Width of an entry's address."""
-        return max(1, (self.entries - 1).bit_length())
-
-    @property
-    def base_bits(self) -> int:
-        """Width of the start that a directory word holds."""
-        return max(1, self.start_bits - self.align)
-
-    @property
-    def length_bits(self) -> int:
-        return max(1, self.longest_row.bit_length())
-
-    @property
-    def directory_bits(self) -> int:
-        """Width of a directory word: the start in the low bits, the lengths above."""
-        return self.base_bits + (self.group - 1) * self.length_bits
+    def stored_lengths(self) -> int:
+        """That of the last row is not needed."""
+        return self.group - 1
 
     @property
     def entry_bits(self) -> int:
-        """Width of an entry: its code."""
+        """The code alone."""
         return self.code_bits
-
-    def entry_memory(self, family: Family) -> MemoryShape | SpramShape:
-        if self.first_spram is not None:
-            return SpramShape(self.entries, self.entry_bits)
-        return MemoryShape(family, self.entries, self.entry_bits, logic_luts=self.logic_luts)
 
     def mask_memory(self, family: Family) -> MemoryShape:
         return MemoryShape(family, self.rows * self.row_chunks, self.chunk_bits, logic_luts=self.logic_luts)
-
-    def directory_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, -(-self.rows // self.group), self.directory_bits, logic_luts=self.logic_luts)
 
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """The memories by their role: `rows` (the directory), `masks` and `entries`."""

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from .bitmap_format import BitmapFormat, BitmapImage
 from .memory import Family, ShapedMemory, select_from
-from .rows import add_entries, contribution_layout, weight_of
+from .rows import add_entries, contribution_layout, read_directory, weight_of
 from .spram import load_signature
 from .tokens import TokenKind, address_bits, token_layout
 
@@ -75,7 +75,7 @@ class BitmapWalker(wiring.Component):
             m.d.sync += [asking.eq(self.i.valid), asking_kind.eq(self.i.payload.kind), row.eq(self.i.payload.address)]
         with m.If(ask):
             m.d.sync += number.eq(number + (asking_kind == TokenKind.EVENT))
-        start = self._find(m, row, ask)
+        base, offset, _ = read_directory(m, form, family, self._image.rows, row, ask)
 
         # Stage 2: a chunk waits in the memory's output, beside its row's directory word.
         fetched = Signal()
@@ -113,7 +113,7 @@ class BitmapWalker(wiring.Component):
         with m.Elif(advance):
             m.d.sync += [walking.eq(walking & ~last), mask.eq(rest)]
         with m.If(take & ~fetched_number.any()):
-            m.d.sync += pointer.eq(start)
+            m.d.sync += pointer.eq(base + offset)
         with m.Elif(advance):
             m.d.sync += pointer.eq(pointer + reached[-1])
 
@@ -135,27 +135,6 @@ class BitmapWalker(wiring.Component):
                 ]
         m.d.comb += self.idle.eq(~Cat(asking, fetched, walking, self.o.valid).any())
         return m
-
-    def _find(self, m: Module, row: Signal, ask: Signal) -> Value:
-        """Where the codes of a row start, one cycle after `ask`."""
-        form = self._format
-        m.submodules.rows = rows = ShapedMemory(form.directory_memory(self._family), self._image.rows)
-        group_bits = (form.group - 1).bit_length()
-        m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(ask)]
-        base = rows.read_data[: form.base_bits] << form.align
-        if form.group == 1:
-            return base
-        place = Signal(group_bits)
-        with m.If(ask):
-            m.d.sync += place.eq(row[:group_bits])
-        lengths = [
-            rows.read_data[form.base_bits + number * form.length_bits :][: form.length_bits]
-            for number in range(form.group - 1)
-        ]
-        before = [Mux(place > number, length, 0) for number, length in enumerate(lengths)]
-        while len(before) > 1:
-            before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
-        return base + before[0]
 
 
 def _or_up_to(bits: Sequence[Value]) -> list[Value]:

@@ -14,6 +14,7 @@ the length of each. Rows of equal length need none.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from .memory import LOGIC_ROM_LUTS, Family, MemoryShape
@@ -29,33 +30,26 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowFormat:
-    """Sizes and field widths of compressed rows.
+class StoredRows(ABC):
+    """What every format of rows has: sizes, widths, the directory and the entries.
 
-    `weight_bits` is the two's complement width of a weight, `code_bits` that of its code in an entry. `uniform` rows
-    all have `longest_row` entries. `group` is a power of two; `sections` are sorted and begin with row 0. The entries
-    lie in block RAM, or in SPRAMs from number `first_spram` on; `logic_luts` is as in MemoryShape.
+    `weight_bits` is the two's complement width of a weight, `code_bits` that of its code in an entry; `levels` are the
+    weights that codes number, if they do. No row has more than `longest_row` entries. The directory has one word for
+    `group` rows, a power of two, each of which starts at a multiple of 2**align. The entries lie in block RAM, or in
+    SPRAMs from number `first_spram` on; `logic_luts` is as in MemoryShape.
     """
 
     rows: int
     post: int
     entries: int
-    index_bits: int
     weight_bits: int
     code_bits: int
     longest_row: int
     levels: tuple[int, ...] | None = None
-    uniform: bool = False
     group: int = 1
     align: int = 0
-    sections: tuple[Section, ...] = (Section(first_row=0, first_post=0),)
     first_spram: int | None = None
     logic_luts: int = LOGIC_ROM_LUTS
-
-    @property
-    def escapes(self) -> bool:
-        """Whether an index of all ones bridges a gap."""
-        return self.levels is not None and self.index_bits > 0
 
     @property
     def start_bits(self) -> int:
@@ -72,14 +66,19 @@ class RowFormat:
         return max(1, self.longest_row.bit_length())
 
     @property
-    def directory_bits(self) -> int:
-        """Width of a directory word: the start in the low bits, the lengths above; 0 for uniform rows."""
-        return 0 if self.uniform else self.base_bits + self.group * self.length_bits
+    @abstractmethod
+    def stored_lengths(self) -> int:
+        """How many lengths a directory word holds."""
 
     @property
+    def directory_bits(self) -> int:
+        """Width of a directory word: the start in the low bits, the lengths above."""
+        return self.base_bits + self.stored_lengths * self.length_bits
+
+    @property
+    @abstractmethod
     def entry_bits(self) -> int:
-        """Width of an entry: the code in the low bits, the index above."""
-        return self.code_bits + self.index_bits
+        """Width of an entry."""
 
     def entry_memory(self, family: Family) -> MemoryShape | SpramShape:
         if self.first_spram is not None:
@@ -88,6 +87,34 @@ class RowFormat:
 
     def directory_memory(self, family: Family) -> MemoryShape:
         return MemoryShape(family, -(-self.rows // self.group), self.directory_bits, logic_luts=self.logic_luts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowFormat(StoredRows):
+    """Compressed rows. `uniform` ones all have `longest_row` entries; `sections` are sorted and begin with row 0."""
+
+    index_bits: int
+    uniform: bool = False
+    sections: tuple[Section, ...] = (Section(first_row=0, first_post=0),)
+
+    @property
+    def escapes(self) -> bool:
+        """Whether an index of all ones bridges a gap."""
+        return self.levels is not None and self.index_bits > 0
+
+    @property
+    def stored_lengths(self) -> int:
+        return self.group
+
+    @property
+    def directory_bits(self) -> int:
+        """0 for uniform rows."""
+        return 0 if self.uniform else super().directory_bits
+
+    @property
+    def entry_bits(self) -> int:
+        """The code in the low bits, the index above."""
+        return self.code_bits + self.index_bits
 
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """The memories by their role: `rows` (the directory) and `entries`."""

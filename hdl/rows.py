@@ -11,7 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .memory import Family, MemoryShape, ShapedMemory, select_from
-from .row_format import RowFormat, RowImage, Section
+from .row_format import RowFormat, RowImage, Section, StoredRows
 from .spram import SpramMemory, SpramShape, load_signature
 from .tokens import TokenKind, address_bits, token_layout
 
@@ -43,6 +43,29 @@ def add_entries(
         return entries
     m.submodules.entries = memory = ShapedMemory(shape, words)
     return memory
+
+
+def read_directory(
+    m: Module, form: StoredRows, family: Family, words: Sequence[int], row: Value, enable: Value
+) -> tuple[Value, Value, Value]:
+    """Where a row starts, as the sum of two, and its length if it is stored, one cycle after `enable`."""
+    m.submodules.rows = rows = ShapedMemory(form.directory_memory(family), words)
+    group_bits = (form.group - 1).bit_length()
+    m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(enable)]
+    base = rows.read_data[: form.base_bits] << form.align
+    lengths = [
+        rows.read_data[form.base_bits + number * form.length_bits :][: form.length_bits]
+        for number in range(form.stored_lengths)
+    ]
+    if form.group == 1:
+        return base, Const(0), lengths[0] if lengths else Const(0)
+    place = Signal(group_bits)
+    with m.If(enable):
+        m.d.sync += place.eq(row[:group_bits])
+    before = [Mux(place > number, length, 0) for number, length in enumerate(lengths[: form.group - 1])]
+    while len(before) > 1:
+        before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
+    return base, before[0], Value.cast(select_from(lengths, place))
 
 
 class RowWalker(wiring.Component):
@@ -189,20 +212,4 @@ class RowWalker(wiring.Component):
             with m.If(intake):
                 m.d.sync += fetched_row.eq(row)
             return fetched_row * form.longest_row, Const(0), Const(form.longest_row)
-        m.submodules.rows = rows = ShapedMemory(form.directory_memory(self._family), self._image.rows)
-        group_bits = (form.group - 1).bit_length()
-        m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(intake)]
-        base = rows.read_data[: form.base_bits] << form.align
-        lengths = [
-            rows.read_data[form.base_bits + number * form.length_bits :][: form.length_bits]
-            for number in range(form.group)
-        ]
-        if form.group == 1:
-            return base, Const(0), lengths[0]
-        place = Signal(group_bits)
-        with m.If(intake):
-            m.d.sync += place.eq(row[:group_bits])
-        before = [Mux(place > number, length, 0) for number, length in enumerate(lengths[:-1])]
-        while len(before) > 1:
-            before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
-        return base, before[0], Value.cast(select_from(lengths, place))
+        return read_directory(m, form, self._family, self._image.rows, row, intake)
