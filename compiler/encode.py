@@ -236,4 +236,4 @@ def _image(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowImage:
         cursor += count
         entries[cursor] = code_of(form, int(codes[row, post])) | (gap - count * step) << form.code_bits
         cursor += 1
-    return RowImage(rows=directory_words(form, lengths, starts, form.group), entries=tuple(entries))
+    return RowImage(rows=directory_words(form, lengths, starts), entries=tuple(entries))

@@ -70,7 +70,7 @@ def bitmap_image(codes: IntArray, form: BitmapFormat) -> BitmapImage:
         kept = [code_of(form, weight) for weight in row[row != 0].tolist()]
         entries[start : start + len(kept)] = kept
     return BitmapImage(
-        rows=directory_words(form, lengths, starts, form.group - 1),
+        rows=directory_words(form, lengths, starts),
         masks=tuple(sum(1 << bit for bit in np.flatnonzero(chunk).tolist()) for chunk in _chunks(codes, form)),
         entries=tuple(entries),
     )

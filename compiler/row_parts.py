@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hdl.bitmap_format import BitmapFormat
-from ..hdl.row_format import RowFormat
+from ..hdl.row_format import StoredRows
 from .ir import IntArray
 
 ALIGNMENTS = (0, 1, 2)
@@ -36,13 +35,13 @@ def code_choices(codes: IntArray, weight_bits: int) -> Iterator[Codes]:
         yield Codes(levels=tuple(padded), bits=bits, luts=weight_bits * max(1, 1 << max(0, bits - 4)))
 
 
-def code_of(form: RowFormat | BitmapFormat, weight: int) -> int:
+def code_of(form: StoredRows, weight: int) -> int:
     if form.levels is not None:
         return form.levels.index(weight)
     return weight & ((1 << form.code_bits) - 1)
 
 
-def weight_of(form: RowFormat | BitmapFormat, code: int) -> int:
+def weight_of(form: StoredRows, code: int) -> int:
     if form.levels is not None:
         return form.levels[code]
     return code - ((code >> (form.code_bits - 1)) << form.code_bits)
@@ -65,27 +64,24 @@ def row_starts(lengths: IntArray, starts: IntArray, group: int) -> IntArray:
     return first
 
 
-def directory_words(
-    form: RowFormat | BitmapFormat, lengths: IntArray, starts: IntArray, counted: int
-) -> tuple[int, ...]:
-    """A word per group: its start, and the lengths of its first `counted` rows."""
+def directory_words(form: StoredRows, lengths: IntArray, starts: IntArray) -> tuple[int, ...]:
+    """A word per group: its start, and as many lengths of its rows as it stores."""
     words = []
     for group, start in enumerate(starts.tolist()):
         word = min(start, form.entries - 1) >> form.align  # an empty group at the very end points anywhere
         first = group * form.group
-        for number, length in enumerate(lengths[first : first + counted].tolist()):
+        for number, length in enumerate(lengths[first : first + form.stored_lengths].tolist()):
             word |= length << (form.base_bits + number * form.length_bits)
         words.append(word)
     return tuple(words)
 
 
-def find_in_directory(form: RowFormat | BitmapFormat, words: tuple[int, ...], row: int) -> tuple[int, list[int]]:
+def find_in_directory(form: StoredRows, words: tuple[int, ...], row: int) -> tuple[int, list[int]]:
     """The first entry of a row, and the lengths of the rows of its group from its own on, as far as they are there."""
     group, place = divmod(row, form.group)
     word = words[group]
-    counted = (form.directory_bits - form.base_bits) // form.length_bits
     lengths = [
         (word >> (form.base_bits + number * form.length_bits)) & ((1 << form.length_bits) - 1)
-        for number in range(counted)
+        for number in range(form.stored_lengths)
     ]
     return ((word & ((1 << form.base_bits) - 1)) << form.align) + sum(lengths[:place]), lengths[place:]

@@ -296,7 +296,7 @@ class VectorPass(wiring.Component):
         self._image = image
         self._family = family
         ports = {"i": In(stream.Signature(form.sums_layout)), "o": Out(stream.Signature(form.beat_layout))}
-        super().__init__(ports | trace_ports(form))
+        super().__init__(ports | _trace_ports(form))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -460,7 +460,7 @@ class VectorEngine(wiring.Component):
         self._image = image
         self._family = family
         ports = {"i": In(stream.Signature(form.input_layout)), "o": Out(stream.Signature(form.output_layout))}
-        super().__init__(ports | trace_ports(form))
+        super().__init__(ports | _trace_ports(form))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -482,7 +482,7 @@ class VectorEngine(wiring.Component):
             m.submodules.unpacker = unpacker = BeatUnpacker(form.neurons.neurons, form.neurons_per_cycle)
             wiring.connect(m, neurons.o, unpacker.i)
             wiring.connect(m, unpacker.o, wiring.flipped(self.o))
-        for name in trace_ports(form):
+        for name in _trace_ports(form):
             wiring.connect(m, getattr(neurons, name), wiring.flipped(getattr(self, name)))
         return m
 
@@ -497,10 +497,8 @@ def _with_bias(neurons: NeuronFormat, bits: int) -> int:
     return max(bits, neurons.bias_bits + 1) + 1 if neurons.bias_bits else bits
 
 
-def trace_ports(form: VectorFormat) -> dict[str, Out]:
-    """The monitors of a vector engine."""
-    monitor = trace_signature(form.neurons.neurons, form.neurons.state_bits)
-    return {f"trace{slot}": Out(monitor) for slot in range(form.neurons_per_cycle)}
+def _trace_ports(form: VectorFormat) -> dict[str, Out]:
+    return {f"trace{slot}": Out(monitor) for slot, monitor in enumerate(form.monitors)}
 
 
 def _registered(m: Module, enable: ValueLike, value: Any, *, resets: bool = False) -> Any:
