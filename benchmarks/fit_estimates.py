@@ -31,6 +31,7 @@ from spikeloom.compiler.cycles import lanes_of
 from spikeloom.compiler.estimate import COEFFICIENTS, cell_amounts, estimate, path_amounts
 from spikeloom.compiler.estimate_parts import Parts, bank_parts, parts_of, walker_parts
 from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir import (
     IF,
     INPUT,
@@ -46,7 +47,6 @@ from spikeloom.compiler.plan import Plan, make_plan
 from spikeloom.compiler.quantise import quantise
 from spikeloom.hdl.emit import to_rtlil
 from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.link_protocol import LinkFormat
 from spikeloom.hdl.resources import Resources
 from spikeloom.hdl.synthesis import synthesis_passes
 from spikeloom.hdl.tools import find_tool, run_tool, tool_version
@@ -176,12 +176,7 @@ def _cached(cache: Path, texts: list[str], compute: Callable[[Path], dict[str, A
 
 
 def _linked(plan: Plan) -> LinkedCore:
-    return LinkedCore(plan.core(), link_of(plan), CLOCKS_PER_BIT, plan.family)
-
-
-def link_of(plan: Plan) -> LinkFormat:
-    """The host link of a plan's design."""
-    return LinkFormat(inputs=plan.network.input_size, outputs=plan.network.size_of(plan.network.output))
+    return LinkedCore(plan.core(), link_of(plan.network), CLOCKS_PER_BIT, plan.family)
 
 
 def _modules(rtlil: str, plan: Plan, folder: Path) -> dict[str, Any]:
@@ -282,7 +277,7 @@ def fit_family(results: Sequence[tuple[Plan, Measurement]]) -> dict[str, Any]:
         luts += module_rows(plan, found.modules)
         luts.append((parts_of(plan).luts, found.core.luts))
     ffs: Rows = [(parts_of(plan).ffs, found.core.ffs) for plan, found in results]
-    linked = [(found, parts_of(plan, link_of(plan))) for plan, found in results if isinstance(found, Routed)]
+    linked = [(found, parts_of(plan, link_of(plan.network))) for plan, found in results if isinstance(found, Routed)]
     for found, parts in linked:
         luts.append((parts.luts, found.whole.luts))
         ffs.append((parts.ffs, found.whole.ffs))
@@ -328,7 +323,7 @@ def errors_of(results: Sequence[tuple[Plan, Measurement]], factors: dict[str, An
         errors["core LUTs"].append(estimate(plan, factors=factors).resources.luts / found.core.luts - 1)
         if not isinstance(found, Routed):
             continue
-        guess = estimate(plan, link=link_of(plan), factors=factors)
+        guess = estimate(plan, link=link_of(plan.network), factors=factors)
         for name, key in (("LUTs", "luts"), ("FFs", "ffs"), ("LCs", "lcs"), ("block RAMs", "brams")):
             errors[name].append(getattr(guess.resources, key) / getattr(found.whole, key) - 1)
         errors["Fmax"].append(guess.fmax_mhz / found.fmax_mhz - 1)

@@ -51,6 +51,7 @@ from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode_vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
 from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, Scarce, pipelined_folding, shared_folding
+from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir import (
     INPUT,
     Decay,
@@ -70,7 +71,6 @@ from spikeloom.hdl.emit import to_rtlil
 from spikeloom.hdl.errors import SpikeloomError
 from spikeloom.hdl.flashed_core import FlashedCore
 from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.link_protocol import LinkFormat
 from spikeloom.hdl.memory import Family
 from spikeloom.hdl.synthesis import synthesis_passes
 from spikeloom.hdl.tokens import TokenKind
@@ -463,7 +463,7 @@ class Bench:
         """The whole design with its host link, as `spikeloom compile` builds it."""
         options = CompileOptions(board=board, seed=self.options.seed)
         target = find_board(board)
-        link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
+        link = link_of(network)
         plan = plan_for(network, target, options, link)
         bit = clocks_per_bit(plan_target_clock(target, options).hz, target.baud)
         core: SerialCore = LinkedCore(plan.core(), link, bit, plan.family)
@@ -528,8 +528,7 @@ def cycles_per_step(plan: Plan, spikes: Spikes, *, wide: bool = False) -> tuple[
     simulated = measure_cycles(plan, spikes[:SIMULATED])
     if any(isinstance(engine.form, VectorFormat) for engine in plan.engines):
         return float(np.mean(simulated)) / steps, f"cycles of {len(simulated)} simulated samples"
-    populations = run_reference(plan.network, spikes).populations
-    modelled = count_cycles(plan, {INPUT: spikes} | {name: run.spikes for name, run in populations.items()})
+    modelled = count_cycles(plan, run_reference(plan.network, spikes).trains(spikes))
     if modelled[:SIMULATED] != simulated:
         raise AssertionError(f"the cycle model says {modelled[:SIMULATED]}, the simulated core {simulated}")
     return float(np.mean(modelled)) / steps, f"cycles of {len(modelled)} samples"
@@ -652,11 +651,11 @@ def measure_up5k(bench: Bench, *, dense: bool) -> Result:
     network = random_network(0, (32, 64, 128, 64, 12), density, 8, thresholds)
     spikes = random_spikes(32)
     plan = with_spram(make_plan(network, "ice40")) if dense else make_plan(network, "ice40")
-    populations = run_reference(network, spikes).populations
-    events = {INPUT: spikes} | {name: run.spikes for name, run in populations.items()}
+    recording = run_reference(network, spikes)
+    events = recording.trains(spikes)
     cycles = float(np.mean(count_cycles(plan, events))) / spikes.shape[1]
     found = Result(bench.design(network, "icebreaker")) if dense else bench.core(plan, "up5k")
-    rates = ", ".join(f"{run.spikes.mean():.0%}" for run in populations.values())
+    rates = ", ".join(f"{run.spikes.mean():.0%}" for run in recording.populations.values())
     fired = f"random weights and inputs; {rates} of the neurons fire in a step"
     return Result(timed(found.figures, cycles, 25), (*facts(network, spikes), fired, *found.remarks))
 

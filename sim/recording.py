@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.ir import INPUT
+
 SpikeArray = npt.NDArray[np.uint8]
 
 
@@ -47,6 +49,14 @@ class Recording:
     def predicted(self) -> npt.NDArray[np.int64]:
         """The class of each sample: most output spikes, ties to the lowest index."""
         return np.argmax(self.spikes.sum(axis=1, dtype=np.int64), axis=1).astype(np.int64)
+
+    def trains(self, inputs: SpikeArray, count: int | None = None) -> dict[str, SpikeArray]:
+        """The spikes [samples, steps, neurons] of the input, under `INPUT`, and of every population.
+
+        Of the first `count` samples; `inputs` may go on after those that were recorded.
+        """
+        spikes = {INPUT: inputs} | {name: recorded.spikes for name, recorded in self.populations.items()}
+        return {name: train[:count] for name, train in spikes.items()}
 
     def accuracy(self, labels: npt.NDArray[np.int64]) -> float:
         """The share of samples whose predicted class is its label."""

@@ -103,7 +103,7 @@ def assert_hardware_agrees(network: Network, folding: Folding, family: str, samp
         for name, population in expected.populations.items():
             assert np.array_equal(got.populations[name].spikes, population.spikes), name
             assert np.array_equal(got.populations[name].membranes, population.membranes), name
-    trains = {INPUT: spikes} | {name: p.spikes for name, p in expected.populations.items()}
+    trains = expected.trains(spikes)
     assert count_cycles(made, trains) == measure_cycles(made, spikes)
 
 

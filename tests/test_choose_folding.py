@@ -9,7 +9,6 @@ from networks import chain, random_spikes
 from spikeloom.compiler.choose_folding import Objective, Purpose, candidate_foldings, choose_folding
 from spikeloom.compiler.estimate import Estimate, estimate
 from spikeloom.compiler.folding import EngineKind, Folding
-from spikeloom.compiler.ir import INPUT
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import CapacityError
 from spikeloom.hdl.memory import Family
@@ -24,8 +23,7 @@ CLOCK = 10e6
 @cache
 def rates() -> dict[str, object]:
     spikes = random_spikes(2, NETWORK, samples=2, steps=STEPS, rate=0.2)
-    recording = run_reference(NETWORK, spikes)
-    trains = {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    trains = run_reference(NETWORK, spikes).trains(spikes)
     return {name: train.mean(axis=(0, 1)) for name, train in trains.items()}
 
 

@@ -17,7 +17,7 @@ from spikeloom.sim.reference import run_reference
 
 def spikes_of(network: Network, spikes: np.ndarray) -> Spikes:
     recording = run_reference(network, spikes)
-    return {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    return recording.trains(spikes)
 
 
 def check(plan: Plan, spikes: np.ndarray) -> None:

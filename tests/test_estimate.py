@@ -20,25 +20,21 @@ from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.estimate import COEFFICIENTS, estimate
 from spikeloom.compiler.estimate_parts import leak_cost, parts_of
 from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir import INPUT, Network, ResetMode, ResetPlace
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.decay import DecayFormat
 from spikeloom.hdl.errors import ModelError
 from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.link_protocol import LinkFormat
 from spikeloom.hdl.memory import Family
 from spikeloom.sim.reference import run_reference
 
 FAMILIES = [family.value for family in Family]
 
 
-def link_of(network: Network) -> LinkFormat:
-    return LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
-
-
 def trains_of(network: Network, spikes: np.ndarray) -> dict[str, np.ndarray]:
     recording = run_reference(network, spikes)
-    return {INPUT: spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
+    return recording.trains(spikes)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -46,9 +46,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ...boards.boards import Board
-    from ...hdl.link_protocol import LinkFormat
     from ...sim.reference import run_reference
     from ..estimate import estimate
+    from ..host_link import link_of
     from ..samples import load_samples
     from .flow import (
         CompileOptions,
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         with_chosen_folding,
     )
     from .layer_options import overrides_of
-    from .measure import affordable, all_spikes, random_samples
+    from .measure import affordable, random_samples
 
     wanted = CompileOptions(
         board=options.board,
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     samples = None if options.data is None else load_samples(options.data, source)
     network = integers_of(source, wanted, samples, common.progress_bar).network
     wanted = replace(wanted, folding=common.folding_of(options, network))
-    link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
+    link = link_of(network)
     wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
     plan = plan_for(network, target, wanted, link)
     ran = random_samples(network, wanted.seed) if samples is None else samples.first(SAMPLES)
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         plan,
         device=None if device is None else device.id,
         link=None if device is None else link,
-        spikes=all_spikes(ran, recording, len(ran)),
+        spikes=recording.trains(ran.spikes, len(ran)),
     )
     activity = {
         "samples": len(ran),

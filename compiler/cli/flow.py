@@ -49,6 +49,7 @@ from ..compression.grid import ONLY_BITS
 from ..compression.recipe import Override, Recipe, compress, default_method
 from ..flash_image import join_flash, plan_flash
 from ..folding import Folding, folding_data
+from ..host_link import link_of
 from ..ir import Network
 from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output, with_spram
@@ -142,7 +143,7 @@ def compile_network(
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
     integers = integers_of(source, options, samples, step)
     network = integers.network
-    link = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output), coding=options.coding)
+    link = link_of(network, options.coding)
     options = with_chosen_folding(network, target, options, link, samples, step)
     plan = plan_for(network, target, options, link)
     require_spiking_output(network)

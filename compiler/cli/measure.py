@@ -49,12 +49,6 @@ def random_samples(network: Network, seed: int, coding: ImageCoding | None = Non
     return Samples(spikes=(rng.random((*RANDOM_SHAPE, network.input_size)) < RANDOM_RATE).astype(np.uint8))
 
 
-def all_spikes(samples: Samples, recording: Recording, count: int | None = None) -> dict[str, SpikeArray]:
-    """The spikes [samples, steps, neurons] of the input and of every population, of the first `count` samples."""
-    spikes = {INPUT: samples.spikes} | {name: recorded.spikes for name, recorded in recording.populations.items()}
-    return {name: array[:count] for name, array in spikes.items()}
-
-
 def layer_cycles(network: Network, name: str, sources: dict[str, SpikeArray]) -> npt.NDArray[np.float64]:
     """Cycles [samples] that the synapses into a population and its passes take."""
     size, steps = network.size_of(name), sources[INPUT].shape[1]
@@ -70,13 +64,13 @@ def mean_rates(samples: Samples, recording: Recording) -> dict[str, npt.NDArray[
     """Mean events per step of every input and neuron on the samples, which the recording begins with."""
     return {
         name: spikes.mean(axis=(0, 1), dtype=np.float64)
-        for name, spikes in all_spikes(samples, recording, len(samples)).items()
+        for name, spikes in recording.trains(samples.spikes, len(samples)).items()
     }
 
 
 def affordable(plan: Plan, samples: Samples, recording: Recording, cycles: int, most: int) -> int:
     """How many samples keep a core busy for that many cycles in all: one at least, `most` at most."""
-    total = np.cumsum(np.sum(busy_cycles(plan, all_spikes(samples, recording)), axis=0))
+    total = np.cumsum(np.sum(busy_cycles(plan, recording.trains(samples.spikes)), axis=0))
     return min(most, max(1, int(np.searchsorted(total, cycles))), len(samples))
 
 
@@ -92,7 +86,7 @@ def measure_latency(
     `recording` is the reference's of at least those samples; `stimulus` says where they come from.
     """
     count = affordable(plan, samples, recording, SIMULATED_CYCLES, MAX_SIMULATED)
-    spikes = all_spikes(samples, recording, count)
+    spikes = recording.trains(samples.spikes, count)
     return Latency(
         cycles=tuple(measure_cycles(plan, samples.spikes[:count], progress)),
         steps=samples.steps,
@@ -104,7 +98,7 @@ def measure_latency(
 
 def measure_activity(samples: Samples, recording: Recording) -> Activity:
     """Mean spikes of the input and of every population."""
-    spikes = all_spikes(samples, recording)
+    spikes = recording.trains(samples.spikes)
     return Activity(
         samples=len(samples),
         spikes_per_sample={

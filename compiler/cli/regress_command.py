@@ -100,16 +100,16 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
 
 def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
     """Compare what a host gets at the UART of the whole design."""
-    from ...hdl.link_protocol import LinkFormat
     from ...sim.divergence import check_output_events
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
     from ...sim.reference import run_reference
     from ...sim.uart_executor import run_through_uart
+    from ..host_link import link_of
     from ..report_text import counted
     from .board_pins import uart_top
 
     top, coding = uart_top(build), build.coding
-    form = LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output), coding=coding)
+    form = link_of(network, coding)
     with common.progress_bar(f"sending {len(samples)} samples to the pins ({options.simulator})") as progress:
         if coding is not None:
             assert samples.images is not None

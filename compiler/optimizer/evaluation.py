@@ -22,7 +22,7 @@ from ..nir_writer import write_nir
 from ..plan import make_plan, require_spiking_output
 from .candidate import Outcome, Prediction
 from .point import Point
-from .prediction import Spikes, predicted, spikes_of
+from .prediction import MOST_SAMPLES, Spikes, predicted
 from .subject import Subject
 from .target import Target, find_target
 
@@ -99,7 +99,7 @@ def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
         assert subject.validation.labels is not None
         recording = run_reference(network, subject.validation.spikes)
         quality, judged = recording.accuracy(subject.validation.labels), len(subject.validation)
-        spikes = spikes_of(subject.validation.spikes, recording)
+        spikes = recording.trains(subject.validation.spikes, MOST_SAMPLES)
     return Outcome(
         point=point,
         quality=quality,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ...hdl.link import link_memories
-from ...hdl.link_protocol import LinkFormat
 from ...hdl.resources import Resources
-from ...sim.recording import Recording, SpikeArray
+from ...sim.recording import SpikeArray
 from ..cycles import busy_cycles
 from ..estimate import estimate
-from ..ir import INPUT, Network
+from ..host_link import link_of
+from ..ir import INPUT
 from ..plan import Plan
 from .candidate import Prediction
 from .target import Target
@@ -22,20 +22,9 @@ MOST_SAMPLES = 50
 """Cycles are the mean over so many samples at most."""
 
 
-def link_of(network: Network) -> LinkFormat:
-    """The host link of a network's design."""
-    return LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output))
-
-
 def whole_brams(plan: Plan) -> int:
     """Block RAMs of the core and its host link, exactly."""
     return plan.brams + sum(shape.brams for shape in link_memories(link_of(plan.network), plan.family).values())
-
-
-def spikes_of(inputs: SpikeArray, recording: Recording) -> Spikes:
-    """The first samples [samples, steps, inputs] and what the reference recorded on them."""
-    sources = {INPUT: inputs} | {name: recorded.spikes for name, recorded in recording.populations.items()}
-    return {name: array[:MOST_SAMPLES] for name, array in sources.items()}
 
 
 def predicted(plan: Plan, target: Target, spikes: Spikes | None) -> Prediction:

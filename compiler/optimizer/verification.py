@@ -17,9 +17,9 @@ from ...hdl.errors import CapacityError, ToolError
 from ...hdl.link import LinkedCore
 from ...hdl.resources import Resources
 from ..cli.flow import BAUD, clocks_per_bit
+from ..host_link import link_of
 from ..plan import Plan, make_plan
 from .evaluation import foldings_of, unpacked
-from .prediction import link_of
 from .target import Target, find_target
 
 
