@@ -39,6 +39,7 @@ import numpy as np
 import numpy.typing as npt
 from amaranth.sim import Simulator, SimulatorContext
 from spikeloom.boards.boards import find_board
+from spikeloom.boards.clock import clocks_per_bit
 from spikeloom.boards.critical_path import module_paths, read_timing
 from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build
@@ -46,7 +47,7 @@ from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler import folding
 from spikeloom.compiler.bounds import reachable_membranes, signed_bits
-from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, plan_for, plan_target_clock
+from spikeloom.compiler.cli.flow import CompileOptions, plan_for, plan_target_clock
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode_vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash

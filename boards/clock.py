@@ -158,3 +158,22 @@ class PowerOnReset(Elaboratable):
             m.d.start += timer.eq(timer + 1)
         m.d.comb += self.rst.eq(~timer[-1])
         return m
+
+
+BAUD = 1_000_000
+"""The serial rate of a build without a board."""
+
+
+BAUD_TOLERANCE = 0.02
+"""How far a UART's rate may be off: half of what eight bits and their ends bear, the host having the other half."""
+
+
+def clocks_per_bit(clock_hz: float, baud: int) -> int:
+    """Clock cycles of a UART bit. Raises OptionError where the clock cannot make the rate."""
+    clocks = round(clock_hz / baud)
+    if clocks < 4 or abs(clock_hz / clocks / baud - 1) > BAUD_TOLERANCE:
+        raise OptionError(
+            f"a serial rate must be the clock divided by a whole number of at least 4, within {BAUD_TOLERANCE:.0%}: "
+            f"{baud} baud at {clock_hz / 1e6:g} MHz is not; choose --baud {round(clock_hz / max(4, clocks))}"
+        )
+    return clocks

@@ -15,9 +15,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from ..hdl.errors import OptionError
+from ..hdl.errors import OptionError, quoted
 from .ir import Fire, ResetMode, ResetPlace
-from .verifier import quoted
 
 
 class Reset(StrEnum):

@@ -17,9 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..hdl.errors import InputError, ModelError
+from ..hdl.errors import InputError, ModelError, quoted
 from .ir import INPUT, Network
-from .verifier import quoted
 
 MAX_LANES = 256
 MAX_QUEUE = 1024

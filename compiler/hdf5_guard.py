@@ -23,9 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5o, h5s, h5z
 
-from ..hdl.errors import InputError
+from ..hdl.errors import InputError, quoted
 from .hdf5_heap import REFERENCE_BYTES, read_strings
-from .verifier import quoted
 
 MAX_BYTES = 256 << 20
 """What all data sets of a file may declare together; the largest supported FPGA holds less than 1 MiB of weights."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .ir import (
     IF,
     LI,
@@ -34,7 +34,6 @@ from .ir import (
     ResetMode,
     ResetPlace,
 )
-from .verifier import quoted
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -14,9 +14,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .hdf5_guard import CheckedFile
-from .verifier import quoted
 
 NodeFields = Mapping[str, npt.NDArray[Any]]
 

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .dialects import Options
 from .hdf5_guard import CheckedFile
 from .ir import (
@@ -37,7 +37,6 @@ from .ir import (
     Projection,
     Quantised,
 )
-from .verifier import quoted
 
 VERSION = 1
 INPUT_INDEX = -1

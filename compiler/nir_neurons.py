@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .dialects import Conventions, Reset
 from .ir import IF, LI, LIF, Arithmetic, CubaLIF, FloatArray, FloatDynamics, ResetPlace
 from .nir_graph import NirNode
-from .verifier import quoted
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .dialects import Conventions, Options, resolve
 from .hdf5_guard import CheckedFile, open_checked
 from .ir import INPUT, Dense, Network, Population, Projection
@@ -25,7 +25,7 @@ from .nir_metadata import holds_network, read_conventions, read_network
 from .nir_neurons import dynamics_of
 from .nir_options import with_options
 from .nir_view import check_view
-from .verifier import quoted, verify
+from .verifier import verify
 
 _LAYERS = ("Affine", "Linear")
 _NEURONS = ("CubaLIF", "IF", "LI", "LIF")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .ir import (
     IF,
     INPUT,
@@ -32,7 +32,6 @@ from .ir import (
     Quantised,
 )
 from .nir_graph import NirGraph, NirNode
-from .verifier import quoted
 
 DEFAULT_DT = 1e-4
 """The time step of the view where the network's own is not known: the one of the NIR paper."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import nir
 
-from ..hdl.errors import InputError, ModelError
+from ..hdl.errors import InputError, ModelError, quoted
 from .ir import Network
 from .nir_graph import NirNode
 from .nir_metadata import network_metadata
 from .nir_view import view
-from .verifier import quoted, verify
+from .verifier import verify
 
 
 def write_nir(network: Network, path: str | Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..hdl.core import CORE_INPUT, Core, EngineFormat, EngineImage, EngineInstance
 from ..hdl.engine import SparseFormat, SparseImage
-from ..hdl.errors import CapacityError, ModelError
+from ..hdl.errors import CapacityError, ModelError, quoted
 from ..hdl.lanes import LanesFormat, LanesImage
 from ..hdl.memory import Family, MemoryShape
 from ..hdl.neurons import NeuronFormat
@@ -25,7 +25,7 @@ from .folding import EngineFolding, EngineKind, Folding, check_folding, default_
 from .ir import INPUT, IntArray, Kind, Network, Projection, Quantised
 from .lanes import lane_neurons, lane_orders
 from .plan_neurons import plan_neurons
-from .verifier import quoted, verify
+from .verifier import verify
 
 
 @dataclass(frozen=True, kw_only=True)

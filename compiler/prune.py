@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, OptionError
+from ..hdl.errors import ModelError, OptionError, quoted
 from .ir import Dense, FloatArray, Network, Projection, Quantised
-from .verifier import quoted, verify
+from .verifier import verify
 
 Scope = Literal["global", "layer"]
 SCOPES = ("global", "layer")

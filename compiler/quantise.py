@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, OptionError
+from ..hdl.errors import ModelError, OptionError, quoted
 from .bounds import reachable_membranes, signed_bits
 from .calibration import Spikes, calibration_inputs, observe
 from .constants import Constants, integer_constants
@@ -49,7 +49,7 @@ from .neuron_folding import Folded, fold
 from .quantisation_error import PopulationError, quantisation_error
 from .scales import Activity, codes_of, largest_code, search_scales
 from .trial import Trial, slowest_leak, starting_fraction_bits
-from .verifier import MAX_WEIGHT_BITS, quoted, verify
+from .verifier import MAX_WEIGHT_BITS, verify
 
 __all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", "quantise"]
 

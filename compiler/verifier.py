@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .bounds import drive_bounds
 from .ir import (
     IF,
@@ -106,12 +106,6 @@ def verify(network: Network) -> None:
     if network.is_integer:
         for population in network.populations:
             _sums_fit(network, population)
-
-
-def quoted(name: object) -> str:
-    """A node's name as messages show it: its repr, shortened in the middle, on one line."""
-    text = repr(name)
-    return text if len(text) <= 60 else f"{text[:40]}...{text[-17:]}"
 
 
 # --------------------------------------------------------------------------------------------------- the graph

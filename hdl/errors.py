@@ -50,3 +50,9 @@ class ToolError(SpikeloomError):
 
 class MismatchError(SpikeloomError):
     """Two executors disagree; the message is the first divergence."""
+
+
+def quoted(name: object) -> str:
+    """A node's name as messages show it: its repr, shortened in the middle, on one line."""
+    text = repr(name)
+    return text if len(text) <= 60 else f"{text[:40]}...{text[-17:]}"

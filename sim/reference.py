@@ -32,8 +32,8 @@ from ..compiler.ir import (
     ResetPlace,
     Rounding,
 )
-from ..compiler.verifier import quoted, verify
-from ..hdl.errors import ModelError
+from ..compiler.verifier import verify
+from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
 from .recording import PopulationRecording, Recording, SpikeArray
 

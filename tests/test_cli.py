@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.boards.boards import BOARDS
+from spikeloom.boards.clock import clocks_per_bit
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.build_folder import load_build_folder
 from spikeloom.compiler.cli import flow, measure, simulate_command
-from spikeloom.compiler.cli.flow import CompileOptions, clocks_per_bit, compile_network
+from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import busy_cycles

@@ -26,8 +26,8 @@ from spikeloom.compiler.ir import (
     ResetMode,
     ResetPlace,
 )
-from spikeloom.compiler.verifier import quoted, verify
-from spikeloom.hdl.errors import ModelError
+from spikeloom.compiler.verifier import verify
+from spikeloom.hdl.errors import ModelError, quoted
 
 INPUTS, HIDDEN, OUTPUTS = 4, 3, 2
 

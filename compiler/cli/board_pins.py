@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from ...boards.boards import Board
+from ...boards.clock import clocks_per_bit
 from ...hdl.errors import InputError, OptionError
 from ...sim.uart_executor import UartTop
 from ..build_folder import FLASH, BuildFolder
-from .flow import CompileOptions, clocks_per_bit, plan_target_clock, require_target
+from .flow import CompileOptions, plan_target_clock, require_target
 
 _PORTS = re.compile(r"^module top\((.*?)\)", re.MULTILINE)
 

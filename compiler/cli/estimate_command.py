@@ -50,14 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from ..estimate import estimate
     from ..host_link import link_of
     from ..samples import load_samples
-    from .flow import (
-        CompileOptions,
-        integers_of,
-        plan_for,
-        plan_target_clock,
-        require_target,
-        with_chosen_folding,
-    )
+    from .flow import CompileOptions, integers_of, plan_for, plan_target_clock, require_target, with_chosen_folding
     from .layer_options import overrides_of
     from .measure import affordable, random_samples
 

@@ -13,6 +13,7 @@ from ...boards.clock import ClockPlan
 from ...boards.critical_path import TOP
 from ...boards.devices import Device
 from ...boards.toolchain import BuildResult, synthesise_hierarchical
+from ...hdl.errors import quoted
 from ...hdl.link_protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...sim.recording import Recording
@@ -26,7 +27,6 @@ from ..quantisation_error import PopulationError
 from ..report import Block, Facts, Link, PathStep, Source, Timing
 from ..report import Device as ReportDevice
 from ..samples import Samples
-from ..verifier import quoted
 from . import measure
 
 _CORE = "spikeloom_core"

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...boards.boards import Board, find_board
 from ...boards.capacity import check_capacity
-from ...boards.clock import ClockPlan, plan_clock
+from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...boards.toolchain import BuildResult, build
 from ...boards.top import SerialCore
@@ -69,12 +69,6 @@ DEFAULT_BITS = 8
 
 CHOICE_SAMPLES = 100
 """Samples whose activity chooses a folding."""
-
-BAUD = 1_000_000
-"""The serial rate of a build without a board."""
-
-BAUD_TOLERANCE = 0.02
-"""How far a UART's rate may be off: half of what eight bits and their ends bear, the host having the other half."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,17 +282,6 @@ def _baud(target: Board | Device | None, options: CompileOptions) -> int:
     if options.baud is not None:
         return options.baud
     return target.baud if isinstance(target, Board) else BAUD
-
-
-def clocks_per_bit(clock_hz: float, baud: int) -> int:
-    """Clock cycles of a UART bit. Raises OptionError where the clock cannot make the rate."""
-    clocks = round(clock_hz / baud)
-    if clocks < 4 or abs(clock_hz / clocks / baud - 1) > BAUD_TOLERANCE:
-        raise OptionError(
-            f"a serial rate must be the clock divided by a whole number of at least 4, within {BAUD_TOLERANCE:.0%}: "
-            f"{baud} baud at {clock_hz / 1e6:g} MHz is not; choose --baud {round(clock_hz / max(4, clocks))}"
-        )
-    return clocks
 
 
 # ------------------------------------------------------------------------------------------------------- steps

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from ...hdl.errors import OptionError
-from ..verifier import quoted
+from ...hdl.errors import OptionError, quoted
 
 if TYPE_CHECKING:
     from ..compression.recipe import Override

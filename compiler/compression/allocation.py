@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...hdl.errors import OptionError
-from ..verifier import quoted
+from ...hdl.errors import OptionError, quoted
 
 if TYPE_CHECKING:
     import torch

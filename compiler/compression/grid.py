@@ -14,10 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...hdl.errors import OptionError
+from ...hdl.errors import OptionError, quoted
 from ..quantise import MIN_WEIGHT_BITS, check_bits
 from ..scales import largest_code
-from ..verifier import quoted
 
 if TYPE_CHECKING:
     import torch

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError, SampleError
+from ...hdl.errors import ModelError, SampleError, quoted
 from ..ir import INPUT, LI, Dense, FloatArray, Network, Quantised
-from ..verifier import quoted, verify
+from ..verifier import verify
 
 Matrix = npt.NDArray[Any]
 Layer = npt.ArrayLike | Mapping[str, Any]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import OptionError
+from ...hdl.errors import OptionError, quoted
 from ..ir import INPUT, Dense, FloatArray, IntArray, Network, Population, Projection, Quantised
-from ..verifier import quoted, verify
+from ..verifier import verify
 from .activity import estimated_rates
 from .layers import AnyNetwork, Connection, Graph, Rates, checked_rates, graph_of, matrices_of, with_matrices
 

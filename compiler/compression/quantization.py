@@ -27,11 +27,11 @@ from typing import Any, NamedTuple, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError, OptionError
+from ...hdl.errors import ModelError, OptionError, quoted
 from ..ir import FloatArray, IntArray, Network, Quantised
 from ..quantise import quantise_codes
 from ..scales import Activity, codes_of, search_scales
-from ..verifier import quoted, verify
+from ..verifier import verify
 from .layers import graph_of, matrices_of
 
 FRACTIONS = {16: 8, 8: 4}

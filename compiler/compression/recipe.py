@@ -15,13 +15,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError, OptionError, SampleError
+from ...hdl.errors import ModelError, OptionError, SampleError, quoted
 from ..calibration import Spikes, calibration_inputs, observe
 from ..ir import LI, Dense, Network, Projection, Quantised
 from ..neuron_folding import fold
 from ..prune import SCOPES, check_sparsity, silenced, warn_of_silenced
 from ..quantisation_error import PopulationError, quantisation_error
-from ..verifier import quoted, verify
+from ..verifier import verify
 from .allocation import check_operation_weight, shares_of
 from .baseline import pruned, quantised
 from .finetune import FineTune

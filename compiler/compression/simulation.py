@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError
+from ...hdl.errors import ModelError, quoted
 from ..ir import INPUT, Drive, Fire, Network, ResetMode, ResetPlace
 from ..neuron_folding import Folded, fold
-from ..verifier import quoted
 
 if TYPE_CHECKING:
     import torch

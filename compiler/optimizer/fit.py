@@ -8,14 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...hdl.errors import OptionError, SampleError
+from ...hdl.errors import OptionError, SampleError, quoted
 from ...hdl.memory import Family
 from ...hdl.tools import find_tool, warm_up
 from ...sim.evaluation import compare
 from ...sim.float_executor import run_float
 from ..compression.finetune import FineTune
 from ..ir import Network
-from ..verifier import quoted
 from .candidate import Candidate, Outcome, candidates_of, pareto_front
 from .choice import GOALS, ranked
 from .database import Database

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError, OptionError, SampleError
+from ...hdl.errors import ModelError, OptionError, SampleError, quoted
 from ...sim.evaluation import unseen
 from ...sim.float_executor import run_float
 from ...sim.inputs import checked_spikes
@@ -24,7 +24,7 @@ from ..compression.layers import checked_layers, graph_of
 from ..compression.recipe import METHODS, default_method
 from ..ir import INPUT, LIF, Dense, FloatArray, Network, Population, Projection, ResetPlace
 from ..samples import Samples, load_samples
-from ..verifier import quoted, verify
+from ..verifier import verify
 
 AnyData = Samples | str | Path | Mapping[str, Any] | Sequence[Any] | npt.NDArray[Any]
 

@@ -8,10 +8,9 @@ from ...boards.artix7 import ARTIX7_CAPACITY
 from ...boards.boards import BOARDS, Board, find_board
 from ...boards.clock import plan_clock
 from ...boards.devices import DEVICES, Device, find_device, unknown
-from ...hdl.errors import OptionError
+from ...hdl.errors import OptionError, quoted
 from ...hdl.memory import Family
 from ...hdl.resources import Resources
-from ..verifier import quoted
 
 FAMILIES = {"ice40": "up5k", "ecp5": "lfe5u-25f"}
 """The device that a family's name stands for."""

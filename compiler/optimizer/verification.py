@@ -10,13 +10,12 @@ from typing import Any
 
 from ...boards.artix7 import synthesise_artix7
 from ...boards.boards import Board
-from ...boards.clock import plan_clock
+from ...boards.clock import BAUD, clocks_per_bit, plan_clock
 from ...boards.devices import Device
 from ...boards.toolchain import build
 from ...hdl.errors import CapacityError, ToolError
 from ...hdl.link import LinkedCore
 from ...hdl.resources import Resources
-from ..cli.flow import BAUD, clocks_per_bit
 from ..host_link import link_of
 from ..plan import Plan, make_plan
 from .evaluation import foldings_of, unpacked
