@@ -30,7 +30,7 @@ $(VENV)/.ready: $(VENV)/.python $(SOURCES)
 	@rm -rf $(LEFTOVERS)
 	$(BIN)/python -m pip install -qq --no-deps --force-reinstall .
 	@rm -rf $(LEFTOVERS)
-	$(BIN)/python -c "from spikeloom.hdl.tools import warm_up; warm_up()"
+	$(BIN)/python -c "from spikeloom.hdl.emit.tools import warm_up; warm_up()"
 	@touch $@
 
 demo: setup

@@ -35,11 +35,11 @@ from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir import IF, INPUT, LIF, Dense, Network, Population, Projection, ResetMode, ResetPlace
 from spikeloom.compiler.plan import Plan, make_plan
 from spikeloom.compiler.quantise import quantise
-from spikeloom.hdl.emit import to_rtlil
-from spikeloom.hdl.link import LinkedCore
+from spikeloom.hdl.emit.emit import to_rtlil
+from spikeloom.hdl.emit.synthesis import synthesis_passes
+from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version
+from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.resources import Resources
-from spikeloom.hdl.synthesis import synthesis_passes
-from spikeloom.hdl.tools import find_tool, run_tool, tool_version
 
 DEVICE = {"ice40": "hx8k", "ecp5": "lfe5u-25f"}
 """The device that the networks of a family are built for."""

@@ -68,15 +68,15 @@ from spikeloom.compiler.ir import (
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.plan import Plan, make_plan, with_spram
 from spikeloom.compiler.samples import load_samples
-from spikeloom.hdl.emit import to_rtlil
+from spikeloom.hdl.emit.emit import to_rtlil
+from spikeloom.hdl.emit.synthesis import synthesis_passes
+from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version, warm_up
+from spikeloom.hdl.engines.vector import VectorFormat
 from spikeloom.hdl.errors import SpikeloomError
-from spikeloom.hdl.flashed_core import FlashedCore
-from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.memory import Family
-from spikeloom.hdl.synthesis import synthesis_passes
-from spikeloom.hdl.tokens import TokenKind
-from spikeloom.hdl.tools import find_tool, run_tool, tool_version, warm_up
-from spikeloom.hdl.vector import VectorFormat
+from spikeloom.hdl.link.flashed_core import FlashedCore
+from spikeloom.hdl.link.linked_core import LinkedCore
+from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.streams.tokens import TokenKind
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 

@@ -11,9 +11,9 @@ import json
 import re
 from pathlib import Path
 
-from ..hdl.emit import to_rtlil
+from ..hdl.emit.emit import to_rtlil
+from ..hdl.emit.tools import find_tool, run_tool
 from ..hdl.resources import Resources
-from ..hdl.tools import find_tool, run_tool
 from .critical_path import TOP
 from .top import SerialCore
 

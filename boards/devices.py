@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ..hdl.errors import OptionError
-from ..hdl.memory import BLOCK_SHAPES, Family
+from ..hdl.memories.memory import BLOCK_SHAPES, Family
 from ..hdl.resources import Resources
 
 

@@ -13,7 +13,7 @@ from amaranth import Const, Instance, Signal
 from amaranth.hdl import IOPort
 
 from ..hdl.errors import OptionError
-from ..hdl.memory import Family
+from ..hdl.memories.memory import Family
 
 TOLERANCE = 0.02
 """How far from the wanted frequency, relatively, a PLL's frequency may lie."""

@@ -14,12 +14,12 @@ from typing import Any
 
 from amaranth.back import rtlil
 
-from ..hdl.emit import Synthesis, verilog_from_rtlil
+from ..hdl.emit.emit import Synthesis, verilog_from_rtlil
+from ..hdl.emit.synthesis import synthesis_passes
+from ..hdl.emit.tools import find_tool, run_tool
 from ..hdl.errors import OptionError, ToolError
-from ..hdl.memory import Family
+from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
-from ..hdl.synthesis import synthesis_passes
-from ..hdl.tools import find_tool, run_tool
 from .boards import Board
 from .capacity import check_capacity
 from .clock import ClockPlan, plan_clock

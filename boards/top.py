@@ -8,7 +8,7 @@ from amaranth import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hdl.flashed_core import FlashedCore
+from ..hdl.link.flashed_core import FlashedCore
 from .boards import Board
 from .clock import ClockGenerator, ClockPlan
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..hdl.memory import Family
+from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
 
 # nextpnr's names in the `utilization` of its report.

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..hdl.coding import Decoder, Encoder, ImageCoding
 from ..hdl.errors import InputError, OptionError
+from ..hdl.images.coding import Decoder, Encoder, ImageCoding
 
 MANIFEST = "manifest.json"
 REPORT = "report.json"
 NETWORK = "network.nir"
 """The integer network that was built."""
 WEIGHTS = "weights.bin"
-"""Weights in SPRAM as they must lie in the board's flash (`spikeloom.hdl.flash_loader`), where there are any."""
+"""Weights in SPRAM as they must lie in the board's flash (`spikeloom.hdl.link.flash_loader`), where there are any."""
 FLASH = "flash.bin"
 """The whole contents of that flash: bitstream and weights."""
 SOURCE = "source.nir"

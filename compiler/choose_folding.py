@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 from ..hdl.errors import CapacityError
-from ..hdl.link_protocol import LinkFormat
-from ..hdl.memory import Family
+from ..hdl.link.protocol import LinkFormat
+from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
 from .cycles import Rates
 from .estimate import Estimate, estimate

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hdl.bitmap_format import BitmapFormat, BitmapImage
 from ..hdl.core import CORE_INPUT, EngineInstance
-from ..hdl.engine import Rows, RowsImage, SparseFormat, SparseImage
+from ..hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from ..hdl.engines.engine import Rows, RowsImage, SparseFormat, SparseImage
+from ..hdl.engines.lanes import LanesFormat, LanesImage
+from ..hdl.engines.row_format import RowFormat, RowImage
+from ..hdl.engines.vector import VectorFormat
 from ..hdl.errors import ModelError
-from ..hdl.lanes import LanesFormat, LanesImage
-from ..hdl.row_format import RowFormat, RowImage
-from ..hdl.vector import VectorFormat
 from .cycle_tokens import ABORT, ALL, END_OF_SAMPLE, EVENT, Block, Spikes, Token, takes
 from .cycle_vector import VectorModel, run_vector
 from .encode import find_row, first_post

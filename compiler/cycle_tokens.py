@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 EVENT, END_OF_STEP, END_OF_SAMPLE, ABORT = range(4)
-"""The numbers of `spikeloom.hdl.tokens.TokenKind`."""
+"""The numbers of `spikeloom.hdl.streams.tokens.TokenKind`."""
 
 Token = tuple[int, int]
 """A kind and an address."""

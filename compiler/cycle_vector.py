@@ -1,10 +1,10 @@
-"""A vector engine, cycle by cycle (`spikeloom.hdl.vector`), as one block of a cycle model."""
+"""A vector engine, cycle by cycle (`spikeloom.hdl.engines.vector`), as one block of a cycle model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..hdl.vector import VectorFormat
+from ..hdl.engines.vector import VectorFormat
 from .cycle_tokens import ABORT, ENDS, EVENT, EVENTS, Block, Spikes, Token
 
 SHORTEST_PASS = 4

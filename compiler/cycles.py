@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.core import EngineInstance
-from ..hdl.engine import SparseFormat, SparseImage
-from ..hdl.lanes import LanesFormat, LanesImage
-from ..hdl.vector import VectorFormat
+from ..hdl.engines.engine import SparseFormat, SparseImage
+from ..hdl.engines.lanes import LanesFormat, LanesImage
+from ..hdl.engines.vector import VectorFormat
 from .cycle_model import EngineModel, count_core_cycles, engine_models
 from .cycle_tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
 from .cycle_vector import VectorModel
@@ -22,7 +22,7 @@ from .lanes import lane_orders
 from .plan import Plan
 
 PASS_CYCLES = 5
-"""Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.NeuronBank)."""
+"""Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.bank.NeuronBank)."""
 
 ENOUGH_CYCLES = 10_000
 """Of this many cycles the mean is good enough."""

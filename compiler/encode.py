@@ -1,6 +1,6 @@
 """Weights to memory words: rows in the encoding that costs least.
 
-That is compressed rows (`spikeloom.hdl.row_format`) or bitmaps (`spikeloom.hdl.bitmap_format`).
+That is compressed rows (`spikeloom.hdl.engines.row_format`) or bitmaps (`spikeloom.hdl.engines.bitmap_format`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from itertools import chain
 
 import numpy as np
 
-from ..hdl.bitmap_format import BitmapFormat, BitmapImage
-from ..hdl.engine import Rows, RowsImage
-from ..hdl.memory import BLOCK_LUTS, LOGIC_ROM_LUTS, Family
-from ..hdl.row_format import RowFormat, RowImage, Section
+from ..hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from ..hdl.engines.engine import Rows, RowsImage
+from ..hdl.engines.row_format import RowFormat, RowImage, Section
+from ..hdl.memories.memory import BLOCK_LUTS, LOGIC_ROM_LUTS, Family
 from .encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
 from .folding import Scarce
 from .ir import IntArray

@@ -1,4 +1,4 @@
-"""Weights to bitmap rows (`spikeloom.hdl.bitmap_format`)."""
+"""Weights to bitmap rows (`spikeloom.hdl.engines.bitmap_format`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..hdl.bitmap_format import BitmapFormat, BitmapImage
+from ..hdl.engines.bitmap_format import BitmapFormat, BitmapImage
 from .ir import IntArray
 from .row_parts import (
     ALIGNMENTS,

@@ -1,4 +1,4 @@
-"""Weights to the memory words of a vector engine, and events to its beats (see `spikeloom.hdl.vector`)."""
+"""Weights to the memory words of a vector engine, and events to its beats (see `spikeloom.hdl.engines.vector`)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..hdl.neurons import NeuronFormat
-from ..hdl.tokens import TokenKind
-from ..hdl.vector import VectorFormat, VectorImage
+from ..hdl.engines.vector import VectorFormat, VectorImage
+from ..hdl.neurons.neuron_format import NeuronFormat
+from ..hdl.streams.tokens import TokenKind
 from .bounds import signed_bits
 from .ir import IntArray
 

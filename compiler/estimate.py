@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.core import EngineInstance
-from ..hdl.decay import signed_digits
-from ..hdl.link import link_memories
-from ..hdl.link_protocol import LinkFormat
-from ..hdl.memory import Family
+from ..hdl.engines.vector import VectorFormat
+from ..hdl.link.linked_core import link_memories
+from ..hdl.link.protocol import LinkFormat
+from ..hdl.memories.memory import Family
+from ..hdl.neurons.decay import signed_digits
 from ..hdl.resources import Resources
-from ..hdl.tokens import address_bits
-from ..hdl.vector import VectorFormat
+from ..hdl.streams.tokens import address_bits
 from .cycle_model import has_model
 from .cycles import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, row_events
 from .encode import row_lengths

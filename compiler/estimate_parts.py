@@ -11,16 +11,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..hdl.bitmap_format import BitmapFormat
-from ..hdl.decay import DecayFormat, signed_digits
-from ..hdl.engine import Rows, SparseFormat
-from ..hdl.lanes import LanesFormat
-from ..hdl.link_protocol import LinkFormat
-from ..hdl.memory import Family, MemoryShape
-from ..hdl.neurons import NeuronFormat
-from ..hdl.row_format import RowFormat
-from ..hdl.tokens import address_bits
-from ..hdl.vector import VectorFormat
+from ..hdl.engines.bitmap_format import BitmapFormat
+from ..hdl.engines.engine import Rows, SparseFormat
+from ..hdl.engines.lanes import LanesFormat
+from ..hdl.engines.row_format import RowFormat
+from ..hdl.engines.vector import VectorFormat
+from ..hdl.link.protocol import LinkFormat
+from ..hdl.memories.memory import Family, MemoryShape
+from ..hdl.neurons.decay import DecayFormat, signed_digits
+from ..hdl.neurons.neuron_format import NeuronFormat
+from ..hdl.streams.tokens import address_bits
 from .plan import Plan
 
 DSP_PRODUCT_BITS = {Family.ICE40: 11, Family.ECP5: 9}
@@ -108,7 +108,7 @@ def _vector(parts: Parts, form: VectorFormat) -> None:
 
 
 def walker_parts(parts: Parts, form: Rows, family: Family) -> None:
-    """A row walker (spikeloom.hdl.rows, spikeloom.hdl.bitmap_rows), its memories apart."""
+    """A row walker (spikeloom.hdl.engines.rows, spikeloom.hdl.engines.bitmap_rows), its memories apart."""
     if isinstance(form, BitmapFormat):
         _bitmap_parts(parts, form)
     else:
@@ -177,7 +177,7 @@ def needs_dsp(form: Rows, family: Family) -> bool:
 
 
 def bank_parts(parts: Parts, form: NeuronFormat) -> None:
-    """A neuron bank (spikeloom.hdl.neurons), its memories apart. What several rules compute alike is there once."""
+    """A neuron bank (spikeloom.hdl.neurons.bank), its memories apart. What several rules compute alike is there once."""
     rules = list(dict.fromkeys(population.rule for population in form.populations))
     neuron, bits, state = form.neurons.bit_length(), form.accumulator_bits, form.state_bits
     parts.lut("bank", 20)
@@ -236,7 +236,7 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
 
 @dataclass(frozen=True)
 class LeakCost:
-    """A leak by one constant c (spikeloom.hdl.decay). Full adders reduce a sum of more than two terms to two."""
+    """A leak by one constant c (spikeloom.hdl.neurons.decay). Full adders reduce a sum of more than two terms to two."""
 
     terms: int
     full_adders: float

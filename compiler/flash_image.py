@@ -1,4 +1,4 @@
-"""The weights' image in SPI flash (see `spikeloom.hdl.flash_loader` for the format), and a flash's whole contents."""
+"""The weights' image in SPI flash (see `spikeloom.hdl.link.flash_loader` for the format), and a flash's whole contents."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..hdl.core import EngineInstance
-from ..hdl.engine import SparseFormat, SparseImage
+from ..hdl.engines.engine import SparseFormat, SparseImage
 from ..hdl.errors import InputError
-from ..hdl.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
-from ..hdl.spram import SPRAM_WIDTH
+from ..hdl.link.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
+from ..hdl.memories.spram import SPRAM_WIDTH
 from .plan import Plan
 
 WORD_BYTES = SPRAM_WIDTH // 8

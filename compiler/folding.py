@@ -40,8 +40,8 @@ class Scarce(StrEnum):
 class EngineKind(StrEnum):
     """How an engine keeps and adds up its weights.
 
-    - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engine`, `spikeloom.hdl.lanes`)
-    - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.vector`)
+    - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engines.engine`, `spikeloom.hdl.engines.lanes`)
+    - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.engines.vector`)
     """
 
     SPARSE = "sparse"

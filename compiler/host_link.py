@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..hdl.coding import ImageCoding
-from ..hdl.link_protocol import LinkFormat
+from ..hdl.images.coding import ImageCoding
+from ..hdl.link.protocol import LinkFormat
 from .ir import Network
 
 

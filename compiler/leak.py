@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..hdl.decay import signed_digits
+from ..hdl.neurons.decay import signed_digits
 from .ir import Decay, FloatArray
 
 MAX_K = 16

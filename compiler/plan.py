@@ -10,15 +10,15 @@ from functools import cached_property
 import numpy as np
 
 from ..hdl.core import CORE_INPUT, Core, EngineFormat, EngineImage, EngineInstance
-from ..hdl.engine import SparseFormat, SparseImage
+from ..hdl.engines.engine import SparseFormat, SparseImage
+from ..hdl.engines.lanes import LanesFormat, LanesImage
+from ..hdl.engines.row_format import Section
+from ..hdl.engines.vector import VectorFormat, VectorImage
 from ..hdl.errors import CapacityError, ModelError, quoted
-from ..hdl.lanes import LanesFormat, LanesImage
-from ..hdl.memory import Family, MemoryShape
-from ..hdl.neurons import NeuronFormat
+from ..hdl.memories.memory import Family, MemoryShape
+from ..hdl.memories.spram import MAX_SPRAMS, SpramShape
+from ..hdl.neurons.neuron_format import NeuronFormat
 from ..hdl.resources import Resources
-from ..hdl.row_format import Section
-from ..hdl.spram import MAX_SPRAMS, SpramShape
-from ..hdl.vector import VectorFormat, VectorImage
 from .encode import LOGIC_LUTS, encode_rows
 from .encode_vector import encode_vector
 from .folding import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of

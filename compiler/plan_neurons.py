@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..hdl.decay import DecayFormat, RoundingRule
-from ..hdl.memory import LOGIC_ROM_LUTS
-from ..hdl.neurons import NeuronFormat, NeuronRule, PopulationFormat
+from ..hdl.memories.memory import LOGIC_ROM_LUTS
+from ..hdl.neurons.decay import DecayFormat, RoundingRule
+from ..hdl.neurons.neuron_format import NeuronFormat, NeuronRule, PopulationFormat
 from .bounds import accumulator_bits, saturates, signed_bits
 from .ir import Decay, IntArray, IntegerDynamics, Kind, Network, Population, ResetMode
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ..hdl.bitmap_format import BitmapFormat
-from ..hdl.coding import ImageCoding
 from ..hdl.core import EngineInstance
+from ..hdl.engines.bitmap_format import BitmapFormat
+from ..hdl.engines.vector import VectorFormat
 from ..hdl.errors import InputError
+from ..hdl.images.coding import ImageCoding
 from ..hdl.resources import Resources
-from ..hdl.vector import VectorFormat
 from .compression.recipe import Recipe
 from .cycles import lanes_of
 from .estimate import Estimate

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hdl.row_format import StoredRows
+from ..hdl.engines.row_format import StoredRows
 from .ir import IntArray
 
 ALIGNMENTS = (0, 1, 2)

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from ..hdl.coding import ImageCoding
 from ..hdl.errors import SampleError
+from ..hdl.images.coding import ImageCoding
 from .encoders import encode
 from .ir import Network
 

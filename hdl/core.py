@@ -10,14 +10,14 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .beats import BeatPacker
-from .engine import SparseFormat, SparseImage
-from .lanes import LanesFormat, LanesImage
-from .memory import Family
-from .routing import Fork, Merge
-from .spram import load_signature
-from .tokens import token_layout
-from .vector import VectorFormat, VectorImage
+from .engines.engine import SparseFormat, SparseImage
+from .engines.lanes import LanesFormat, LanesImage
+from .engines.vector import VectorFormat, VectorImage
+from .memories.memory import Family
+from .memories.spram import load_signature
+from .streams.beats import BeatPacker
+from .streams.routing import Fork, Merge
+from .streams.tokens import token_layout
 
 CORE_INPUT = -1
 """The source number of the core's own input."""

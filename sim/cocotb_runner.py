@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..hdl.emit.tools import run_tool
 from ..hdl.errors import OptionError, ToolError
-from ..hdl.tools import run_tool
 
 SIMULATORS = ("icarus", "verilator")
 WAVES = "waves.fst"

@@ -15,12 +15,12 @@ from amaranth.sim import SimulatorContext
 from ..compiler.encoders import encode
 from ..compiler.ir import Network
 from ..compiler.plan import Plan
-from ..hdl.coding import Decoder, ImageCoding
-from ..hdl.decoders import create_decoder
-from ..hdl.encoders import ImageEncoder
 from ..hdl.errors import MismatchError
-from ..hdl.link_protocol import Code, LinkError, LinkFormat, encode_image, reply_class
-from ..hdl.tokens import TokenKind
+from ..hdl.images.coding import Decoder, ImageCoding
+from ..hdl.images.decoders import create_decoder
+from ..hdl.images.encoders import ImageEncoder
+from ..hdl.link.protocol import Code, LinkError, LinkFormat, encode_image, reply_class
+from ..hdl.streams.tokens import TokenKind
 from .inputs import checked_spikes
 from .limits import hang_cycles
 from .reference import run_reference

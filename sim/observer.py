@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.tokens import TokenKind
+from ..hdl.streams.tokens import TokenKind
 from .recording import SpikeArray
 from .stimulus import KIND_BITS
 

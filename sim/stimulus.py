@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import SampleError
-from ..hdl.tokens import TokenKind
+from ..hdl.streams.tokens import TokenKind
 from .recording import SpikeArray
 
 KIND_BITS = 2

@@ -15,7 +15,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import Event, First, Timer
 
-from ..hdl.link_protocol import END
+from ..hdl.link.protocol import END
 from .cocotb_bench import RUN_FOLDER
 from .uart_model import FramingError, UartHost
 

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.ir import Network
-from ..hdl.emit import board_cells_sim, cells_sim
+from ..hdl.emit.emit import board_cells_sim, cells_sim
 from ..hdl.errors import MismatchError
-from ..hdl.link_protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample
+from ..hdl.link.protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample
 from .cocotb_runner import Bench, require_simulator, run_bench
 from .inputs import checked_spikes
 from .limits import hang_cycles

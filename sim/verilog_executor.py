@@ -20,7 +20,7 @@ from ..compiler.folding import Folding, default_folding, folding_data, read_fold
 from ..compiler.ir import Network
 from ..compiler.monitors import monitors_of
 from ..compiler.plan import make_plan
-from ..hdl.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
+from ..hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events

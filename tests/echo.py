@@ -5,7 +5,7 @@ from __future__ import annotations
 from amaranth import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
-from spikeloom.hdl.uart import UartReceiver, UartTransmitter
+from spikeloom.hdl.link.uart import UartReceiver, UartTransmitter
 
 
 class Echo(wiring.Component):

@@ -16,8 +16,8 @@ from spikeloom.compiler.encode_bitmap import bitmap_beats, bitmap_forms, bitmap_
 from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir import INPUT, IntArray, Network, Quantised
 from spikeloom.compiler.row_parts import LEAST_USE
-from spikeloom.hdl.bitmap_format import BitmapFormat, BitmapImage
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
 

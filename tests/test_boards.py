@@ -20,7 +20,7 @@ from spikeloom.boards.devices import DEVICES, find_device
 from spikeloom.boards.pll import Ecp5Pll, Ice40Pll
 from spikeloom.boards.top import BoardTop
 from spikeloom.hdl.errors import CapacityError, OptionError
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources
 
 IDS = [

@@ -11,7 +11,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from spikeloom.hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
+from spikeloom.hdl.emit.emit import cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 
 BENCH = """
 `timescale 1ns/1ps

@@ -11,7 +11,7 @@ from spikeloom.compiler.estimate import Estimate, estimate
 from spikeloom.compiler.folding import EngineKind, Folding
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import CapacityError
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources
 from spikeloom.sim.reference import run_reference
 

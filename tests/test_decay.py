@@ -8,7 +8,7 @@ import pytest
 from amaranth import Module, Signal
 from amaranth.hdl import signed
 from amaranth.sim import Simulator
-from spikeloom.hdl.decay import DecayFormat, decayed, signed_digits
+from spikeloom.hdl.neurons.decay import DecayFormat, decayed, signed_digits
 
 
 @pytest.mark.parametrize("value", range(300))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from amaranth import Module, Signal
 from amaranth.sim import Simulator
-from spikeloom.hdl.decoders import ArgmaxDecoder, SpikeCollector, count_memory
-from spikeloom.hdl.memory import Family
-from spikeloom.hdl.tokens import TokenKind
+from spikeloom.hdl.images.decoders import ArgmaxDecoder, SpikeCollector, count_memory
+from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.streams.tokens import TokenKind
 from spikeloom.sim.recording import PopulationRecording, Recording
 
 Token = tuple[TokenKind, int]

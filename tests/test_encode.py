@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from networks import random_codes
 from spikeloom.compiler.encode import decode_rows, encode_rows
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.memories.memory import Family
 
 
 @pytest.mark.parametrize("family", list(Family))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 from spikeloom.compiler.encoders import encode, random_numbers
-from spikeloom.hdl.coding import Encoder, ImageCoding
-from spikeloom.hdl.encoders import ImageEncoder, pixel_memory
 from spikeloom.hdl.errors import OptionError, SampleError
-from spikeloom.hdl.memory import Family
-from spikeloom.hdl.tokens import TokenKind
+from spikeloom.hdl.images.coding import Encoder, ImageCoding
+from spikeloom.hdl.images.encoders import ImageEncoder, pixel_memory
+from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.streams.tokens import TokenKind
 
 CODINGS = {
     "rate": ImageCoding(encoder=Encoder.RATE, steps=5),

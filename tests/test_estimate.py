@@ -23,10 +23,10 @@ from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding
 from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir import INPUT, Network, ResetMode, ResetPlace
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.decay import DecayFormat
 from spikeloom.hdl.errors import ModelError
-from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.link.linked_core import LinkedCore
+from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.neurons.decay import DecayFormat
 from spikeloom.sim.reference import run_reference
 
 FAMILIES = [family.value for family in Family]

@@ -36,7 +36,7 @@ from spikeloom.compiler.optimizer.subject import Subject, make_subject, network_
 from spikeloom.compiler.optimizer.target import Target, find_target
 from spikeloom.compiler.optimizer.verification import Measurement, binding
 from spikeloom.hdl.errors import InputError, ModelError, OptionError, SampleError
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference

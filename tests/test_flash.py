@@ -15,8 +15,8 @@ from amaranth.sim import Simulator
 from spi_flash import SpiFlash
 from spikeloom.compiler.flash_image import address_bits, flash_words, join_flash, make_flash_image, parse_flash_image
 from spikeloom.hdl.errors import InputError
-from spikeloom.hdl.flash_loader import HEADER, WEIGHTS_OFFSET, FlashFormat, FlashLoader, flash_crc
-from spikeloom.hdl.spram import SpramMemory, SpramShape
+from spikeloom.hdl.link.flash_loader import HEADER, WEIGHTS_OFFSET, FlashFormat, FlashLoader, flash_crc
+from spikeloom.hdl.memories.spram import SpramMemory, SpramShape
 
 DESIGN = 0x1234ABCD
 OFFSET = 0x300

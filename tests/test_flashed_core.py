@@ -20,11 +20,11 @@ from spikeloom.compiler.flash_image import design_number, join_flash, parse_flas
 from spikeloom.compiler.folding import Folding, folding_data, pipelined_folding, read_folding
 from spikeloom.compiler.ir import INPUT, Network
 from spikeloom.compiler.plan import Plan, make_plan, with_spram
-from spikeloom.hdl.emit import verilog_from_rtlil
+from spikeloom.hdl.emit.emit import verilog_from_rtlil
 from spikeloom.hdl.errors import CapacityError, InputError, ModelError, OptionError
-from spikeloom.hdl.flashed_core import FlashedCore
-from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.link_protocol import Code, LinkFormat, Reason, encode_sample
+from spikeloom.hdl.link.flashed_core import FlashedCore
+from spikeloom.hdl.link.linked_core import LinkedCore
+from spikeloom.hdl.link.protocol import Code, LinkFormat, Reason, encode_sample
 from spikeloom.sim.amaranth_executor import run_amaranth
 from spikeloom.sim.recording import Recording
 from spikeloom.sim.reference import run_reference

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from spikeloom.hdl.link import FrameReceiver, WordKind, at_least, link_memories
-from spikeloom.hdl.link_protocol import Frame, Header, LinkFormat, Reason, encode_frame
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.link.linked_core import FrameReceiver, WordKind, at_least, link_memories
+from spikeloom.hdl.link.protocol import Frame, Header, LinkFormat, Reason, encode_frame
+from spikeloom.hdl.memories.memory import Family
 
 BYTE_CYCLES = 12
 """The shortest time between two bytes."""

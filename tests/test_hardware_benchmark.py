@@ -13,7 +13,7 @@ import pytest
 from networks import chain
 from spikeloom.compiler.folding import check_folding
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.memories.memory import Family
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 

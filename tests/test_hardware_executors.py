@@ -27,9 +27,9 @@ from spikeloom.compiler.ir import (
     Rounding,
 )
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.emit import netlist_from_rtlil, to_rtlil, verilog_from_rtlil
+from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from spikeloom.hdl.errors import InputError, MismatchError, ModelError, OptionError, SampleError, ToolError
-from spikeloom.hdl.tokens import TokenKind
+from spikeloom.hdl.streams.tokens import TokenKind
 from spikeloom.sim import simulate
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.divergence import (
@@ -304,7 +304,7 @@ HASH_SEED_PROGRAM = """
 from golden import GoldenCase, golden_cases
 from networks import chain
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.emit import to_rtlil
+from spikeloom.hdl.emit.emit import to_rtlil
 print(to_rtlil(make_plan(chain(1, (9, 7))).core(), "top"))
 """
 

@@ -14,8 +14,8 @@ from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.encoders import encode
 from spikeloom.compiler.samples import Samples, load_samples
-from spikeloom.hdl.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.errors import InputError, OptionError, SampleError
+from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from test_cli import INPUTS, OUTPUTS, small_network
 
 CODING = ImageCoding(encoder=Encoder.RATE, steps=4)

@@ -10,9 +10,9 @@ import pytest
 from networks import chain
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.errors import MismatchError, SampleError
-from spikeloom.hdl.link_protocol import Code, LinkFormat, Reason, encode_image
+from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
+from spikeloom.hdl.link.protocol import Code, LinkFormat, Reason, encode_image
 from spikeloom.sim.image_executor import check_classes, reference_classes, run_images, run_images_through_uart
 from spikeloom.sim.uart_executor import Transmission, UartTop, exchange
 from test_uart_pins import emit_top

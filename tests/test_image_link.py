@@ -10,10 +10,10 @@ from networks import chain
 from spikeloom.compiler.encoders import encode
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.errors import SampleError
-from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.link_protocol import (
+from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
+from spikeloom.hdl.link.linked_core import LinkedCore
+from spikeloom.hdl.link.protocol import (
     END,
     ESCAPE,
     Code,

@@ -11,8 +11,8 @@ from amaranth.sim import Simulator
 from networks import chain, random_spikes
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.link_protocol import (
+from spikeloom.hdl.link.linked_core import LinkedCore
+from spikeloom.hdl.link.protocol import (
     END,
     ESCAPE,
     Code,

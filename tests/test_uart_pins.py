@@ -14,10 +14,10 @@ from spikeloom.boards.clock import plan_clock
 from spikeloom.boards.top import BoardTop
 from spikeloom.compiler.ir import Network
 from spikeloom.compiler.plan import make_plan
-from spikeloom.hdl.emit import verilog_from_rtlil
+from spikeloom.hdl.emit.emit import verilog_from_rtlil
 from spikeloom.hdl.errors import MismatchError
-from spikeloom.hdl.link import LinkedCore
-from spikeloom.hdl.link_protocol import Code, Header, LinkFormat, Reason, encode_frame, encode_sample
+from spikeloom.hdl.link.linked_core import LinkedCore
+from spikeloom.hdl.link.protocol import Code, Header, LinkFormat, Reason, encode_frame, encode_sample
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.uart_executor import Transmission, UartTop, exchange, run_through_uart
 

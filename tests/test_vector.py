@@ -19,12 +19,12 @@ from networks import chain, random_spikes
 from spikeloom.compiler.encode_vector import decode_vector, encode_vector, pack_events
 from spikeloom.compiler.ir import INPUT, Kind, Network, ResetMode, ResetPlace
 from spikeloom.compiler.plan_neurons import plan_neurons
-from spikeloom.hdl.beats import BeatPacker, BeatUnpacker
-from spikeloom.hdl.dual_port import DualPortMemory, DualPortShape
-from spikeloom.hdl.emit import cells_sim, netlist_from_rtlil, to_rtlil
-from spikeloom.hdl.memory import Family
-from spikeloom.hdl.tokens import TokenKind, beat_layout
-from spikeloom.hdl.vector import VectorEngine, VectorFormat, VectorImage
+from spikeloom.hdl.emit.emit import cells_sim, netlist_from_rtlil, to_rtlil
+from spikeloom.hdl.engines.vector import VectorEngine, VectorFormat, VectorImage
+from spikeloom.hdl.memories.dual_port import DualPortMemory, DualPortShape
+from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.streams.beats import BeatPacker, BeatUnpacker
+from spikeloom.hdl.streams.tokens import TokenKind, beat_layout
 from spikeloom.sim.reference import run_reference
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from . import common
 
 if TYPE_CHECKING:
-    from ...hdl.coding import ImageCoding
+    from ...hdl.images.coding import ImageCoding
     from ..ir import Network
 
 ENCODERS = ("rate", "latency", "direct")
@@ -41,7 +41,7 @@ def check_coding_options(options: argparse.Namespace) -> None:
 
 def coding_of(options: argparse.Namespace, network: Network) -> ImageCoding | None:
     """What the options say; None for a device that takes spikes. Raises OptionError."""
-    from ...hdl.coding import Decoder, Encoder, ImageCoding
+    from ...hdl.images.coding import Decoder, Encoder, ImageCoding
 
     check_coding_options(options)
     if options.encoder is None:

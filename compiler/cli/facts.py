@@ -14,7 +14,7 @@ from ...boards.critical_path import TOP
 from ...boards.devices import Device
 from ...boards.toolchain import BuildResult, synthesise_hierarchical
 from ...hdl.errors import quoted
-from ...hdl.link_protocol import LinkFormat
+from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...sim.recording import Recording
 from ...sim.reference import run_reference

@@ -18,16 +18,16 @@ from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...boards.toolchain import BuildResult, build
 from ...boards.top import SerialCore
-from ...hdl.coding import ImageCoding
-from ...hdl.emit import to_rtlil, verilog_from_rtlil
+from ...hdl.emit.emit import to_rtlil, verilog_from_rtlil
+from ...hdl.emit.tools import tool_version
 from ...hdl.errors import OptionError, SampleError, ToolError
-from ...hdl.flash_loader import FlashFormat
-from ...hdl.flashed_core import FlashedCore
-from ...hdl.link import LinkedCore, link_memories
-from ...hdl.link_protocol import LinkFormat
-from ...hdl.memory import Family
+from ...hdl.images.coding import ImageCoding
+from ...hdl.link.flash_loader import FlashFormat
+from ...hdl.link.flashed_core import FlashedCore
+from ...hdl.link.linked_core import LinkedCore, link_memories
+from ...hdl.link.protocol import LinkFormat
+from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
-from ...hdl.tools import tool_version
 from ...sim.reference import run_reference
 from ..build_folder import (
     FLASH,

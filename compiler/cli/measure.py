@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.coding import ImageCoding
-from ...hdl.encoders import sample_cycles
-from ...hdl.link_protocol import LinkFormat, image_bytes, sample_bytes
+from ...hdl.images.coding import ImageCoding
+from ...hdl.images.encoders import sample_cycles
+from ...hdl.link.protocol import LinkFormat, image_bytes, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import common
 
 if TYPE_CHECKING:
-    from ...hdl.coding import ImageCoding
+    from ...hdl.images.coding import ImageCoding
     from ..build_folder import BuildFolder
     from ..ir import Network
     from ..samples import Samples

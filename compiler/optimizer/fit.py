@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ...hdl.emit.tools import find_tool, warm_up
 from ...hdl.errors import OptionError, SampleError, quoted
-from ...hdl.memory import Family
-from ...hdl.tools import find_tool, warm_up
+from ...hdl.memories.memory import Family
 from ...sim.evaluation import compare
 from ...sim.float_executor import run_float
 from ..compression.finetune import FineTune

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...hdl.link import link_memories
+from ...hdl.link.linked_core import link_memories
 from ...hdl.resources import Resources
 from ...sim.recording import SpikeArray
 from ..cycles import busy_cycles

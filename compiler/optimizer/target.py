@@ -9,7 +9,7 @@ from ...boards.boards import BOARDS, Board, find_board
 from ...boards.clock import plan_clock
 from ...boards.devices import DEVICES, Device, find_device, unknown
 from ...hdl.errors import OptionError, quoted
-from ...hdl.memory import Family
+from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
 
 FAMILIES = {"ice40": "up5k", "ecp5": "lfe5u-25f"}

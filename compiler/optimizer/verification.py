@@ -14,7 +14,7 @@ from ...boards.clock import BAUD, clocks_per_bit, plan_clock
 from ...boards.devices import Device
 from ...boards.toolchain import build
 from ...hdl.errors import CapacityError, ToolError
-from ...hdl.link import LinkedCore
+from ...hdl.link.linked_core import LinkedCore
 from ...hdl.resources import Resources
 from ..host_link import link_of
 from ..plan import Plan, make_plan

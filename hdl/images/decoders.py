@@ -6,9 +6,9 @@ from amaranth import Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories.memory import Family, MemoryShape
+from ..streams.tokens import TokenKind, token_layout
 from .coding import Decoder, ImageCoding
-from .memory import Family, MemoryShape
-from .tokens import TokenKind, token_layout
 
 
 class SpikeCollector(wiring.Component):

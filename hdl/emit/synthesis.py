@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .memory import Family
+from ..memories.memory import Family
 
 _ABC9_SCRIPT = "scratchpad -copy abc9.script.flow3 abc9.script"
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .memory import Family, MemoryShape
+from ..memories.memory import Family, MemoryShape
+from ..memories.spram import SpramShape
 from .row_format import StoredRows
-from .spram import SpramShape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from .memory import LOGIC_ROM_LUTS, Family, MemoryShape
-from .spram import SpramShape
+from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape
+from ..memories.spram import SpramShape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from .memory import select_from
+from ..memories.memory import select_from
 
 RECEIVED = data.StructLayout({"byte": 8, "broken": 1})
 """A received byte; `broken` where the stop bit was missing."""

@@ -1,4 +1,4 @@
-"""The host link's protocol in plain Python, for hosts and tests; `spikeloom.hdl.link` is its hardware.
+"""The host link's protocol in plain Python, for hosts and tests; `spikeloom.hdl.link.linked_core` is its hardware.
 
 Both directions carry SLIP frames (RFC 1055: END 0xC0, escapes 0xDB 0xDC and 0xDB 0xDD) whose last two bytes are a
 CRC-16 (polynomial 0x1021, initial value 0xFFFF, most significant byte first) over the bytes before them.
@@ -31,8 +31,8 @@ import numpy as np
 import numpy.typing as npt
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 
-from .coding import Decoder, ImageCoding
-from .errors import SampleError
+from ..errors import SampleError
+from ..images.coding import Decoder, ImageCoding
 
 CRC = CRC16_IBM_3740(data_width=8)
 CRC_POLYNOMIAL = CRC16_IBM_3740.polynomial

@@ -10,11 +10,12 @@ from amaranth.hdl import Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories.memory import Family, ShapedMemory, select_from
+from ..memories.spram import load_signature
+from ..streams.contribution import contribution_layout
+from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapFormat, BitmapImage
-from .memory import Family, ShapedMemory, select_from
-from .rows import add_entries, contribution_layout, read_directory, weight_of
-from .spram import load_signature
-from .tokens import TokenKind, address_bits, token_layout
+from .rows import add_entries, read_directory, weight_of
 
 
 class BitmapWalker(wiring.Component):

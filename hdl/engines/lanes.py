@@ -8,12 +8,12 @@ from amaranth import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories.memory import Family, MemoryShape
+from ..memories.spram import SpramShape
+from ..streams.routing import Fork, Merge
+from ..streams.token_queue import TokenQueue
+from ..streams.tokens import token_layout
 from .engine import SparseFormat, SparseImage
-from .memory import Family, MemoryShape
-from .routing import Fork, Merge
-from .spram import SpramShape
-from .token_queue import TokenQueue
-from .tokens import token_layout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,12 @@ from amaranth.hdl import Value, ValueLike, signed, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .beats import BeatUnpacker, multiple
-from .dual_port import DualPortMemory, DualPortShape
-from .dynamics import fired, next_start, parameters_of, resized, start_bits
-from .memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
-from .neurons import NeuronFormat, trace_signature
-from .tokens import TokenKind, address_bits, beat_layout, token_layout
+from ..memories.dual_port import DualPortMemory, DualPortShape
+from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
+from ..neurons.dynamics import fired, next_start, parameters_of, resized, start_bits
+from ..neurons.neuron_format import NeuronFormat, trace_signature
+from ..streams.beats import BeatUnpacker, multiple
+from ..streams.tokens import TokenKind, address_bits, beat_layout, token_layout
 
 _SHORTEST_PASS = 4
 """Cycles for which a pass issues, so that a word is written back before the next pass reads it."""

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .flash_loader import FlashFormat, FlashLoader
-from .link import LinkedCore
+from .linked_core import LinkedCore
 
 
 class FlashedCore(wiring.Component):

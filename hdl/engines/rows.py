@@ -6,24 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.hdl import Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memory import Family, MemoryShape, ShapedMemory, select_from
+from ..memories.memory import Family, MemoryShape, ShapedMemory, select_from
+from ..memories.spram import SpramMemory, SpramShape, load_signature
+from ..streams.contribution import contribution_layout
+from ..streams.tokens import TokenKind, address_bits, token_layout
 from .row_format import RowFormat, RowImage, Section, StoredRows
-from .spram import SpramMemory, SpramShape, load_signature
-from .tokens import TokenKind, address_bits, token_layout
-
-
-def contribution_layout(post: int, weight_bits: int) -> data.StructLayout:
-    """One beat from a row walker to the neurons: a token kind and, for EVENT, a weight for a post neuron.
-
-    `repeats` says that the beat before was for the same one.
-    """
-    return data.StructLayout(
-        {"kind": TokenKind, "post": unsigned(address_bits(post)), "weight": signed(weight_bits), "repeats": 1}
-    )
 
 
 def weight_of(code: Value, levels: Sequence[int] | None, bits: int) -> Value:

@@ -9,14 +9,15 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories.memory import Family, MemoryShape
+from ..memories.spram import SpramShape, load_signature
+from ..neurons.bank import NeuronBank
+from ..neurons.neuron_format import NeuronFormat, trace_signature
+from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapFormat, BitmapImage
 from .bitmap_rows import BitmapWalker
-from .memory import Family, MemoryShape
-from .neurons import NeuronBank, NeuronFormat, trace_signature
 from .row_format import RowFormat, RowImage
 from .rows import RowWalker
-from .spram import SpramShape, load_signature
-from .tokens import TokenKind, address_bits, token_layout
 
 Rows = RowFormat | BitmapFormat
 """How the weights lie in memory."""

@@ -1,4 +1,4 @@
-"""The host link: a core behind a UART, speaking the protocol of `spikeloom.hdl.link_protocol`.
+"""The host link: a core behind a UART, speaking the protocol of `spikeloom.hdl.link.protocol`.
 
 Events wait in a FIFO until their frame's checksum has held, so the core never sees a broken frame; a refused frame
 rolls the FIFO back and drops its sample. A byte on the line lasts 40 cycles at least: the link works through it in
@@ -14,19 +14,19 @@ from amaranth.hdl import Value, ValueLike, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .coding import Decoder, ImageCoding
-from .core import Core
-from .decoders import count_memory, create_decoder
-from .encoders import ImageEncoder, pixel_memory
+from ..core import Core
+from ..images.coding import Decoder, ImageCoding
+from ..images.decoders import count_memory, create_decoder
+from ..images.encoders import ImageEncoder, pixel_memory
+from ..memories.memory import Family, MemoryShape
+from ..memories.spram import load_signature
+from ..streams.tokens import TokenKind, address_bits, token_layout
 from .frame_decoder import FrameDecoder
 from .frame_fifo import FrameFifo
 from .image_receiver import ImageReceiver
-from .link_protocol import REASON_BITS, Code, LinkFormat, Reason
-from .memory import Family, MemoryShape
+from .protocol import REASON_BITS, Code, LinkFormat, Reason
 from .serial_crc import SerialCrc
 from .slip import FrameByte, SlipEncoder
-from .spram import load_signature
-from .tokens import TokenKind, address_bits, token_layout
 from .uart import RECEIVED, UartReceiver, UartTransmitter
 
 

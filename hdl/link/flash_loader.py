@@ -18,8 +18,8 @@ from amaranth.lib import wiring
 from amaranth.lib.crc.catalog import CRC32_MPEG_2
 from amaranth.lib.wiring import In, Out
 
+from ..memories.spram import MAX_SPRAMS, SPRAM_DEPTH, SPRAM_WIDTH, load_signature
 from .serial_crc import SerialCrc
-from .spram import MAX_SPRAMS, SPRAM_DEPTH, SPRAM_WIDTH, load_signature
 
 MAGIC = b"SPKW"
 VERSION = 1

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .errors import ToolError
+from ..errors import ToolError
 
 # Which package on PyPI brings a tool, under its name with `yowasp-` in front.
 _PACKAGES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .errors import OptionError
+from ..errors import OptionError
 
 PIXEL_BITS = 8
 """A pixel is a number of 0 to 255."""

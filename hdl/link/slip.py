@@ -7,7 +7,7 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .link_protocol import END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE
+from .protocol import END, ESCAPE, ESCAPED_END, ESCAPED_ESCAPE
 from .uart import RECEIVED
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from .errors import ToolError
-from .memory import Family
+from ..errors import ToolError
+from ..memories.memory import Family
 from .synthesis import synthesis_passes
 from .tools import find_tool, run_tool
+
+_MODELS = Path(__file__).parent.parent / "memories"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +72,14 @@ def netlist_from_rtlil(il_file: Path, v_file: Path, family: str, top: str, log: 
 def cells_sim(family: str) -> SimulationCells:
     """The simulation models of a family's cells: yosys's for iCE40, our own for ECP5."""
     if family == "ecp5":
-        return SimulationCells(sources=(Path(__file__).with_name("ecp5_cells_sim.v"),))
+        return SimulationCells(sources=(_MODELS / "ecp5_cells_sim.v",))
     models = _yosys_share() / "ice40" / "cells_sim.v"
     return SimulationCells(sources=(models,), defines=("NO_ICE40_DEFAULT_ASSIGNMENTS",))
 
 
 def device_cells_sim(family: str) -> tuple[Path, ...]:
     """The simulation models of the cells that a component of a family may hold before it is synthesised."""
-    return (Path(__file__).with_name("ice40_spram_sim.v"),) if Family(family) is Family.ICE40 else ()
+    return (_MODELS / "ice40_spram_sim.v",) if Family(family) is Family.ICE40 else ()
 
 
 def board_cells_sim(family: str) -> Path:
@@ -85,7 +87,7 @@ def board_cells_sim(family: str) -> Path:
 
     They replace the models of the same names that `cells_sim` may hold.
     """
-    return Path(__file__).with_name(f"{Family(family).value}_board_sim.v")
+    return _MODELS / f"{Family(family).value}_board_sim.v"
 
 
 def _run_yosys(il_file: Path, v_file: Path, passes: list[str], log: Path) -> None:

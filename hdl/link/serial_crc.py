@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .link_protocol import CRC_INITIAL, CRC_POLYNOMIAL
+from .protocol import CRC_INITIAL, CRC_POLYNOMIAL
 
 
 class SerialCrc(wiring.Component):

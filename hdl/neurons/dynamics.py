@@ -16,7 +16,7 @@ from amaranth.hdl import Value, signed
 from .decay import decayed
 
 if TYPE_CHECKING:
-    from .neurons import NeuronFormat, NeuronRule
+    from .neuron_format import NeuronFormat, NeuronRule
 
 Parameters = Mapping[str, Value]
 """One neuron's parameters by name."""

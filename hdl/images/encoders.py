@@ -11,9 +11,9 @@ from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories.memory import Family, MemoryShape
+from ..streams.tokens import TokenKind, address_bits, token_layout
 from .coding import PIXEL_BITS, RATE_SEED, RATE_TAPS, Encoder, ImageCoding
-from .memory import Family, MemoryShape
-from .tokens import TokenKind, address_bits, token_layout
 
 
 class SpikeRule(wiring.Component):

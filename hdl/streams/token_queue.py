@@ -6,7 +6,7 @@ from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memory import MemoryShape, ShapedMemory
+from ..memories.memory import MemoryShape, ShapedMemory
 
 
 class TokenQueue(wiring.Component):

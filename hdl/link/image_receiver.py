@@ -8,9 +8,9 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .encoders import image_signature
+from ..images.encoders import image_signature
 from .frame_decoder import FrameDecoder
-from .link_protocol import REASON_BITS, Header, Reason
+from .protocol import REASON_BITS, Header, Reason
 from .uart import RECEIVED
 
 

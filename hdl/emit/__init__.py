@@ -1,0 +1,1 @@
+"""RTLIL and Verilog, and the tools that make and read them."""

@@ -1,0 +1,1 @@
+"""Images in, a class out: encoders and decoders on the chip."""

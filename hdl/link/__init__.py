@@ -1,0 +1,1 @@
+"""The host link: frames over a UART, images, weights from flash."""

@@ -1,0 +1,126 @@
+"""Sizes, widths and rules of an engine's neurons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+from amaranth.hdl import signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape
+from ..streams.tokens import address_bits
+from .decay import DecayFormat
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronRule:
+    """What a population's neurons do at the end of a step. V has `state_bits`, and saturates unless a proof excludes
+    that it ever does."""
+
+    state_bits: int
+    saturates: bool
+    fires: bool
+    has_sub: bool
+    reset_mode: Literal["subtract", "value"]
+    reset_place: Literal["same", "next", "snntorch_same"]
+    decay: DecayFormat | None
+
+    @property
+    def remembers_firing(self) -> bool:
+        """Whether the state word carries V > fire into the next step (the r of `snntorch_same`)."""
+        return self.fires and self.reset_place == "snntorch_same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PopulationFormat:
+    """One population of an engine: contributions are shifted left by `shift` into membrane units."""
+
+    neurons: int
+    shift: int
+    rule: NeuronRule
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuronFormat:
+    """Sizes, widths and rules of an engine's populations; the values of their parameters are not part of it.
+
+    Neurons are numbered through all populations, in order. `accumulator_bits` must hold every sum inside a step. A
+    parameter field of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative.
+    `sub_delta_bits` holds sub - fire. With `overlaps` no input reaches the last of several populations, so that the
+    next step's input may be integrated during its pass. One that `skips` leaves a population's pass out where it
+    would change nothing. `logic_luts` is as in MemoryShape.
+    """
+
+    populations: tuple[PopulationFormat, ...]
+    weight_bits: int
+    accumulator_bits: int
+    fire_bits: int
+    sub_delta_bits: int
+    v_reset_bits: int
+    bias_bits: int
+    c_bits: int
+    unsigned: frozenset[str] = frozenset({"c"})
+    overlaps: bool = False
+    skips: bool = False
+    logic_luts: int = LOGIC_ROM_LUTS
+
+    @property
+    def neurons(self) -> int:
+        return sum(population.neurons for population in self.populations)
+
+    @property
+    def bases(self) -> tuple[int, ...]:
+        """The first neuron of each population."""
+        return tuple(accumulate((p.neurons for p in self.populations[:-1]), initial=0))
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The neuron after the last of each population."""
+        return (*self.bases[1:], self.neurons)
+
+    @property
+    def state_bits(self) -> int:
+        """The width of the widest membrane."""
+        return max(population.rule.state_bits for population in self.populations)
+
+    @property
+    def remembers_firing(self) -> bool:
+        return any(population.rule.remembers_firing for population in self.populations)
+
+    @property
+    def parameter_fields(self) -> tuple[tuple[str, int], ...]:
+        """(name, width) of each field of a parameter word, low bits first."""
+        return (
+            ("fire", self.fire_bits),
+            ("sub_delta", self.sub_delta_bits),
+            ("v_reset", self.v_reset_bits),
+            ("bias", self.bias_bits),
+            ("c", self.c_bits),
+        )
+
+    @property
+    def parameter_bits(self) -> int:
+        return sum(width for _, width in self.parameter_fields)
+
+    def memories(self, family: Family) -> dict[str, MemoryShape]:
+        """The memories by their role: `state`, and `parameters` where there are any."""
+        word = self.accumulator_bits + self.remembers_firing
+        shapes = {"state": MemoryShape(family, self.neurons, word, writable=True)}
+        if self.parameter_bits:
+            shapes["parameters"] = MemoryShape(family, self.neurons, self.parameter_bits, logic_luts=self.logic_luts)
+        return shapes
+
+
+def trace_signature(neurons: int, state_bits: int) -> wiring.Signature:
+    """A monitor: `membrane` V of `neuron` at the end of the step, and whether it spiked."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "neuron": Out(address_bits(neurons)),
+            "membrane": Out(signed(state_bits)),
+            "spike": Out(1),
+        }
+    )
