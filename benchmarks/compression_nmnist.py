@@ -24,7 +24,7 @@ from compression import METHODS, table
 from snntorch import functional, utils
 from spikeloom.compiler import from_snntorch
 from spikeloom.compiler.compression.augmentation import warped
-from spikeloom.compiler.ir import Network
+from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 

@@ -32,7 +32,9 @@ from spikeloom.compiler.estimate import COEFFICIENTS, cell_amounts, estimate, pa
 from spikeloom.compiler.estimate_parts import Parts, bank_parts, parts_of, walker_parts
 from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.host_link import link_of
-from spikeloom.compiler.ir import IF, INPUT, LIF, Dense, Network, Population, Projection, ResetMode, ResetPlace
+from spikeloom.compiler.ir.connectivity import Dense
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import IF, LIF, ResetMode, ResetPlace
 from spikeloom.compiler.plan import Plan, make_plan
 from spikeloom.compiler.quantise import quantise
 from spikeloom.hdl.emit.emit import to_rtlil

@@ -46,25 +46,16 @@ from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler import folding
-from spikeloom.compiler.bounds import reachable_membranes, signed_bits
 from spikeloom.compiler.cli.flow import CompileOptions, plan_for, plan_target_clock
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode_vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
 from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, Scarce, pipelined_folding, shared_folding
 from spikeloom.compiler.host_link import link_of
-from spikeloom.compiler.ir import (
-    INPUT,
-    Decay,
-    Dense,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetPlace,
-)
+from spikeloom.compiler.ir.bounds import reachable_membranes, signed_bits
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPlace
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.plan import Plan, make_plan, with_spram
 from spikeloom.compiler.samples import load_samples

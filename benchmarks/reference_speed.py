@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from spikeloom.compiler.ir import INPUT, Decay, Dense, IntegerDynamics, Kind, Network, Population, Projection, Quantised
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind
 from spikeloom.sim.reference import run_reference
 
 LEAK_C, LEAK_K, FRACTION_BITS, STATE_BITS = 13, 8, 4, 16

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compression.recipe import Recipe, compress
-    from .ir import IF, LI, LIF, CubaLIF, Dense, Network, Population, Projection, Quantised
+    from .ir.connectivity import Dense, Quantised
+    from .ir.network import Network, Population, Projection
+    from .ir.neurons import IF, LI, LIF, CubaLIF
+    from .ir.verifier import verify
     from .nir_reader import read_nir
     from .nir_writer import write_nir
     from .plan import Plan, make_plan
@@ -21,19 +24,18 @@ if TYPE_CHECKING:
     from .quantise import dequantise, quantise
     from .samples import Samples, load_samples
     from .snntorch_frontend import from_snntorch
-    from .verifier import verify
 
 _MODULES = {
-    "CubaLIF": "ir",
-    "Dense": "ir",
-    "IF": "ir",
-    "LI": "ir",
-    "LIF": "ir",
-    "Network": "ir",
+    "CubaLIF": "ir.neurons",
+    "Dense": "ir.connectivity",
+    "IF": "ir.neurons",
+    "LI": "ir.neurons",
+    "LIF": "ir.neurons",
+    "Network": "ir.network",
     "Plan": "plan",
-    "Population": "ir",
-    "Projection": "ir",
-    "Quantised": "ir",
+    "Population": "ir.network",
+    "Projection": "ir.network",
+    "Quantised": "ir.connectivity",
     "Recipe": "compression.recipe",
     "Samples": "samples",
     "compress": "compression.recipe",
@@ -44,7 +46,7 @@ _MODULES = {
     "prune": "prune",
     "quantise": "quantise",
     "read_nir": "nir_reader",
-    "verify": "verifier",
+    "verify": "ir.verifier",
     "write_nir": "nir_writer",
 }
 """Where each public name lives."""

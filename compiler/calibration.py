@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import SampleError
-from .ir import INPUT, Decay, Drive, Fire, FloatArray, Network, ResetMode, ResetPlace, Rounding
+from .ir.arrays import FloatArray
+from .ir.network import INPUT, Network
+from .ir.neurons import Decay, Drive, Fire, ResetMode, ResetPlace, Rounding
 from .neuron_folding import Folded
 
 Spikes = npt.NDArray[np.uint8]

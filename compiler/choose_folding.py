@@ -17,7 +17,7 @@ from ..hdl.resources import Resources
 from .cycles import Rates
 from .estimate import Estimate, estimate
 from .folding import EngineFolding, EngineKind, Folding, Scarce, default_folding, pipelined_folding, shared_folding
-from .ir import Network
+from .ir.network import Network
 from .plan import make_plan
 
 LANES = (2, 4, 8, 16)

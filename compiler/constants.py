@@ -13,8 +13,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from .bounds import signed_bits
-from .ir import Fire, FloatArray, IntArray
+from .ir.arrays import FloatArray, IntArray
+from .ir.bounds import signed_bits
+from .ir.neurons import Fire
 from .neuron_folding import Folded
 
 

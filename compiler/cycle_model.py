@@ -26,7 +26,8 @@ from .cycle_vector import VectorModel, run_vector
 from .encode import find_row, first_post
 from .encode_bitmap import chunk_posts
 from .folding import EngineFolding
-from .ir import IntArray, Network
+from .ir.arrays import IntArray
+from .ir.network import Network
 from .lanes import lane_neurons
 from .plan import Plan
 

@@ -17,7 +17,7 @@ from .cycle_tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
 from .cycle_vector import VectorModel
 from .encode import row_lengths
 from .folding import sources_of
-from .ir import INPUT
+from .ir.network import INPUT
 from .lanes import lane_orders
 from .plan import Plan
 

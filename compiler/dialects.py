@@ -16,7 +16,7 @@ from enum import StrEnum
 import numpy as np
 
 from ..hdl.errors import OptionError, quoted
-from .ir import Fire, ResetMode, ResetPlace
+from .ir.neurons import Fire, ResetMode, ResetPlace
 
 
 class Reset(StrEnum):

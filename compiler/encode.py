@@ -17,7 +17,7 @@ from ..hdl.engines.row_format import RowFormat, RowImage, Section
 from ..hdl.memories.memory import BLOCK_LUTS, LOGIC_ROM_LUTS, Family
 from .encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
 from .folding import Scarce
-from .ir import IntArray
+from .ir.arrays import IntArray
 from .row_parts import (
     ALIGNMENTS,
     LEAST_USE,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..hdl.engines.bitmap_format import BitmapFormat, BitmapImage
-from .ir import IntArray
+from .ir.arrays import IntArray
 from .row_parts import (
     ALIGNMENTS,
     LEAST_USE,

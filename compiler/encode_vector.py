@@ -9,8 +9,8 @@ import numpy as np
 from ..hdl.engines.vector import VectorFormat, VectorImage
 from ..hdl.neurons.neuron_format import NeuronFormat
 from ..hdl.streams.tokens import TokenKind
-from .bounds import signed_bits
-from .ir import IntArray
+from .ir.arrays import IntArray
+from .ir.bounds import signed_bits
 
 
 def encode_vector(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hdl.errors import InputError, ModelError, quoted
-from .ir import INPUT, Network
+from .ir.network import INPUT, Network
 
 MAX_LANES = 256
 MAX_QUEUE = 1024

@@ -7,7 +7,9 @@ import heapq
 import numpy as np
 
 from .folding import EngineFolding, EngineKind
-from .ir import IntArray, Network, Quantised
+from .ir.arrays import IntArray
+from .ir.connectivity import Quantised
+from .ir.network import Network
 
 
 def lane_neurons(network: Network, folding: EngineFolding) -> list[IntArray]:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ..hdl.neurons.decay import signed_digits
-from .ir import Decay, FloatArray
+from .ir.arrays import FloatArray
+from .ir.neurons import Decay
 
 MAX_K = 16
 GROSS_ERROR = 1 / 8

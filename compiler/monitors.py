@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .folding import EngineFolding, EngineKind, Folding
-from .ir import Network
+from .ir.network import Network
 from .lanes import lane_neurons
 
 

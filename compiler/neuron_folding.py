@@ -18,22 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..hdl.errors import ModelError, quoted
-from .ir import (
-    IF,
-    LI,
-    Arithmetic,
-    CubaLIF,
-    Drive,
-    Fire,
-    FloatArray,
-    IntegerDynamics,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-)
+from .ir.arrays import FloatArray
+from .ir.connectivity import Quantised
+from .ir.network import Network, Population, Projection
+from .ir.neurons import IF, LI, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

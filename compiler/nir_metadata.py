@@ -20,23 +20,10 @@ import numpy.typing as npt
 from ..hdl.errors import ModelError, quoted
 from .dialects import Options
 from .hdf5_guard import CheckedFile
-from .ir import (
-    IF,
-    INPUT,
-    LI,
-    LIF,
-    CubaLIF,
-    Decay,
-    Dense,
-    Dynamics,
-    FloatArray,
-    IntArray,
-    IntegerDynamics,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-)
+from .ir.arrays import FloatArray, IntArray
+from .ir.connectivity import Dense, Quantised
+from .ir.network import INPUT, Network, Population, Projection
+from .ir.neurons import IF, LI, LIF, CubaLIF, Decay, Dynamics, IntegerDynamics
 
 VERSION = 1
 INPUT_INDEX = -1

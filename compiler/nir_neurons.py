@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from ..hdl.errors import ModelError, quoted
 from .dialects import Conventions, Reset
-from .ir import IF, LI, LIF, Arithmetic, CubaLIF, FloatArray, FloatDynamics, ResetPlace
+from .ir.arrays import FloatArray
+from .ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, FloatDynamics, ResetPlace
 from .nir_graph import NirNode
 
 Array = npt.NDArray[Any]

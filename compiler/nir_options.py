@@ -8,7 +8,8 @@ import numpy as np
 
 from ..hdl.errors import OptionError
 from .dialects import Options, Reset, reset_place
-from .ir import IF, LIF, CubaLIF, Fire, Network, Population, ResetMode, ResetPlace
+from .ir.network import Network, Population
+from .ir.neurons import IF, LIF, CubaLIF, Fire, ResetMode, ResetPlace
 
 
 def with_options(network: Network, options: Options) -> Network:

@@ -19,13 +19,14 @@ import numpy.typing as npt
 from ..hdl.errors import ModelError, quoted
 from .dialects import Conventions, Options, resolve
 from .hdf5_guard import CheckedFile, open_checked
-from .ir import INPUT, Dense, Network, Population, Projection
+from .ir.connectivity import Dense
+from .ir.network import INPUT, Network, Population, Projection
+from .ir.verifier import verify
 from .nir_graph import NirGraph, NirNode, read_graph, spikeloom_metadata
 from .nir_metadata import holds_network, read_conventions, read_network
 from .nir_neurons import dynamics_of
 from .nir_options import with_options
 from .nir_view import check_view
-from .verifier import verify
 
 _LAYERS = ("Affine", "Linear")
 _NEURONS = ("CubaLIF", "IF", "LI", "LIF")

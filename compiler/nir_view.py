@@ -14,23 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import ModelError, quoted
-from .ir import (
-    IF,
-    INPUT,
-    LI,
-    LIF,
-    Arithmetic,
-    CubaLIF,
-    Decay,
-    FloatArray,
-    FloatDynamics,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-)
+from .ir.arrays import FloatArray
+from .ir.connectivity import Quantised
+from .ir.network import INPUT, Network, Population, Projection
+from .ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, FloatDynamics, IntegerDynamics, Kind
 from .nir_graph import NirGraph, NirNode
 
 DEFAULT_DT = 1e-4

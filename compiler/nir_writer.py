@@ -9,11 +9,11 @@ from typing import Any
 import nir
 
 from ..hdl.errors import InputError, ModelError, quoted
-from .ir import Network
+from .ir.network import Network
+from .ir.verifier import verify
 from .nir_graph import NirNode
 from .nir_metadata import network_metadata
 from .nir_view import view
-from .verifier import verify
 
 
 def write_nir(network: Network, path: str | Path) -> None:

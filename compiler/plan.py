@@ -22,10 +22,13 @@ from ..hdl.resources import Resources
 from .encode import LOGIC_LUTS, encode_rows
 from .encode_vector import encode_vector
 from .folding import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of
-from .ir import INPUT, IntArray, Kind, Network, Projection, Quantised
+from .ir.arrays import IntArray
+from .ir.connectivity import Quantised
+from .ir.network import INPUT, Network, Projection
+from .ir.neurons import Kind
+from .ir.verifier import verify
 from .lanes import lane_neurons, lane_orders
 from .plan_neurons import plan_neurons
-from .verifier import verify
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,10 @@ import numpy as np
 from ..hdl.memories.memory import LOGIC_ROM_LUTS
 from ..hdl.neurons.decay import DecayFormat, RoundingRule
 from ..hdl.neurons.neuron_format import NeuronFormat, NeuronRule, PopulationFormat
-from .bounds import accumulator_bits, saturates, signed_bits
-from .ir import Decay, IntArray, IntegerDynamics, Kind, Network, Population, ResetMode
+from .ir.arrays import IntArray
+from .ir.bounds import accumulator_bits, saturates, signed_bits
+from .ir.network import Network, Population
+from .ir.neurons import Decay, IntegerDynamics, Kind, ResetMode
 
 
 def plan_neurons(

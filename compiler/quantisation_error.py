@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .bounds import reachable_membranes, signed_bits
-from .ir import Decay, FloatArray, IntegerDynamics, Network, Population, Projection, Quantised, ResetMode
+from .ir.arrays import FloatArray
+from .ir.bounds import reachable_membranes, signed_bits
+from .ir.connectivity import Quantised
+from .ir.network import Network, Population, Projection
+from .ir.neurons import Decay, IntegerDynamics, ResetMode
 from .leak import digit_count
 from .neuron_folding import Folded, fold
 

@@ -22,34 +22,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import ModelError, OptionError, quoted
-from .bounds import reachable_membranes, signed_bits
 from .calibration import Spikes, calibration_inputs, observe
 from .constants import Constants, integer_constants
-from .ir import (
-    IF,
-    LI,
-    LIF,
-    Arithmetic,
-    CubaLIF,
-    Decay,
-    Dense,
-    Dynamics,
-    Fire,
-    FloatArray,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-)
+from .ir.arrays import FloatArray
+from .ir.bounds import reachable_membranes, signed_bits
+from .ir.connectivity import Dense, Quantised
+from .ir.network import Network, Population, Projection
+from .ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, Dynamics, Fire, IntegerDynamics, Kind, ResetMode
+from .ir.verifier import MAX_WEIGHT_BITS, verify
 from .leak import choose_decay
 from .neuron_folding import Folded, fold
 from .quantisation_error import PopulationError, quantisation_error
 from .scales import Activity, codes_of, largest_code, search_scales
 from .trial import Trial, slowest_leak, starting_fraction_bits
-from .verifier import MAX_WEIGHT_BITS, verify
 
 __all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", "quantise"]
 

@@ -23,7 +23,8 @@ from ..hdl.resources import Resources
 from .compression.recipe import Recipe
 from .cycles import lanes_of
 from .estimate import Estimate
-from .ir import Decay, IntegerDynamics, Network, Population
+from .ir.network import Network, Population
+from .ir.neurons import Decay, IntegerDynamics
 from .neuron_folding import fold
 from .plan import MemoryUse, Plan
 from .quantisation_error import PopulationError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..hdl.engines.row_format import StoredRows
-from .ir import IntArray
+from .ir.arrays import IntArray
 
 ALIGNMENTS = (0, 1, 2)
 

@@ -21,7 +21,7 @@ from numpy.lib import format as npy
 from ..hdl.errors import SampleError
 from ..hdl.images.coding import ImageCoding
 from .encoders import encode
-from .ir import Network
+from .ir.network import Network
 
 MAX_BYTES = 8 << 30
 """The largest array that is read unless the caller says otherwise, in bytes."""

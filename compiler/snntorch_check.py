@@ -15,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import ModelError
-from .ir import LIF, CubaLIF, FloatArray, Network, Population, Quantised, ResetMode, ResetPlace
+from .ir.arrays import FloatArray
+from .ir.connectivity import Quantised
+from .ir.network import Network, Population
+from .ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
 
 Steps = npt.NDArray[Any]
 """Values of a layer [steps, samples, neurons]."""

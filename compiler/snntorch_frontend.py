@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hdl.errors import ModelError
-from .ir import INPUT, LIF, CubaLIF, Dense, FloatArray, Network, Population, Projection, ResetMode, ResetPlace
+from .ir.arrays import FloatArray
+from .ir.connectivity import Dense
+from .ir.network import INPUT, Network, Population, Projection
+from .ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
+from .ir.verifier import MAX_X, verify
 from .snntorch_check import check_steps
-from .verifier import MAX_X, verify
 
 if TYPE_CHECKING:
     import snntorch

@@ -28,7 +28,10 @@ except ImportError as error:
 from ..hdl.errors import ModelError, OptionError, SampleError
 from .compression.layers import checked_layers
 from .compression.quantization import quantize_delays
-from .ir import INPUT, LIF, Dense, IntArray, Network, Population, Projection, ResetPlace
+from .ir.arrays import IntArray
+from .ir.connectivity import Dense
+from .ir.network import INPUT, Network, Population, Projection
+from .ir.neurons import LIF, ResetPlace
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

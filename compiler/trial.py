@@ -14,7 +14,10 @@ import numpy as np
 
 from .calibration import NeuronModel, Response, Spikes, currents, integer_leak, real_model
 from .constants import integer_constants
-from .ir import Decay, Fire, FloatArray, Network, Quantised
+from .ir.arrays import FloatArray
+from .ir.connectivity import Quantised
+from .ir.network import Network
+from .ir.neurons import Decay, Fire
 from .leak import choose_decay, most_exact_decay
 from .neuron_folding import Folded
 

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.compression import measured_rates, prune_neurons, prune_weights
 from spikeloom.compiler.compression.quantization import quantize_delays, quantize_weights
-from spikeloom.compiler.ir import Network
+from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.optimizer import fit_to_target
 from spikeloom.compiler.training import DelayLinear, SpikingNet, train_epoch
 from spikeloom.sim import simulate

@@ -22,7 +22,8 @@ import snntorch
 import torch
 from sklearn.datasets import load_digits
 from snntorch import surrogate
-from spikeloom.compiler.ir import Network, Quantised
+from spikeloom.compiler.ir.connectivity import Quantised
+from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.prune import prune
 from spikeloom.compiler.snntorch_frontend import from_snntorch

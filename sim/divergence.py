@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import Network
+from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
 from .recording import Recording, SpikeArray
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import Network
+from ..compiler.ir.network import Network
 from ..compiler.samples import Samples
 from ..hdl.errors import SampleError
 from .float_executor import run_float

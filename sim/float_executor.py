@@ -22,25 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import (
-    IF,
-    INPUT,
-    LI,
-    LIF,
-    Arithmetic,
-    CubaLIF,
-    Drive,
-    Fire,
-    FloatArray,
-    IntegerDynamics,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-)
-from ..compiler.verifier import verify
+from ..compiler.ir.arrays import FloatArray
+from ..compiler.ir.connectivity import Quantised
+from ..compiler.ir.network import INPUT, Network, Population, Projection
+from ..compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
+from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError
 from .inputs import checked_spikes
 from .recording import PopulationRecording, Recording, SpikeArray

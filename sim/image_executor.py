@@ -13,7 +13,7 @@ from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
 from ..compiler.encoders import encode
-from ..compiler.ir import Network
+from ..compiler.ir.network import Network
 from ..compiler.plan import Plan
 from ..hdl.errors import MismatchError
 from ..hdl.images.coding import Decoder, ImageCoding

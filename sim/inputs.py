@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import Network
+from ..compiler.ir.network import Network
 from ..hdl.errors import SampleError
 from .recording import SpikeArray
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..compiler.ir import INPUT, Network
+from ..compiler.ir.network import INPUT, Network
 
 
 def hang_cycles(network: Network) -> int:

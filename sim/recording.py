@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import INPUT
+from ..compiler.ir.network import INPUT
 
 SpikeArray = npt.NDArray[np.uint8]
 

@@ -16,23 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.bounds import partial_sum_bound
-from ..compiler.ir import (
-    INPUT,
-    Decay,
-    Drive,
-    IntArray,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-    Rounding,
-)
-from ..compiler.verifier import verify
+from ..compiler.ir.arrays import IntArray
+from ..compiler.ir.bounds import partial_sum_bound
+from ..compiler.ir.connectivity import Quantised
+from ..compiler.ir.network import INPUT, Network, Population, Projection
+from ..compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
 from .recording import PopulationRecording, Recording, SpikeArray

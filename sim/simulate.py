@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..compiler.folding import Folding
-from ..compiler.ir import Network
+from ..compiler.ir.network import Network
 from ..hdl.errors import ModelError, OptionError
 from .recording import Recording
 

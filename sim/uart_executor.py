@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir import Network
+from ..compiler.ir.network import Network
 from ..hdl.emit.emit import board_cells_sim, cells_sim
 from ..hdl.errors import MismatchError
 from ..hdl.link.protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..compiler.build_folder import FOLDING, WEIGHTS
 from ..compiler.flash_image import parse_flash_image, plan_flash
 from ..compiler.folding import Folding, default_folding, folding_data, read_folding
-from ..compiler.ir import Network
+from ..compiler.ir.network import Network
 from ..compiler.monitors import monitors_of
 from ..compiler.plan import make_plan
 from ..hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil

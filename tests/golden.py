@@ -10,20 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from spikeloom.compiler.ir import (
-    Decay,
-    Dense,
-    Drive,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-    Rounding,
-)
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import Network, Population, Projection
+from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMAT = 1

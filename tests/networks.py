@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from spikeloom.compiler.ir import (
-    INPUT,
-    Decay,
-    Dense,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-    Rounding,
-)
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 
 
 def random_codes(rng: np.random.Generator, pre: int, post: int, bits: int = 4, density: float = 0.4) -> np.ndarray:

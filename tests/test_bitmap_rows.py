@@ -14,7 +14,9 @@ from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encode import decode_rows, encode_rows, row_lengths
 from spikeloom.compiler.encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
 from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
-from spikeloom.compiler.ir import INPUT, IntArray, Network, Quantised
+from spikeloom.compiler.ir.arrays import IntArray
+from spikeloom.compiler.ir.connectivity import Quantised
+from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.row_parts import LEAST_USE
 from spikeloom.hdl.engines.bitmap_format import BitmapFormat, BitmapImage
 from spikeloom.hdl.memories.memory import Family

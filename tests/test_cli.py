@@ -28,7 +28,9 @@ from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import busy_cycles
 from spikeloom.compiler.folding import read_folding
-from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection
+from spikeloom.compiler.ir.connectivity import Dense
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.plan import make_plan
 from spikeloom.compiler.quantise import quantise
 from spikeloom.compiler.samples import Samples

@@ -13,7 +13,9 @@ import pytest
 from spikeloom.compiler.cli import flow
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression import Override, Recipe
-from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection, Quantised
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.quantise import quantise

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from spikeloom.compiler.compression import measured_rates, prune_neurons, prune_weights
 from spikeloom.compiler.compression.quantization import QuantizedWeights, quantize_delays, quantize_weights
-from spikeloom.compiler.ir import INPUT, LI, LIF, Arithmetic, Dense, Network, Population, Projection, Quantised
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import LI, LIF, Arithmetic
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.quantise import quantise, quantise_codes

@@ -13,21 +13,9 @@ import pytest
 from spikeloom.compiler.compression import one_shot
 from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.one_shot import compress_weights
-from spikeloom.compiler.ir import (
-    IF,
-    INPUT,
-    LI,
-    LIF,
-    Arithmetic,
-    CubaLIF,
-    Dense,
-    Dynamics,
-    IntegerDynamics,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-)
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Dynamics, IntegerDynamics
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference

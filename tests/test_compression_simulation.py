@@ -10,23 +10,9 @@ import pytest
 from spikeloom.compiler.compression.augmentation import image_shape, warped
 from spikeloom.compiler.compression.hessian import MAX_LEAKS, Loss, leak_groups, problems_of
 from spikeloom.compiler.compression.simulation import gather, inputs_of, layers_of, simulate
-from spikeloom.compiler.ir import (
-    IF,
-    INPUT,
-    LI,
-    LIF,
-    Arithmetic,
-    CubaLIF,
-    Dense,
-    Drive,
-    Dynamics,
-    Fire,
-    Network,
-    Population,
-    Projection,
-    ResetMode,
-    ResetPlace,
-)
+from spikeloom.compiler.ir.connectivity import Dense
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Dynamics, Fire, ResetMode, ResetPlace
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.ir import CubaLIF, Drive, ResetMode, ResetPlace
+from spikeloom.compiler.ir.neurons import CubaLIF, Drive, ResetMode, ResetPlace
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.plan import make_plan

@@ -21,7 +21,8 @@ from spikeloom.compiler.estimate import COEFFICIENTS, estimate
 from spikeloom.compiler.estimate_parts import leak_cost, parts_of
 from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.host_link import link_of
-from spikeloom.compiler.ir import INPUT, Network, ResetMode, ResetPlace
+from spikeloom.compiler.ir.network import INPUT, Network
+from spikeloom.compiler.ir.neurons import ResetMode, ResetPlace
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import ModelError
 from spikeloom.hdl.link.linked_core import LinkedCore

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection
+from spikeloom.compiler.ir.connectivity import Dense
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.quantise import quantise
 from spikeloom.compiler.samples import Samples
 from spikeloom.hdl.errors import SampleError

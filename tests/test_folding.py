@@ -20,7 +20,8 @@ from spikeloom.compiler.folding import (
     read_folding,
     shared_folding,
 )
-from spikeloom.compiler.ir import Network, ResetPlace
+from spikeloom.compiler.ir.network import Network
+from spikeloom.compiler.ir.neurons import ResetPlace
 from spikeloom.compiler.lanes import lane_neurons
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import InputError, ModelError

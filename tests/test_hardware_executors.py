@@ -12,20 +12,9 @@ import numpy as np
 import pytest
 from golden import GoldenCase, golden_cases
 from networks import chain, connect, random_population, random_spikes
-from spikeloom.compiler.ir import (
-    INPUT,
-    LIF,
-    Decay,
-    Dense,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-    Rounding,
-)
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import LIF, Decay, Kind, ResetMode, ResetPlace, Rounding
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from spikeloom.hdl.errors import InputError, MismatchError, ModelError, OptionError, SampleError, ToolError

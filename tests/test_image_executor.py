@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import chain
-from spikeloom.compiler.ir import Network
+from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import MismatchError, SampleError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 from networks import chain, random_spikes
-from spikeloom.compiler.ir import Network
+from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import (

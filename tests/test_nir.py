@@ -14,23 +14,19 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-from spikeloom.compiler.ir import (
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import (
     IF,
-    INPUT,
     LI,
     LIF,
     Arithmetic,
     CubaLIF,
     Decay,
-    Dense,
     Drive,
     Fire,
     IntegerDynamics,
     Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
     ResetMode,
     ResetPlace,
     Rounding,

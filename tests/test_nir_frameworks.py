@@ -13,7 +13,8 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
-from spikeloom.compiler.ir import IF, LI, LIF, Arithmetic, Network
+from spikeloom.compiler.ir.network import Network
+from spikeloom.compiler.ir.neurons import IF, LI, LIF, Arithmetic
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.hdl.errors import ModelError

@@ -9,23 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from spikeloom.compiler.calibration import calibration_inputs, observe
-from spikeloom.compiler.ir import (
+from spikeloom.compiler.ir.arrays import FloatArray
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import (
     IF,
-    INPUT,
     LI,
     LIF,
     Arithmetic,
     CubaLIF,
-    Dense,
     Drive,
     Fire,
-    FloatArray,
     IntegerDynamics,
     Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
     ResetMode,
     ResetPlace,
 )

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from spikeloom.compiler.compression import FineTune, Override, Recipe, compress, measured_rates
 from spikeloom.compiler.compression.recipe import default_method
-from spikeloom.compiler.ir import INPUT, LI, LIF, Dense, Network, Population, Projection, Quantised
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import LI, LIF
 from spikeloom.compiler.prune import prune
 from spikeloom.compiler.quantise import dequantise, quantise
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError

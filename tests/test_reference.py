@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from golden import GoldenCase, golden_cases
-from spikeloom.compiler.bounds import (
+from spikeloom.compiler.ir.arrays import IntArray
+from spikeloom.compiler.ir.bounds import (
     accumulator_bits,
     drive_bounds,
     partial_sum_bound,
@@ -20,23 +21,9 @@ from spikeloom.compiler.bounds import (
     saturates,
     signed_bits,
 )
-from spikeloom.compiler.ir import (
-    IF,
-    INPUT,
-    Decay,
-    Dense,
-    Drive,
-    IntArray,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-    Rounding,
-)
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import IF, Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 from spikeloom.hdl.errors import ModelError, SampleError
 from spikeloom.sim import reference
 from spikeloom.sim.reference import decay, run_reference, saturate

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import chain, random_spikes
-from spikeloom.compiler.ir import Dense, IntegerDynamics, Network, Population, Projection, Quantised, ResetPlace
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import Network, Population, Projection
+from spikeloom.compiler.ir.neurons import IntegerDynamics, ResetPlace
 from spikeloom.hdl.errors import InputError, MismatchError, SampleError, ToolError
 from spikeloom.sim.divergence import compare_recordings
 from spikeloom.sim.reference import run_reference

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.ir import INPUT, LIF, Dense, Network, Population, Projection
+from spikeloom.compiler.ir.connectivity import Dense
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.samples import load_samples
 from spikeloom.hdl.errors import SampleError
 

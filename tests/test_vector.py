@@ -17,7 +17,8 @@ from amaranth.sim import Simulator, SimulatorContext
 from golden import GoldenCase, golden_cases
 from networks import chain, random_spikes
 from spikeloom.compiler.encode_vector import decode_vector, encode_vector, pack_events
-from spikeloom.compiler.ir import INPUT, Kind, Network, ResetMode, ResetPlace
+from spikeloom.compiler.ir.network import INPUT, Network
+from spikeloom.compiler.ir.neurons import Kind, ResetMode, ResetPlace
 from spikeloom.compiler.plan_neurons import plan_neurons
 from spikeloom.hdl.emit.emit import cells_sim, netlist_from_rtlil, to_rtlil
 from spikeloom.hdl.engines.vector import VectorEngine, VectorFormat, VectorImage

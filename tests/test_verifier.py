@@ -8,25 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 from golden import golden_cases
-from spikeloom.compiler.ir import (
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import (
     IF,
-    INPUT,
     LI,
     LIF,
     Arithmetic,
     CubaLIF,
     Decay,
-    Dense,
     IntegerDynamics,
     Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
     ResetMode,
     ResetPlace,
 )
-from spikeloom.compiler.verifier import verify
+from spikeloom.compiler.ir.verifier import verify
 from spikeloom.hdl.errors import ModelError, quoted
 
 INPUTS, HIDDEN, OUTPUTS = 4, 3, 2

@@ -9,7 +9,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ...hdl.images.coding import ImageCoding
-    from ..ir import Network
+    from ..ir.network import Network
 
 ENCODERS = ("rate", "latency", "direct")
 DECODERS = ("argmax", "counts")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..build_folder import BuildFolder
     from ..folding import Folding
-    from ..ir import Network
+    from ..ir.network import Network
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
 SCHEMES = ("fixed_point", "ternary", "binary")

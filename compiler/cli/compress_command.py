@@ -12,7 +12,7 @@ from . import common
 if TYPE_CHECKING:
     from ...sim.evaluation import Comparison
     from ..compression.recipe import CompressionReport, ProjectionReport
-    from ..ir import Network
+    from ..ir.network import Network
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from ...sim.reference import run_reference
 from ..build_folder import FLASH
 from ..compression.recipe import Recipe
 from ..estimate import estimate
-from ..ir import Network
+from ..ir.network import Network
 from ..plan import Plan
 from ..quantisation_error import PopulationError
 from ..report import Block, Facts, Link, PathStep, Source, Timing

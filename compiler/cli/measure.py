@@ -15,7 +15,8 @@ from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray
 from ..cycles import PASS_CYCLES, busy_cycles
 from ..encoders import encode
-from ..ir import INPUT, Network, Quantised
+from ..ir.connectivity import Quantised
+from ..ir.network import INPUT, Network
 from ..plan import Plan
 from ..report import Accuracy, Activity, Latency
 from ..samples import Samples

@@ -11,7 +11,7 @@ from . import common
 if TYPE_CHECKING:
     from ...hdl.images.coding import ImageCoding
     from ..build_folder import BuildFolder
-    from ..ir import Network
+    from ..ir.network import Network
     from ..samples import Samples
 
 

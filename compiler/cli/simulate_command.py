@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ...sim.recording import Recording
     from ..build_folder import BuildFolder
     from ..folding import Folding
-    from ..ir import Network
+    from ..ir.network import Network
     from ..samples import Samples
 
 EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")

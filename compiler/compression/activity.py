@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration import calibration_inputs, observe
-from ..ir import INPUT, FloatArray, Network
+from ..ir.arrays import FloatArray
+from ..ir.network import INPUT, Network
 from ..neuron_folding import Folded, fold
 from .layers import Graph
 

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ir import LI, Dense, FloatArray, Network, Projection, Quantised
+from ..ir.arrays import FloatArray
+from ..ir.connectivity import Dense, Quantised
+from ..ir.network import Network, Projection
+from ..ir.neurons import LI
 from ..neuron_folding import fold
 from ..prune import keep_globally
 from ..quantise import quantise, quantise_codes

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..ir import Drive, IntArray
+from ..ir.arrays import IntArray
+from ..ir.neurons import Drive
 from .simulation import Layer
 
 if TYPE_CHECKING:

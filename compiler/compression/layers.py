@@ -16,8 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, SampleError, quoted
-from ..ir import INPUT, LI, Dense, FloatArray, Network, Quantised
-from ..verifier import verify
+from ..ir.arrays import FloatArray
+from ..ir.connectivity import Dense, Quantised
+from ..ir.network import INPUT, Network
+from ..ir.neurons import LI
+from ..ir.verifier import verify
 
 Matrix = npt.NDArray[Any]
 Layer = npt.ArrayLike | Mapping[str, Any]

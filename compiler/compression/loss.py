@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..calibration import Spikes, currents
-from ..ir import FloatArray, IntegerDynamics, Network, Population, Quantised
+from ..ir.arrays import FloatArray
+from ..ir.connectivity import Quantised
+from ..ir.network import Network, Population
+from ..ir.neurons import IntegerDynamics
 from ..neuron_folding import Folded, fold
 
 

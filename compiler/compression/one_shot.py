@@ -25,10 +25,12 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, SampleError, quoted
 from ..calibration import Spikes, calibration_inputs
-from ..ir import INPUT, Dense, FloatArray, Network, Projection, Quantised
+from ..ir.arrays import FloatArray
+from ..ir.connectivity import Dense, Quantised
+from ..ir.network import INPUT, Network, Projection
+from ..ir.verifier import verify
 from ..prune import SCOPES, check_sparsity
 from ..quantise import CONSTANT_SPAN, quantise_codes
-from ..verifier import verify
 from .allocation import Share, allocate, check_operation_weight, kept_after, price_of, shares_of
 from .augmentation import ImageShape, image_shape, warped
 from .baseline import nearest_codes, pruned

@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import OptionError, quoted
-from ..ir import INPUT, Dense, FloatArray, IntArray, Network, Population, Projection, Quantised
-from ..verifier import verify
+from ..ir.arrays import FloatArray, IntArray
+from ..ir.connectivity import Dense, Quantised
+from ..ir.network import INPUT, Network, Population, Projection
+from ..ir.verifier import verify
 from .activity import estimated_rates
 from .layers import AnyNetwork, Connection, Graph, Rates, checked_rates, graph_of, matrices_of, with_matrices
 

@@ -28,10 +28,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, quoted
-from ..ir import FloatArray, IntArray, Network, Quantised
+from ..ir.arrays import FloatArray, IntArray
+from ..ir.connectivity import Quantised
+from ..ir.network import Network
+from ..ir.verifier import verify
 from ..quantise import quantise_codes
 from ..scales import Activity, codes_of, search_scales
-from ..verifier import verify
 from .layers import graph_of, matrices_of
 
 FRACTIONS = {16: 8, 8: 4}

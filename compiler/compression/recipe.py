@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, SampleError, quoted
 from ..calibration import Spikes, calibration_inputs, observe
-from ..ir import LI, Dense, Network, Projection, Quantised
+from ..ir.connectivity import Dense, Quantised
+from ..ir.network import Network, Projection
+from ..ir.neurons import LI
+from ..ir.verifier import verify
 from ..neuron_folding import fold
 from ..prune import SCOPES, check_sparsity, silenced, warn_of_silenced
 from ..quantisation_error import PopulationError, quantisation_error
-from ..verifier import verify
 from .allocation import check_operation_weight, shares_of
 from .baseline import pruned, quantised
 from .finetune import FineTune

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, quoted
-from ..ir import INPUT, Drive, Fire, Network, ResetMode, ResetPlace
+from ..ir.network import INPUT, Network
+from ..ir.neurons import Drive, Fire, ResetMode, ResetPlace
 from ..neuron_folding import Folded, fold
 
 if TYPE_CHECKING:

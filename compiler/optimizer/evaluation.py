@@ -15,7 +15,10 @@ from ...sim.reference import run_reference
 from ..compression.pruning import prune_neurons
 from ..compression.recipe import compress
 from ..folding import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
-from ..ir import INPUT, LI, FloatArray, IntArray, Network, Quantised
+from ..ir.arrays import FloatArray, IntArray
+from ..ir.connectivity import Quantised
+from ..ir.network import INPUT, Network
+from ..ir.neurons import LI
 from ..neuron_folding import fold
 from ..nir_reader import read_nir
 from ..nir_writer import write_nir

@@ -14,7 +14,7 @@ from ...hdl.memories.memory import Family
 from ...sim.evaluation import compare
 from ...sim.float_executor import run_float
 from ..compression.finetune import FineTune
-from ..ir import Network
+from ..ir.network import Network
 from .candidate import Candidate, Outcome, candidates_of, pareto_front
 from .choice import GOALS, ranked
 from .database import Database

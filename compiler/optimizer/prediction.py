@@ -10,7 +10,7 @@ from ...sim.recording import SpikeArray
 from ..cycles import busy_cycles
 from ..estimate import estimate
 from ..host_link import link_of
-from ..ir import INPUT
+from ..ir.network import INPUT
 from ..plan import Plan
 from .candidate import Prediction
 from .target import Target

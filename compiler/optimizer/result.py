@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ...hdl.resources import Resources
 from ...sim.evaluation import Comparison
 from ..folding import Folding
-from ..ir import Network
+from ..ir.network import Network
 from .candidate import Candidate
 from .front_plot import front_svg
 from .subject import DEFAULT_NEURONS

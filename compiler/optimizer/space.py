@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..compression.recipe import compress
-from ..ir import Network
+from ..ir.network import Network
 from ..plan import make_plan
 from .point import FORMATS, Point
 from .prediction import whole_brams

@@ -14,25 +14,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, quoted
+from ...hdl.errors import ModelError, quoted
 from .bounds import drive_bounds
-from .ir import (
+from .connectivity import Dense, Quantised
+from .network import INPUT, Network, Population, Projection
+from .neurons import (
     IF,
-    INPUT,
     LI,
     LIF,
     Arithmetic,
     CubaLIF,
     Decay,
-    Dense,
     Drive,
     Fire,
     IntegerDynamics,
     Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
     ResetMode,
     ResetPlace,
     Rounding,

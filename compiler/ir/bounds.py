@@ -11,20 +11,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from .ir import (
-    INPUT,
-    Decay,
-    IntArray,
-    IntegerDynamics,
-    Kind,
-    Network,
-    Population,
-    Projection,
-    Quantised,
-    ResetMode,
-    ResetPlace,
-    Rounding,
-)
+from .arrays import IntArray
+from .connectivity import Quantised
+from .network import INPUT, Network, Population, Projection
+from .neurons import Decay, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 
 Interval = tuple[IntArray, IntArray]
 """The smallest and largest value of each neuron, int64 (n,)."""

@@ -1,0 +1,35 @@
+"""The arrays of the IR: read-only copies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+IntArray = npt.NDArray[np.int64]
+
+
+def freeze(instance: object, names: tuple[str, ...], dtype: type) -> None:
+    for name in names:
+        value = getattr(instance, name)
+        if value is None:
+            continue
+        array: npt.NDArray[Any] = np.array(value, dtype=dtype)  # a copy, so that nobody else can write it
+        array.setflags(write=False)
+        object.__setattr__(instance, name, array)
+
+
+def zero() -> FloatArray:
+    return np.zeros(())
+
+
+def one() -> FloatArray:
+    return np.ones(())
+
+
+def zero_int() -> IntArray:
+    return np.zeros((), np.int64)

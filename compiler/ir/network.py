@@ -1,0 +1,118 @@
+"""The sparse-layer IR: a graph of populations of neurons and the projections between them.
+
+A `Network` exists at two levels. At the float level its dynamics are `IF`, `LIF`, `CubaLIF` or `LI` and its weights
+are float arrays. At the integer level every dynamics is `IntegerDynamics` and every weight is `Quantised`; nothing in
+between is valid. Both levels are executable (`spikeloom.sim`); `spikeloom.compiler.ir.verifier.verify` checks either.
+
+Arrays are read-only. A parameter of a population is a scalar (shape `()`) or has one entry per neuron (shape `(n,)`,
+row-major over the population's shape).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import IntArray, freeze, zero, zero_int
+from .connectivity import Connectivity, Weights
+from .neurons import Dynamics, IntegerDynamics
+
+INPUT = "input"
+"""The name that projections use for the network's input; no population may have it."""
+
+
+# ---------------------------------------------------------------------------------------------- float dynamics
+
+
+# -------------------------------------------------------------------------------------------- integer dynamics
+
+
+# ------------------------------------------------------------------------------------------------------- graph
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Population:
+    """Neurons of one kind. `bias` is added to the input of every step; float, or integer in membrane units."""
+
+    name: str
+    shape: tuple[int, ...]
+    dynamics: Dynamics
+    bias: npt.NDArray[Any] = field(default_factory=zero)
+
+    def __post_init__(self) -> None:
+        freeze(self, ("bias",), np.int64 if isinstance(self.dynamics, IntegerDynamics) else np.float64)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Projection:
+    """Synapses from `pre` (a population's name, or `INPUT`) to `post`.
+
+    `delay` is in time steps: a scalar, or [pre, post] for one per synapse. `shift` is the e_p of the contract: the
+    integer sum is shifted left by it into membrane units.
+    """
+
+    pre: str
+    post: str
+    connectivity: Connectivity
+    delay: IntArray = field(default_factory=zero_int)
+    shift: int = 0
+
+    def __post_init__(self) -> None:
+        freeze(self, ("delay",), np.int64)
+
+    @property
+    def weights(self) -> Weights:
+        return self.connectivity.weights
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Network:
+    """A spiking network in discrete time.
+
+    `populations` stand in evaluation order: a projection without delay comes from the input or from a population
+    listed earlier. `input_shape` is the shape of one step's input, `x_max` the largest input value (spikes per step).
+    `output` names the population that is read out. `dtype` is the framework's float type, `dt` its time step in seconds
+    where that is known, `dialect` the conventions that it came from (for reports).
+    """
+
+    input_shape: tuple[int, ...]
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+    output: str
+    x_max: int = 1
+    dtype: str = "float32"
+    dt: float | None = None
+    dialect: str = "spikeloom"
+    name: str = "network"
+
+    @property
+    def input_size(self) -> int:
+        return math.prod(self.input_shape)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether this is the integer level."""
+        return all(isinstance(p.dynamics, IntegerDynamics) for p in self.populations)
+
+    def population(self, name: str) -> Population:
+        """The population called `name`; KeyError where there is none."""
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise KeyError(name)
+
+    def size_of(self, name: str) -> int:
+        """The number of neurons of a population, or of inputs for `INPUT`."""
+        return self.input_size if name == INPUT else self.population(name).size
+
+    def projections_into(self, name: str) -> tuple[Projection, ...]:
+        """The projections whose post population is `name`, in order."""
+        return tuple(p for p in self.projections if p.post == name)
