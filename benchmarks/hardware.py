@@ -52,10 +52,11 @@ from spikeloom.compiler.encode_vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
 from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, Scarce, pipelined_folding, shared_folding
 from spikeloom.compiler.host_link import link_of
-from spikeloom.compiler.ir.bounds import reachable_membranes, signed_bits
+from spikeloom.compiler.ir.bounds import signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPlace
+from spikeloom.compiler.neurons.reachable import reachable_membranes
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.plan import Plan, make_plan, with_spram
 from spikeloom.compiler.samples import load_samples

@@ -16,7 +16,7 @@ import numpy as np
 from .ir.arrays import FloatArray, IntArray
 from .ir.bounds import signed_bits
 from .ir.neurons import Fire
-from .neuron_folding import Folded
+from .neurons.contract import Folded
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .ir.arrays import FloatArray
-from .ir.bounds import reachable_membranes, signed_bits
+from .ir.bounds import signed_bits
 from .ir.connectivity import Quantised
 from .ir.network import Network, Population, Projection
 from .ir.neurons import Decay, IntegerDynamics, ResetMode
 from .leak import digit_count
-from .neuron_folding import Folded, fold
+from .neurons.contract import Folded, fold
+from .neurons.reachable import reachable_membranes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from .cycles import lanes_of
 from .estimate import Estimate
 from .ir.network import Network, Population
 from .ir.neurons import Decay, IntegerDynamics
-from .neuron_folding import fold
+from .neurons.contract import fold
 from .plan import MemoryUse, Plan
 from .quantisation_error import PopulationError
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from spikeloom.compiler.calibration import calibration_inputs, observe
 from spikeloom.compiler.ir.arrays import FloatArray
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
@@ -26,7 +25,8 @@ from spikeloom.compiler.ir.neurons import (
     ResetPlace,
 )
 from spikeloom.compiler.leak import choose_decay, digit_count, leak_error
-from spikeloom.compiler.neuron_folding import fold
+from spikeloom.compiler.neurons.contract import fold
+from spikeloom.compiler.neurons.observe import calibration_inputs, observe
 from spikeloom.compiler.prune import prune
 from spikeloom.compiler.quantisation_error import quantisation_error
 from spikeloom.compiler.quantise import dequantise, quantise

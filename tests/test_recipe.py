@@ -147,9 +147,9 @@ def test_the_loss_is_the_membranes() -> None:
     net = network()
     half = weights_of(net)
     half[1] = half[1] * 0.5
-    from spikeloom.compiler.calibration import observe
     from spikeloom.compiler.compression.loss import membrane_losses
-    from spikeloom.compiler.neuron_folding import fold
+    from spikeloom.compiler.neurons.contract import fold
+    from spikeloom.compiler.neurons.observe import observe
 
     changed = replace(
         net,

@@ -13,17 +13,11 @@ import numpy as np
 import pytest
 from golden import GoldenCase, golden_cases
 from spikeloom.compiler.ir.arrays import IntArray
-from spikeloom.compiler.ir.bounds import (
-    accumulator_bits,
-    drive_bounds,
-    partial_sum_bound,
-    reachable_membranes,
-    saturates,
-    signed_bits,
-)
+from spikeloom.compiler.ir.bounds import drive_bounds, partial_sum_bound, signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IF, Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from spikeloom.compiler.neurons.reachable import accumulator_bits, reachable_membranes, saturates
 from spikeloom.hdl.errors import ModelError, SampleError
 from spikeloom.sim import reference
 from spikeloom.sim.reference import decay, run_reference, saturate

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..calibration import calibration_inputs, observe
 from ..ir.arrays import FloatArray
 from ..ir.network import INPUT, Network
-from ..neuron_folding import Folded, fold
+from ..neurons.contract import Folded, fold
+from ..neurons.observe import calibration_inputs, observe
 from .layers import Graph
 
 INPUT_RATE = 0.1

@@ -16,7 +16,7 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
 from ..ir.neurons import LI
-from ..neuron_folding import fold
+from ..neurons.contract import fold
 from ..prune import keep_globally
 from ..quantise import quantise, quantise_codes
 from .allocation import Share

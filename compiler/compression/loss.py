@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..calibration import Spikes, currents
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics
-from ..neuron_folding import Folded, fold
+from ..neurons.contract import Folded, fold
+from ..neurons.currents import Spikes, currents
 
 
 def membrane_losses(original: Network, compressed: Network, sources: Mapping[str, Spikes]) -> dict[str, float]:

@@ -24,11 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, SampleError, quoted
-from ..calibration import Spikes, calibration_inputs
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import INPUT, Network, Projection
 from ..ir.verifier import verify
+from ..neurons.currents import Spikes
+from ..neurons.observe import calibration_inputs
 from ..prune import SCOPES, check_sparsity
 from ..quantise import CONSTANT_SPAN, quantise_codes
 from .allocation import Share, allocate, check_operation_weight, kept_after, price_of, shares_of

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, SampleError, quoted
-from ..calibration import Spikes, calibration_inputs, observe
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
 from ..ir.neurons import LI
 from ..ir.verifier import verify
-from ..neuron_folding import fold
+from ..neurons.contract import fold
+from ..neurons.currents import Spikes
+from ..neurons.observe import calibration_inputs, observe
 from ..prune import SCOPES, check_sparsity, silenced, warn_of_silenced
 from ..quantisation_error import PopulationError, quantisation_error
 from .allocation import check_operation_weight, shares_of

@@ -1,6 +1,6 @@
 """Batched torch simulation of a float network in the contract's coordinates, for traces, spikes and gradients.
 
-It computes what `spikeloom.compiler.neuron_folding` describes (g = alpha*g + I; u = beta*V + g) for all samples at
+It computes what `spikeloom.compiler.neurons.contract` describes (g = alpha*g + I; u = beta*V + g) for all samples at
 once, one population after the other. It is no executor: it keeps no framework's order of operations, so that single
 spikes may differ from the float executor's. torch is loaded by the first call, not by importing this module.
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ...hdl.errors import ModelError, quoted
 from ..ir.network import INPUT, Network
 from ..ir.neurons import Drive, Fire, ResetMode, ResetPlace
-from ..neuron_folding import Folded, fold
+from ..neurons.contract import Folded, fold
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
 from ..ir.neurons import LI
-from ..neuron_folding import fold
+from ..neurons.contract import fold
 from ..nir_reader import read_nir
 from ..nir_writer import write_nir
 from ..plan import make_plan, require_spiking_output

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hdl.errors import ModelError, quoted
-from .ir.arrays import FloatArray
-from .ir.connectivity import Quantised
-from .ir.network import Network, Population, Projection
-from .ir.neurons import IF, LI, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
+from ...hdl.errors import ModelError, quoted
+from ..ir.arrays import FloatArray
+from ..ir.connectivity import Quantised
+from ..ir.network import Network, Population, Projection
+from ..ir.neurons import IF, LI, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,0 +1,48 @@
+"""What a network's neurons do on sample inputs, for the choices of the quantiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hdl.errors import SampleError
+from ..ir.network import INPUT, Network
+from .contract import Folded
+from .currents import Spikes, current_at, on_grid, split_by_delay
+from .step import Neurons, real_model
+
+MAX_VALUES = 1 << 22
+"""Neuron-steps of the largest population that are looked at; further samples are left out."""
+
+
+def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> Spikes:
+    """The first samples, as many as `MAX_VALUES` allows, uint8 [samples, steps, inputs]; SampleError if bad."""
+    shape = samples.shape
+    if samples.ndim < 3 or 0 in shape or shape[2:] not in ((network.input_size,), network.input_shape):
+        raise SampleError(
+            f"calibration samples have the shape [samples, steps, {network.input_size} inputs]: got {list(shape)}"
+        )
+    if samples.dtype.kind not in "iub":
+        raise SampleError(f"calibration samples hold integers: got {samples.dtype}; convert them to uint8")
+    largest = max(network.input_size, *(p.size for p in network.populations))
+    kept = samples[: max(1, MAX_VALUES // (largest * shape[1]))]
+    if kept.min() < 0 or kept.max() > network.x_max:
+        raise SampleError(f"calibration samples hold 0 to {network.x_max}: got {kept.min()} to {kept.max()}")
+    return kept.reshape(*kept.shape[:2], network.input_size).astype(np.uint8)
+
+
+def observe(network: Network, populations: Sequence[Folded], inputs: Spikes) -> dict[str, Spikes]:
+    """The spikes of the input and of every population [samples, steps, neurons] with real parameters."""
+    samples, steps = inputs.shape[:2]
+    sources = {INPUT: inputs}
+    for folded in populations:
+        sources[folded.population.name] = np.zeros((samples, steps, folded.population.size), np.uint8)
+    neurons = [Neurons(real_model(f), (samples, f.population.size)) for f in populations]
+    synapses = [split_by_delay(f, on_grid(f.weights, network.x_max)) for f in populations]
+    for step in range(steps):
+        for folded, state, parts in zip(populations, neurons, synapses, strict=True):
+            sources[folded.population.name][:, step] = state.step(current_at(folded.bias, parts, sources, step))
+    return sources
