@@ -48,6 +48,7 @@ from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler import folding
 from spikeloom.compiler.cli.flow import CompileOptions, plan_for, plan_target_clock
 from spikeloom.compiler.cycles import count_cycles
+from spikeloom.compiler.data.samples import load_samples
 from spikeloom.compiler.encode_vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
 from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, Scarce, pipelined_folding, shared_folding
@@ -59,7 +60,6 @@ from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPla
 from spikeloom.compiler.neurons.reachable import reachable_membranes
 from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.plan import Plan, make_plan, with_spram
-from spikeloom.compiler.samples import load_samples
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes
 from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version, warm_up

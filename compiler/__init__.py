@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .compression.recipe import Recipe, compress
+    from .data.samples import Samples, load_samples
     from .ir.connectivity import Dense, Quantised
     from .ir.network import Network, Population, Projection
     from .ir.neurons import IF, LI, LIF, CubaLIF
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .plan import Plan, make_plan
     from .prune import prune
     from .quantise import dequantise, quantise
-    from .samples import Samples, load_samples
     from .snntorch_frontend import from_snntorch
 
 _MODULES = {
@@ -37,11 +37,11 @@ _MODULES = {
     "Projection": "ir.network",
     "Quantised": "ir.connectivity",
     "Recipe": "compression.recipe",
-    "Samples": "samples",
+    "Samples": "data.samples",
     "compress": "compression.recipe",
     "dequantise": "quantise",
     "from_snntorch": "snntorch_frontend",
-    "load_samples": "samples",
+    "load_samples": "data.samples",
     "make_plan": "plan",
     "prune": "prune",
     "quantise": "quantise",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.data.samples import Samples
 from ..compiler.ir.network import Network
-from ..compiler.samples import Samples
 from ..hdl.errors import SampleError
 from .float_executor import run_float
 from .recording import Recording

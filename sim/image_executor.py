@@ -12,7 +12,7 @@ from amaranth import Module
 from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
-from ..compiler.encoders import encode
+from ..compiler.data.images import encode
 from ..compiler.ir.network import Network
 from ..compiler.plan import Plan
 from ..hdl.errors import MismatchError

@@ -27,13 +27,13 @@ from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import busy_cycles
+from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.folding import read_folding
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.plan import make_plan
 from spikeloom.compiler.quantise import quantise
-from spikeloom.compiler.samples import Samples
 from spikeloom.hdl.errors import MismatchError, OptionError, SpikeloomError, ToolError
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference

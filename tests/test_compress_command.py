@@ -13,6 +13,7 @@ import pytest
 from spikeloom.compiler.cli import flow
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression import Override, Recipe
+from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
@@ -20,7 +21,6 @@ from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.quantise import quantise
 from spikeloom.compiler.report import recipe_options
-from spikeloom.compiler.samples import Samples
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from spikeloom.compiler.encoders import encode, random_numbers
+from spikeloom.compiler.data.images import encode, random_numbers
 from spikeloom.hdl.errors import OptionError, SampleError
 from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.hdl.images.encoders import ImageEncoder, pixel_memory

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.quantise import quantise
-from spikeloom.compiler.samples import Samples
 from spikeloom.hdl.errors import SampleError
 from spikeloom.sim.evaluation import compare, paired, unseen, wilson
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from networks import chain
-from spikeloom.compiler.encoders import encode
+from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan import make_plan
 from spikeloom.hdl.errors import SampleError

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeloom.compiler.data.samples import load_samples
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
-from spikeloom.compiler.samples import load_samples
 from spikeloom.hdl.errors import SampleError
 
 SPIKES = np.arange(2 * 3 * 4).reshape(2, 3, 4) % 2

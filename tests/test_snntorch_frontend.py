@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeloom.compiler.data.samples import load_samples
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import LIF, ResetMode, ResetPlace
 from spikeloom.compiler.nir_reader import read_nir
-from spikeloom.compiler.samples import load_samples
 from spikeloom.compiler.snntorch_frontend import from_snntorch
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float

@@ -51,8 +51,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
     from ..build_folder import check_target
+    from ..data.samples import load_samples
     from ..report_text import print_report
-    from ..samples import load_samples
     from .flow import CompileOptions, compile_network, require_target
     from .layer_options import overrides_of
 

@@ -69,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.finetune import FineTune
     from ..compression.grid import ONLY_BITS
     from ..compression.recipe import Recipe, compress, default_method
+    from ..data.samples import load_samples
     from ..nir_writer import write_nir
-    from ..samples import load_samples
     from .layer_options import overrides_of
 
     if options.output.exists() and not options.force:

@@ -40,8 +40,8 @@ def run(options: argparse.Namespace) -> int:
     """Compile, prove, summarise."""
     from ...sim import simulate
     from ...sim.regress import regress
+    from ..data.samples import load_samples
     from ..nir_reader import read_nir
-    from ..samples import load_samples
     from .flow import CompileOptions, compile_network
 
     files = {"model": options.examples / "digits.nir", "samples": options.examples / "digits_calibration.npz"}

@@ -20,13 +20,13 @@ from ...sim.recording import Recording
 from ...sim.reference import run_reference
 from ..build_folder import FLASH
 from ..compression.recipe import Recipe
+from ..data.samples import Samples
 from ..estimate import estimate
 from ..ir.network import Network
 from ..plan import Plan
 from ..quantisation_error import PopulationError
 from ..report import Block, Facts, Link, PathStep, Source, Timing
 from ..report import Device as ReportDevice
-from ..samples import Samples
 from . import measure
 
 _CORE = "spikeloom_core"

@@ -47,6 +47,7 @@ from ..build_folder import (
 from ..choose_folding import Objective, Purpose, choose_folding
 from ..compression.grid import ONLY_BITS
 from ..compression.recipe import Override, Recipe, compress, default_method
+from ..data.samples import Samples
 from ..flash_image import join_flash, plan_flash
 from ..folding import Folding, folding_data
 from ..host_link import link_of
@@ -56,7 +57,6 @@ from ..plan import Plan, make_plan, require_spiking_output, with_spram
 from ..quantisation_error import quantisation_error
 from ..quantise import dequantise
 from ..report import build_report, recipe_options
-from ..samples import Samples
 from .facts import Design, Integers, Step, gather_facts
 from .layer_options import layer_texts
 from .measure import mean_rates, random_samples

@@ -14,12 +14,12 @@ from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray
 from ..cycles import PASS_CYCLES, busy_cycles
-from ..encoders import encode
+from ..data.images import encode
+from ..data.samples import Samples
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
 from ..plan import Plan
 from ..report import Accuracy, Activity, Latency
-from ..samples import Samples
 
 Labels = npt.NDArray[np.int64]
 

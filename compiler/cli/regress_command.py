@@ -11,8 +11,8 @@ from . import common
 if TYPE_CHECKING:
     from ...hdl.images.coding import ImageCoding
     from ..build_folder import BuildFolder
+    from ..data.samples import Samples
     from ..ir.network import Network
-    from ..samples import Samples
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -43,9 +43,9 @@ def run(options: argparse.Namespace) -> int:
     from ...hdl.errors import OptionError
     from ...sim.regress import regress
     from ..build_folder import check_file
+    from ..data.samples import load_samples
     from ..nir_reader import read_nir
     from ..report_text import counted
-    from ..samples import load_samples
 
     if options.waves is not None:
         if options.level == "pins":

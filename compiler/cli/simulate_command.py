@@ -12,9 +12,9 @@ from . import common
 if TYPE_CHECKING:
     from ...sim.recording import Recording
     from ..build_folder import BuildFolder
+    from ..data.samples import Samples
     from ..folding import Folding
     from ..ir.network import Network
-    from ..samples import Samples
 
 EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from ...hdl.errors import OptionError
     from ...sim import simulate
     from ..build_folder import check_file, replaced
-    from ..samples import load_samples
+    from ..data.samples import load_samples
 
     if options.membranes and options.output is None:
         raise OptionError("--membranes are written to a file: name it with --output OUT.npz")

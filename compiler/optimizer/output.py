@@ -11,8 +11,8 @@ from ...boards.boards import Board
 from ..build_folder import SOURCE, BuildFolder, load_build_folder, staged, write_json, write_manifest
 from ..cli.facts import Step
 from ..cli.flow import CompileOptions, compile_network, silent
+from ..data.samples import Samples
 from ..nir_writer import write_nir
-from ..samples import Samples
 from .fit import PLACEMENT_SEED
 from .result import FitResult
 from .target import FAMILIES

@@ -22,12 +22,12 @@ from ..compression.activity import BETA, THRESHOLD, estimated_rates, measured_ra
 from ..compression.finetune import FineTune
 from ..compression.layers import checked_layers, graph_of
 from ..compression.recipe import METHODS, default_method
+from ..data.samples import Samples, load_samples
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense
 from ..ir.network import INPUT, Network, Population, Projection
 from ..ir.neurons import LIF, ResetPlace
 from ..ir.verifier import verify
-from ..samples import Samples, load_samples
 
 AnyData = Samples | str | Path | Mapping[str, Any] | Sequence[Any] | npt.NDArray[Any]
 

@@ -15,7 +15,7 @@ MAX_STEPS = 255
 
 
 class Encoder(StrEnum):
-    """How a pixel becomes spikes; `spikeloom.compiler.encoders` defines each exactly."""
+    """How a pixel becomes spikes; `spikeloom.compiler.data.images` defines each exactly."""
 
     RATE = "rate"
     LATENCY = "latency"

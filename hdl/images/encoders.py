@@ -1,6 +1,6 @@
 """On-chip encoders: an image that is kept in block RAM becomes the events of every time step.
 
-What they emit is defined in `spikeloom.compiler.encoders`, the reference that they are tested against.
+What they emit is defined in `spikeloom.compiler.data.images`, the reference that they are tested against.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import SampleError
-from ..hdl.images.coding import RATE_SEED, RATE_TAPS, Encoder, ImageCoding
+from ...hdl.errors import SampleError
+from ...hdl.images.coding import RATE_SEED, RATE_TAPS, Encoder, ImageCoding
 
 SpikeArray = npt.NDArray[np.uint8]
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from ..hdl.errors import SampleError
-from ..hdl.images.coding import ImageCoding
-from .encoders import encode
-from .ir.network import Network
+from ...hdl.errors import SampleError
+from ...hdl.images.coding import ImageCoding
+from ..ir.network import Network
+from .images import encode
 
 MAX_BYTES = 8 << 30
 """The largest array that is read unless the caller says otherwise, in bytes."""

@@ -1,0 +1,1 @@
+"""Samples, labels and images, as files have them and as networks take them."""
