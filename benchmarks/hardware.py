@@ -49,9 +49,10 @@ from spikeloom.compiler import folding
 from spikeloom.compiler.cli.flow import CompileOptions, plan_for, plan_target_clock
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.data.samples import load_samples
-from spikeloom.compiler.encode_vector import pack_events
+from spikeloom.compiler.encodings.cost import Scarce
+from spikeloom.compiler.encodings.vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
-from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, Scarce, pipelined_folding, shared_folding
+from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir.bounds import signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised

@@ -15,8 +15,9 @@ from ..hdl.link.protocol import LinkFormat
 from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
 from .cycles import Rates
+from .encodings.cost import Scarce
 from .estimate import Estimate, estimate
-from .folding import EngineFolding, EngineKind, Folding, Scarce, default_folding, pipelined_folding, shared_folding
+from .folding import EngineFolding, EngineKind, Folding, default_folding, pipelined_folding, shared_folding
 from .ir.network import Network
 from .plan import make_plan
 

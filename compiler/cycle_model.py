@@ -23,8 +23,8 @@ from ..hdl.engines.vector import VectorFormat
 from ..hdl.errors import ModelError
 from .cycle_tokens import ABORT, ALL, END_OF_SAMPLE, EVENT, Block, Spikes, Token, takes
 from .cycle_vector import VectorModel, run_vector
-from .encode import find_row, first_post
-from .encode_bitmap import chunk_posts
+from .encodings.bitmap import chunk_posts
+from .encodings.rows import find_row, first_post
 from .folding import EngineFolding
 from .ir.arrays import IntArray
 from .ir.network import Network

@@ -15,7 +15,7 @@ from ..hdl.engines.vector import VectorFormat
 from .cycle_model import EngineModel, count_core_cycles, engine_models
 from .cycle_tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
 from .cycle_vector import VectorModel
-from .encode import row_lengths
+from .encodings.rows import row_lengths
 from .folding import sources_of
 from .ir.network import INPUT
 from .lanes import lane_orders

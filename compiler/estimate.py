@@ -27,7 +27,7 @@ from ..hdl.resources import Resources
 from ..hdl.streams.tokens import address_bits
 from .cycle_model import has_model
 from .cycles import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, row_events
-from .encode import row_lengths
+from .encodings.rows import row_lengths
 from .estimate_parts import DSP_PRODUCT_BITS, Parts, parts_of
 from .ir.network import INPUT
 from .plan import Plan

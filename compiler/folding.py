@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hdl.errors import InputError, ModelError, quoted
+from .encodings.cost import Scarce
 from .ir.network import INPUT, Network
 
 MAX_LANES = 256
@@ -28,13 +29,6 @@ NUMBERS = ("lanes", "queue", "events_per_beat", "neurons_per_cycle")
 
 SWITCHES = ("spram", "skips")
 """Those that are true or false."""
-
-
-class Scarce(StrEnum):
-    """What an engine saves where it can trade one for the other: block RAMs, or LUTs."""
-
-    BRAMS = "brams"
-    LUTS = "luts"
 
 
 class EngineKind(StrEnum):

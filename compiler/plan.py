@@ -19,8 +19,9 @@ from ..hdl.memories.memory import Family, MemoryShape
 from ..hdl.memories.spram import MAX_SPRAMS, SpramShape
 from ..hdl.neurons.neuron_format import NeuronFormat
 from ..hdl.resources import Resources
-from .encode import LOGIC_LUTS, encode_rows
-from .encode_vector import encode_vector
+from .encodings.cost import LOGIC_LUTS
+from .encodings.rows import encode_rows
+from .encodings.vector import encode_vector
 from .folding import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of
 from .ir.arrays import IntArray
 from .ir.connectivity import Quantised

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from networks import random_codes
-from spikeloom.compiler.encode import decode_rows, encode_rows
+from spikeloom.compiler.encodings.rows import decode_rows, encode_rows
 from spikeloom.hdl.memories.memory import Family
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
-from spikeloom.compiler.encode import row_lengths
+from spikeloom.compiler.encodings.rows import row_lengths
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Decay, Kind, ResetMode, ResetPlace
 from spikeloom.compiler.plan import make_plan, require_spiking_output

@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator, SimulatorContext
 from golden import GoldenCase, golden_cases
 from networks import chain, random_spikes
-from spikeloom.compiler.encode_vector import decode_vector, encode_vector, pack_events
+from spikeloom.compiler.encodings.vector import decode_vector, encode_vector, pack_events
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Kind, ResetMode, ResetPlace
 from spikeloom.compiler.plan_neurons import plan_neurons

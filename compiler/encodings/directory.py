@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hdl.engines.row_format import StoredRows
-from .ir.arrays import IntArray
+from ...hdl.engines.row_format import StoredRows
+from ..ir.arrays import IntArray
 
 ALIGNMENTS = (0, 1, 2)
 

@@ -11,14 +11,14 @@ from itertools import chain
 
 import numpy as np
 
-from ..hdl.engines.bitmap_format import BitmapFormat, BitmapImage
-from ..hdl.engines.engine import Rows, RowsImage
-from ..hdl.engines.row_format import RowFormat, RowImage, Section
-from ..hdl.memories.memory import BLOCK_LUTS, LOGIC_ROM_LUTS, Family
-from .encode_bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
-from .folding import Scarce
-from .ir.arrays import IntArray
-from .row_parts import (
+from ...hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from ...hdl.engines.engine import Rows, RowsImage
+from ...hdl.engines.row_format import RowFormat, RowImage, Section
+from ...hdl.memories.memory import Family
+from ..ir.arrays import IntArray
+from .bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
+from .cost import BRAM_LUTS, LOGIC_LUTS, Scarce
+from .directory import (
     ALIGNMENTS,
     LEAST_USE,
     Codes,
@@ -37,11 +37,6 @@ GROUPS = (1, 2, 4, 8)
 LUT_BITS = 64
 """What a LUT is worth in stored bits where block RAMs are scarce: a block's bits are worth about as much again."""
 
-BRAM_LUTS = {Scarce.BRAMS: BLOCK_LUTS, Scarce.LUTS: 8}
-"""What a block RAM is worth in LUTs."""
-
-LOGIC_LUTS = {Scarce.BRAMS: LOGIC_ROM_LUTS, Scarce.LUTS: BRAM_LUTS[Scarce.LUTS]}
-"""The largest memory that is made of look-up tables."""
 
 START = (Section(first_row=0, first_post=0),)
 

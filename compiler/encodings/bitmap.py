@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..hdl.engines.bitmap_format import BitmapFormat, BitmapImage
-from .ir.arrays import IntArray
-from .row_parts import (
+from ...hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from ..ir.arrays import IntArray
+from .directory import (
     ALIGNMENTS,
     LEAST_USE,
     code_choices,

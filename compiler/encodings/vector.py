@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..hdl.engines.vector import VectorFormat, VectorImage
-from ..hdl.neurons.neuron_format import NeuronFormat
-from ..hdl.streams.tokens import TokenKind
-from .ir.arrays import IntArray
-from .ir.bounds import signed_bits
+from ...hdl.engines.vector import VectorFormat, VectorImage
+from ...hdl.neurons.neuron_format import NeuronFormat
+from ...hdl.streams.tokens import TokenKind
+from ..ir.arrays import IntArray
+from ..ir.bounds import signed_bits
 
 
 def encode_vector(

@@ -1,0 +1,1 @@
+"""Weights to memory words, and what a bit of them costs."""
