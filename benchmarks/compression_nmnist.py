@@ -24,9 +24,9 @@ from compression import METHODS, table
 from snntorch import functional, utils
 from spikeloom.compiler import from_snntorch
 from spikeloom.compiler.compression.augmentation import warped
+from spikeloom.compiler.frontends.nir.reader import read_nir
+from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.nir_reader import read_nir
-from spikeloom.compiler.nir_writer import write_nir
 
 SETTINGS: tuple[tuple[float, int | None], ...] = (
     (0.95, None),

@@ -53,13 +53,13 @@ from spikeloom.compiler.encodings.cost import Scarce
 from spikeloom.compiler.encodings.vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
 from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir.bounds import signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPlace
 from spikeloom.compiler.neurons.reachable import reachable_membranes
-from spikeloom.compiler.nir_reader import read_nir
 from spikeloom.compiler.plan import Plan, make_plan, with_spram
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes

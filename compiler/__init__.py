@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .compression.recipe import Recipe, compress
     from .data.samples import Samples, load_samples
+    from .frontends.nir.reader import read_nir
+    from .frontends.nir.writer import write_nir
+    from .frontends.snntorch.frontend import from_snntorch
     from .ir.connectivity import Dense, Quantised
     from .ir.network import Network, Population, Projection
     from .ir.neurons import IF, LI, LIF, CubaLIF
     from .ir.verifier import verify
-    from .nir_reader import read_nir
-    from .nir_writer import write_nir
     from .plan import Plan, make_plan
     from .prune import prune
     from .quantise import dequantise, quantise
-    from .snntorch_frontend import from_snntorch
 
 _MODULES = {
     "CubaLIF": "ir.neurons",
@@ -40,14 +40,14 @@ _MODULES = {
     "Samples": "data.samples",
     "compress": "compression.recipe",
     "dequantise": "quantise",
-    "from_snntorch": "snntorch_frontend",
+    "from_snntorch": "frontends.snntorch.frontend",
     "load_samples": "data.samples",
     "make_plan": "plan",
     "prune": "prune",
     "quantise": "quantise",
-    "read_nir": "nir_reader",
+    "read_nir": "frontends.nir.reader",
     "verify": "ir.verifier",
-    "write_nir": "nir_writer",
+    "write_nir": "frontends.nir.writer",
 }
 """Where each public name lives."""
 

@@ -14,11 +14,11 @@ from spikeloom.compiler.cli import flow
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression import Override, Recipe
 from spikeloom.compiler.data.samples import Samples
+from spikeloom.compiler.frontends.nir.reader import read_nir
+from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
-from spikeloom.compiler.nir_reader import read_nir
-from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.quantise import quantise
 from spikeloom.compiler.report import recipe_options
 from spikeloom.sim.float_executor import run_float

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from spikeloom.compiler.compression import measured_rates, prune_neurons, prune_weights
 from spikeloom.compiler.compression.quantization import QuantizedWeights, quantize_delays, quantize_weights
+from spikeloom.compiler.frontends.nir.reader import read_nir
+from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LI, LIF, Arithmetic
-from spikeloom.compiler.nir_reader import read_nir
-from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.compiler.quantise import quantise, quantise_codes
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
 from spikeloom.sim.float_executor import run_float

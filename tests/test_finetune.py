@@ -14,10 +14,10 @@ from spikeloom.compiler.compression import FineTune
 from spikeloom.compiler.compression.gradual import PRUNED_BY, most_valuable, synapses_at
 from spikeloom.compiler.compression.one_shot import FITTING, compress_weights
 from spikeloom.compiler.compression.simulation import SLOPE, inputs_of, layers_of, simulate
+from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, ResetMode, ResetPlace
-from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.hdl.errors import OptionError, SampleError
 
 torch = pytest.importorskip("torch")

@@ -14,6 +14,8 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+from spikeloom.compiler.frontends.nir.reader import read_nir
+from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import (
@@ -31,8 +33,6 @@ from spikeloom.compiler.ir.neurons import (
     ResetPlace,
     Rounding,
 )
-from spikeloom.compiler.nir_reader import read_nir
-from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.hdl.errors import InputError, ModelError, OptionError
 
 # ------------------------------------------------------------------------------------------------- round trips
@@ -151,7 +151,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(tmp_path: Path, integer: bool) -> 
     write_nir(random_network(3, integer), tmp_path / "here.nir")
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from test_nir import random_network\n"
-        "from spikeloom.compiler.nir_writer import write_nir\n"
+        "from spikeloom.compiler.frontends.nir.writer import write_nir\n"
         "write_nir(random_network(3, sys.argv[2] == 'True'), sys.argv[3])"
     )
     there = tmp_path / "there.nir"

@@ -13,10 +13,10 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+from spikeloom.compiler.frontends.nir.reader import read_nir
+from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import IF, LI, LIF, Arithmetic
-from spikeloom.compiler.nir_reader import read_nir
-from spikeloom.compiler.nir_writer import write_nir
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
 

@@ -14,8 +14,8 @@ import h5py
 import nir
 import numpy as np
 import pytest
-from spikeloom.compiler import hdf5_guard
-from spikeloom.compiler.nir_reader import read_nir
+from spikeloom.compiler.frontends.nir import hdf5_guard
+from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.hdl.errors import InputError
 
 SECRET = b"root:x:0:0:secret" * 4
@@ -251,7 +251,7 @@ def test_hostile_files_take_no_memory(tmp_path: Path) -> None:
     paths = [str(_write_hostile(tmp_path, name)) for name in HOSTILE]
     script = (
         "import resource, sys\n"
-        "from spikeloom.compiler.nir_reader import read_nir\n"
+        "from spikeloom.compiler.frontends.nir.reader import read_nir\n"
         "from spikeloom.hdl.errors import InputError\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for path in sys.argv[1:]:\n"
@@ -333,7 +333,7 @@ def test_strings_that_share_one_copy(tmp_path: Path) -> None:
 
 FLIP_BYTES = """
 import pathlib, random, resource, sys
-from spikeloom.compiler.nir_reader import read_nir
+from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.hdl.errors import InputError
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 path, rng = pathlib.Path(sys.argv[1]), random.Random(1)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler.data.samples import load_samples
+from spikeloom.compiler.frontends.nir.reader import read_nir
+from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import LIF, ResetMode, ResetPlace
-from spikeloom.compiler.nir_reader import read_nir
-from spikeloom.compiler.snntorch_frontend import from_snntorch
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
 
@@ -676,8 +676,6 @@ def test_refuses_bad_arguments(shape: Any, x_max: Any) -> None:
 
 
 def test_torch_is_loaded_only_to_read_a_module() -> None:
-    code = (
-        "import sys, spikeloom.compiler.snntorch_frontend, spikeloom.sim.float_executor; print('torch' in sys.modules)"
-    )
+    code = "import sys, spikeloom.compiler.frontends.snntorch.frontend, spikeloom.sim.float_executor; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler.compression import prune_neurons
-from spikeloom.compiler.snntorch_frontend import from_snntorch
+from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
 from spikeloom.sim.float_executor import run_float
 

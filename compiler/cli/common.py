@@ -149,7 +149,7 @@ def conventions(options: argparse.Namespace) -> dict[str, Any]:
 
 def read_model(options: argparse.Namespace) -> Network:
     """The network of the NIR file `options.model` under the conventions that the options name."""
-    from ..nir_reader import read_nir
+    from ..frontends.nir.reader import read_nir
 
     return read_nir(options.model, **conventions(options))
 

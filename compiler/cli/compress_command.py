@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.grid import ONLY_BITS
     from ..compression.recipe import Recipe, compress, default_method
     from ..data.samples import load_samples
-    from ..nir_writer import write_nir
+    from ..frontends.nir.writer import write_nir
     from .layer_options import overrides_of
 
     if options.output.exists() and not options.force:

@@ -50,9 +50,9 @@ from ..compression.recipe import Override, Recipe, compress, default_method
 from ..data.samples import Samples
 from ..flash_image import join_flash, plan_flash
 from ..folding import Folding, folding_data
+from ..frontends.nir.writer import write_nir
 from ..host_link import link_of
 from ..ir.network import Network
-from ..nir_writer import write_nir
 from ..plan import Plan, make_plan, require_spiking_output, with_spram
 from ..quantisation_error import quantisation_error
 from ..quantise import dequantise

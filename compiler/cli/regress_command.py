@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from ...sim.regress import regress
     from ..build_folder import check_file
     from ..data.samples import load_samples
-    from ..nir_reader import read_nir
+    from ..frontends.nir.reader import read_nir
     from ..report_text import counted
 
     if options.waves is not None:

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
     """A build folder's network, as read for the float executor and integer for the others, or that of a NIR file."""
     from ...hdl.errors import OptionError
-    from ..nir_reader import read_nir
+    from ..frontends.nir.reader import read_nir
 
     if build is None:
         network = common.read_model(options)

@@ -12,7 +12,7 @@ from ..build_folder import SOURCE, BuildFolder, load_build_folder, staged, write
 from ..cli.facts import Step
 from ..cli.flow import CompileOptions, compile_network, silent
 from ..data.samples import Samples
-from ..nir_writer import write_nir
+from ..frontends.nir.writer import write_nir
 from .fit import PLACEMENT_SEED
 from .result import FitResult
 from .target import FAMILIES

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..hdl.errors import ModelError
+from ....hdl.errors import ModelError
 
 Ids = npt.NDArray[np.int64]
 

@@ -17,13 +17,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, quoted
+from ....hdl.errors import ModelError, quoted
+from ...ir.arrays import FloatArray, IntArray
+from ...ir.connectivity import Dense, Quantised
+from ...ir.network import INPUT, Network, Population, Projection
+from ...ir.neurons import IF, LI, LIF, CubaLIF, Decay, Dynamics, IntegerDynamics
 from .dialects import Options
 from .hdf5_guard import CheckedFile
-from .ir.arrays import FloatArray, IntArray
-from .ir.connectivity import Dense, Quantised
-from .ir.network import INPUT, Network, Population, Projection
-from .ir.neurons import IF, LI, LIF, CubaLIF, Decay, Dynamics, IntegerDynamics
 
 VERSION = 1
 INPUT_INDEX = -1

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, quoted
+from ....hdl.errors import ModelError, quoted
+from ...ir.arrays import FloatArray
+from ...ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, FloatDynamics, ResetPlace
 from .dialects import Conventions, Reset
-from .ir.arrays import FloatArray
-from .ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, FloatDynamics, ResetPlace
-from .nir_graph import NirNode
+from .graph import NirNode
 
 Array = npt.NDArray[Any]
 

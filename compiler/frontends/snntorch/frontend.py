@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
-from .ir.arrays import FloatArray
-from .ir.connectivity import Dense
-from .ir.network import INPUT, Network, Population, Projection
-from .ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
-from .ir.verifier import MAX_X, verify
-from .snntorch_check import check_steps
+from ....hdl.errors import ModelError
+from ...ir.arrays import FloatArray
+from ...ir.connectivity import Dense
+from ...ir.network import INPUT, Network, Population, Projection
+from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
+from ...ir.verifier import MAX_X, verify
+from .check import check_steps
 
 if TYPE_CHECKING:
     import snntorch
     import torch
     from torch import nn
 
-    from .snntorch_trace import Input, LinearCall, NeuronCall, Trace
+    from .trace import Input, LinearCall, NeuronCall, Trace
 
 Ids = npt.NDArray[np.int64]
 
@@ -75,7 +75,7 @@ def _check_module(module: Any) -> None:
 
 def _read(module: nn.Module, input_shape: tuple[int, ...], x_max: int) -> Network:
     """Read the first layout of the input that `forward` accepts and uses as a whole."""
-    from .snntorch_trace import attempts
+    from .trace import attempts
 
     refused: ModelError | None = None
     failures: list[Exception] = []
@@ -226,8 +226,8 @@ def _check_step(call: NeuronCall, source: _Source) -> None:
 
 def _terms(trace: Trace, ids: Ids, reader: str) -> list[_Term]:
     """What the elements `ids` [batch, features], which the layer `reader` receives, are the sum of."""
-    from .snntorch_trace import LinearCall
-    from .torch_provenance import Sum
+    from .provenance import Sum
+    from .trace import LinearCall
 
     origin = trace.origin(ids)
     if origin is not None and isinstance(origin.owner, Sum):
@@ -246,8 +246,8 @@ def _terms(trace: Trace, ids: Ids, reader: str) -> list[_Term]:
 
 def _source(trace: Trace, ids: Ids, reader: str) -> _Source:
     """Where the elements `ids` [batch, features], which the layer `reader` receives, come from."""
-    from .snntorch_trace import STATES, Input, LinearCall, Spikes, State
-    from .torch_provenance import Sum, Unknown
+    from .provenance import Sum, Unknown
+    from .trace import STATES, Input, LinearCall, Spikes, State
 
     origin = trace.origin(ids)
     owner = None if origin is None else origin.owner
@@ -318,7 +318,7 @@ def _output(trace: Trace, terms: Mapping[str, list[_Term]]) -> str:
 
 def _spiking_layer(trace: Trace, ids: Ids) -> str | None:
     """The layer of which a returned tensor holds spikes: all neurons of each sample and step, in order."""
-    from .snntorch_trace import Spikes
+    from .trace import Spikes
 
     flat = ids.ravel()
     origins = trace.provenance.origins(flat)

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, quoted
+from ....hdl.errors import ModelError, quoted
 from .hdf5_guard import CheckedFile
 
 NodeFields = Mapping[str, npt.NDArray[Any]]

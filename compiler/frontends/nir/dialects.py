@@ -15,8 +15,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from ..hdl.errors import OptionError, quoted
-from .ir.neurons import Fire, ResetMode, ResetPlace
+from ....hdl.errors import OptionError, quoted
+from ...ir.neurons import Fire, ResetMode, ResetPlace
 
 
 class Reset(StrEnum):

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError
-from .ir.arrays import FloatArray
-from .ir.connectivity import Quantised
-from .ir.network import Network, Population
-from .ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
+from ....hdl.errors import ModelError
+from ...ir.arrays import FloatArray
+from ...ir.connectivity import Quantised
+from ...ir.network import Network, Population
+from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
 
 Steps = npt.NDArray[Any]
 """Values of a layer [steps, samples, neurons]."""

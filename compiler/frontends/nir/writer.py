@@ -8,12 +8,12 @@ from typing import Any
 
 import nir
 
-from ..hdl.errors import InputError, ModelError, quoted
-from .ir.network import Network
-from .ir.verifier import verify
-from .nir_graph import NirNode
-from .nir_metadata import network_metadata
-from .nir_view import view
+from ....hdl.errors import InputError, ModelError, quoted
+from ...ir.network import Network
+from ...ir.verifier import verify
+from .graph import NirNode
+from .metadata import network_metadata
+from .view import view
 
 
 def write_nir(network: Network, path: str | Path) -> None:

@@ -19,8 +19,8 @@ import snntorch
 import torch
 from torch import nn
 
-from ..hdl.errors import ModelError
-from .torch_provenance import Ids, Origin, Provenance, tensors_in
+from ....hdl.errors import ModelError
+from .provenance import Ids, Origin, Provenance, tensors_in
 
 BATCH = 5
 """Samples in a probe; also the steps of a probe with a time axis, so that either of its first axes can be time."""

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..hdl.errors import OptionError
+from ....hdl.errors import OptionError
+from ...ir.network import Network, Population
+from ...ir.neurons import IF, LIF, CubaLIF, Fire, ResetMode, ResetPlace
 from .dialects import Options, Reset, reset_place
-from .ir.network import Network, Population
-from .ir.neurons import IF, LIF, CubaLIF, Fire, ResetMode, ResetPlace
 
 
 def with_options(network: Network, options: Options) -> Network:

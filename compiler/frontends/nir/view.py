@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, quoted
-from .ir.arrays import FloatArray
-from .ir.connectivity import Quantised
-from .ir.network import INPUT, Network, Population, Projection
-from .ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, FloatDynamics, IntegerDynamics, Kind
-from .nir_graph import NirGraph, NirNode
+from ....hdl.errors import ModelError, quoted
+from ...ir.arrays import FloatArray
+from ...ir.connectivity import Quantised
+from ...ir.network import INPUT, Network, Population, Projection
+from ...ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, FloatDynamics, IntegerDynamics, Kind
+from .graph import NirGraph, NirNode
 
 DEFAULT_DT = 1e-4
 """The time step of the view where the network's own is not known: the one of the NIR paper."""

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from h5py import h5d, h5o, h5s, h5z
 
-from ..hdl.errors import InputError, quoted
+from ....hdl.errors import InputError, quoted
 from .hdf5_heap import REFERENCE_BYTES, read_strings
 
 MAX_BYTES = 256 << 20

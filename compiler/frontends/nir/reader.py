@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, quoted
+from ....hdl.errors import ModelError, quoted
+from ...ir.connectivity import Dense
+from ...ir.network import INPUT, Network, Population, Projection
+from ...ir.verifier import verify
 from .dialects import Conventions, Options, resolve
+from .graph import NirGraph, NirNode, read_graph, spikeloom_metadata
 from .hdf5_guard import CheckedFile, open_checked
-from .ir.connectivity import Dense
-from .ir.network import INPUT, Network, Population, Projection
-from .ir.verifier import verify
-from .nir_graph import NirGraph, NirNode, read_graph, spikeloom_metadata
-from .nir_metadata import holds_network, read_conventions, read_network
-from .nir_neurons import dynamics_of
-from .nir_options import with_options
-from .nir_view import check_view
+from .metadata import holds_network, read_conventions, read_network
+from .neurons import dynamics_of
+from .options import with_options
+from .view import check_view
 
 _LAYERS = ("Affine", "Linear")
 _NEURONS = ("CubaLIF", "IF", "LI", "LIF")

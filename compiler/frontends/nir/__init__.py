@@ -1,0 +1,1 @@
+"""NIR files: guarded reading, dialects, and writing."""

@@ -1,0 +1,1 @@
+"""snnTorch modules, by tracing their forward pass."""
