@@ -35,8 +35,8 @@ from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IF, LIF, ResetMode, ResetPlace
+from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.plan import Plan, make_plan
-from spikeloom.compiler.quantise import quantise
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes
 from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version

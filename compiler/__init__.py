@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .ir.network import Network, Population, Projection
     from .ir.neurons import IF, LI, LIF, CubaLIF
     from .ir.verifier import verify
+    from .lowering.quantise import dequantise, quantise
     from .plan import Plan, make_plan
     from .prune import prune
-    from .quantise import dequantise, quantise
 
 _MODULES = {
     "CubaLIF": "ir.neurons",
@@ -39,12 +39,12 @@ _MODULES = {
     "Recipe": "compression.recipe",
     "Samples": "data.samples",
     "compress": "compression.recipe",
-    "dequantise": "quantise",
+    "dequantise": "lowering.quantise",
     "from_snntorch": "frontends.snntorch.frontend",
     "load_samples": "data.samples",
     "make_plan": "plan",
     "prune": "prune",
-    "quantise": "quantise",
+    "quantise": "lowering.quantise",
     "read_nir": "frontends.nir.reader",
     "verify": "ir.verifier",
     "write_nir": "frontends.nir.writer",

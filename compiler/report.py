@@ -25,9 +25,9 @@ from .cycles import lanes_of
 from .estimate import Estimate
 from .ir.network import Network, Population
 from .ir.neurons import Decay, IntegerDynamics
+from .lowering.error import PopulationError
 from .neurons.contract import fold
 from .plan import MemoryUse, Plan
-from .quantisation_error import PopulationError
 
 REPORT_SCHEMA = 2
 WEIGHT_ROLES = ("rows", "masks", "entries", "weights")

@@ -81,7 +81,7 @@ def _run_float(
     membranes: bool,
     progress: Callable[[int, int], None] | None,
 ) -> Recording:
-    from ..compiler.quantise import dequantise
+    from ..compiler.lowering.quantise import dequantise
     from .float_executor import run_float
 
     return run_float(dequantise(network) if network.is_integer else network, spikes, membranes, progress)

@@ -21,7 +21,7 @@ from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LI, LIF, Arithmetic
-from spikeloom.compiler.quantise import quantise, quantise_codes
+from spikeloom.compiler.lowering.quantise import quantise, quantise_codes
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference

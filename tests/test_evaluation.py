@@ -8,7 +8,7 @@ from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
-from spikeloom.compiler.quantise import quantise
+from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.hdl.errors import SampleError
 from spikeloom.sim.evaluation import compare, paired, unseen, wilson
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler import Network, Samples, quantise
+from spikeloom.compiler import Network, Samples
+from spikeloom.compiler.lowering import quantise
 from spikeloom.compiler.optimizer import (
     AccuracyFloorError,
     Candidate,

@@ -13,8 +13,8 @@ from spikeloom.compiler.ir.arrays import FloatArray
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
+from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.prune import prune
-from spikeloom.compiler.quantise import quantise
 from spikeloom.hdl.errors import ModelError, OptionError
 
 

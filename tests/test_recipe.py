@@ -15,8 +15,8 @@ from spikeloom.compiler.compression.recipe import default_method
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LI, LIF
+from spikeloom.compiler.lowering.quantise import dequantise, quantise
 from spikeloom.compiler.prune import prune
-from spikeloom.compiler.quantise import dequantise, quantise
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
 
 SIZES = (30, 12, 4)

@@ -20,8 +20,8 @@ from spikeloom.compiler.folding import pipelined_folding
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, Decay, IntegerDynamics, Kind
+from spikeloom.compiler.lowering.error import quantisation_error
 from spikeloom.compiler.plan import make_plan
-from spikeloom.compiler.quantisation_error import quantisation_error
 from spikeloom.compiler.report import (
     Accuracy,
     Activity,

@@ -23,8 +23,8 @@ from ..compression.recipe import Recipe
 from ..data.samples import Samples
 from ..estimate import estimate
 from ..ir.network import Network
+from ..lowering.error import PopulationError
 from ..plan import Plan
-from ..quantisation_error import PopulationError
 from ..report import Block, Facts, Link, PathStep, Source, Timing
 from ..report import Device as ReportDevice
 from . import measure

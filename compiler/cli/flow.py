@@ -53,9 +53,9 @@ from ..folding import Folding, folding_data
 from ..frontends.nir.writer import write_nir
 from ..host_link import link_of
 from ..ir.network import Network
+from ..lowering.error import quantisation_error
+from ..lowering.quantise import dequantise
 from ..plan import Plan, make_plan, require_spiking_output, with_spram
-from ..quantisation_error import quantisation_error
-from ..quantise import dequantise
 from ..report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
 from .layer_options import layer_texts

@@ -16,9 +16,9 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
 from ..ir.neurons import LI
+from ..lowering.quantise import quantise, quantise_codes
 from ..neurons.contract import fold
 from ..prune import keep_globally
-from ..quantise import quantise, quantise_codes
 from .allocation import Share
 from .grid import Format
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...hdl.errors import OptionError, quoted
-from ..quantise import MIN_WEIGHT_BITS, check_bits
-from ..scales import largest_code
+from ..lowering.quantise import MIN_WEIGHT_BITS, check_bits
+from ..lowering.scales import largest_code
 
 if TYPE_CHECKING:
     import torch

@@ -28,10 +28,10 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import INPUT, Network, Projection
 from ..ir.verifier import verify
+from ..lowering.quantise import CONSTANT_SPAN, quantise_codes
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs
 from ..prune import SCOPES, check_sparsity
-from ..quantise import CONSTANT_SPAN, quantise_codes
 from .allocation import Share, allocate, check_operation_weight, kept_after, price_of, shares_of
 from .augmentation import ImageShape, image_shape, warped
 from .baseline import nearest_codes, pruned
@@ -617,7 +617,7 @@ def _weights(job: _Job, layer: Layer, problems: Sequence[Problem], kept: Sequenc
 
 
 def _least_scales(layer: Layer, limit: int) -> torch.Tensor:
-    """The smallest scales whose constants still fit beside their weights (see spikeloom.compiler.quantise)."""
+    """The smallest scales whose constants still fit beside their weights (see spikeloom.compiler.lowering.quantise)."""
     import torch
 
     constants = torch.stack([layer.threshold, layer.sub, layer.v_reset, layer.bias]).abs().amax(dim=0)

@@ -32,8 +32,8 @@ from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..ir.verifier import verify
-from ..quantise import quantise_codes
-from ..scales import Activity, codes_of, search_scales
+from ..lowering.quantise import quantise_codes
+from ..lowering.scales import Activity, codes_of, search_scales
 from .layers import graph_of, matrices_of
 
 FRACTIONS = {16: 8, 8: 4}

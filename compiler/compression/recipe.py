@@ -20,11 +20,11 @@ from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
 from ..ir.neurons import LI
 from ..ir.verifier import verify
+from ..lowering.error import PopulationError, quantisation_error
 from ..neurons.contract import fold
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from ..prune import SCOPES, check_sparsity, silenced, warn_of_silenced
-from ..quantisation_error import PopulationError, quantisation_error
 from .allocation import check_operation_weight, shares_of
 from .baseline import pruned, quantised
 from .finetune import FineTune

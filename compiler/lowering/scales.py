@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .ir.arrays import FloatArray, IntArray
+from ..ir.arrays import FloatArray, IntArray
 
 _CLIPS = 40
 """How many clipping points are tried, from none down to `_smallest_clip` of the largest weight."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..hdl.neurons.decay import signed_digits
-from .ir.arrays import FloatArray
-from .ir.neurons import Decay
+from ...hdl.neurons.decay import signed_digits
+from ..ir.arrays import FloatArray
+from ..ir.neurons import Decay
 
 MAX_K = 16
 GROSS_ERROR = 1 / 8

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..ir.arrays import FloatArray
+from ..ir.connectivity import Quantised
+from ..ir.network import Network
+from ..ir.neurons import Decay, Fire
+from ..neurons.contract import Folded
+from ..neurons.currents import Spikes, currents
+from ..neurons.step import NeuronModel, Response, integer_leak, real_model
 from .constants import integer_constants
-from .ir.arrays import FloatArray
-from .ir.connectivity import Quantised
-from .ir.network import Network
-from .ir.neurons import Decay, Fire
 from .leak import choose_decay, most_exact_decay
-from .neurons.contract import Folded
-from .neurons.currents import Spikes, currents
-from .neurons.step import NeuronModel, Response, integer_leak, real_model
 
 MAX_FRACTION_BITS = 12
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ir.arrays import FloatArray
-from .ir.bounds import signed_bits
-from .ir.connectivity import Quantised
-from .ir.network import Network, Population, Projection
-from .ir.neurons import Decay, IntegerDynamics, ResetMode
+from ..ir.arrays import FloatArray
+from ..ir.bounds import signed_bits
+from ..ir.connectivity import Quantised
+from ..ir.network import Network, Population, Projection
+from ..ir.neurons import Decay, IntegerDynamics, ResetMode
+from ..neurons.contract import Folded, fold
+from ..neurons.reachable import reachable_membranes
 from .leak import digit_count
-from .neurons.contract import Folded, fold
-from .neurons.reachable import reachable_membranes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from .ir.arrays import FloatArray, IntArray
-from .ir.bounds import signed_bits
-from .ir.neurons import Fire
-from .neurons.contract import Folded
+from ..ir.arrays import FloatArray, IntArray
+from ..ir.bounds import signed_bits
+from ..ir.neurons import Fire
+from ..neurons.contract import Folded
 
 
 @dataclass(frozen=True)

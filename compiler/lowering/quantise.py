@@ -21,22 +21,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, OptionError, quoted
+from ...hdl.errors import ModelError, OptionError, quoted
+from ..ir.arrays import FloatArray
+from ..ir.bounds import signed_bits
+from ..ir.connectivity import Dense, Quantised
+from ..ir.network import Network, Population, Projection
+from ..ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, Dynamics, Fire, IntegerDynamics, Kind, ResetMode
+from ..ir.verifier import MAX_WEIGHT_BITS, verify
+from ..neurons.contract import Folded, fold
+from ..neurons.currents import Spikes
+from ..neurons.observe import calibration_inputs, observe
+from ..neurons.reachable import reachable_membranes
 from .constants import Constants, integer_constants
-from .ir.arrays import FloatArray
-from .ir.bounds import signed_bits
-from .ir.connectivity import Dense, Quantised
-from .ir.network import Network, Population, Projection
-from .ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, Dynamics, Fire, IntegerDynamics, Kind, ResetMode
-from .ir.verifier import MAX_WEIGHT_BITS, verify
+from .error import PopulationError, quantisation_error
 from .leak import choose_decay
-from .neurons.contract import Folded, fold
-from .neurons.currents import Spikes
-from .neurons.observe import calibration_inputs, observe
-from .neurons.reachable import reachable_membranes
-from .quantisation_error import PopulationError, quantisation_error
+from .rehearsal import Trial, slowest_leak, starting_fraction_bits
 from .scales import Activity, codes_of, largest_code, search_scales
-from .trial import Trial, slowest_leak, starting_fraction_bits
 
 __all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", "quantise"]
 

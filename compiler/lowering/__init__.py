@@ -1,0 +1,1 @@
+"""From the float level of the IR to the integer level."""
