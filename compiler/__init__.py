@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .compression.magnitude import prune
     from .compression.recipe import Recipe, compress
     from .data.samples import Samples, load_samples
     from .frontends.nir.reader import read_nir
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from .ir.verifier import verify
     from .lowering.quantise import dequantise, quantise
     from .plan import Plan, make_plan
-    from .prune import prune
 
 _MODULES = {
     "CubaLIF": "ir.neurons",
@@ -43,7 +43,7 @@ _MODULES = {
     "from_snntorch": "frontends.snntorch.frontend",
     "load_samples": "data.samples",
     "make_plan": "plan",
-    "prune": "prune",
+    "prune": "compression.magnitude",
     "quantise": "lowering.quantise",
     "read_nir": "frontends.nir.reader",
     "verify": "ir.verifier",

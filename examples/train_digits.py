@@ -22,11 +22,11 @@ import snntorch
 import torch
 from sklearn.datasets import load_digits
 from snntorch import surrogate
+from spikeloom.compiler.compression.magnitude import prune
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
 from spikeloom.compiler.ir.connectivity import Quantised
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.prune import prune
 from spikeloom.sim.float_executor import run_float
 from torch import nn
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler.compression import Recipe, compress
+from spikeloom.compiler.compression.magnitude import prune
 from spikeloom.compiler.ir.arrays import FloatArray
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.prune import prune
 from spikeloom.hdl.errors import ModelError, OptionError
 
 

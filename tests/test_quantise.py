@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from spikeloom.compiler.compression.magnitude import prune
 from spikeloom.compiler.ir.arrays import FloatArray
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
@@ -30,7 +31,6 @@ from spikeloom.compiler.lowering.quantise import dequantise, quantise
 from spikeloom.compiler.lowering.scales import Activity, codes_of, search_scales
 from spikeloom.compiler.neurons.contract import fold
 from spikeloom.compiler.neurons.observe import calibration_inputs, observe
-from spikeloom.compiler.prune import prune
 from spikeloom.hdl.errors import InputError, ModelError, OptionError, SampleError
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.recording import Recording

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler.compression import FineTune, Override, Recipe, compress, measured_rates
+from spikeloom.compiler.compression.magnitude import prune
 from spikeloom.compiler.compression.recipe import default_method
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LI, LIF
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
-from spikeloom.compiler.prune import prune
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
 
 SIZES = (30, 12, 4)

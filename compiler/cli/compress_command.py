@@ -68,10 +68,10 @@ def run(options: argparse.Namespace) -> int:
     from ...sim.evaluation import compare, unseen
     from ..compression.finetune import FineTune
     from ..compression.grid import ONLY_BITS
+    from ..compression.overrides import overrides_of
     from ..compression.recipe import Recipe, compress, default_method
     from ..data.samples import load_samples
     from ..frontends.nir.writer import write_nir
-    from .layer_options import overrides_of
 
     if options.output.exists() and not options.force:
         raise OptionError(f"the output is a new file: {options.output} exists; add --force to replace it")

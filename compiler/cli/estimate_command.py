@@ -47,11 +47,11 @@ def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ...boards.boards import Board
     from ...sim.reference import run_reference
+    from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
     from ..estimate import estimate
     from ..host_link import link_of
     from .flow import CompileOptions, integers_of, plan_for, plan_target_clock, require_target, with_chosen_folding
-    from .layer_options import overrides_of
     from .measure import affordable, random_samples
 
     wanted = CompileOptions(

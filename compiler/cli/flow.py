@@ -46,6 +46,7 @@ from ..build_folder import (
 )
 from ..choose_folding import Objective, Purpose, choose_folding
 from ..compression.grid import ONLY_BITS
+from ..compression.overrides import layer_texts
 from ..compression.recipe import Override, Recipe, compress, default_method
 from ..data.samples import Samples
 from ..flash_image import join_flash, plan_flash
@@ -58,7 +59,6 @@ from ..lowering.quantise import dequantise
 from ..plan import Plan, make_plan, require_spiking_output, with_spram
 from ..report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
-from .layer_options import layer_texts
 from .measure import mean_rates, random_samples
 
 TORCH_METHODS = ("obc", "osbc")

@@ -18,9 +18,9 @@ from ..ir.network import Network, Projection
 from ..ir.neurons import LI
 from ..lowering.quantise import quantise, quantise_codes
 from ..neurons.contract import fold
-from ..prune import keep_globally
 from .allocation import Share
 from .grid import Format
+from .magnitude import keep_globally
 
 
 def pruned(network: Network, shares: Sequence[Share], rates: Mapping[str, FloatArray] | None = None) -> Network:

@@ -31,7 +31,6 @@ from ..ir.verifier import verify
 from ..lowering.quantise import CONSTANT_SPAN, quantise_codes
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs
-from ..prune import SCOPES, check_sparsity
 from .allocation import Share, allocate, check_operation_weight, kept_after, price_of, shares_of
 from .augmentation import ImageShape, image_shape, warped
 from .baseline import nearest_codes, pruned
@@ -40,6 +39,7 @@ from .finetune import finetune as train
 from .gptq import round_rows
 from .grid import Format, check_scheme
 from .hessian import Loss, Problem, problems_of
+from .magnitude import SCOPES, check_sparsity
 from .obs import Order, bytes_per_row, eliminate, eliminate_kept, refit
 from .simulation import Layer, gather, inputs_of, layers_of, respond, simulate
 from .staged import eliminate_in_stages, thinned

@@ -24,12 +24,12 @@ from ..lowering.error import PopulationError, quantisation_error
 from ..neurons.contract import fold
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
-from ..prune import SCOPES, check_sparsity, silenced, warn_of_silenced
 from .allocation import check_operation_weight, shares_of
 from .baseline import pruned, quantised
 from .finetune import FineTune
 from .grid import ONLY_BITS, Format, check_scheme
 from .loss import membrane_losses
+from .magnitude import SCOPES, check_sparsity, silenced, warn_of_silenced
 from .pruning import check_threshold, prune_neurons
 
 METHODS = ("magnitude", "activity", "obc", "osbc")

@@ -11,11 +11,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.errors import ModelError, OptionError, quoted
-from .ir.arrays import FloatArray
-from .ir.connectivity import Dense, Quantised
-from .ir.network import Network, Projection
-from .ir.verifier import verify
+from ...hdl.errors import ModelError, OptionError, quoted
+from ..ir.arrays import FloatArray
+from ..ir.connectivity import Dense, Quantised
+from ..ir.network import Network, Projection
+from ..ir.verifier import verify
 
 Scope = Literal["global", "layer"]
 SCOPES = ("global", "layer")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...hdl.errors import OptionError, quoted
 
 if TYPE_CHECKING:
-    from ..compression.recipe import Override
+    from .recipe import Override
 
 KEYS: dict[str, tuple[Callable[[str], Any], str]] = {
     "sparsity": (float, "a number"),
@@ -39,7 +39,7 @@ def layer_texts(overrides: Mapping[str, Override]) -> list[str]:
 
 
 def _parsed(text: str) -> tuple[str, Override]:
-    from ..compression.recipe import Override
+    from .recipe import Override
 
     name, colon, options = text.rpartition(":")
     if not (name and colon and options):
