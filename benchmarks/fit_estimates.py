@@ -30,13 +30,13 @@ from spikeloom.boards.utilisation import count_cells
 from spikeloom.compiler.cycles import lanes_of
 from spikeloom.compiler.estimate import COEFFICIENTS, cell_amounts, estimate, path_amounts
 from spikeloom.compiler.estimate_parts import Parts, bank_parts, parts_of, walker_parts
-from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
-from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IF, LIF, ResetMode, ResetPlace
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.plan import Plan, make_plan
+from spikeloom.compiler.plan.folding import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes
 from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version

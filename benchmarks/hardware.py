@@ -45,22 +45,22 @@ from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
-from spikeloom.compiler import folding
 from spikeloom.compiler.cli.flow import CompileOptions, plan_for, plan_target_clock
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.data.samples import load_samples
 from spikeloom.compiler.encodings.cost import Scarce
 from spikeloom.compiler.encodings.vector import pack_events
 from spikeloom.compiler.flash_image import plan_flash
-from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.frontends.nir.reader import read_nir
-from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir.bounds import signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPlace
 from spikeloom.compiler.neurons.reachable import reachable_membranes
-from spikeloom.compiler.plan import Plan, make_plan, with_spram
+from spikeloom.compiler.plan import folding
+from spikeloom.compiler.plan.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes
 from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version, warm_up

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .ir.neurons import IF, LI, LIF, CubaLIF
     from .ir.verifier import verify
     from .lowering.quantise import dequantise, quantise
-    from .plan import Plan, make_plan
+    from .plan.plan import Plan, make_plan
 
 _MODULES = {
     "CubaLIF": "ir.neurons",
@@ -32,7 +32,7 @@ _MODULES = {
     "LI": "ir.neurons",
     "LIF": "ir.neurons",
     "Network": "ir.network",
-    "Plan": "plan",
+    "Plan": "plan.plan",
     "Population": "ir.network",
     "Projection": "ir.network",
     "Quantised": "ir.connectivity",
@@ -42,7 +42,7 @@ _MODULES = {
     "dequantise": "lowering.quantise",
     "from_snntorch": "frontends.snntorch.frontend",
     "load_samples": "data.samples",
-    "make_plan": "plan",
+    "make_plan": "plan.plan",
     "prune": "compression.magnitude",
     "quantise": "lowering.quantise",
     "read_nir": "frontends.nir.reader",

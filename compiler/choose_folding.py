@@ -17,9 +17,9 @@ from ..hdl.resources import Resources
 from .cycles import Rates
 from .encodings.cost import Scarce
 from .estimate import Estimate, estimate
-from .folding import EngineFolding, EngineKind, Folding, default_folding, pipelined_folding, shared_folding
 from .ir.network import Network
-from .plan import make_plan
+from .plan.folding import EngineFolding, EngineKind, Folding, default_folding, pipelined_folding, shared_folding
+from .plan.plan import make_plan
 
 LANES = (2, 4, 8, 16)
 EVENTS_PER_BEAT = (1, 2, 4)

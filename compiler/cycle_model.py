@@ -25,11 +25,11 @@ from .cycle_tokens import ABORT, ALL, END_OF_SAMPLE, EVENT, Block, Spikes, Token
 from .cycle_vector import VectorModel, run_vector
 from .encodings.bitmap import chunk_posts
 from .encodings.rows import find_row, first_post
-from .folding import EngineFolding
 from .ir.arrays import IntArray
 from .ir.network import Network
-from .lanes import lane_neurons
-from .plan import Plan
+from .plan.folding import EngineFolding
+from .plan.lane_assignment import lane_neurons
+from .plan.plan import Plan
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 

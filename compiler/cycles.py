@@ -16,10 +16,10 @@ from .cycle_model import EngineModel, count_core_cycles, engine_models
 from .cycle_tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
 from .cycle_vector import VectorModel
 from .encodings.rows import row_lengths
-from .folding import sources_of
 from .ir.network import INPUT
-from .lanes import lane_orders
-from .plan import Plan
+from .plan.folding import sources_of
+from .plan.lane_assignment import lane_orders
+from .plan.plan import Plan
 
 PASS_CYCLES = 5
 """Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.bank.NeuronBank)."""

@@ -30,7 +30,7 @@ from .cycles import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, ro
 from .encodings.rows import row_lengths
 from .estimate_parts import DSP_PRODUCT_BITS, Parts, parts_of
 from .ir.network import INPUT
-from .plan import Plan
+from .plan.plan import Plan
 
 COEFFICIENTS = "estimate_coefficients.json"
 

@@ -21,7 +21,7 @@ from ..hdl.memories.memory import Family, MemoryShape
 from ..hdl.neurons.decay import DecayFormat, signed_digits
 from ..hdl.neurons.neuron_format import NeuronFormat
 from ..hdl.streams.tokens import address_bits
-from .plan import Plan
+from .plan.plan import Plan
 
 DSP_PRODUCT_BITS = {Family.ICE40: 11, Family.ECP5: 9}
 """Multiplications with narrower results are built from logic."""

@@ -12,7 +12,7 @@ from ..hdl.engines.engine import SparseFormat, SparseImage
 from ..hdl.errors import InputError
 from ..hdl.link.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
 from ..hdl.memories.spram import SPRAM_WIDTH
-from .plan import Plan
+from .plan.plan import Plan
 
 WORD_BYTES = SPRAM_WIDTH // 8
 

@@ -27,7 +27,7 @@ from .ir.network import Network, Population
 from .ir.neurons import Decay, IntegerDynamics
 from .lowering.error import PopulationError
 from .neurons.contract import fold
-from .plan import MemoryUse, Plan
+from .plan.plan import MemoryUse, Plan
 
 REPORT_SCHEMA = 2
 WEIGHT_ROLES = ("rows", "masks", "entries", "weights")

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
-from ..compiler.monitors import monitors_of
-from ..compiler.plan import Plan
+from ..compiler.plan.monitors import monitors_of
+from ..compiler.plan.plan import Plan
 from ..hdl.core import Core
 from ..hdl.errors import MismatchError
 from .divergence import check_output_events

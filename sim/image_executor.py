@@ -14,7 +14,7 @@ from amaranth.sim import SimulatorContext
 
 from ..compiler.data.images import encode
 from ..compiler.ir.network import Network
-from ..compiler.plan import Plan
+from ..compiler.plan.plan import Plan
 from ..hdl.errors import MismatchError
 from ..hdl.images.coding import Decoder, ImageCoding
 from ..hdl.images.decoders import create_decoder

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..compiler.folding import Folding
 from ..compiler.ir.network import Network
+from ..compiler.plan.folding import Folding
 from ..hdl.errors import ModelError, OptionError
 from .recording import Recording
 
@@ -54,7 +54,7 @@ def simulate(
 
         return run_reference(network, spikes, membranes, progress)
     if executor == "amaranth":
-        from ..compiler.plan import make_plan
+        from ..compiler.plan.plan import make_plan
         from .amaranth_executor import run_amaranth
 
         return run_amaranth(make_plan(network, family, folding), spikes, membranes, progress)

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ..compiler.build_folder import FOLDING, WEIGHTS
 from ..compiler.flash_image import parse_flash_image, plan_flash
-from ..compiler.folding import Folding, default_folding, folding_data, read_folding
 from ..compiler.ir.network import Network
-from ..compiler.monitors import monitors_of
-from ..compiler.plan import make_plan
+from ..compiler.plan.folding import Folding, default_folding, folding_data, read_folding
+from ..compiler.plan.monitors import monitors_of
+from ..compiler.plan.plan import make_plan
 from ..hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench

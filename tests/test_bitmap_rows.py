@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from networks import chain, connect, random_codes, random_spikes
-from spikeloom.compiler import plan
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.encodings import bitmap as encode_bitmap
 from spikeloom.compiler.encodings.bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
 from spikeloom.compiler.encodings.directory import LEAST_USE
 from spikeloom.compiler.encodings.rows import decode_rows, encode_rows, row_lengths
-from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir.arrays import IntArray
 from spikeloom.compiler.ir.connectivity import Quantised
 from spikeloom.compiler.ir.network import INPUT, Network
+from spikeloom.compiler.plan import plan
+from spikeloom.compiler.plan.folding import EngineFolding, Folding, pipelined_folding, shared_folding
 from spikeloom.hdl.engines.bitmap_format import BitmapFormat, BitmapImage
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth

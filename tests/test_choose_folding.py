@@ -8,8 +8,8 @@ import pytest
 from networks import chain, random_spikes
 from spikeloom.compiler.choose_folding import Objective, Purpose, candidate_foldings, choose_folding
 from spikeloom.compiler.estimate import Estimate, estimate
-from spikeloom.compiler.folding import EngineKind, Folding
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.folding import EngineKind, Folding
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import CapacityError
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources

@@ -28,12 +28,12 @@ from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import busy_cycles
 from spikeloom.compiler.data.samples import Samples
-from spikeloom.compiler.folding import read_folding
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.folding import read_folding
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import MismatchError, OptionError, SpikeloomError, ToolError
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from golden import GoldenCase, golden_cases, golden_file
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim import simulate
 from spikeloom.sim.recording import Recording

@@ -13,7 +13,7 @@ from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
 from spikeloom.compiler.ir.neurons import CubaLIF, Drive, ResetMode, ResetPlace
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.cycles import Spikes, busy_cycles, count_cycles, cycles_from_rates
-from spikeloom.compiler.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
-from spikeloom.compiler.plan import Plan, make_plan
+from spikeloom.compiler.plan.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 

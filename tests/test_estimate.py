@@ -19,11 +19,11 @@ from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles import count_cycles
 from spikeloom.compiler.estimate import COEFFICIENTS, estimate
 from spikeloom.compiler.estimate_parts import leak_cost, parts_of
-from spikeloom.compiler.folding import EngineFolding, Folding, pipelined_folding, shared_folding
-from spikeloom.compiler.host_link import link_of
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import ResetMode, ResetPlace
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.folding import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import ModelError
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.memories.memory import Family

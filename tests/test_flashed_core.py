@@ -17,9 +17,9 @@ from spikeloom.boards.top import ActivityLight, BoardTop
 from spikeloom.compiler.build_folder import FLASH, WEIGHTS
 from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.flash_image import design_number, join_flash, parse_flash_image, plan_flash
-from spikeloom.compiler.folding import Folding, folding_data, pipelined_folding, read_folding
 from spikeloom.compiler.ir.network import INPUT, Network
-from spikeloom.compiler.plan import Plan, make_plan, with_spram
+from spikeloom.compiler.plan.folding import Folding, folding_data, pipelined_folding, read_folding
+from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
 from spikeloom.hdl.emit.emit import verilog_from_rtlil
 from spikeloom.hdl.errors import CapacityError, InputError, ModelError, OptionError
 from spikeloom.hdl.link.flashed_core import FlashedCore

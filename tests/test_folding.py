@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import chain, random_spikes
-from spikeloom.compiler.folding import (
+from spikeloom.compiler.ir.network import Network
+from spikeloom.compiler.ir.neurons import ResetPlace
+from spikeloom.compiler.plan.folding import (
     EngineFolding,
     EngineKind,
     Folding,
@@ -20,10 +22,8 @@ from spikeloom.compiler.folding import (
     read_folding,
     shared_folding,
 )
-from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.ir.neurons import ResetPlace
-from spikeloom.compiler.lanes import lane_neurons
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.lane_assignment import lane_neurons
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import InputError, ModelError
 from spikeloom.sim import simulate
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped

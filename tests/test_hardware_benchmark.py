@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 from networks import chain
-from spikeloom.compiler.folding import check_folding
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.folding import check_folding
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.memories.memory import Family
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

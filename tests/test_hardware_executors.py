@@ -15,7 +15,7 @@ from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, Decay, Kind, ResetMode, ResetPlace, Rounding
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from spikeloom.hdl.errors import InputError, MismatchError, ModelError, OptionError, SampleError, ToolError
 from spikeloom.hdl.streams.tokens import TokenKind
@@ -292,7 +292,7 @@ def test_emitted_files_are_the_same_everywhere(tmp_path: Path) -> None:
 HASH_SEED_PROGRAM = """
 from golden import GoldenCase, golden_cases
 from networks import chain
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.emit.emit import to_rtlil
 print(to_rtlil(make_plan(chain(1, (9, 7))).core(), "top"))
 """

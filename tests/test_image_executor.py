@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from networks import chain
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import MismatchError, SampleError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.link.protocol import Code, LinkFormat, Reason, encode_image

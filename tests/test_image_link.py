@@ -9,7 +9,7 @@ import pytest
 from networks import chain
 from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import SampleError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.link.linked_core import LinkedCore

@@ -10,7 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 from networks import chain, random_spikes
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import (
     END,

@@ -10,7 +10,7 @@ from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.encodings.rows import row_lengths
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Decay, Kind, ResetMode, ResetPlace
-from spikeloom.compiler.plan import make_plan, require_spiking_output
+from spikeloom.compiler.plan.plan import make_plan, require_spiking_output
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim import simulate
 from spikeloom.sim.amaranth_executor import measure_cycles

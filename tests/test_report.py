@@ -16,12 +16,12 @@ import pytest
 from rich.console import Console
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.estimate import Estimate, Work
-from spikeloom.compiler.folding import pipelined_folding
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, Decay, IntegerDynamics, Kind
 from spikeloom.compiler.lowering.error import quantisation_error
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.folding import pipelined_folding
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.compiler.report import (
     Accuracy,
     Activity,

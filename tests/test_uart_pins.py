@@ -13,7 +13,7 @@ from spikeloom.boards.boards import BOARDS
 from spikeloom.boards.clock import plan_clock
 from spikeloom.boards.top import BoardTop
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.emit.emit import verilog_from_rtlil
 from spikeloom.hdl.errors import MismatchError
 from spikeloom.hdl.link.linked_core import LinkedCore

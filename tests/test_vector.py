@@ -19,7 +19,7 @@ from networks import chain, random_spikes
 from spikeloom.compiler.encodings.vector import decode_vector, encode_vector, pack_events
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Kind, ResetMode, ResetPlace
-from spikeloom.compiler.plan_neurons import plan_neurons
+from spikeloom.compiler.plan.neurons import plan_neurons
 from spikeloom.hdl.emit.emit import cells_sim, netlist_from_rtlil, to_rtlil
 from spikeloom.hdl.engines.vector import VectorEngine, VectorFormat, VectorImage
 from spikeloom.hdl.memories.dual_port import DualPortMemory, DualPortShape

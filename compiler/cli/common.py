@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..build_folder import BuildFolder
-    from ..folding import Folding
     from ..ir.network import Network
+    from ..plan.folding import Folding
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
 SCHEMES = ("fixed_point", "ternary", "binary")
@@ -133,7 +133,7 @@ def purpose_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
-    from ..folding import pipelined_folding, read_folding, shared_folding
+    from ..plan.folding import pipelined_folding, read_folding, shared_folding
 
     if options.folding is not None:
         return read_folding(options.folding)

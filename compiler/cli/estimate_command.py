@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
     from ..estimate import estimate
-    from ..host_link import link_of
+    from ..plan.host_link import link_of
     from .flow import CompileOptions, integers_of, plan_for, plan_target_clock, require_target, with_chosen_folding
     from .measure import affordable, random_samples
 

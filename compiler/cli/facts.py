@@ -24,7 +24,7 @@ from ..data.samples import Samples
 from ..estimate import estimate
 from ..ir.network import Network
 from ..lowering.error import PopulationError
-from ..plan import Plan
+from ..plan.plan import Plan
 from ..report import Block, Facts, Link, PathStep, Source, Timing
 from ..report import Device as ReportDevice
 from . import measure

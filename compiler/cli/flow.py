@@ -50,13 +50,13 @@ from ..compression.overrides import layer_texts
 from ..compression.recipe import Override, Recipe, compress, default_method
 from ..data.samples import Samples
 from ..flash_image import join_flash, plan_flash
-from ..folding import Folding, folding_data
 from ..frontends.nir.writer import write_nir
-from ..host_link import link_of
 from ..ir.network import Network
 from ..lowering.error import quantisation_error
 from ..lowering.quantise import dequantise
-from ..plan import Plan, make_plan, require_spiking_output, with_spram
+from ..plan.folding import Folding, folding_data
+from ..plan.host_link import link_of
+from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
 from ..report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
 from .measure import mean_rates, random_samples

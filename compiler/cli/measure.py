@@ -18,7 +18,7 @@ from ..data.images import encode
 from ..data.samples import Samples
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
-from ..plan import Plan
+from ..plan.plan import Plan
 from ..report import Accuracy, Activity, Latency
 
 Labels = npt.NDArray[np.int64]

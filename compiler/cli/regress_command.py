@@ -85,8 +85,8 @@ def run(options: argparse.Namespace) -> int:
 def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding) -> None:
     """Compare the classes that encoder, core and decoder make of every image."""
     from ...sim.image_executor import check_classes, reference_classes, run_images
-    from ..folding import read_folding
-    from ..plan import make_plan
+    from ..plan.folding import read_folding
+    from ..plan.plan import make_plan
     from ..report_text import counted
 
     assert samples.images is not None
@@ -104,7 +104,7 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
     from ...sim.reference import run_reference
     from ...sim.uart_executor import run_through_uart
-    from ..host_link import link_of
+    from ..plan.host_link import link_of
     from ..report_text import counted
     from .board_pins import uart_top
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ...sim.recording import Recording
     from ..build_folder import BuildFolder
     from ..data.samples import Samples
-    from ..folding import Folding
     from ..ir.network import Network
+    from ..plan.folding import Folding
 
 EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
 
@@ -96,7 +96,7 @@ def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
 def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Network) -> Folding | None:
     """A build folder's folding, or what the options ask for."""
     from ...hdl.errors import OptionError
-    from ..folding import read_folding
+    from ..plan.folding import read_folding
 
     if build is None:
         return common.folding_of(options, network)

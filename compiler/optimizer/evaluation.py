@@ -14,7 +14,6 @@ from ...hdl.errors import InputError, ModelError
 from ...sim.reference import run_reference
 from ..compression.pruning import prune_neurons
 from ..compression.recipe import compress
-from ..folding import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
 from ..frontends.nir.reader import read_nir
 from ..frontends.nir.writer import write_nir
 from ..ir.arrays import FloatArray, IntArray
@@ -22,7 +21,8 @@ from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
 from ..ir.neurons import LI
 from ..neurons.contract import fold
-from ..plan import make_plan, require_spiking_output
+from ..plan.folding import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
+from ..plan.plan import make_plan, require_spiking_output
 from .candidate import Outcome, Prediction
 from .point import Point
 from .prediction import MOST_SAMPLES, Spikes, predicted

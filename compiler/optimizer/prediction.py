@@ -9,9 +9,9 @@ from ...hdl.resources import Resources
 from ...sim.recording import SpikeArray
 from ..cycles import busy_cycles
 from ..estimate import estimate
-from ..host_link import link_of
 from ..ir.network import INPUT
-from ..plan import Plan
+from ..plan.host_link import link_of
+from ..plan.plan import Plan
 from .candidate import Prediction
 from .target import Target
 

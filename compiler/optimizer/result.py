@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ...hdl.resources import Resources
 from ...sim.evaluation import Comparison
-from ..folding import Folding
 from ..ir.network import Network
+from ..plan.folding import Folding
 from .candidate import Candidate
 from .front_plot import front_svg
 from .subject import DEFAULT_NEURONS

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..compression.recipe import compress
 from ..ir.network import Network
-from ..plan import make_plan
+from ..plan.plan import make_plan
 from .point import FORMATS, Point
 from .prediction import whole_brams
 from .target import Target

@@ -16,8 +16,8 @@ from ...boards.toolchain import build
 from ...hdl.errors import CapacityError, ToolError
 from ...hdl.link.linked_core import LinkedCore
 from ...hdl.resources import Resources
-from ..host_link import link_of
-from ..plan import Plan, make_plan
+from ..plan.host_link import link_of
+from ..plan.plan import Plan, make_plan
 from .evaluation import foldings_of, unpacked
 from .target import Target, find_target
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..hdl.memories.memory import LOGIC_ROM_LUTS
-from ..hdl.neurons.decay import DecayFormat, RoundingRule
-from ..hdl.neurons.neuron_format import NeuronFormat, NeuronRule, PopulationFormat
-from .ir.arrays import IntArray
-from .ir.bounds import signed_bits
-from .ir.network import Network, Population
-from .ir.neurons import Decay, IntegerDynamics, Kind, ResetMode
-from .neurons.reachable import accumulator_bits, saturates
+from ...hdl.memories.memory import LOGIC_ROM_LUTS
+from ...hdl.neurons.decay import DecayFormat, RoundingRule
+from ...hdl.neurons.neuron_format import NeuronFormat, NeuronRule, PopulationFormat
+from ..ir.arrays import IntArray
+from ..ir.bounds import signed_bits
+from ..ir.network import Network, Population
+from ..ir.neurons import Decay, IntegerDynamics, Kind, ResetMode
+from ..neurons.reachable import accumulator_bits, saturates
 
 
 def plan_neurons(

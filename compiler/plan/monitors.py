@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..ir.network import Network
 from .folding import EngineFolding, EngineKind, Folding
-from .ir.network import Network
-from .lanes import lane_neurons
+from .lane_assignment import lane_neurons
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..hdl.images.coding import ImageCoding
-from ..hdl.link.protocol import LinkFormat
-from .ir.network import Network
+from ...hdl.images.coding import ImageCoding
+from ...hdl.link.protocol import LinkFormat
+from ..ir.network import Network
 
 
 def link_of(network: Network, coding: ImageCoding | None = None) -> LinkFormat:

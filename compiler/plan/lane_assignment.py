@@ -6,10 +6,10 @@ import heapq
 
 import numpy as np
 
+from ..ir.arrays import IntArray
+from ..ir.connectivity import Quantised
+from ..ir.network import Network
 from .folding import EngineFolding, EngineKind
-from .ir.arrays import IntArray
-from .ir.connectivity import Quantised
-from .ir.network import Network
 
 
 def lane_neurons(network: Network, folding: EngineFolding) -> list[IntArray]:

@@ -9,27 +9,27 @@ from functools import cached_property
 
 import numpy as np
 
-from ..hdl.core import CORE_INPUT, Core, EngineFormat, EngineImage, EngineInstance
-from ..hdl.engines.engine import SparseFormat, SparseImage
-from ..hdl.engines.lanes import LanesFormat, LanesImage
-from ..hdl.engines.row_format import Section
-from ..hdl.engines.vector import VectorFormat, VectorImage
-from ..hdl.errors import CapacityError, ModelError, quoted
-from ..hdl.memories.memory import Family, MemoryShape
-from ..hdl.memories.spram import MAX_SPRAMS, SpramShape
-from ..hdl.neurons.neuron_format import NeuronFormat
-from ..hdl.resources import Resources
-from .encodings.cost import LOGIC_LUTS
-from .encodings.rows import encode_rows
-from .encodings.vector import encode_vector
+from ...hdl.core import CORE_INPUT, Core, EngineFormat, EngineImage, EngineInstance
+from ...hdl.engines.engine import SparseFormat, SparseImage
+from ...hdl.engines.lanes import LanesFormat, LanesImage
+from ...hdl.engines.row_format import Section
+from ...hdl.engines.vector import VectorFormat, VectorImage
+from ...hdl.errors import CapacityError, ModelError, quoted
+from ...hdl.memories.memory import Family, MemoryShape
+from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
+from ...hdl.neurons.neuron_format import NeuronFormat
+from ...hdl.resources import Resources
+from ..encodings.cost import LOGIC_LUTS
+from ..encodings.rows import encode_rows
+from ..encodings.vector import encode_vector
+from ..ir.arrays import IntArray
+from ..ir.connectivity import Quantised
+from ..ir.network import INPUT, Network, Projection
+from ..ir.neurons import Kind
+from ..ir.verifier import verify
 from .folding import EngineFolding, EngineKind, Folding, check_folding, default_folding, sources_of
-from .ir.arrays import IntArray
-from .ir.connectivity import Quantised
-from .ir.network import INPUT, Network, Projection
-from .ir.neurons import Kind
-from .ir.verifier import verify
-from .lanes import lane_neurons, lane_orders
-from .plan_neurons import plan_neurons
+from .lane_assignment import lane_neurons, lane_orders
+from .neurons import plan_neurons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Plan:
         return tuple(packed)
 
     def core(self, trace: bool = False, *, wide: bool = False) -> Core:
-        """The hardware; with `trace`, with its monitors (see `spikeloom.compiler.monitors`).
+        """The hardware; with `trace`, with its monitors (see `spikeloom.compiler.plan.monitors`).
 
         A `wide` input takes beats, as the vector engine that it leads to does.
         """

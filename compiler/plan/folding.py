@@ -17,9 +17,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..hdl.errors import InputError, ModelError, quoted
-from .encodings.cost import Scarce
-from .ir.network import INPUT, Network
+from ...hdl.errors import InputError, ModelError, quoted
+from ..encodings.cost import Scarce
+from ..ir.network import INPUT, Network
 
 MAX_LANES = 256
 MAX_QUEUE = 1024

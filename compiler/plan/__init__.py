@@ -1,0 +1,1 @@
+"""Which engine runs what, with which memories."""
