@@ -1,4 +1,4 @@
-"""Fits the resource and timing estimates (spikeloom.compiler.estimate) to random networks built with the real tools.
+"""Fits the resource and timing estimates (spikeloom.compiler.estimate.estimate) to random networks built with the real tools.
 
     python benchmarks/fit_estimates.py --cache FOLDER [--ice40 40] [--ecp5 25] [--jobs 1] [--write]
 
@@ -6,7 +6,7 @@ Every network is random in its sizes, density, weights, neurons and folding. For
 the whole design with its host link is placed and routed, which takes 10 to 60 seconds; figures are kept in FOLDER under
 a hash of the RTLIL, the device and the tools' versions, so that a second run measures only what has changed. Printed
 are the errors on the networks that the factors were fitted to, and on those that they were not (each eighth in turn);
-with `--write` the factors fitted to all of them become `compiler/estimate_coefficients.json`.
+with `--write` the factors fitted to all of them become `compiler/estimate/coefficients.json`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import numpy as np
 from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build, synthesise_hierarchical
 from spikeloom.boards.utilisation import count_cells
-from spikeloom.compiler.cycles import lanes_of
-from spikeloom.compiler.estimate import COEFFICIENTS, cell_amounts, estimate, path_amounts
-from spikeloom.compiler.estimate_parts import Parts, bank_parts, parts_of, walker_parts
+from spikeloom.compiler.cycles.count import lanes_of
+from spikeloom.compiler.estimate.estimate import COEFFICIENTS, cell_amounts, estimate, path_amounts
+from spikeloom.compiler.estimate.parts import Parts, bank_parts, parts_of, walker_parts
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IF, LIF, ResetMode, ResetPlace
@@ -50,7 +50,7 @@ CLOCKS_PER_BIT = 12
 
 CORE = "core"
 
-COEFFICIENTS_FILE = Path(__file__).resolve().parent.parent / "compiler" / COEFFICIENTS
+COEFFICIENTS_FILE = Path(__file__).resolve().parent.parent / "compiler" / "estimate" / COEFFICIENTS
 
 
 # -------------------------------------------------------------------------------------------------- networks

@@ -21,8 +21,8 @@ from ..hdl.errors import InputError
 from ..hdl.images.coding import ImageCoding
 from ..hdl.resources import Resources
 from .compression.recipe import Recipe
-from .cycles import lanes_of
-from .estimate import Estimate
+from .cycles.count import lanes_of
+from .estimate.estimate import Estimate
 from .ir.network import Network, Population
 from .ir.neurons import Decay, IntegerDynamics
 from .lowering.error import PopulationError

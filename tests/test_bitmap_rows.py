@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from networks import chain, connect, random_codes, random_spikes
-from spikeloom.compiler.cycles import count_cycles
+from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.encodings import bitmap as encode_bitmap
 from spikeloom.compiler.encodings.bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
 from spikeloom.compiler.encodings.directory import LEAST_USE

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 from networks import chain, random_spikes
-from spikeloom.compiler.choose_folding import Objective, Purpose, candidate_foldings, choose_folding
-from spikeloom.compiler.estimate import Estimate, estimate
+from spikeloom.compiler.estimate.choose_folding import Objective, Purpose, candidate_foldings, choose_folding
+from spikeloom.compiler.estimate.estimate import Estimate, estimate
 from spikeloom.compiler.plan.folding import EngineKind, Folding
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import CapacityError

@@ -26,7 +26,7 @@ from spikeloom.compiler.cli import flow, measure, simulate_command
 from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
-from spikeloom.compiler.cycles import busy_cycles
+from spikeloom.compiler.cycles.count import busy_cycles
 from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection

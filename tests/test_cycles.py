@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
-from spikeloom.compiler.cycles import Spikes, busy_cycles, count_cycles, cycles_from_rates
+from spikeloom.compiler.cycles.count import Spikes, busy_cycles, count_cycles, cycles_from_rates
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
 from spikeloom.compiler.plan.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding

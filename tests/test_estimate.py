@@ -16,9 +16,9 @@ from spikeloom.boards.devices import DEVICES
 from spikeloom.boards.toolchain import build
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli.main import main
-from spikeloom.compiler.cycles import count_cycles
-from spikeloom.compiler.estimate import COEFFICIENTS, estimate
-from spikeloom.compiler.estimate_parts import leak_cost, parts_of
+from spikeloom.compiler.cycles.count import count_cycles
+from spikeloom.compiler.estimate.estimate import COEFFICIENTS, estimate
+from spikeloom.compiler.estimate.parts import leak_cost, parts_of
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import ResetMode, ResetPlace
 from spikeloom.compiler.plan.folding import EngineFolding, Folding, pipelined_folding, shared_folding
@@ -141,7 +141,7 @@ def sparse_chain() -> Network:
 
 def test_the_measured_factors_are_complete() -> None:
     """What the benchmark fits is what the estimate asks for."""
-    data = json.loads(files("spikeloom.compiler").joinpath(COEFFICIENTS).read_text(encoding="utf-8"))
+    data = json.loads(files("spikeloom.compiler.estimate").joinpath(COEFFICIENTS).read_text(encoding="utf-8"))
     for family in FAMILIES:
         network = sparse_chain()
         parts = parts_of(make_plan(network, family), link_of(network))

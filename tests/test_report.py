@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 from spikeloom.compiler.compression.recipe import Recipe
-from spikeloom.compiler.estimate import Estimate, Work
+from spikeloom.compiler.estimate.estimate import Estimate, Work
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, Decay, IntegerDynamics, Kind

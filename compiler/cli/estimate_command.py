@@ -12,7 +12,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ...boards.devices import Device
-    from ..estimate import Estimate
+    from ..estimate.estimate import Estimate
 
 CYCLES, SAMPLES = 200_000, 100
 """Samples are counted until they have so many cycles, and so many of them at most."""
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     from ...sim.reference import run_reference
     from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
-    from ..estimate import estimate
+    from ..estimate.estimate import estimate
     from ..plan.host_link import link_of
     from .flow import CompileOptions, integers_of, plan_for, plan_target_clock, require_target, with_chosen_folding
     from .measure import affordable, random_samples

@@ -21,7 +21,7 @@ from ...sim.reference import run_reference
 from ..build_folder import FLASH
 from ..compression.recipe import Recipe
 from ..data.samples import Samples
-from ..estimate import estimate
+from ..estimate.estimate import estimate
 from ..ir.network import Network
 from ..lowering.error import PopulationError
 from ..plan.plan import Plan

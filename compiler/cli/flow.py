@@ -44,11 +44,11 @@ from ..build_folder import (
     write_json,
     write_manifest,
 )
-from ..choose_folding import Objective, Purpose, choose_folding
 from ..compression.grid import ONLY_BITS
 from ..compression.overrides import layer_texts
 from ..compression.recipe import Override, Recipe, compress, default_method
 from ..data.samples import Samples
+from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..flash_image import join_flash, plan_flash
 from ..frontends.nir.writer import write_nir
 from ..ir.network import Network

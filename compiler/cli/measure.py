@@ -13,7 +13,7 @@ from ...hdl.link.protocol import LinkFormat, image_bytes, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray
-from ..cycles import PASS_CYCLES, busy_cycles
+from ..cycles.count import PASS_CYCLES, busy_cycles
 from ..data.images import encode
 from ..data.samples import Samples
 from ..ir.connectivity import Quantised

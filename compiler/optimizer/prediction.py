@@ -7,8 +7,8 @@ import numpy as np
 from ...hdl.link.linked_core import link_memories
 from ...hdl.resources import Resources
 from ...sim.recording import SpikeArray
-from ..cycles import busy_cycles
-from ..estimate import estimate
+from ..cycles.count import busy_cycles
+from ..estimate.estimate import estimate
 from ..ir.network import INPUT
 from ..plan.host_link import link_of
 from ..plan.plan import Plan

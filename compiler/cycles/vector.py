@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..hdl.engines.vector import VectorFormat
-from .cycle_tokens import ABORT, ENDS, EVENT, EVENTS, Block, Spikes, Token
+from ...hdl.engines.vector import VectorFormat
+from .tokens import ABORT, ENDS, EVENT, EVENTS, Block, Spikes, Token
 
 SHORTEST_PASS = 4
 """Cycles for which a pass issues at least."""

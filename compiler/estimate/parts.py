@@ -11,17 +11,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..hdl.engines.bitmap_format import BitmapFormat
-from ..hdl.engines.engine import Rows, SparseFormat
-from ..hdl.engines.lanes import LanesFormat
-from ..hdl.engines.row_format import RowFormat
-from ..hdl.engines.vector import VectorFormat
-from ..hdl.link.protocol import LinkFormat
-from ..hdl.memories.memory import Family, MemoryShape
-from ..hdl.neurons.decay import DecayFormat, signed_digits
-from ..hdl.neurons.neuron_format import NeuronFormat
-from ..hdl.streams.tokens import address_bits
-from .plan.plan import Plan
+from ...hdl.engines.bitmap_format import BitmapFormat
+from ...hdl.engines.engine import Rows, SparseFormat
+from ...hdl.engines.lanes import LanesFormat
+from ...hdl.engines.row_format import RowFormat
+from ...hdl.engines.vector import VectorFormat
+from ...hdl.link.protocol import LinkFormat
+from ...hdl.memories.memory import Family, MemoryShape
+from ...hdl.neurons.decay import DecayFormat, signed_digits
+from ...hdl.neurons.neuron_format import NeuronFormat
+from ...hdl.streams.tokens import address_bits
+from ..plan.plan import Plan
 
 DSP_PRODUCT_BITS = {Family.ICE40: 11, Family.ECP5: 9}
 """Multiplications with narrower results are built from logic."""

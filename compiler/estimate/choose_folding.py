@@ -1,7 +1,7 @@
 """The folding that serves a purpose: of those that fit a device and are fast enough, the best by an objective.
 
 The candidates go from one shared engine to vector engines that take several events at once. Their costs and cycles are
-estimates (`spikeloom.compiler.estimate`), but for block RAMs, which are exact.
+estimates (`spikeloom.compiler.estimate.estimate`), but for block RAMs, which are exact.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
-from ..hdl.errors import CapacityError
-from ..hdl.link.protocol import LinkFormat
-from ..hdl.memories.memory import Family
-from ..hdl.resources import Resources
-from .cycles import Rates
-from .encodings.cost import Scarce
+from ...hdl.errors import CapacityError
+from ...hdl.link.protocol import LinkFormat
+from ...hdl.memories.memory import Family
+from ...hdl.resources import Resources
+from ..cycles.count import Rates
+from ..encodings.cost import Scarce
+from ..ir.network import Network
+from ..plan.folding import EngineFolding, EngineKind, Folding, default_folding, pipelined_folding, shared_folding
+from ..plan.plan import make_plan
 from .estimate import Estimate, estimate
-from .ir.network import Network
-from .plan.folding import EngineFolding, EngineKind, Folding, default_folding, pipelined_folding, shared_folding
-from .plan.plan import make_plan
 
 LANES = (2, 4, 8, 16)
 EVENTS_PER_BEAT = (1, 2, 4)

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.core import EngineInstance
-from ..hdl.engines.engine import SparseFormat, SparseImage
-from ..hdl.engines.lanes import LanesFormat, LanesImage
-from ..hdl.engines.vector import VectorFormat
-from .cycle_model import EngineModel, count_core_cycles, engine_models
-from .cycle_tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
-from .cycle_vector import VectorModel
-from .encodings.rows import row_lengths
-from .ir.network import INPUT
-from .plan.folding import sources_of
-from .plan.lane_assignment import lane_orders
-from .plan.plan import Plan
+from ...hdl.core import EngineInstance
+from ...hdl.engines.engine import SparseFormat, SparseImage
+from ...hdl.engines.lanes import LanesFormat, LanesImage
+from ...hdl.engines.vector import VectorFormat
+from ..encodings.rows import row_lengths
+from ..ir.network import INPUT
+from ..plan.folding import sources_of
+from ..plan.lane_assignment import lane_orders
+from ..plan.plan import Plan
+from .model import EngineModel, count_core_cycles, engine_models
+from .tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
+from .vector import VectorModel
 
 PASS_CYCLES = 5
 """Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.bank.NeuronBank)."""

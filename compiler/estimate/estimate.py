@@ -17,22 +17,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..hdl.core import EngineInstance
-from ..hdl.engines.vector import VectorFormat
-from ..hdl.link.linked_core import link_memories
-from ..hdl.link.protocol import LinkFormat
-from ..hdl.memories.memory import Family
-from ..hdl.neurons.decay import signed_digits
-from ..hdl.resources import Resources
-from ..hdl.streams.tokens import address_bits
-from .cycle_model import has_model
-from .cycles import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, row_events
-from .encodings.rows import row_lengths
-from .estimate_parts import DSP_PRODUCT_BITS, Parts, parts_of
-from .ir.network import INPUT
-from .plan.plan import Plan
+from ...hdl.core import EngineInstance
+from ...hdl.engines.vector import VectorFormat
+from ...hdl.link.linked_core import link_memories
+from ...hdl.link.protocol import LinkFormat
+from ...hdl.memories.memory import Family
+from ...hdl.neurons.decay import signed_digits
+from ...hdl.resources import Resources
+from ...hdl.streams.tokens import address_bits
+from ..cycles.count import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, row_events
+from ..cycles.model import has_model
+from ..encodings.rows import row_lengths
+from ..ir.network import INPUT
+from ..plan.plan import Plan
+from .parts import DSP_PRODUCT_BITS, Parts, parts_of
 
-COEFFICIENTS = "estimate_coefficients.json"
+COEFFICIENTS = "coefficients.json"
 
 DEVICES_WITH_DSP = ("up5k", "u4k")
 """iCE40s with multipliers; every ECP5 has some."""

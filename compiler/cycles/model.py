@@ -14,22 +14,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hdl.core import CORE_INPUT, EngineInstance
-from ..hdl.engines.bitmap_format import BitmapFormat, BitmapImage
-from ..hdl.engines.engine import Rows, RowsImage, SparseFormat, SparseImage
-from ..hdl.engines.lanes import LanesFormat, LanesImage
-from ..hdl.engines.row_format import RowFormat, RowImage
-from ..hdl.engines.vector import VectorFormat
-from ..hdl.errors import ModelError
-from .cycle_tokens import ABORT, ALL, END_OF_SAMPLE, EVENT, Block, Spikes, Token, takes
-from .cycle_vector import VectorModel, run_vector
-from .encodings.bitmap import chunk_posts
-from .encodings.rows import find_row, first_post
-from .ir.arrays import IntArray
-from .ir.network import Network
-from .plan.folding import EngineFolding
-from .plan.lane_assignment import lane_neurons
-from .plan.plan import Plan
+from ...hdl.core import CORE_INPUT, EngineInstance
+from ...hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from ...hdl.engines.engine import Rows, RowsImage, SparseFormat, SparseImage
+from ...hdl.engines.lanes import LanesFormat, LanesImage
+from ...hdl.engines.row_format import RowFormat, RowImage
+from ...hdl.engines.vector import VectorFormat
+from ...hdl.errors import ModelError
+from ..encodings.bitmap import chunk_posts
+from ..encodings.rows import find_row, first_post
+from ..ir.arrays import IntArray
+from ..ir.network import Network
+from ..plan.folding import EngineFolding
+from ..plan.lane_assignment import lane_neurons
+from ..plan.plan import Plan
+from .tokens import ABORT, ALL, END_OF_SAMPLE, EVENT, Block, Spikes, Token, takes
+from .vector import VectorModel, run_vector
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 

@@ -1,0 +1,1 @@
+"""How many cycles a core takes: an exact model of its engines."""

@@ -1,0 +1,1 @@
+"""What a core costs, before any tool runs."""
