@@ -50,13 +50,13 @@ from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.data.samples import load_samples
 from spikeloom.compiler.encodings.cost import Scarce
 from spikeloom.compiler.encodings.vector import pack_events
-from spikeloom.compiler.flash_image import plan_flash
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.bounds import signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPlace
 from spikeloom.compiler.neurons.reachable import reachable_membranes
+from spikeloom.compiler.output.flash_image import plan_flash
 from spikeloom.compiler.plan import folding
 from spikeloom.compiler.plan.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.host_link import link_of

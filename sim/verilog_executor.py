@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.build_folder import FOLDING, WEIGHTS
-from ..compiler.flash_image import parse_flash_image, plan_flash
 from ..compiler.ir.network import Network
+from ..compiler.output.build_folder import FOLDING, WEIGHTS
+from ..compiler.output.flash_image import parse_flash_image, plan_flash
 from ..compiler.plan.folding import Folding, default_folding, folding_data, read_folding
 from ..compiler.plan.monitors import monitors_of
 from ..compiler.plan.plan import make_plan

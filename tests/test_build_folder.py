@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spikeloom.compiler.build_folder import check_target, load_build_folder, replaced, staged, write_manifest
+from spikeloom.compiler.output.build_folder import check_target, load_build_folder, replaced, staged, write_manifest
 from spikeloom.hdl.errors import InputError, OptionError
 
 

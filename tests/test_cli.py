@@ -21,7 +21,6 @@ import pytest
 from spikeloom.boards.boards import BOARDS
 from spikeloom.boards.clock import clocks_per_bit
 from spikeloom.compiler import write_nir
-from spikeloom.compiler.build_folder import load_build_folder
 from spikeloom.compiler.cli import flow, measure, simulate_command
 from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.cli.interrupts import interruptible
@@ -32,6 +31,7 @@ from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.lowering.quantise import quantise
+from spikeloom.compiler.output.build_folder import load_build_folder
 from spikeloom.compiler.plan.folding import read_folding
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import MismatchError, OptionError, SpikeloomError, ToolError

@@ -20,7 +20,7 @@ from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.report import recipe_options
+from spikeloom.compiler.report.report import recipe_options
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 

@@ -14,10 +14,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from spikeloom.compiler import read_nir, write_nir
-from spikeloom.compiler.build_folder import load_build_folder
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.optimizer import output
 from spikeloom.compiler.optimizer.subject import network_of
+from spikeloom.compiler.output.build_folder import load_build_folder
 from spikeloom.sim.float_executor import run_float
 
 pytest.importorskip("optuna")

@@ -13,7 +13,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from spi_flash import SpiFlash
-from spikeloom.compiler.flash_image import address_bits, flash_words, join_flash, make_flash_image, parse_flash_image
+from spikeloom.compiler.output.flash_image import (
+    address_bits,
+    flash_words,
+    join_flash,
+    make_flash_image,
+    parse_flash_image,
+)
 from spikeloom.hdl.errors import InputError
 from spikeloom.hdl.link.flash_loader import HEADER, WEIGHTS_OFFSET, FlashFormat, FlashLoader, flash_crc
 from spikeloom.hdl.memories.spram import SpramMemory, SpramShape

@@ -14,10 +14,10 @@ from spikeloom.boards.boards import BOARDS, all_boards, find_board
 from spikeloom.boards.clock import plan_clock
 from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import ActivityLight, BoardTop
-from spikeloom.compiler.build_folder import FLASH, WEIGHTS
 from spikeloom.compiler.cli.flow import CompileOptions, compile_network
-from spikeloom.compiler.flash_image import design_number, join_flash, parse_flash_image, plan_flash
 from spikeloom.compiler.ir.network import INPUT, Network
+from spikeloom.compiler.output.build_folder import FLASH, WEIGHTS
+from spikeloom.compiler.output.flash_image import design_number, join_flash, parse_flash_image, plan_flash
 from spikeloom.compiler.plan.folding import Folding, folding_data, pipelined_folding, read_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
 from spikeloom.hdl.emit.emit import verilog_from_rtlil

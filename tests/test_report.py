@@ -22,7 +22,9 @@ from spikeloom.compiler.ir.neurons import LIF, Decay, IntegerDynamics, Kind
 from spikeloom.compiler.lowering.error import quantisation_error
 from spikeloom.compiler.plan.folding import pipelined_folding
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.compiler.report import (
+from spikeloom.compiler.report.page import render_html
+from spikeloom.compiler.report.plots import Bar, Stack, bars, lines, stacks
+from spikeloom.compiler.report.report import (
     Accuracy,
     Activity,
     Block,
@@ -35,9 +37,7 @@ from spikeloom.compiler.report import (
     Timing,
     build_report,
 )
-from spikeloom.compiler.report_html import render_html
-from spikeloom.compiler.report_plots import Bar, Stack, bars, lines, stacks
-from spikeloom.compiler.report_text import print_report
+from spikeloom.compiler.report.text import print_report
 from spikeloom.hdl.resources import Resources
 
 SIZES = (16, 12, 4)

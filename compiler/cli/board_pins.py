@@ -8,7 +8,7 @@ from ...boards.boards import Board
 from ...boards.clock import clocks_per_bit
 from ...hdl.errors import InputError, OptionError
 from ...sim.uart_executor import UartTop
-from ..build_folder import FLASH, BuildFolder
+from ..output.build_folder import FLASH, BuildFolder
 from .flow import CompileOptions, plan_target_clock, require_target
 
 _PORTS = re.compile(r"^module top\((.*?)\)", re.MULTILINE)

@@ -57,7 +57,7 @@ def _device(device: Device) -> dict[str, Any]:
 
 
 def _print_tables(boards: tuple[Board, ...], devices: tuple[Device, ...]) -> None:
-    from ..report_text import number, print_tables, table
+    from ..report.text import number, print_tables, table
 
     rows = [
         (

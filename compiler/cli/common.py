@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..build_folder import BuildFolder
     from ..ir.network import Network
+    from ..output.build_folder import BuildFolder
     from ..plan.folding import Folding
 
 METHODS = ("magnitude", "activity", "obc", "osbc")
@@ -156,7 +156,7 @@ def read_model(options: argparse.Namespace) -> Network:
 
 def open_build(path: Path) -> BuildFolder:
     """A build folder; says on stderr which of its files were changed since the build."""
-    from ..build_folder import load_build_folder
+    from ..output.build_folder import load_build_folder
 
     build = load_build_folder(path)
     if changed := build.changed_files():

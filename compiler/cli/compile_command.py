@@ -50,10 +50,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
-    from ..build_folder import check_target
     from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
-    from ..report_text import print_report
+    from ..output.build_folder import check_target
+    from ..report.text import print_report
     from .flow import CompileOptions, compile_network, require_target
 
     output = options.output or Path("build") / options.model.stem

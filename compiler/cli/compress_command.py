@@ -144,7 +144,7 @@ def _summary(network: Network, report: CompressionReport, comparison: Comparison
 
 
 def _print(network: Network, report: CompressionReport, comparison: Comparison | None) -> None:
-    from ..report_text import number, print_tables, table
+    from ..report.text import number, print_tables, table
 
     rows = [
         (

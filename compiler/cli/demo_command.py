@@ -10,7 +10,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ...sim.regress import RegressionResult
-    from ..build_folder import BuildFolder
+    from ..output.build_folder import BuildFolder
 
 BOARD = "icebreaker"
 BITS = 4
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _summarise(build: BuildFolder, accuracies: list[float], samples: int, result: RegressionResult) -> None:
-    from ..report_text import number, share
+    from ..report.text import number, share
 
     report = build.report()
     network, timing, latency = report["network"], report["timing"], report["latency"]

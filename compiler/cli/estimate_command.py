@@ -119,7 +119,7 @@ def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from ..report_text import RESOURCE_NAMES, counted, number, print_tables, share, table
+    from ..report.text import RESOURCE_NAMES, counted, number, print_tables, share, table
 
     rows = [
         (

@@ -18,15 +18,15 @@ from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...sim.recording import Recording
 from ...sim.reference import run_reference
-from ..build_folder import FLASH
 from ..compression.recipe import Recipe
 from ..data.samples import Samples
 from ..estimate.estimate import estimate
 from ..ir.network import Network
 from ..lowering.error import PopulationError
+from ..output.build_folder import FLASH
 from ..plan.plan import Plan
-from ..report import Block, Facts, Link, PathStep, Source, Timing
-from ..report import Device as ReportDevice
+from ..report.report import Block, Facts, Link, PathStep, Source, Timing
+from ..report.report import Device as ReportDevice
 from . import measure
 
 _CORE = "spikeloom_core"

@@ -61,11 +61,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Search, verify, write, report."""
-    from ..build_folder import check_target
     from ..optimizer.errors import AccuracyFloorError, NothingFitsError
     from ..optimizer.fit import fit_to_target
     from ..optimizer.output import write_result
     from ..optimizer.search import require_optuna
+    from ..output.build_folder import check_target
     from .interrupts import Terminated
 
     output = options.output or Path("build") / f"{options.model.stem}-fit"
@@ -151,7 +151,7 @@ class _Watch:
 
 
 def _print_front(front: tuple[Candidate, ...]) -> None:
-    from ..report_text import number, print_tables, table
+    from ..report.text import number, print_tables, table
 
     rows = [
         (

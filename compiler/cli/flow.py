@@ -29,7 +29,16 @@ from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
 from ...sim.reference import run_reference
-from ..build_folder import (
+from ..compression.grid import ONLY_BITS
+from ..compression.overrides import layer_texts
+from ..compression.recipe import Override, Recipe, compress, default_method
+from ..data.samples import Samples
+from ..estimate.choose_folding import Objective, Purpose, choose_folding
+from ..frontends.nir.writer import write_nir
+from ..ir.network import Network
+from ..lowering.error import quantisation_error
+from ..lowering.quantise import dequantise
+from ..output.build_folder import (
     FLASH,
     FOLDING,
     LOGS,
@@ -44,20 +53,11 @@ from ..build_folder import (
     write_json,
     write_manifest,
 )
-from ..compression.grid import ONLY_BITS
-from ..compression.overrides import layer_texts
-from ..compression.recipe import Override, Recipe, compress, default_method
-from ..data.samples import Samples
-from ..estimate.choose_folding import Objective, Purpose, choose_folding
-from ..flash_image import join_flash, plan_flash
-from ..frontends.nir.writer import write_nir
-from ..ir.network import Network
-from ..lowering.error import quantisation_error
-from ..lowering.quantise import dequantise
+from ..output.flash_image import join_flash, plan_flash
 from ..plan.folding import Folding, folding_data
 from ..plan.host_link import link_of
 from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
-from ..report import build_report, recipe_options
+from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
 from .measure import mean_rates, random_samples
 

@@ -10,9 +10,9 @@ from . import common
 
 if TYPE_CHECKING:
     from ...hdl.images.coding import ImageCoding
-    from ..build_folder import BuildFolder
     from ..data.samples import Samples
     from ..ir.network import Network
+    from ..output.build_folder import BuildFolder
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -42,10 +42,10 @@ def run(options: argparse.Namespace) -> int:
     """Compare; MismatchError says where the first difference is."""
     from ...hdl.errors import OptionError
     from ...sim.regress import regress
-    from ..build_folder import check_file
     from ..data.samples import load_samples
     from ..frontends.nir.reader import read_nir
-    from ..report_text import counted
+    from ..output.build_folder import check_file
+    from ..report.text import counted
 
     if options.waves is not None:
         if options.level == "pins":
@@ -87,7 +87,7 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
     from ...sim.image_executor import check_classes, reference_classes, run_images
     from ..plan.folding import read_folding
     from ..plan.plan import make_plan
-    from ..report_text import counted
+    from ..report.text import counted
 
     assert samples.images is not None
     plan = make_plan(network, build.family, read_folding(build.folding_file))
@@ -105,7 +105,7 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
     from ...sim.reference import run_reference
     from ...sim.uart_executor import run_through_uart
     from ..plan.host_link import link_of
-    from ..report_text import counted
+    from ..report.text import counted
     from .board_pins import uart_top
 
     top, coding = uart_top(build), build.coding

@@ -26,10 +26,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Print the report, or write its page."""
-    from ..build_folder import replaced
-    from ..report import check_report
-    from ..report_html import render_html
-    from ..report_text import print_report
+    from ..output.build_folder import replaced
+    from ..report.page import render_html
+    from ..report.report import check_report
+    from ..report.text import print_report
 
     report = check_report(common.open_build(options.folder).report())
     if options.html is not None:

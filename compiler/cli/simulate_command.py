@@ -11,9 +11,9 @@ from . import common
 
 if TYPE_CHECKING:
     from ...sim.recording import Recording
-    from ..build_folder import BuildFolder
     from ..data.samples import Samples
     from ..ir.network import Network
+    from ..output.build_folder import BuildFolder
     from ..plan.folding import Folding
 
 EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> int:
     """Simulate, write OUT.npz and print the summary."""
     from ...hdl.errors import OptionError
     from ...sim import simulate
-    from ..build_folder import check_file, replaced
     from ..data.samples import load_samples
+    from ..output.build_folder import check_file, replaced
 
     if options.membranes and options.output is None:
         raise OptionError("--membranes are written to a file: name it with --output OUT.npz")
@@ -118,7 +118,7 @@ def _write(path: Path, recording: Recording, membranes: bool) -> None:
 def _print(options: argparse.Namespace, recording: Recording, samples: Samples) -> None:
     import numpy as np
 
-    from ..report_text import counted
+    from ..report.text import counted
 
     outputs = recording.spikes.shape[2]
     counts = np.bincount(recording.predicted, minlength=outputs)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...boards.boards import Board
-from ..build_folder import SOURCE, BuildFolder, load_build_folder, staged, write_json, write_manifest
 from ..cli.facts import Step
 from ..cli.flow import CompileOptions, compile_network, silent
 from ..data.samples import Samples
 from ..frontends.nir.writer import write_nir
+from ..output.build_folder import SOURCE, BuildFolder, load_build_folder, staged, write_json, write_manifest
 from .fit import PLACEMENT_SEED
 from .result import FitResult
 from .target import FAMILIES

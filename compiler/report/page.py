@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .report_plots import Bar, Stack, bars, lines, stacks
-from .report_text import (
+from .plots import Bar, Stack, bars, lines, stacks
+from .text import (
     ENGINE_FIGURES,
     ERROR_COLUMNS,
     RESOURCE_NAMES,

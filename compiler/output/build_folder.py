@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..hdl.errors import InputError, OptionError
-from ..hdl.images.coding import Decoder, Encoder, ImageCoding
+from ...hdl.errors import InputError, OptionError
+from ...hdl.images.coding import Decoder, Encoder, ImageCoding
 
 MANIFEST = "manifest.json"
 REPORT = "report.json"

@@ -7,12 +7,12 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..hdl.core import EngineInstance
-from ..hdl.engines.engine import SparseFormat, SparseImage
-from ..hdl.errors import InputError
-from ..hdl.link.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
-from ..hdl.memories.spram import SPRAM_WIDTH
-from .plan.plan import Plan
+from ...hdl.core import EngineInstance
+from ...hdl.engines.engine import SparseFormat, SparseImage
+from ...hdl.errors import InputError
+from ...hdl.link.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
+from ...hdl.memories.spram import SPRAM_WIDTH
+from ..plan.plan import Plan
 
 WORD_BYTES = SPRAM_WIDTH // 8
 

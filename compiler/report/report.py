@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from ..hdl.core import EngineInstance
-from ..hdl.engines.bitmap_format import BitmapFormat
-from ..hdl.engines.vector import VectorFormat
-from ..hdl.errors import InputError
-from ..hdl.images.coding import ImageCoding
-from ..hdl.resources import Resources
-from .compression.recipe import Recipe
-from .cycles.count import lanes_of
-from .estimate.estimate import Estimate
-from .ir.network import Network, Population
-from .ir.neurons import Decay, IntegerDynamics
-from .lowering.error import PopulationError
-from .neurons.contract import fold
-from .plan.plan import MemoryUse, Plan
+from ...hdl.core import EngineInstance
+from ...hdl.engines.bitmap_format import BitmapFormat
+from ...hdl.engines.vector import VectorFormat
+from ...hdl.errors import InputError
+from ...hdl.images.coding import ImageCoding
+from ...hdl.resources import Resources
+from ..compression.recipe import Recipe
+from ..cycles.count import lanes_of
+from ..estimate.estimate import Estimate
+from ..ir.network import Network, Population
+from ..ir.neurons import Decay, IntegerDynamics
+from ..lowering.error import PopulationError
+from ..neurons.contract import fold
+from ..plan.plan import MemoryUse, Plan
 
 REPORT_SCHEMA = 2
 WEIGHT_ROLES = ("rows", "masks", "entries", "weights")

@@ -1,0 +1,1 @@
+"""What a build costs and keeps, as JSON, text and a page."""
