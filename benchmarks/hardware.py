@@ -45,11 +45,11 @@ from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
-from spikeloom.compiler.cli.flow import CompileOptions, plan_for, plan_target_clock
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.data.samples import load_samples
 from spikeloom.compiler.encodings.cost import Scarce
 from spikeloom.compiler.encodings.vector import pack_events
+from spikeloom.compiler.flow.compile import CompileOptions, plan_for, plan_target_clock
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.bounds import signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised

@@ -21,12 +21,14 @@ import pytest
 from spikeloom.boards.boards import BOARDS
 from spikeloom.boards.clock import clocks_per_bit
 from spikeloom.compiler import write_nir
-from spikeloom.compiler.cli import flow, measure, simulate_command
-from spikeloom.compiler.cli.flow import CompileOptions, compile_network
+from spikeloom.compiler.cli import simulate_command
 from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles.count import busy_cycles
 from spikeloom.compiler.data.samples import Samples
+from spikeloom.compiler.flow import compile as flow
+from spikeloom.compiler.flow import measure
+from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.cli import flow
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression import Override, Recipe
 from spikeloom.compiler.data.samples import Samples
+from spikeloom.compiler.flow import compile as flow
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised

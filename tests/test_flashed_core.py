@@ -14,7 +14,7 @@ from spikeloom.boards.boards import BOARDS, all_boards, find_board
 from spikeloom.boards.clock import plan_clock
 from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import ActivityLight, BoardTop
-from spikeloom.compiler.cli.flow import CompileOptions, compile_network
+from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.output.build_folder import FLASH, WEIGHTS
 from spikeloom.compiler.output.flash_image import design_number, join_flash, parse_flash_image, plan_flash

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler import write_nir
-from spikeloom.compiler.cli.flow import CompileOptions, compile_network
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.data.samples import Samples, load_samples
+from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.output.build_folder import load_build_folder
 from spikeloom.hdl.errors import InputError, OptionError, SampleError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding

@@ -52,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
     from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
+    from ..flow.compile import CompileOptions, compile_network, require_target
     from ..output.build_folder import check_target
     from ..report.text import print_report
-    from .flow import CompileOptions, compile_network, require_target
 
     output = options.output or Path("build") / options.model.stem
     wanted = CompileOptions(

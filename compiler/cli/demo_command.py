@@ -41,8 +41,8 @@ def run(options: argparse.Namespace) -> int:
     from ...sim import simulate
     from ...sim.regress import regress
     from ..data.samples import load_samples
+    from ..flow.compile import CompileOptions, compile_network
     from ..frontends.nir.reader import read_nir
-    from .flow import CompileOptions, compile_network
 
     files = {"model": options.examples / "digits.nir", "samples": options.examples / "digits_calibration.npz"}
     network = read_nir(files["model"])

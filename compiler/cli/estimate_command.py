@@ -50,9 +50,16 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
     from ..estimate.estimate import estimate
+    from ..flow.compile import (
+        CompileOptions,
+        integers_of,
+        plan_for,
+        plan_target_clock,
+        require_target,
+        with_chosen_folding,
+    )
+    from ..flow.measure import affordable, random_samples
     from ..plan.host_link import link_of
-    from .flow import CompileOptions, integers_of, plan_for, plan_target_clock, require_target, with_chosen_folding
-    from .measure import affordable, random_samples
 
     wanted = CompileOptions(
         board=options.board,

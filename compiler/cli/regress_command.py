@@ -104,9 +104,9 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
     from ...sim.reference import run_reference
     from ...sim.uart_executor import run_through_uart
+    from ..flow.board_pins import uart_top
     from ..plan.host_link import link_of
     from ..report.text import counted
-    from .board_pins import uart_top
 
     top, coding = uart_top(build), build.coding
     form = link_of(network, coding)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ...boards.boards import Board
-from ..cli.facts import Step
-from ..cli.flow import CompileOptions, compile_network, silent
 from ..data.samples import Samples
+from ..flow.compile import CompileOptions, compile_network, silent
+from ..flow.facts import Step
 from ..frontends.nir.writer import write_nir
 from ..output.build_folder import SOURCE, BuildFolder, load_build_folder, staged, write_json, write_manifest
 from .fit import PLACEMENT_SEED

@@ -9,7 +9,7 @@ from ...boards.clock import clocks_per_bit
 from ...hdl.errors import InputError, OptionError
 from ...sim.uart_executor import UartTop
 from ..output.build_folder import FLASH, BuildFolder
-from .flow import CompileOptions, plan_target_clock, require_target
+from .compile import CompileOptions, plan_target_clock, require_target
 
 _PORTS = re.compile(r"^module top\((.*?)\)", re.MULTILINE)
 

@@ -1,0 +1,1 @@
+"""The passes of a compilation, and the facts that its report tells."""
