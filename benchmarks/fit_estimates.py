@@ -1,4 +1,4 @@
-"""Fits the resource and timing estimates (spikeloom.compiler.estimate.estimate) to random networks built with the real tools.
+"""Fits the resource and timing estimates (spikeloom.compiler.estimate) to random networks built with the real tools.
 
     python benchmarks/fit_estimates.py --cache FOLDER [--ice40 40] [--ecp5 25] [--jobs 1] [--write]
 

@@ -10,7 +10,7 @@ said to be. Networks that there is no data for have random weights and inputs, a
 
 A core alone is synthesised, placed and routed with its ports on any pins; a whole design is what `spikeloom compile`
 builds. Cycles per step are the cycles of a sample alone on the core, from its first token in to its last out, divided
-by its steps: of the exact model (`spikeloom.compiler.cycles.count`), checked against the simulated hardware, or of the latter
+by its steps: of the exact model (`spikeloom.compiler.cycles`), checked against the simulated hardware, or of the latter
 where there is no model. Placement starts from one seed, except where a row says otherwise. FOLDER keeps designs under a
 hash of their RTLIL, so that an interrupted run goes on, and every row's figures, so that `--table` needs no tool;
 `hardware.json` and `benchmarks_hardware.md` are written there, and the latter to `--docs` too, with the plot.

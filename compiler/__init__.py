@@ -6,9 +6,7 @@ and torch is loaded only by those who call `from_snntorch`.
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,20 +73,6 @@ __all__ = [
     "verify",
     "write_nir",
 ]
-
-
-class _Package(ModuleType):
-    """A package in which `quantise` and `prune` are functions, although modules of these names hold them.
-
-    Importing a submodule sets it as an attribute of its package, which would hide the function.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _MODULES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

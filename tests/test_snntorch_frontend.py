@@ -676,6 +676,7 @@ def test_refuses_bad_arguments(shape: Any, x_max: Any) -> None:
 
 
 def test_torch_is_loaded_only_to_read_a_module() -> None:
-    code = "import sys, spikeloom.compiler.frontends.snntorch.frontend, spikeloom.sim.float_executor; print('torch' in sys.modules)"
+    modules = "spikeloom.compiler.frontends.snntorch.frontend, spikeloom.sim.float_executor"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

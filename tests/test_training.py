@@ -14,7 +14,7 @@ from spikeloom.sim.float_executor import run_float
 torch = pytest.importorskip("torch")
 pytest.importorskip("snntorch")
 
-from spikeloom.compiler.training import DelayLinear, SpikingNet, encode, evaluate, train_epoch
+from spikeloom.compiler.training import DelayLinear, SpikingNet, encode, evaluate, train_epoch  # noqa: E402
 
 STEPS = 8
 

@@ -177,7 +177,7 @@ def needs_dsp(form: Rows, family: Family) -> bool:
 
 
 def bank_parts(parts: Parts, form: NeuronFormat) -> None:
-    """A neuron bank (spikeloom.hdl.neurons.bank), its memories apart. What several rules compute alike is there once."""
+    """A neuron bank (spikeloom.hdl.neurons), its memories apart. What several rules compute alike is there once."""
     rules = list(dict.fromkeys(population.rule for population in form.populations))
     neuron, bits, state = form.neurons.bit_length(), form.accumulator_bits, form.state_bits
     parts.lut("bank", 20)
@@ -236,7 +236,7 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
 
 @dataclass(frozen=True)
 class LeakCost:
-    """A leak by one constant c (spikeloom.hdl.neurons.decay). Full adders reduce a sum of more than two terms to two."""
+    """A leak by one constant c (spikeloom.hdl.neurons). Full adders reduce a sum of more than two terms to two."""
 
     terms: int
     full_adders: float

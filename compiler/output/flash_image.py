@@ -1,4 +1,4 @@
-"""The weights' image in SPI flash (see `spikeloom.hdl.link.flash_loader` for the format), and a flash's whole contents."""
+"""The weights' image in SPI flash (format: `spikeloom.hdl.link.flash_loader`), and a flash's whole contents."""
 
 from __future__ import annotations
 

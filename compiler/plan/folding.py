@@ -34,7 +34,7 @@ SWITCHES = ("spram", "skips")
 class EngineKind(StrEnum):
     """How an engine keeps and adds up its weights.
 
-    - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engines.engine`, `spikeloom.hdl.engines.lanes`)
+    - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engines`: `engine`, `lanes`)
     - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.engines.vector`)
     """
 
