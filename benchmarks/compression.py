@@ -32,6 +32,7 @@ from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.hessian import Problem
 from spikeloom.compiler.compression.obs import Order, eliminate, eliminate_kept, refit
 from spikeloom.compiler.compression.one_shot import compress_weights
+from spikeloom.compiler.compression.recipe import METHODS, Recipe
 from spikeloom.compiler.compression.staged import thinned
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.connectivity import Quantised, Weights
@@ -39,7 +40,6 @@ from spikeloom.compiler.ir.network import INPUT, Network, Projection
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 
-METHODS = ("magnitude", "activity", "obc", "osbc")
 SETTINGS: tuple[tuple[float, int | None], ...] = (
     (0.90, None),
     (0.95, None),
@@ -176,15 +176,8 @@ def _compressed(
 ) -> Network:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # magnitude silences neurons at these sparsities
-        return compress_weights(
-            network,
-            method=method,
-            sparsity=sparsity,
-            bits=bits,
-            scheme="binary" if bits == 1 else "fixed_point",
-            calibration=calibration,
-            finetune=training,
-        )
+        recipe = Recipe(method=method, sparsity=sparsity, bits=bits, scheme="binary" if bits == 1 else "fixed_point")
+        return compress_weights(network, recipe, calibration, finetune=training)
 
 
 def mnist(network: Network, arguments: argparse.Namespace) -> tuple[float, list[Row]]:
@@ -236,9 +229,8 @@ def trade(network: Network, arguments: argparse.Namespace) -> None:
     test = rate_code(test_pixels, arguments.steps, seed=2)
     print(f"{'weight':>7}{'accuracy':>10}{'operations':>12}")
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
-        result = compress_weights(
-            network, method="osbc", sparsity=0.95, bits=None, calibration=calibration, operation_weight=weight
-        )
+        recipe = Recipe(method="osbc", sparsity=0.95, bits=None, operation_weight=weight)
+        result = compress_weights(network, recipe, calibration)
         right, operations = executed(result, test, labels)
         print(f"{weight:7}{right:10.2f}{operations:12.0f}", flush=True)
 

@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .compression.apply import compress
     from .compression.magnitude import prune
-    from .compression.recipe import Recipe, compress
+    from .compression.recipe import Recipe
     from .data.samples import Samples, load_samples
     from .frontends.nir.reader import read_nir
     from .frontends.nir.writer import write_nir
@@ -36,7 +37,7 @@ _MODULES = {
     "Quantised": "ir.connectivity",
     "Recipe": "compression.recipe",
     "Samples": "data.samples",
-    "compress": "compression.recipe",
+    "compress": "compression.apply",
     "dequantise": "lowering.quantise",
     "from_snntorch": "frontends.snntorch.frontend",
     "load_samples": "data.samples",

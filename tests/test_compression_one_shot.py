@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.compression import one_shot
+from compressing import compress_weights
+from spikeloom.compiler.compression import moments
 from spikeloom.compiler.compression.finetune import FineTune
-from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Dynamics, IntegerDynamics
@@ -183,7 +183,7 @@ def test_a_small_budget_prunes_in_stages_and_exact_refuses_it() -> None:
 def test_synapses_of_busy_neurons_go_sooner_where_operations_count(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(one_shot, "EXACT_OPERATIONS", 1e3)  # thin first
+    monkeypatch.setattr(moments, "EXACT_OPERATIONS", 1e3)  # thin first
     events = samples().sum(axis=(0, 1))
     operations = []
     for weight in (0.0, 0.5, 1.0):
@@ -239,7 +239,7 @@ def test_a_layer_left_without_synapses_is_named() -> None:
         ({"bits": 17}, "2 to 16"),
         ({"bits": 2, "scheme": "binary"}, "binary weights have 1 bit"),
         ({"bits": 4, "scheme": {"inn": "ternary"}}, "'inn'"),
-        ({"bits": {"hidden": 4}}, "'out' has none"),
+        ({"bits": {"hidden": 4}}, "'out' have none"),
         ({"bits": 4, "scheme": "ternary"}, "ternary weights have 2 bits"),
         ({"scheme": "octal"}, "fixed_point, ternary, binary"),
         ({"scope": "row"}, "global or layer"),

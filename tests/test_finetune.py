@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compressing import compress_weights
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression import FineTune
 from spikeloom.compiler.compression.gradual import PRUNED_BY, most_valuable, synapses_at
-from spikeloom.compiler.compression.one_shot import FITTING, compress_weights
+from spikeloom.compiler.compression.one_shot import FITTING
 from spikeloom.compiler.compression.simulation import SLOPE, inputs_of, layers_of, simulate
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised

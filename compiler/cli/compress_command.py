@@ -11,7 +11,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ...sim.evaluation import Comparison
-    from ..compression.recipe import CompressionReport, ProjectionReport
+    from ..compression.report import CompressionReport, ProjectionReport
     from ..ir.network import Network
 
 
@@ -66,10 +66,11 @@ def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
     from ...hdl.errors import OptionError, SampleError
     from ...sim.evaluation import compare, unseen
+    from ..compression.apply import compress
     from ..compression.finetune import FineTune
     from ..compression.grid import ONLY_BITS
     from ..compression.overrides import overrides_of
-    from ..compression.recipe import Recipe, compress, default_method
+    from ..compression.recipe import Recipe, default_method
     from ..data.samples import load_samples
     from ..frontends.nir.writer import write_nir
 

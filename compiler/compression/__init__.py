@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .activity import measured_rates
+    from .apply import compress
     from .finetune import FineTune
     from .pruning import NeuronPruningReport, PruningReport, prune_neurons, prune_weights
     from .quantization import QuantizedWeights, quantize_delays, quantize_weights
-    from .recipe import CompressionReport, Override, Recipe, compress
+    from .recipe import Override, Recipe
+    from .report import CompressionReport
 
 _MODULES = {
-    "CompressionReport": "recipe",
+    "CompressionReport": "report",
     "FineTune": "finetune",
     "NeuronPruningReport": "pruning",
     "Override": "recipe",
     "PruningReport": "pruning",
     "QuantizedWeights": "quantization",
     "Recipe": "recipe",
-    "compress": "recipe",
+    "compress": "apply",
     "measured_rates": "activity",
     "prune_neurons": "pruning",
     "prune_weights": "pruning",

@@ -14,7 +14,7 @@ others on the way (`gradual`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,11 @@ from .allocation import Share, zeros
 from .augmentation import ImageShape, warped
 from .gradual import PRUNED_BY, STAGES, most_valuable, synapses_at
 from .grid import Grid
+from .meter import Progress
 from .simulation import Layer, Response, simulate
 
 if TYPE_CHECKING:
     import torch
-
-Progress = Callable[[int, int], None]
 
 ROOMY = 0.25
 """The share of weights that stay above which labelled images are warped unless told."""

@@ -29,9 +29,10 @@ from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
 from ...sim.reference import run_reference
+from ..compression.apply import compress
 from ..compression.grid import ONLY_BITS
 from ..compression.overrides import layer_texts
-from ..compression.recipe import Override, Recipe, compress, default_method
+from ..compression.recipe import Override, Recipe, default_method
 from ..data.samples import Samples
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..frontends.nir.writer import write_nir

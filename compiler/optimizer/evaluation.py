@@ -12,8 +12,8 @@ import numpy as np
 
 from ...hdl.errors import InputError, ModelError
 from ...sim.reference import run_reference
+from ..compression.apply import compress
 from ..compression.pruning import prune_neurons
-from ..compression.recipe import compress
 from ..frontends.nir.reader import read_nir
 from ..frontends.nir.writer import write_nir
 from ..ir.arrays import FloatArray, IntArray

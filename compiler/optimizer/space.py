@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..compression.recipe import compress
+from ..compression.apply import compress
 from ..ir.network import Network
 from ..plan.plan import make_plan
 from .point import FORMATS, Point

@@ -1,0 +1,88 @@
+"""What a compression did: synapses, bits and errors by projection and population."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.connectivity import Quantised
+from ..ir.network import Network, Projection
+from ..lowering.error import PopulationError
+from .grid import Format
+from .recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionReport:
+    """One projection: its weights, how many were not zero before and are not zero now, and their bits and scheme.
+
+    `bits` and `scheme` are None where weights are float.
+    """
+
+    pre: str
+    post: str
+    weights: int
+    synapses_before: int
+    synapses: int
+    bits: int | None = None
+    scheme: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionReport:
+    """What compression did.
+
+    `removed` counts the neurons by population that were removed, `silenced` lists those that lost their last input
+    synapse (numbered as they are now), `silent` the populations that do not fire on the calibration samples. `losses`
+    are `membrane_losses` by population, `errors` how far the synapses and neurons of an integer network are from the
+    original ones; each is empty where there is nothing to measure. `seconds` is the time that it took.
+    """
+
+    recipe: Recipe
+    projections: tuple[ProjectionReport, ...]
+    errors: tuple[PopulationError, ...]
+    removed: dict[str, int]
+    silenced: dict[str, tuple[int, ...]]
+    silent: tuple[str, ...]
+    losses: dict[str, float]
+    seconds: float
+
+    @property
+    def sparsity(self) -> float:
+        """The share of weights that are zero: the pruned ones, and small ones that rounded to zero."""
+        return 1.0 - sum(p.synapses for p in self.projections) / sum(p.weights for p in self.projections)
+
+
+def projection_reports(
+    network: Network, compressed: Network, formats: Mapping[str, Format]
+) -> tuple[ProjectionReport, ...]:
+    return tuple(
+        ProjectionReport(
+            pre=before.pre,
+            post=before.post,
+            weights=_weights(before),
+            synapses_before=_synapses(before.weights),
+            synapses=_synapses(after.weights),
+            bits=formats[before.post].bits if before.post in formats else None,
+            scheme=formats[before.post].scheme if before.post in formats else None,
+        )
+        for before, after in zip(network.projections, compressed.projections, strict=True)
+    )
+
+
+def zeros_of(network: Network) -> float:
+    """The share of a float network's weights that are zero."""
+    synapses = sum(_synapses(p.weights) for p in network.projections)
+    return 1 - synapses / sum(_weights(p) for p in network.projections)
+
+
+def _weights(projection: Projection) -> int:
+    return math.prod(projection.weights.shape)
+
+
+def _synapses(weights: npt.NDArray[np.float64] | Quantised) -> int:
+    return int(np.count_nonzero(weights.codes if isinstance(weights, Quantised) else weights))
