@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .ir.connectivity import Dense, Quantised
     from .ir.network import Network, Population, Projection
     from .ir.neurons import IF, LI, LIF, CubaLIF
+    from .ir.readout import Readout
     from .ir.verifier import verify
     from .lowering.quantise import dequantise, quantise
     from .plan.plan import Plan, make_plan
@@ -35,6 +36,7 @@ _MODULES = {
     "Population": "ir.network",
     "Projection": "ir.network",
     "Quantised": "ir.connectivity",
+    "Readout": "ir.readout",
     "Recipe": "compression.recipe",
     "Samples": "data.samples",
     "compress": "compression.apply",
@@ -61,6 +63,7 @@ __all__ = [
     "Population",
     "Projection",
     "Quantised",
+    "Readout",
     "Recipe",
     "Samples",
     "compress",

@@ -18,7 +18,7 @@ from .divergence import check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles
 from .observer import MonitorObserver, OutputObserver, ProtocolError, TraceObserver
-from .recording import PopulationRecording, Recording, SpikeArray
+from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
 _LONGEST_STALL = 8
@@ -45,10 +45,11 @@ def run_amaranth(
     simulation.run(stimulus, stress)
     output = plan.populations.index(plan.network.output)
     check_output_events(plan.network, simulation.output.spikes, simulation.traces[output].spikes)
-    return Recording(
-        output=plan.network.output,
-        populations={
-            name: PopulationRecording(spikes=trace.spikes, membranes=trace.membranes if membranes else None)
+    shown = with_membranes(plan.network, membranes)
+    return Recording.of(
+        plan.network,
+        {
+            name: PopulationRecording(spikes=trace.spikes, membranes=trace.membranes if name in shown else None)
             for name, trace in zip(plan.populations, simulation.traces, strict=True)
         },
     )

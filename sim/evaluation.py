@@ -29,9 +29,13 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Accuracies as shares of `samples`, each with its interval; `change` is compressed less original."""
+    """Accuracies as shares of `samples`, each with its interval; `change` is compressed less original.
+
+    `readout` says how classes are read (`Readout`).
+    """
 
     samples: int
+    readout: str
     original: float
     original_interval: Interval
     compressed: float
@@ -65,6 +69,7 @@ def compare(original: Network, compressed: Network, samples: Samples) -> Compari
     total = len(samples)
     return Comparison(
         samples=total,
+        readout=str(original.reading),
         original=counts[0] / total,
         original_interval=wilson(counts[0], total),
         compressed=counts[1] / total,

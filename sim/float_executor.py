@@ -29,7 +29,7 @@ from ..compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Fire,
 from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError
 from .inputs import checked_spikes
-from .recording import PopulationRecording, Recording, SpikeArray
+from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 
 Array = npt.NDArray[np.floating[Any]]
 BoolArray = npt.NDArray[np.bool_]
@@ -60,7 +60,8 @@ def run_float(
     inputs = checked_spikes(network, spikes)
     samples, steps = inputs.shape[:2]
     recorded = {p.name: np.zeros((samples, steps, p.size), np.uint8) for p in network.populations}
-    traces = {p.name: np.zeros((samples, steps, p.size), network.dtype) for p in network.populations if membranes}
+    shown = with_membranes(network, membranes)
+    traces = {p.name: np.zeros((samples, steps, p.size), network.dtype) for p in network.populations if p.name in shown}
     engines = [_Engine.of(network, population) for population in network.populations]
     block = max(1, _BLOCK_VALUES // (network.input_size + sum(p.size for p in network.populations)))
     ambiguous = 0
@@ -70,11 +71,9 @@ def run_float(
         ambiguous += _run_block(engines, sources, {name: array[part] for name, array in traces.items()})
         if progress is not None:
             progress(min(start + block, samples), samples)
-    return Recording(
-        output=network.output,
-        populations={
-            name: PopulationRecording(spikes=array, membranes=traces.get(name)) for name, array in recorded.items()
-        },
+    return Recording.of(
+        network,
+        {name: PopulationRecording(spikes=array, membranes=traces.get(name)) for name, array in recorded.items()},
         ambiguous=ambiguous,
     )
 
@@ -317,6 +316,6 @@ def _run_block(engines: list[_Engine], sources: Mapping[str, SpikeArray], traces
             ambiguous += int(np.count_nonzero(engine.step(state, sources, step)))
             name = engine.population.name
             sources[name][:, step] = state.spiked
-            if traces:
+            if name in traces:
                 traces[name][:, step] = state.v
     return ambiguous

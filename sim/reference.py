@@ -24,7 +24,7 @@ from ..compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode
 from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
-from .recording import PopulationRecording, Recording, SpikeArray
+from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -52,7 +52,8 @@ def run_reference(
     inputs = checked_spikes(network, spikes)
     samples, steps = inputs.shape[:2]
     recorded = {p.name: np.zeros((samples, steps, p.size), np.uint8) for p in network.populations}
-    traces = {p.name: np.zeros((samples, steps, p.size), np.int32) for p in network.populations if membranes}
+    shown = with_membranes(network, membranes)
+    traces = {p.name: np.zeros((samples, steps, p.size), np.int32) for p in network.populations if p.name in shown}
     engines = [_Engine.of(network, population) for population in network.populations]
     block = max(1, _BLOCK_VALUES // (network.input_size + sum(p.size for p in network.populations)))
     for start in range(0, samples, block):
@@ -61,11 +62,9 @@ def run_reference(
         _run_block(engines, sources, {name: array[part] for name, array in traces.items()})
         if progress is not None:
             progress(min(start + block, samples), samples)
-    return Recording(
-        output=network.output,
-        populations={
-            name: PopulationRecording(spikes=array, membranes=traces.get(name)) for name, array in recorded.items()
-        },
+    return Recording.of(
+        network,
+        {name: PopulationRecording(spikes=array, membranes=traces.get(name)) for name, array in recorded.items()},
     )
 
 
@@ -223,5 +222,5 @@ def _run_block(
             engine.step(state, sources, step)
             name = engine.population.name
             sources[name][:, step] = state.spiked
-            if traces:
+            if name in traces:
                 traces[name][:, step] = state.v

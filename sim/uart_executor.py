@@ -101,7 +101,7 @@ def run_through_uart(
     if step != len(recorded):
         raise MismatchError(f"the device must answer every step: {len(recorded)} were sent, {step} answered")
     spikes_out = recorded.reshape(*inputs.shape[:2], -1)
-    return Recording(output=network.output, populations={network.output: PopulationRecording(spikes=spikes_out)})
+    return Recording.of(network, {network.output: PopulationRecording(spikes=spikes_out)})
 
 
 def exchange(

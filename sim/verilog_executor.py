@@ -27,7 +27,7 @@ from .divergence import Divergence, check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles
 from .observer import describe_problem
-from .recording import PopulationRecording, Recording, SpikeArray
+from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
 LEVELS = ("rtl", "netlist")
@@ -274,8 +274,9 @@ def _read_outcome(work: Path, network: Network, traced: bool) -> CoreRun:
 
 
 def _recording(network: Network, run: CoreRun, membranes: bool) -> Recording:
+    shown = with_membranes(network, membranes)
     populations = {
-        name: recorded if membranes else PopulationRecording(spikes=recorded.spikes)
+        name: recorded if name in shown else PopulationRecording(spikes=recorded.spikes)
         for name, recorded in run.populations.items()
     }
-    return Recording(output=network.output, populations=populations)
+    return Recording.of(network, populations)

@@ -20,6 +20,7 @@ SCHEMES = ("fixed_point", "ternary", "binary")
 DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
 RESETS = ("subtract", "zero", "value")
 FIRES = ("gt", "ge")
+READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum")
 FOLDS = ("shared", "pipelined")
 OBJECTIVES = ("luts", "brams", "latency", "energy")
 
@@ -73,6 +74,12 @@ def model_options() -> argparse.ArgumentParser:
         help="whether the reset acts one step after the spike, or in its step",
     )
     group.add_argument("--fire", choices=FIRES, help="fire above the threshold (gt), or at it too (ge)")
+    group = parent.add_argument_group("readout: how a class is read off the output (docs/arithmetic.md)")
+    group.add_argument("--readout", choices=READOUTS, help="default: spikes, or of LI membrane-sum")
+    group.add_argument("--classes", type=whole(2), metavar="N", help="the outputs are N groups, one for each class")
+    group.add_argument(
+        "--readout-threshold", type=whole(1), metavar="N", help="one output neuron says class 1 from N spikes on"
+    )
     return parent
 
 
@@ -148,10 +155,15 @@ def conventions(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_model(options: argparse.Namespace) -> Network:
-    """The network of the NIR file `options.model` under the conventions that the options name."""
+    """The network of the NIR file `options.model` under the conventions and the readout that the options name."""
     from ..frontends.nir.reader import read_nir
 
-    return read_nir(options.model, **conventions(options))
+    return with_readout(options, read_nir(options.model, **conventions(options)))
+
+
+def with_readout(options: argparse.Namespace, network: Network) -> Network:
+    """The network, its class read as the options say."""
+    return network.with_readout(options.readout, classes=options.classes, threshold=options.readout_threshold)
 
 
 def open_build(path: Path) -> BuildFolder:

@@ -171,7 +171,7 @@ def _print(network: Network, report: CompressionReport, comparison: Comparison |
             f"accuracy on {comparison.samples} test samples: {comparison.original:.2%} "
             f"{_percent(comparison.original_interval)} before, {comparison.compressed:.2%} "
             f"{_percent(comparison.compressed_interval)} after;\nchange {100 * comparison.change:+.2f} points "
-            f"({100 * low:+.2f} to {100 * high:+.2f}, 95 % confidence)"
+            f"({100 * low:+.2f} to {100 * high:+.2f}, 95 % confidence), by {comparison.readout}"
         )
 
 

@@ -119,6 +119,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     _print_front(result.front)
     print(result.summary())
+    print(f"Classes are read by {result.original.reading}")
     print(f"\nbuild folder: {output}")
     return 0
 

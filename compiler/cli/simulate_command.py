@@ -90,7 +90,8 @@ def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
                 "it with spikeloom compress --bits, or compile it"
             )
         return network
-    return read_nir(build.source_file if options.executor == "float" else build.network_file)
+    file = build.source_file if options.executor == "float" else build.network_file
+    return common.with_readout(options, read_nir(file))
 
 
 def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Network) -> Folding | None:
@@ -121,7 +122,7 @@ def _print(options: argparse.Namespace, recording: Recording, samples: Samples) 
     from ..report.text import counted
 
     outputs = recording.spikes.shape[2]
-    counts = np.bincount(recording.predicted, minlength=outputs)
+    counts = np.bincount(recording.predicted, minlength=recording.readout.class_count(outputs))
     accuracy = None if samples.labels is None else recording.accuracy(samples.labels)
     summary = {
         "executor": options.executor,
@@ -129,6 +130,7 @@ def _print(options: argparse.Namespace, recording: Recording, samples: Samples) 
         "steps": samples.steps,
         "outputs": outputs,
         "output_spikes": int(recording.spikes.sum(dtype=np.int64)),
+        "readout": str(recording.readout),
         "predicted_counts": counts.tolist(),
         "accuracy": accuracy,
         "ambiguous": recording.ambiguous,
@@ -138,9 +140,9 @@ def _print(options: argparse.Namespace, recording: Recording, samples: Samples) 
         return
     print(f"{counted(len(samples), 'sample')} of {counted(samples.steps, 'step')} on the {options.executor} executor")
     print(f"output spikes: {summary['output_spikes']}")
-    print("predicted classes: " + _classes(counts.tolist()))
+    print(f"predicted classes, by {recording.readout}: {_classes(counts.tolist())}")
     if accuracy is not None:
-        print(f"accuracy: {accuracy:.2%} of {counted(len(samples), 'labelled sample')}")
+        print(f"accuracy: {accuracy:.2%} of {counted(len(samples), 'labelled sample')}, by {recording.readout}")
     if recording.ambiguous:
         print(f"neuron-steps too close to their threshold to be sure of in floating point: {recording.ambiguous}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..ir.network import INPUT, Network
+from ..ir.readout import Readout
 from ..neurons.currents import Spikes
 from .augmentation import ImageShape, image_shape, warped
 from .finetune import Weights, divergence, scores
@@ -32,6 +33,7 @@ class Calibration:
     """
 
     output: str
+    readout: Readout
     samples: Spikes
     image: ImageShape | None
     spikes: Mapping[str, torch.Tensor]
@@ -56,9 +58,15 @@ class Calibration:
         with torch.no_grad():
             spikes = {INPUT: inputs}
             spikes |= {name: r.spikes for name, r in simulate(layers, inputs).items() if r.spikes is not None}
-            answers = scores(simulate(layers, judge)[network.output])
+            answers = scores(simulate(layers, judge)[network.output], network.reading)
         return cls(
-            output=network.output, samples=calibration, image=image, spikes=spikes, held_out=judge, answers=answers
+            output=network.output,
+            readout=network.reading,
+            samples=calibration,
+            image=image,
+            spikes=spikes,
+            held_out=judge,
+            answers=answers,
         )
 
     def better(self, layers: Sequence[Layer], first: list[Weights], second: list[Weights]) -> list[Weights]:
@@ -70,4 +78,4 @@ class Calibration:
 
         with torch.no_grad():
             answer = simulate(layers, self.held_out, [w.effective() for w in weights], [w.bias for w in weights])
-            return float(divergence(scores(answer[self.output]), self.answers))
+            return float(divergence(scores(answer[self.output], self.readout), self.answers))

@@ -1,10 +1,10 @@
 """Training what compression left over: surrogate gradients, on the integer grid where there is one.
 
-The compressed network learns from the original one (distillation): the spike counts of the output, as probabilities
-softened by a temperature (Hinton et al., arXiv 1503.02531), and where wanted the membranes of every population before
-the output. Without labels the calibration samples do, as the original network answers any input: warped copies of
-images (`augmentation`), or else blends of two samples, each thinned at random (mixup, Zhang et al., ICLR 2018). That
-still counts as one-shot compression. With labels their cross entropy joins in.
+The compressed network learns from the original one (distillation): what its output says of each class (`Readout`), as
+probabilities softened by a temperature (Hinton et al., arXiv 1503.02531), and where wanted the membranes of every
+population before the output. Without labels the calibration samples do, as the original network answers any input:
+warped copies of images (`augmentation`), or else blends of two samples, each thinned at random (mixup, Zhang et al.,
+ICLR 2018). That still counts as one-shot compression. With labels their cross entropy joins in.
 
 Weights on the grid are rounded in the forward pass and trained straight through; scales are trained along (LSQ, Esser
 et al., ICLR 2020). A pruned synapse stays pruned. Training may begin with more synapses than are to stay and prune the
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import OptionError, SampleError
+from ..ir.readout import ReadBy, Readout
 from .allocation import Share, zeros
 from .augmentation import ImageShape, warped
 from .gradual import PRUNED_BY, STAGES, most_valuable, synapses_at
@@ -126,14 +127,16 @@ def finetune(
     calibration: npt.NDArray[Any],
     output: str,
     options: FineTune,
+    readout: Readout,
     image: ImageShape | None = None,
     progress: Progress | None = None,
     shares: Sequence[Share] = (),
 ) -> None:
     """Train `weights` (of `layers`, in their order) in place towards the original network that `layers` are.
 
-    What `shares` asks for beyond the zeros there are is pruned on the way. Samples without labels are warped where they
-    are images of the shape `image`, and blended where they are not.
+    `readout` says how a class is read off the `output`. What `shares` asks for beyond the zeros there are is pruned on
+    the way. Samples without labels are warped where they are images of the shape `image`, and blended where they are
+    not.
     """
     import torch
 
@@ -142,7 +145,7 @@ def finetune(
     prunings = [_Pruning.of(share, layers, weights) for share in shares]
     if options.warp is None:
         options = replace(options, warp=_staying(weights, prunings) > ROOMY)
-    batches = _Batches(layers, torch.as_tensor(samples), output, options, image, generator)
+    batches = _Batches(layers, torch.as_tensor(samples), output, options, readout, image, generator)
     optimiser = torch.optim.Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step / total))
@@ -151,7 +154,7 @@ def finetune(
     for _ in range(options.epochs):
         for batch in batches.epoch():
             optimiser.zero_grad()
-            loss = _loss(layers, weights, batch, output, options)
+            loss = _loss(layers, weights, batch, output, options, readout)
             loss.backward()
             optimiser.step()
             schedule.step()
@@ -245,10 +248,11 @@ class _Batches:
         samples: torch.Tensor,
         output: str,
         options: FineTune,
+        readout: Readout,
         image: ImageShape | None,
         generator: torch.Generator,
     ) -> None:
-        self.layers, self.samples, self.output, self.options = layers, samples, output, options
+        self.layers, self.samples, self.output, self.options, self.readout = layers, samples, output, options, readout
         self.image, self.generator = image, generator
         self.count = math.ceil(len(samples) / options.batch_size)
         self.vary = options.labels is None or (options.warp and image is not None)
@@ -263,7 +267,7 @@ class _Batches:
             responses = {} if self.scores is not None else self._responses(inputs)
             yield _Batch(
                 inputs=inputs,
-                scores=scores(responses[self.output]) if self.scores is None else self.scores[part],
+                scores=scores(responses[self.output], self.readout) if self.scores is None else self.scores[part],
                 responses=responses,
                 labels=None if labels is None else labels[part].to(inputs.device),
             )
@@ -273,7 +277,7 @@ class _Batches:
         import torch
 
         parts = self.samples.split(self.options.batch_size)
-        return torch.cat([scores(self._responses(self._inputs(part))[self.output]) for part in parts])
+        return torch.cat([scores(self._responses(self._inputs(part))[self.output], self.readout) for part in parts])
 
     def _responses(self, inputs: torch.Tensor) -> dict[str, Response]:
         import torch
@@ -307,14 +311,14 @@ def _blended(samples: torch.Tensor, share: float, generator: torch.Generator) ->
 
 
 def _loss(
-    layers: Sequence[Layer], weights: Sequence[Weights], batch: _Batch, output: str, options: FineTune
+    layers: Sequence[Layer], weights: Sequence[Weights], batch: _Batch, output: str, options: FineTune, readout: Readout
 ) -> torch.Tensor:
     from torch.nn import functional
 
     real, biases = [w.effective() for w in weights], [w.bias for w in weights]
     with _precision(options, batch.inputs):
         answer = simulate(layers, batch.inputs, real, biases, surrogate=True)
-    given = scores(answer[output])
+    given = scores(answer[output], readout)
     loss = divergence(given, batch.scores, options.temperature)
     if batch.labels is not None:
         mix = options.labels_weight
@@ -346,6 +350,36 @@ def divergence(given: torch.Tensor, wanted: torch.Tensor, temperature: float = 1
     )
 
 
-def scores(response: Response) -> torch.Tensor:
-    """What classes are decided by [samples, classes]: spike counts, or a readout's mean membranes."""
-    return response.membranes.mean(dim=0) if response.spikes is None else response.spikes.sum(dim=0)
+def scores(response: Response, readout: Readout) -> torch.Tensor:
+    """What classes are decided by [samples, classes], differentiable: `Readout` says what; sums of membranes are means.
+
+    One output neuron that no threshold reads is told from silence.
+    """
+    import torch
+
+    said = _said(response, readout.by)
+    if readout.threshold is not None:
+        return torch.cat([torch.full_like(said, readout.threshold - 0.5), said], dim=1)
+    if readout.classes is not None:
+        groups = said.unflatten(1, (readout.classes, -1))
+        largest = readout.by in (ReadBy.FIRST_SPIKE, ReadBy.MEMBRANE_MAX)
+        return groups.amax(dim=2) if largest else groups.sum(dim=2)
+    return said if said.shape[1] > 1 else torch.cat([torch.zeros_like(said), said], dim=1)
+
+
+def _said(response: Response, by: ReadBy) -> torch.Tensor:
+    """What every output neuron says [samples, outputs]."""
+    import torch
+
+    membranes, spikes = response.membranes, response.spikes
+    if by is ReadBy.MEMBRANE_LAST:
+        return membranes[-1]
+    if by is ReadBy.MEMBRANE_MAX:
+        return membranes.amax(dim=0)
+    if by is ReadBy.MEMBRANE_SUM:
+        return membranes.mean(dim=0)
+    assert spikes is not None, "an output that never fires is read by its membranes"
+    if by is ReadBy.SPIKES:
+        return spikes.sum(dim=0)
+    left = torch.arange(len(spikes), 0, -1, device=spikes.device, dtype=spikes.dtype)
+    return (spikes * left[:, None, None]).amax(dim=0)

@@ -199,7 +199,8 @@ def _trained(
     shares: Sequence[Share] = (),
 ) -> list[Weights]:
     result = [w.copy() for w in weights]
-    train(layers, result, data.samples, job.network.output, options, data.image, meter.report, shares)
+    output, reading = job.network.output, job.network.reading
+    train(layers, result, data.samples, output, options, reading, data.image, meter.report, shares)
     return result
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tokenize
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from ...hdl.errors import SampleError
+from ...hdl.errors import SampleError, quoted
 from ...hdl.images.coding import ImageCoding
 from ..ir.network import Network
 from .images import encode
@@ -31,6 +32,9 @@ MAX_RATIO = 300
 
 RATIO_FREE_BYTES = 64 << 20
 """Arrays up to this size are harmless whatever their expansion, in bytes."""
+
+FEWEST_QUESTIONED = 10
+"""Fewer labels may leave classes out by chance."""
 
 _BLOCK_BYTES = 4 << 20
 _MAX_DIMENSIONS = 8
@@ -89,7 +93,7 @@ def load_samples(
 
     Both are integers (spikes may be bool): spikes 0..255 per step, labels class numbers. The inputs' dimensions are
     flattened row-major. With a `network`, the inputs must match its `input_shape` (or be flat), no value may exceed its
-    `x_max`, and labels must number its outputs. Arrays larger than `max_bytes` are refused.
+    `x_max`, and labels must number its classes (`Network.reading`). Arrays larger than `max_bytes` are refused.
 
     With a `coding` the file holds `images` [samples, inputs...] instead, pixels of 0..255, which are encoded.
 
@@ -291,9 +295,34 @@ def _check_range(key: str, block: npt.NDArray[np.generic], largest: int) -> None
 
 
 def _check_labels(labels: npt.NDArray[np.int64], network: Network | None) -> None:
-    outputs = None if network is None else network.size_of(network.output)
-    bad = labels < 0 if outputs is None else (labels < 0) | (labels >= outputs)
+    classes = None if network is None else network.class_count
+    bad = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
+    if network is not None and classes is not None and bad.any():
+        sample, of = int(np.argmax(bad)), "outputs" if network.readout is None else "classes"
+        hint = "; one output neuron is read by --readout-threshold" if classes == 1 else ""
+        raise SampleError(
+            f"'labels' must be 0..{classes - 1}, the network's {of}: sample {sample} has {int(labels[sample])}{hint}"
+        )
     if bad.any():
         sample = int(np.argmax(bad))
-        rule = "0 or more" if outputs is None else f"0..{outputs - 1}, the network's outputs"
-        raise SampleError(f"'labels' must be {rule}: sample {sample} has {int(labels[sample])}")
+        raise SampleError(f"'labels' must be 0 or more: sample {sample} has {int(labels[sample])}")
+    if network is not None:
+        question_labels(labels, network)
+
+
+def question_labels(labels: npt.NDArray[np.int64], network: Network) -> None:
+    """Warn of labels that leave half of the classes or more without a sample: the output is likely read otherwise."""
+    classes, seen = network.class_count, int(labels.max(initial=0)) + 1
+    if len(labels) < FEWEST_QUESTIONED or (seen > 1 and 2 * seen > classes):
+        return
+    hint = "check them"
+    outputs = network.size_of(network.output)
+    if outputs == 1:
+        hint = "one output neuron tells two classes apart by --readout-threshold"
+    elif seen > 1 and outputs % seen == 0:
+        hint = f"if the outputs are a population code of {seen} classes, say --classes {seen}"
+    warnings.warn(
+        f"labels and outputs should fit: the {len(labels)} labels are 0..{seen - 1}, and the output of "
+        f"{quoted(network.name)} tells {classes} {'class' if classes == 1 else 'classes'} apart; {hint}",
+        stacklevel=2,
+    )

@@ -21,7 +21,7 @@ from ...boards.top import SerialCore
 from ...hdl.emit.emit import to_rtlil, verilog_from_rtlil
 from ...hdl.emit.tools import tool_version
 from ...hdl.errors import OptionError, SampleError, ToolError
-from ...hdl.images.coding import ImageCoding
+from ...hdl.images.coding import Decoder, ImageCoding
 from ...hdl.link.flash_loader import FlashFormat
 from ...hdl.link.flashed_core import FlashedCore
 from ...hdl.link.linked_core import LinkedCore, link_memories
@@ -37,6 +37,7 @@ from ..data.samples import Samples
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..frontends.nir.writer import write_nir
 from ..ir.network import Network
+from ..ir.readout import Readout
 from ..lowering.error import quantisation_error
 from ..lowering.quantise import dequantise
 from ..output.build_folder import (
@@ -207,6 +208,11 @@ def _check_coding(options: CompileOptions, source: Network, samples: Samples | N
         raise OptionError("an encoder is part of the host link: bare Verilog has none; leave out --encoder")
     if coding.x_max != source.x_max:
         raise OptionError(f"a coding has the network's x_max, {source.x_max}: got {coding.x_max}")
+    if coding.decoder is Decoder.ARGMAX and source.reading != Readout():
+        raise OptionError(
+            f"the decoder on the device answers the output that spikes most: the class is read by {source.reading}; "
+            "take --decoder counts"
+        )
     if samples is not None and samples.images is None:
         raise SampleError("a device that takes images is measured on images: the samples are spikes; load images")
 

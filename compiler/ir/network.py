@@ -11,27 +11,20 @@ row-major over the population's shape).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ...hdl.errors import OptionError, quoted
 from .arrays import IntArray, freeze, zero, zero_int
 from .connectivity import Connectivity, Weights
-from .neurons import Dynamics, IntegerDynamics
+from .neurons import Dynamics, IntegerDynamics, Kind
+from .readout import ReadBy, Readout
 
 INPUT = "input"
 """The name that projections use for the network's input; no population may have it."""
-
-
-# ---------------------------------------------------------------------------------------------- float dynamics
-
-
-# -------------------------------------------------------------------------------------------- integer dynamics
-
-
-# ------------------------------------------------------------------------------------------------------- graph
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,7 +73,8 @@ class Network:
     `populations` stand in evaluation order: a projection without delay comes from the input or from a population
     listed earlier. `input_shape` is the shape of one step's input, `x_max` the largest input value (spikes per step).
     `output` names the population that is read out. `dtype` is the framework's float type, `dt` its time step in seconds
-    where that is known, `dialect` the conventions that it came from (for reports).
+    where that is known, `dialect` the conventions that it came from (for reports). `readout` says how a class is read
+    off the output where that is not the default (`reading`).
     """
 
     input_shape: tuple[int, ...]
@@ -92,6 +86,7 @@ class Network:
     dt: float | None = None
     dialect: str = "spikeloom"
     name: str = "network"
+    readout: Readout | None = None
 
     @property
     def input_size(self) -> int:
@@ -101,6 +96,25 @@ class Network:
     def is_integer(self) -> bool:
         """Whether this is the integer level."""
         return all(isinstance(p.dynamics, IntegerDynamics) for p in self.populations)
+
+    @property
+    def output_fires(self) -> bool:
+        """Whether the output's neurons can fire: all but leaky integrators."""
+        return self.population(self.output).dynamics.kind is not Kind.LI
+
+    @property
+    def reading(self) -> Readout:
+        """How a class is read: by `readout`, else by spikes or, where the output never fires, the sum of membranes."""
+        return self._default_reading if self.readout is None else self.readout
+
+    @property
+    def _default_reading(self) -> Readout:
+        return Readout(by=ReadBy.SPIKES if self.output_fires else ReadBy.MEMBRANE_SUM)
+
+    @property
+    def class_count(self) -> int:
+        """How many classes the output tells apart."""
+        return self.reading.class_count(self.size_of(self.output))
 
     def population(self, name: str) -> Population:
         """The population called `name`; KeyError where there is none."""
@@ -116,3 +130,25 @@ class Network:
     def projections_into(self, name: str) -> tuple[Projection, ...]:
         """The projections whose post population is `name`, in order."""
         return tuple(p for p in self.projections if p.post == name)
+
+    def with_readout(
+        self, by: str | None = None, *, classes: int | None = None, threshold: int | None = None
+    ) -> Network:
+        """The same network, its class read so (see `Readout`); what is None stays as it is.
+
+        Raises OptionError where the output cannot be read so.
+        """
+        given: dict[str, Any] = {"by": by, "classes": classes, "threshold": threshold}
+        given = {name: value for name, value in given.items() if value is not None}
+        if not given:
+            return self
+        if by is not None:
+            if by not in list(ReadBy):
+                raise OptionError(f"a class is read by one of {', '.join(ReadBy)}: got {quoted(by)}")
+            given["by"] = ReadBy(by)
+        chosen = replace(self.reading, **given)
+        problem = chosen.problem(self.size_of(self.output), self.output_fires)
+        if problem is not None:
+            options = {"by": "--readout", "classes": "--classes", "threshold": "--readout-threshold"}
+            raise OptionError(f"{problem}; change {' or '.join(options[name] for name in given)}")
+        return replace(self, readout=None if chosen == self._default_reading else chosen)

@@ -99,6 +99,7 @@ def verify(network: Network) -> None:
         if isinstance(projection.weights, Quantised):
             _codes_valid(network, projection, projection.weights)
     _evaluation_order(network)
+    _readout_suits(network)
     if network.is_integer:
         for population in network.populations:
             _sums_fit(network, population)
@@ -158,6 +159,15 @@ def _output_exists(network: Network) -> None:
     names = [p.name for p in network.populations]
     if network.output not in names:
         raise ModelError(f"the output is a population: {quoted(network.output)} is none; use {quoted(names[-1])}")
+
+
+def _readout_suits(network: Network) -> None:
+    if network.readout is None:
+        return
+    output = network.population(network.output)
+    problem = network.readout.problem(output.size, network.output_fires)
+    if problem is not None:
+        raise ModelError(f"{problem}; the output is {quoted(output.name)}")
 
 
 def _levels_not_mixed(network: Network) -> None:

@@ -98,6 +98,7 @@ class FitResult:
                 "capacity": asdict(self.target.capacity),
             },
             "measure": self.measure,
+            "readout": str(self.original.reading),
             "accuracy_floor": self.floor,
             "selected": self.selected.data(),
             "measured": self.measured.data(),

@@ -22,7 +22,7 @@ from ..compression.activity import BETA, THRESHOLD, estimated_rates, measured_ra
 from ..compression.finetune import FineTune
 from ..compression.layers import checked_layers, graph_of
 from ..compression.recipe import METHODS, default_method
-from ..data.samples import Samples, load_samples
+from ..data.samples import Samples, load_samples, question_labels
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense
 from ..ir.network import INPUT, Network, Population, Projection
@@ -202,12 +202,14 @@ def as_samples(data: AnyData, network: Network) -> Samples:
 
 def _labels(labels: Any, count: int, network: Network) -> npt.NDArray[np.int64]:
     array = np.asarray(labels)
-    outputs = network.size_of(network.output)
+    classes = network.class_count
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise SampleError(f"labels are {count} whole numbers, one per sample: got {array.dtype} {list(array.shape)}")
-    if array.size and not 0 <= array.min() <= array.max() < outputs:
-        raise SampleError(f"labels are 0 to {outputs - 1}, the network's outputs: got {array.min()} to {array.max()}")
-    return array.astype(np.int64)
+    if array.size and not 0 <= array.min() <= array.max() < classes:
+        raise SampleError(f"labels are 0 to {classes - 1}, the network's outputs: got {array.min()} to {array.max()}")
+    labelled = array.astype(np.int64)
+    question_labels(labelled, network)
+    return labelled
 
 
 def _training(finetune: AnyData | FineTune | None, epochs: int, network: Network) -> FineTune | None:

@@ -164,13 +164,18 @@ def with_spram(plan: Plan) -> Plan:
 
 
 def require_spiking_output(network: Network) -> None:
-    """ModelError where the output never fires: the hardware's output is spikes."""
+    """ModelError where the output never fires, or its membranes are read: the hardware's output is spikes."""
     dynamics = network.population(network.output).dynamics
     kind = dynamics.kind
     if kind is Kind.LI:
         raise ModelError(
             f"the output of a core is spikes: population {quoted(network.output)} is LI, which never fires; "
             "end the network with IF or LIF neurons"
+        )
+    if network.reading.of_membranes:
+        raise ModelError(
+            f"the output of a core is spikes: the class is read by {network.reading.by}; read it by spikes or "
+            "first-spike (--readout)"
         )
 
 

@@ -207,7 +207,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "list": [{"name": block.name, **asdict(block.resources)} for block in facts.blocks],
         },
         "activity": _activity(facts.activity),
-        "accuracy": _accuracy(facts.accuracy),
+        "accuracy": _accuracy(facts),
         "warnings": list(facts.warnings),
     }
 
@@ -322,13 +322,15 @@ def check_report(report: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def _accuracy(accuracy: Accuracy | None) -> dict[str, Any] | None:
+def _accuracy(facts: Facts) -> dict[str, Any] | None:
+    accuracy = facts.accuracy
     if accuracy is None:
         return None
     return {
         "samples": accuracy.samples,
         "float": _figure(accuracy.real),
         "integer": _figure(accuracy.integer),
+        "readout": str(facts.plan.network.reading),
         "source": Source.MEASURED,
     }
 
@@ -348,6 +350,7 @@ def _network(facts: Facts) -> dict[str, Any]:
         "inputs": network.input_size,
         "outputs": network.size_of(network.output),
         "output": network.output,
+        "readout": str(network.reading),
         "x_max": network.x_max,
         "neurons": sum(population.size for population in network.populations),
         "synapses": stored,

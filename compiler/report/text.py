@@ -264,7 +264,8 @@ def share(entry: Mapping[str, Any]) -> str:
 
 def accuracy_text(accuracy: Mapping[str, Any]) -> str:
     """The accuracy before quantisation, and over how many samples."""
-    return f"float {accuracy['float']:.2%}, over {counted(accuracy['samples'], 'labelled sample')}"
+    read = f", by {accuracy['readout']}" if "readout" in accuracy else ""  # older reports do not say
+    return f"float {accuracy['float']:.2%}, over {counted(accuracy['samples'], 'labelled sample')}{read}"
 
 
 def encoding_text(encoding: Mapping[str, Any]) -> str:

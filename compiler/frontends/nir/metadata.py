@@ -22,6 +22,7 @@ from ...ir.arrays import FloatArray, IntArray
 from ...ir.connectivity import Dense, Quantised
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.neurons import IF, LI, LIF, CubaLIF, Decay, Dynamics, IntegerDynamics
+from ...ir.readout import Readout
 from .dialects import Options
 from .hdf5_guard import CheckedFile
 
@@ -31,7 +32,7 @@ INPUT_INDEX = -1
 
 _DYNAMICS: dict[str, type[Dynamics]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, IntegerDynamics)}
 _CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire")
-_NETWORK = ("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "populations", "projections")
+_NETWORK = ("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "readout", "populations", "projections")
 _POPULATION = ("name", "shape", "bias", "model", "dynamics")
 _PROJECTION = ("pre", "post", "weights", "quantised", "delay", "shift")
 
@@ -57,6 +58,8 @@ def network_metadata(network: Network) -> Stored:
     }
     if network.dt is not None:
         stored["dt"] = np.float64(network.dt)
+    if network.readout is not None:
+        stored["readout"] = _store_fields(network.readout)
     return {"version": np.int64(VERSION), "network": stored}
 
 
@@ -151,6 +154,7 @@ def read_network(file: CheckedFile, group: h5py.Group) -> Network:
         x_max=reader.integer("x_max"),
         input_shape=reader.shape("input_shape"),
         output=_name(reader, "output", names),
+        readout=_read_fields(Readout, reader, "readout") if reader.has("readout") else None,
         populations=populations,
         projections=tuple(_read_projection(r, names) for r in reader.numbered("projections", _PROJECTION)),
     )
@@ -209,7 +213,7 @@ def _read_field(reader: _Reader, name: str, hint: Any) -> Any:
         return reader.floats(name)
     if hint == IntArray:
         return reader.integers(name)
-    if hint is int:
+    if hint in (int, int | None):
         return reader.integer(name)
     if hint is str:
         return reader.text(name)
