@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler import Network, Samples
-from spikeloom.compiler.lowering import quantise
+from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.optimizer import (
     AccuracyFloorError,
     Candidate,

@@ -142,7 +142,7 @@ class _Watch:
         self._best: Candidate | None = None
 
     def __call__(self, status: Status) -> None:
-        from ..optimizer.fit import status_line
+        from ..optimizer.status import status_line
 
         if self._progress is not None:
             self._progress(status.finished, status.trials)
