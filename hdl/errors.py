@@ -6,6 +6,9 @@ command line returns: 2 for a mistake that the user can mend, 1 for a tool that 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Collection
+from itertools import islice
 from pathlib import Path
 
 
@@ -56,3 +59,14 @@ def quoted(name: object) -> str:
     """A node's name as messages show it: its repr, shortened in the middle, on one line."""
     text = repr(name)
     return text if len(text) <= 60 else f"{text[:40]}...{text[-17:]}"
+
+
+def plain(name: str) -> str:
+    """The name of a file or of something in one, as messages show it: as it is, or `quoted` where it is odd or long."""
+    return name if re.fullmatch(r"[\w./-]{1,60}", name) else quoted(name)
+
+
+def listed(names: Collection[str], form: Callable[[str], str] = quoted, most: int = 8) -> str:
+    """Names as messages list them: the first `most` of them in that `form`, and how many more there are."""
+    shown = ", ".join(form(name) for name in islice(names, most))
+    return shown + (f" and {len(names) - most:,} more" if len(names) > most else "")

@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from ..compiler.ir.network import Network
 from ..compiler.output.build_folder import FOLDING, WEIGHTS
-from ..compiler.output.flash_image import parse_flash_image, plan_flash
+from ..compiler.output.flash_image import MAX_IMAGE_BYTES, parse_flash_image, plan_flash
 from ..compiler.plan.folding import Folding, default_folding, folding_data, read_folding
 from ..compiler.plan.monitors import monitors_of
 from ..compiler.plan.plan import make_plan
 from ..hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
+from ..hdl.files import read_regular
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events
 from .inputs import checked_spikes
@@ -245,7 +246,7 @@ def _loads(weights: Path) -> npt.NDArray[np.int64]:
     """(SPRAM, address, word) of everything to load, int64 [words, 3]; nothing where there is no such file."""
     if not weights.is_file():
         return np.zeros((0, 3), np.int64)
-    image = parse_flash_image(weights.read_bytes())
+    image = parse_flash_image(read_regular(weights, "a weights image", MAX_IMAGE_BYTES))
     block, address = np.divmod(np.arange(len(image.words)), 1 << image.address_bits)
     return np.stack([block, address, np.array(image.words)], axis=1)
 

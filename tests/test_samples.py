@@ -52,6 +52,12 @@ def declared(shape: tuple[int, ...], descr: str = "|u1", data: bytes = b"") -> b
     return stream.getvalue() + data
 
 
+def header(shape: str) -> bytes:
+    """The bytes of an `.npy` file whose header writes its shape so."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.uint16, np.bool_, ">i4"])
 def test_every_integer_type_becomes_uint8(tmp_path: Path, dtype: Any) -> None:
     samples = load_samples(save(tmp_path, spikes=SPIKES.astype(dtype), labels=np.array([2, 0], np.int16)), network())
@@ -161,12 +167,16 @@ def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
         (b"\x93NUMPY\x03\x00" + struct.pack("<I", 4) + b"{}  ", r"format version is \(3, 0\)"),
         (b"\x93NUMPY\x02\x00" + struct.pack("<I", 0xFFFFFFFF) + b"{" * 100, "must be a NumPy array"),
         (b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000, "must be a NumPy array"),
+        (declared((True, 3, 4), data=bytes(12)), "whole numbers of 64 bits for dimensions: one of 3 is none"),
+        (declared((1 << 64, 3, 4)), "whole numbers of 64 bits for dimensions: one of 3 is none"),
+        (header(f"(2, 3, 0x{'9' * 5000})"), "whole numbers of 64 bits for dimensions: one of 3 is none"),
+        (declared((1,) * 3000), "at most 8 dimensions"),
     ],
 )
 def test_headers_that_lie_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(SampleError, match=message) as caught:
         load_samples(npz(tmp_path, {"spikes.npy": data}))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_a_zip_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
@@ -199,3 +209,57 @@ def test_a_broken_class_of_compression_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(SampleError, match="must be a plain"):
         load_samples(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_what_numpy_does_not_write_is_refused_sound_or_corrupt(tmp_path: Path, compression: int) -> None:
+    path = npz(tmp_path, {"spikes.npy": declared((2, 3, 4), data=bytes(24))}, compression)
+    data = bytearray(path.read_bytes())
+    for damage in (0, 0xFF):
+        for place in range(48, 60):
+            data[place] ^= damage
+        path.write_bytes(data)
+        with pytest.raises(SampleError) as caught:
+            load_samples(path)
+        assert str(caught.value) == (
+            "samples must be a plain .npz file (numpy.savez_compressed): 'spikes' is compressed otherwise"
+        )
+
+
+def test_a_file_of_very_many_arrays_is_refused_in_a_short_line(tmp_path: Path) -> None:
+    path = npz(tmp_path, {f"array{number:04}": b"" for number in range(9_000)})
+    with pytest.raises(SampleError) as caught:
+        load_samples(path)
+    assert str(caught.value) == (
+        f"samples need the key 'spikes' [samples, steps, inputs...]: {path} holds "
+        + ", ".join(f"array000{number}" for number in range(8))
+        + " and 8,992 more"
+    )
+
+
+def test_a_table_of_contents_beyond_reason_is_not_read(tmp_path: Path) -> None:
+    path = npz(tmp_path, {f"{number:050000}": b"" for number in range(100)})
+    with pytest.raises(SampleError, match="its table of contents is too large"):
+        load_samples(path)
+
+
+def test_a_long_header_is_not_read(tmp_path: Path) -> None:
+    long = b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 20) + bytes(1 << 20)
+    with pytest.raises(SampleError, match="must be a NumPy array"):
+        load_samples(npz(tmp_path, {"spikes.npy": long}))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_no_damage_is_an_internal_error(tmp_path: Path, compressed: bool) -> None:
+    stream, rng = io.BytesIO(), np.random.default_rng(5)
+    (np.savez_compressed if compressed else np.savez)(stream, spikes=SPIKES, labels=[0, 1])
+    whole, path = stream.getvalue(), tmp_path / "samples.npz"
+    refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + rng.bytes(1) + whole[place + 1 :])
+        try:
+            load_samples(path)
+        except SampleError as error:
+            assert "\n" not in str(error) and len(str(error)) < 500
+            refused += 1
+    assert refused > len(whole) // 2

@@ -168,11 +168,12 @@ def with_readout(options: argparse.Namespace, network: Network) -> Network:
 
 def open_build(path: Path) -> BuildFolder:
     """A build folder; says on stderr which of its files were changed since the build."""
+    from ...hdl.errors import listed, plain
     from ..output.build_folder import load_build_folder
 
     build = load_build_folder(path)
     if changed := build.changed_files():
-        warn(f"{path} was changed after the build: {', '.join(changed)}")
+        warn(f"{path} was changed after the build: {listed(changed, plain)}")
     return build
 
 

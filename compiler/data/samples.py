@@ -6,7 +6,9 @@ file is refused for what it declares; pickled arrays are never loaded; and the a
 
 from __future__ import annotations
 
+import io
 import math
+import struct
 import tokenize
 import warnings
 import zipfile
@@ -19,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from ...hdl.errors import SampleError, quoted
+from ...hdl.errors import SampleError, listed, plain, quoted
+from ...hdl.files import open_regular
 from ...hdl.images.coding import ImageCoding
 from ..ir.network import Network
 from .images import encode
@@ -37,7 +40,15 @@ FEWEST_QUESTIONED = 10
 """Fewer labels may leave classes out by chance."""
 
 _BLOCK_BYTES = 4 << 20
+_MAX_FILE_BYTES = 64 << 30
+_MAX_HEADER_BYTES = 16 << 10
 _MAX_DIMENSIONS = 8
+_MAX_SIZE = 1 << 64
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What NumPy writes; others have damages and expansions of their own."""
+_DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, UnicodeDecodeError, OverflowError, EOFError)
+"""What `zipfile` raises on damaged files."""
+
 _HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
 """What NumPy's header parser, which evaluates a Python literal, raises on nonsense."""
 
@@ -74,12 +85,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class _Header:
-    """What an array inside the file declares about itself."""
+    """What an array inside the file declares about itself, and where in its member the data begin."""
 
     key: str
     shape: tuple[int, ...]
     fortran_order: bool
     dtype: np.dtype[np.generic]
+    offset: int
 
     @property
     def bytes(self) -> int:
@@ -101,16 +113,48 @@ def load_samples(
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive, path, network, coding, max_bytes)
+        with open_regular(path, "samples", _MAX_FILE_BYTES, SampleError) as file:
+            return _read_file(file, path, network, coding, max_bytes)
     except FileNotFoundError:
         raise SampleError(f"samples must be an existing .npz file: {path} was not found") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise SampleError(f"samples must be an intact .npz file (numpy.savez): {path}: {error}") from None
+    except _DAMAGES as error:
+        raise SampleError(f"samples must be an intact .npz file (numpy.savez): {path}: {_first_line(error)}") from None
     except OSError as error:
         raise SampleError(f"samples must be a readable .npz file: {path}: {error.strerror or error}") from None
     except (NotImplementedError, RuntimeError) as error:  # zipfile's words for odd compression and for encryption
-        raise SampleError(f"samples must be a plain .npz file: {path}: {error}") from None
+        raise SampleError(f"samples must be a plain .npz file: {path}: {_first_line(error)}") from None
+
+
+def _read_file(
+    file: io.BufferedReader, path: Path, network: Network | None, coding: ImageCoding | None, max_bytes: int
+) -> Samples:
+    with zipfile.ZipFile(_Bounded(file)) as archive:
+        return _read_archive(archive, path, network, coding, max_bytes)
+
+
+class _Bounded(io.BufferedIOBase):
+    """A file for `zipfile`, which reads tables of contents at once, whatever size they declare."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes; BadZipFile where that is more than a block."""
+        if size is not None and size > _BLOCK_BYTES:
+            raise zipfile.BadZipFile("its table of contents is too large")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place; returns it."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The place."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
 
 
 def _read_archive(
@@ -119,7 +163,7 @@ def _read_archive(
     members = _members(archive, path)
     key, shape = ("spikes", "[samples, steps, inputs...]") if coding is None else ("images", "[samples, inputs...]")
     if key not in members:
-        found = ", ".join(sorted(members)) or "nothing"
+        found = listed(sorted(members), plain) or "nothing"
         raise SampleError(f"samples need the key '{key}' {shape}: {path} holds {found}")
     headers = {
         name: _read_header(archive, members[name], name, max_bytes) for name in (key, "labels") if name in members
@@ -148,27 +192,25 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     for info in archive.infolist():
         key = info.filename.removesuffix(".npy")
         if key in members:
-            raise SampleError(f"samples must hold every key once: {path} holds {_quoted(key)} twice")
+            raise SampleError(f"samples must hold every key once: {path} holds {quoted(key)} twice")
         members[key] = info
     return members
 
 
-def _quoted(text: str) -> str:
-    """Text from a file, in one short line."""
-    return ascii(text if len(text) <= 60 else text[:57] + "...")
-
-
 def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, max_bytes: int) -> _Header:
     """Read what one array declares, and refuse what cannot be true or would not fit."""
+    if info.compress_type not in _COMPRESSIONS:
+        raise SampleError(
+            f"samples must be a plain .npz file (numpy.savez_compressed): '{key}' is compressed otherwise"
+        )
     with archive.open(info) as stream:
-        header = _parse_header(stream, key)
-        offset = stream.tell()
+        header = _parse_header(stream.read(_MAX_HEADER_BYTES), key)
     if header.bytes > max_bytes:
         raise SampleError(f"'{key}' may hold at most {max_bytes} bytes: it declares {header.bytes}; use fewer samples")
-    if header.bytes != info.file_size - offset:
+    if header.bytes != info.file_size - header.offset:
         raise SampleError(
             f"'{key}' must hold the {header.bytes} bytes that its shape {header.shape} declares: "
-            f"it holds {info.file_size - offset}"
+            f"it holds {info.file_size - header.offset}"
         )
     if header.bytes > RATIO_FREE_BYTES and header.bytes > MAX_RATIO * info.compress_size:
         raise SampleError(
@@ -178,7 +220,8 @@ def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, max_
     return header
 
 
-def _parse_header(stream: IO[bytes], key: str) -> _Header:
+def _parse_header(start: bytes, key: str) -> _Header:
+    stream = io.BytesIO(start)
     try:
         version = npy.read_magic(stream)
         if version == (1, 0):
@@ -192,9 +235,11 @@ def _parse_header(stream: IO[bytes], key: str) -> _Header:
     if dtype.kind not in "biu":
         hint = "; round or encode it first" if dtype.kind == "f" else ""
         raise SampleError(f"'{key}' must be integers{'' if key == 'labels' else ' or bool'}: it is {dtype}{hint}")
+    if any(type(size) is not int or abs(size) >= _MAX_SIZE for size in shape):  # which may be too long to print
+        raise SampleError(f"'{key}' must have whole numbers of 64 bits for dimensions: one of {len(shape)} is none")
     if len(shape) > _MAX_DIMENSIONS or any(size < 0 for size in shape):
-        raise SampleError(f"'{key}' must have at most {_MAX_DIMENSIONS} dimensions: its shape is {shape}")
-    return _Header(key, shape, fortran_order, dtype)
+        raise SampleError(f"'{key}' must have at most {_MAX_DIMENSIONS} dimensions: its shape is {quoted(shape)}")
+    return _Header(key, shape, fortran_order, dtype, stream.tell())
 
 
 def _first_line(error: BaseException) -> str:
@@ -266,7 +311,7 @@ def _read_array(
     flat = np.empty(count, header.dtype if narrow is None else narrow[0])
     per_block = max(1, _BLOCK_BYTES // header.dtype.itemsize)
     with archive.open(info) as stream:
-        _parse_header(stream, header.key)
+        stream.seek(header.offset)
         for start in range(0, count, per_block):
             stop = min(count, start + per_block)
             block = np.frombuffer(_read_exactly(stream, (stop - start) * header.dtype.itemsize), header.dtype)

@@ -7,8 +7,9 @@ import re
 from ...boards.boards import Board
 from ...boards.clock import clocks_per_bit
 from ...hdl.errors import InputError, OptionError
+from ...hdl.files import read_regular
 from ...sim.uart_executor import UartTop
-from ..output.build_folder import FLASH, BuildFolder
+from ..output.build_folder import FLASH, MAX_OUTPUT_BYTES, BuildFolder
 from .compile import CompileOptions, plan_target_clock, require_target
 
 _PORTS = re.compile(r"^module top\((.*?)\)", re.MULTILINE)
@@ -29,7 +30,7 @@ def uart_top(build: BuildFolder) -> UartTop:
     target = require_target(options)
     assert target is not None
     clock = plan_target_clock(target, options)
-    ports = _ports(verilog.read_text(encoding="utf-8"), build)
+    ports = _ports(read_regular(verilog, "a design's Verilog", MAX_OUTPUT_BYTES).decode(errors="replace"), build)
     pin = next((port for port in ports if port.startswith("clk")), None)
     return UartTop(
         verilog=verilog,

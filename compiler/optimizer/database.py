@@ -14,11 +14,15 @@ from types import TracebackType
 from typing import Any
 
 from ...hdl.errors import InputError
+from ...hdl.files import require_regular
 
 APPLICATION = 0x5350_4C4D
 """SQLite's application_id of our files ("SPLM"): others are left alone."""
 
 SCHEMA = 1
+
+MAX_VALUE_BYTES = 1 << 28
+"""The longest value of a row that is read or written."""
 
 
 class Database:
@@ -29,10 +33,13 @@ class Database:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        if path is not None:
+            require_regular(path, "a search's database")
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
             self._prepare()
         except (sqlite3.Error, OSError) as error:
             raise self._refused(str(error)) from None
@@ -69,7 +76,8 @@ class Database:
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if tables and (application, version) != (APPLICATION, SCHEMA):
+        new = not (tables or application or version)
+        if not new and (application, version) != (APPLICATION, SCHEMA):
             raise sqlite3.DatabaseError("it holds something else")
         self._connection.execute(f"PRAGMA application_id = {APPLICATION}")
         self._connection.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ...hdl.errors import InputError, OptionError
+from ...hdl.errors import InputError, OptionError, plain
+from ...hdl.files import MAX_JSON_BYTES, open_regular, read_regular, require_regular
 from ...hdl.images.coding import Decoder, Encoder, ImageCoding
 
 MANIFEST = "manifest.json"
@@ -36,7 +37,9 @@ LOGS = "logs"
 """The folder of the tools' own words: with times and paths in them, so the manifest does not list them."""
 
 MANIFEST_SCHEMA = 1
-_MAX_JSON_BYTES = 64 << 20
+MAX_OUTPUT_BYTES = 1 << 30
+"""More than any file of a build."""
+_MAX_INPUT_BYTES = 64 << 30
 
 
 # ---------------------------------------------------------------------------------------------------- writing
@@ -106,10 +109,14 @@ def _free_name(target: Path) -> Path:
 
 
 def check_file(path: Path) -> None:
-    """OptionError where no file can be written to `path`; for commands that work long before they write."""
+    """OptionError where no file can be written to `path`; for commands that work long before they write.
+
+    A device is no file: it would be replaced by one.
+    """
     path = Path(os.path.realpath(path))
     if path.is_dir():
         raise OptionError(f"the output must be a file: {path} is a folder")
+    require_regular(path, "the output", OptionError)
     if not path.parent.is_dir():
         raise OptionError(f"the output's folder must exist: {path.parent} does not")
 
@@ -144,7 +151,7 @@ def write_manifest(
     """
     manifest = {
         "schema_version": MANIFEST_SCHEMA,
-        "inputs": {role: {"sha256": sha256(path)} for role, path in inputs.items()},
+        "inputs": {role: {"sha256": sha256(path, _MAX_INPUT_BYTES)} for role, path in inputs.items()},
         "options": dict(options),
         "outputs": {name: {"sha256": sha256(folder / name)} for name in _output_names(folder)},
         "tools": dict(tools),
@@ -157,9 +164,9 @@ def _output_names(folder: Path) -> list[str]:
     return sorted(name for name in files if name != MANIFEST and not name.startswith(f"{LOGS}/"))
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
+def sha256(path: Path, max_bytes: int = MAX_OUTPUT_BYTES) -> str:
+    """The SHA-256 of a regular file of at most `max_bytes`, in hexadecimal."""
+    with open_regular(path, "a file of a build", max_bytes) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -261,15 +268,13 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
         if not inside or not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str):
             raise InputError(f"a manifest must list files of its folder: {path / MANIFEST} has {name!a:.60}")
         if not (path / name).is_file():
-            raise InputError(f"a build folder must be complete: {path / name} is missing; compile again")
+            raise InputError(f"a build folder must be complete: {path / plain(name)} is missing; compile again")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """An object from a JSON file of bounded size."""
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise InputError(f"{path.name} may hold at most {_MAX_JSON_BYTES} bytes: {path} is larger")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_regular(path, path.name, MAX_JSON_BYTES).decode())
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path.name} must be intact JSON: {path}: {reason}; compile again") from None

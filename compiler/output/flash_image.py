@@ -21,6 +21,9 @@ SECTOR_BYTES = 0x10000
 
 ERASED = 0xFF
 
+MAX_IMAGE_BYTES = 16 << 20
+"""What the largest flash of a board holds; an image may be read back with the rest of its flash."""
+
 ADVICE = "write the build's weights.bin to flash again"
 
 

@@ -11,13 +11,13 @@ several lanes or all neurons at once (fastest). A folding may be written as a JS
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ...hdl.errors import InputError, ModelError, quoted
+from ...hdl.errors import InputError, ModelError, listed, quoted
+from ...hdl.files import MAX_JSON_BYTES, read_regular
 from ..encodings.cost import Scarce
 from ..ir.network import INPUT, Network
 
@@ -96,7 +96,7 @@ def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.
 def read_folding(path: Path) -> Folding:
     """A folding from a JSON file. Raises InputError where it is not one."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path, "a folding", MAX_JSON_BYTES).decode())
     except (OSError, ValueError) as error:
         raise InputError(f"a folding is a JSON file: {path} cannot be read ({error})") from None
     if not isinstance(content, dict) or set(content) != {"engines"} or not isinstance(content["engines"], list):
@@ -144,10 +144,10 @@ def _names_all(network: Network, folding: Folding) -> None:
     folded = [name for engine in folding.engines for name in engine.populations]
     for name in folded:
         if name not in names:
-            raise ModelError(f"a folding names the network's populations: {quoted(name)} is none of {_listed(names)}")
+            raise ModelError(f"a folding names the network's populations: {quoted(name)} is none of {listed(names)}")
     if folded != names:
         raise ModelError(
-            f"a folding has every population once, in evaluation order ({_listed(names)}): it has {_listed(folded)}"
+            f"a folding has every population once, in evaluation order ({listed(names)}): it has {listed(folded)}"
         )
 
 
@@ -217,10 +217,6 @@ def _heard_populations_last(network: Network, folding: Folding) -> None:
                     f"only the last population of an engine is heard outside: {quoted(name)} is heard by {listener}; "
                     "split the engine behind it"
                 )
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(quoted(name) for name in names)
 
 
 def sources_of(network: Network, engine: EngineFolding) -> tuple[str, ...]:

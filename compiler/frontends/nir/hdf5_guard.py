@@ -24,6 +24,7 @@ import numpy.typing as npt
 from h5py import h5d, h5o, h5s, h5z
 
 from ....hdl.errors import InputError, quoted
+from ....hdl.files import open_regular
 from .hdf5_heap import REFERENCE_BYTES, read_strings
 
 MAX_BYTES = 256 << 20
@@ -136,7 +137,7 @@ def _read_image(path: Path) -> bytes:
             raise InputError(f"the file must exist: {shown} does not; check the path")
         if not path.is_file():
             raise InputError(f"a NIR model is a file: {shown} is a folder or a device; name the .nir file")
-        with path.open("rb") as file:
+        with open_regular(path, "a NIR model", MAX_BYTES) as file:
             image = file.read(len(_SIGNATURE))
             if image == _SIGNATURE:
                 image += file.read(MAX_BYTES)
