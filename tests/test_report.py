@@ -22,9 +22,7 @@ from spikeloom.compiler.ir.neurons import LIF, Decay, IntegerDynamics, Kind
 from spikeloom.compiler.lowering.error import quantisation_error
 from spikeloom.compiler.plan.folding import pipelined_folding
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.compiler.report.page import render_html
-from spikeloom.compiler.report.plots import Bar, Stack, bars, lines, stacks
-from spikeloom.compiler.report.report import (
+from spikeloom.compiler.report.facts import (
     Accuracy,
     Activity,
     Block,
@@ -35,8 +33,10 @@ from spikeloom.compiler.report.report import (
     PathStep,
     Source,
     Timing,
-    build_report,
 )
+from spikeloom.compiler.report.page import render_html
+from spikeloom.compiler.report.plots import Bar, Stack, bars, lines, stacks
+from spikeloom.compiler.report.report import build_report
 from spikeloom.compiler.report.text import print_report
 from spikeloom.hdl.resources import Resources
 
@@ -347,6 +347,27 @@ def test_the_page_is_self_contained_and_escapes_the_model(changes: dict[str, Any
     assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "href")}
     assert "<network>" not in html and "&lt;network&gt; &amp; co" in html
     assert "http" not in re.sub(r'http-equiv="[^"]*"', "", html)
+
+
+MARKUP = """<b onload=1 '">&amp;"""
+
+
+def marked(value: Any, key: str = "") -> Any:
+    """A report whose texts all hold markup, but for the one that is looked up."""
+    if isinstance(value, dict):
+        named = key in ("semantics", "rate_per_step")
+        return {MARKUP + name if named else name: marked(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [marked(item, key) for item in value]
+    return MARKUP + value if isinstance(value, str) and key != "fire" else value
+
+
+@pytest.mark.parametrize("changes", [{}, BARE])
+def test_no_text_of_a_report_is_markup(changes: dict[str, Any]) -> None:
+    plain, page = _Page(), _Page()
+    plain.feed(render_html(json.loads(json.dumps(build_report(facts(**changes))))))
+    page.feed(render_html(marked(json.loads(json.dumps(build_report(facts(**changes)))))))
+    assert page.open == [] and page.tags <= plain.tags and page.attributes <= plain.attributes
 
 
 def test_the_page_shows_every_plot() -> None:

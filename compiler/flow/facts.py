@@ -25,8 +25,8 @@ from ..ir.network import Network
 from ..lowering.error import PopulationError
 from ..output.build_folder import FLASH
 from ..plan.plan import Plan
-from ..report.report import Block, Facts, Link, PathStep, Source, Timing
-from ..report.report import Device as ReportDevice
+from ..report.facts import Block, Facts, Link, PathStep, Source, Timing
+from ..report.facts import Device as ReportDevice
 from . import measure
 
 _CORE = "spikeloom_core"

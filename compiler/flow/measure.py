@@ -19,7 +19,7 @@ from ..data.samples import Samples
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
 from ..plan.plan import Plan
-from ..report.report import Accuracy, Activity, Latency
+from ..report.facts import Accuracy, Activity, Latency
 
 Labels = npt.NDArray[np.int64]
 

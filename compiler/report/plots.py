@@ -1,7 +1,7 @@
 """Small plots as inline SVG: horizontal bars, stacked bars and lines, coloured by the page's style sheet.
 
-Every function returns one `<svg>` element that scales with its column, names itself to screen readers, and escapes all
-text. Colours are the classes `s0` to `s5` (series), `track` (the room of a bar), `axis` and `mark`.
+Every function returns one `<svg>` element that scales with its column, names itself to screen readers, and holds all
+text escaped. Colours are the classes `s0` to `s5` (series), `track` (the room of a bar), `axis` and `mark`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup, escape
 
 SERIES = 6
 """The number of series colours; further series use them again."""
@@ -46,7 +47,7 @@ class Stack:
     mark: float | None = None
 
 
-def bars(title: str, rows: Sequence[Bar]) -> str:
+def bars(title: str, rows: Sequence[Bar]) -> Markup:
     """Horizontal bars; those with a limit on a track that is as long as the limit."""
     longest = max((max(row.value, row.mark or 0) for row in rows), default=0) or 1
     room = _WIDTH - _LABEL - _VALUE
@@ -65,7 +66,7 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
     return _svg(title, _WIDTH, len(rows) * _ROW, parts)
 
 
-def stacks(title: str, legend: Sequence[str], rows: Sequence[Stack], mark: str | None = None) -> str:
+def stacks(title: str, legend: Sequence[str], rows: Sequence[Stack], mark: str | None = None) -> Markup:
     """Stacked horizontal bars on one scale, with a legend; `mark` is the legend of the rows' marks."""
     longest = max((max(sum(row.values), row.mark or 0) for row in rows), default=0) or 1
     room = _WIDTH - _LABEL - _VALUE
@@ -84,7 +85,7 @@ def stacks(title: str, legend: Sequence[str], rows: Sequence[Stack], mark: str |
     return _svg(title, _WIDTH, (len(rows) + 1) * _ROW, parts)
 
 
-def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> str:
+def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> Markup:
     """One line per series over whole numbers from 0, with a legend."""
     height, left, top, bottom = 220, 60, _ROW + 6, 40
     highest = _round_up(max((max(values, default=0) for values in series.values()), default=0))
@@ -156,8 +157,8 @@ def _rect(x: float, y: float, width: float, style: str, hint: str = "") -> str:
     return f'<rect class="{style}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="3">{title}</rect>'
 
 
-def _svg(title: str, width: int, height: int, parts: Sequence[str]) -> str:
-    return (
+def _svg(title: str, width: int, height: int, parts: Sequence[str]) -> Markup:
+    return Markup(
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )

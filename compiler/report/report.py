@@ -7,9 +7,7 @@ the simulation, and each group says whether it is `measured` or `estimated`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from enum import StrEnum
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -18,16 +16,15 @@ from ...hdl.core import EngineInstance
 from ...hdl.engines.bitmap_format import BitmapFormat
 from ...hdl.engines.vector import VectorFormat
 from ...hdl.errors import InputError
-from ...hdl.images.coding import ImageCoding
 from ...hdl.resources import Resources
 from ..compression.recipe import Recipe
 from ..cycles.count import lanes_of
 from ..estimate.estimate import Estimate
-from ..ir.network import Network, Population
+from ..ir.network import Population
 from ..ir.neurons import Decay, IntegerDynamics
-from ..lowering.error import PopulationError
 from ..neurons.contract import fold
-from ..plan.plan import MemoryUse, Plan
+from ..plan.plan import MemoryUse
+from .facts import Activity, Facts, Link, Source
 
 REPORT_SCHEMA = 2
 WEIGHT_ROLES = ("rows", "masks", "entries", "weights")
@@ -55,127 +52,6 @@ GROUPS = frozenset(
     }
 )
 """What every report has beside its version."""
-
-
-class Source(StrEnum):
-    """Where a figure comes from."""
-
-    MEASURED = "measured"
-    ESTIMATED = "estimated"
-
-
-# ------------------------------------------------------------------------------------------------------ facts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device:
-    """The FPGA: its id, family (`ice40`, `ecp5`), package and capacity."""
-
-    id: str
-    family: str
-    package: str
-    capacity: Resources
-
-
-@dataclass(frozen=True)
-class PathStep:
-    """One stretch of the critical path that stays inside one of our modules, in nanoseconds."""
-
-    block: str
-    logic_ns: float
-    routing_ns: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """The clock asked for, what the placed and routed design reaches, and what limits it."""
-
-    clock_mhz: float
-    fmax_mhz: float | None = None
-    critical_path: tuple[PathStep, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latency:
-    """Clock cycles of the core, counted in simulation over `cycles` = one figure per sample.
-
-    `stimulus` says which samples: `calibration`, or `random` where the user gave none. `cycles_per_layer` is the mean
-    per sample by population, `cycles_per_engine` that of each engine.
-    """
-
-    cycles: tuple[int, ...]
-    steps: int
-    stimulus: str
-    cycles_per_layer: Mapping[str, float] = field(default_factory=dict)
-    cycles_per_engine: Sequence[float] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """The host link's own time: bytes on the wire per sample, mean over the samples measured.
-
-    With a `coding` samples are images, and `encoder_cycles` the clock cycles that the encoder takes for one.
-    """
-
-    baud: int
-    bytes_per_sample: float
-    coding: ImageCoding | None = None
-    encoder_cycles: float | None = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """One of our modules in a hierarchical synthesis run, without the modules below it."""
-
-    name: str
-    resources: Resources
-
-
-@dataclass(frozen=True, kw_only=True)
-class Activity:
-    """Mean spikes per sample of the input and of every population, from the integer reference."""
-
-    samples: int
-    spikes_per_sample: Mapping[str, float]
-    rate_per_step: Mapping[str, tuple[float, ...]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Accuracy:
-    """The share of labelled samples whose class was right, before and after quantisation."""
-
-    samples: int
-    real: float
-    integer: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """Everything that a report is made of; what was not done is None or empty.
-
-    `source` is the float network, `plan` holds the integer one, `errors` says how far apart they are, `recipe` how one
-    became the other; `estimate` is what was expected of the same design before it was built.
-    """
-
-    plan: Plan
-    source: Network
-    errors: Sequence[PopulationError]
-    recipe: Recipe | None
-    used: Resources
-    used_source: Source
-    timing: Timing
-    device: Device | None = None
-    board: Mapping[str, Any] | None = None
-    latency: Latency | None = None
-    estimate: Estimate | None = None
-    link: Link | None = None
-    blocks: Sequence[Block] = ()
-    activity: Activity | None = None
-    accuracy: Accuracy | None = None
-    warnings: Sequence[str] = ()
-
-
-# ----------------------------------------------------------------------------------------------------- schema
 
 
 def build_report(facts: Facts) -> dict[str, Any]:
