@@ -12,7 +12,7 @@ from amaranth import Module
 from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
-from ..compiler.data.images import encode
+from ..compiler.data.images import as_pixels, encode
 from ..compiler.ir.network import Network
 from ..compiler.ir.readout import Readout
 from ..compiler.plan.plan import Plan
@@ -98,9 +98,9 @@ def check_classes(expected: Classes, got: Classes, where: str) -> None:
 
 def _checked(network: Network, images: npt.NDArray[Any], coding: ImageCoding) -> npt.NDArray[np.uint8]:
     """The images as uint8 [images, pixels], with as many pixels as the network has inputs."""
-    checked_spikes(network, encode(images[:1], coding))
-    encode(images, ImageCoding(encoder=coding.encoder, steps=1, x_max=coding.x_max))
-    return np.asarray(images).reshape(len(images), -1).astype(np.uint8)
+    pixels = as_pixels(images)
+    checked_spikes(network, encode(pixels[:1], coding))
+    return pixels
 
 
 def _patience(network: Network, coding: ImageCoding) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.data.samples import Samples, load_samples
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
+from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.output.build_folder import load_build_folder
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import InputError, OptionError, SampleError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
+from spikeloom.sim.image_executor import reference_classes, run_images
 from test_cli import INPUTS, OUTPUTS, small_network
 
 CODING = ImageCoding(encoder=Encoder.RATE, steps=4)
@@ -68,6 +72,46 @@ def test_what_are_no_images_is_refused(tmp_path: Path, arrays: dict[str, Any], p
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(SampleError, match=problem):
         load_samples(tmp_path / "bad.npz", small_network(), coding=CODING)
+
+
+def test_black_and_white_images_are_0_and_255(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    white = np.random.default_rng(4).integers(0, 2, (6, INPUTS)).astype(np.bool_)
+    np.savez(tmp_path / "bool.npz", images=white)
+    samples = load_samples(tmp_path / "bool.npz", small_network(), coding=CODING)
+    assert samples.images is not None and samples.images.dtype == np.uint8
+    assert np.array_equal(samples.images, np.where(white, 255, 0))
+    assert np.array_equal(samples.spikes, encode(np.where(white, 255, 0), CODING))
+    assert np.array_equal(samples.spikes, encode(white, CODING)) and samples.spikes.any()
+    assert not recwarn.list
+    np.savez(tmp_path / "ones.npz", images=white.astype(np.uint8))
+    assert load_samples(tmp_path / "ones.npz", small_network(), coding=CODING).images is not None
+    assert str(recwarn.pop(UserWarning).message) == (
+        "pixels should go up to 255, white: the largest is 1, all but black; if 1 means white, save the images as bool "
+        "or times 255"
+    )
+
+
+def test_the_shared_bool_images_spike(shared: Path) -> None:
+    samples = load_samples(shared / "faults/bool_images.npz", coding=ImageCoding(encoder=Encoder.RATE, steps=16))
+    assert samples.images is not None and set(np.unique(samples.images)) == {0, 255}
+    assert samples.spikes.any() and not samples.spikes[np.repeat(samples.images[:, None] == 0, 16, axis=1)].any()
+
+
+def test_simulated_hardware_takes_black_and_white_images() -> None:
+    white = np.random.default_rng(4).integers(0, 2, (2, INPUTS)).astype(np.bool_)
+    integers = quantise(small_network(), 4)
+    got = run_images(make_plan(integers), white, CODING)
+    assert np.array_equal(got.classes, reference_classes(integers, np.where(white, 255, 0), CODING))
+
+
+def test_pictures_are_flattened_for_flat_inputs(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(5).integers(0, 256, (3, 2, INPUTS // 2), np.uint8)
+    np.savez(tmp_path / "pictures.npz", images=pictures)
+    samples = load_samples(tmp_path / "pictures.npz", small_network(), coding=CODING)
+    assert samples.images is not None and np.array_equal(samples.images, pictures.reshape(3, INPUTS))
+    turned = replace(small_network(), input_shape=(INPUTS // 2, 2))
+    with pytest.raises(SampleError, match=r"'images' must have the network's inputs, \d x 2"):
+        load_samples(tmp_path / "pictures.npz", turned, coding=CODING)
 
 
 def test_spikes_of_too_many_images_are_refused(images: Path) -> None:

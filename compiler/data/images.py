@@ -1,10 +1,12 @@
 """The reference of the on-chip encoders: images become the very spikes that the hardware gives its core.
 
-An image is pixels of 0 to 255. `encode` serves the reference executor, calibration and training alike.
+An image is pixels of 0 to 255, or black and white as bool. `encode` serves the reference executor, calibration and
+training alike.
 """
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Any
 
@@ -20,7 +22,7 @@ _WHITE = 255
 
 
 def encode(images: npt.NDArray[Any], coding: ImageCoding) -> SpikeArray:
-    """The spikes uint8 [samples, steps, pixels] of `images`, integers 0..255 [samples, pixels...].
+    """The spikes uint8 [samples, steps, pixels] of `images`, integers 0..255 or bool [samples, pixels...].
 
     - rate: in each step a pixel p spikes if p > r, where r is the pixel's and the step's own of the `random_numbers`,
       taken pixel after pixel and step after step. So it spikes in about p / 256 of the steps; every image meets the
@@ -29,9 +31,15 @@ def encode(images: npt.NDArray[Any], coding: ImageCoding) -> SpikeArray:
       i = floor(65535 / steps): the brighter the earlier, and black never.
     - direct: in every step the input is the pixel's upper bits, as many as x_max has.
 
-    Raises SampleError for anything else than such images.
+    A largest pixel of 1 is questioned. Raises SampleError for anything else than such images.
     """
-    pixels = _checked(images)
+    pixels = as_pixels(images)
+    if pixels.max() == 1:
+        warnings.warn(
+            "pixels should go up to 255, white: the largest is 1, all but black; if 1 means white, save the images as "
+            "bool or times 255",
+            stacklevel=1,  # one place, so that a command says it once
+        )
     if coding.encoder is Encoder.RATE:
         numbers = random_numbers(coding.steps * pixels.shape[1]).reshape(coding.steps, -1)
         return (pixels[:, None, :] > numbers).astype(np.uint8)
@@ -65,8 +73,11 @@ def random_numbers(count: int) -> npt.NDArray[np.uint8]:
     return numbers
 
 
-def _checked(images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Images as uint8 [samples, pixels]."""
+def as_pixels(images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Images as uint8 [samples, pixels]; True is white.
+
+    Raises SampleError for what are no images.
+    """
     array = np.asarray(images)
     if array.ndim < 2 or 0 in array.shape:
         raise SampleError(
@@ -74,6 +85,8 @@ def _checked(images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         )
     if array.dtype.kind not in "bui":
         raise SampleError(f"pixels must be integers of 0 to 255: they are {array.dtype}; scale and round them")
+    if array.dtype.kind == "b":
+        return array.reshape(len(array), -1) * np.uint8(_WHITE)
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > _WHITE:
         raise SampleError(f"pixels must be integers of 0 to 255: one is {low if low < 0 else high}; scale them")

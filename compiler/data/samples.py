@@ -25,7 +25,7 @@ from ...hdl.errors import SampleError, listed, plain, quoted
 from ...hdl.files import open_regular
 from ...hdl.images.coding import ImageCoding
 from ..ir.network import Network
-from .images import encode
+from .images import as_pixels, encode
 
 MAX_BYTES = 8 << 30
 """The largest array that is read unless the caller says otherwise, in bytes."""
@@ -107,7 +107,8 @@ def load_samples(
     flattened row-major. With a `network`, the inputs must match its `input_shape` (or be flat), no value may exceed its
     `x_max`, and labels must number its classes (`Network.reading`). Arrays larger than `max_bytes` are refused.
 
-    With a `coding` the file holds `images` [samples, inputs...] instead, pixels of 0..255, which are encoded.
+    With a `coding` the file holds `images` [samples, inputs...] instead, pixels of 0..255 or bool (True is white), and
+    they are encoded. They may have the dimensions of pictures where the network's inputs are flat.
 
     Raises SampleError, in one line, for anything else.
     """
@@ -177,7 +178,7 @@ def _read_archive(
     if coding is None:
         images, spikes = None, _read_spikes(archive, members[key], headers[key], network)
     else:
-        images = _read_images(archive, members[key], headers[key])
+        images = as_pixels(_read_images(archive, members[key], headers[key]))
         spikes = encode(images, coding)
     if "labels" not in headers:
         return Samples(spikes=spikes, images=images)
@@ -269,7 +270,12 @@ def _check_images_header(header: _Header, network: Network | None, coding: Image
     shape = header.shape
     if len(shape) < 2 or 0 in shape:
         raise SampleError(f"'images' must be [samples, inputs...] with at least one of each: its shape is {shape}")
-    if network is not None and shape[1:] not in (network.input_shape, (network.input_size,)):
+    suits = network is None or shape[1:] in (network.input_shape, (network.input_size,))
+    if (
+        network is not None
+        and not suits
+        and (math.prod(shape[1:]), len(network.input_shape)) != (network.input_size, 1)
+    ):
         wanted = " x ".join(map(str, network.input_shape))
         raise SampleError(f"'images' must have the network's inputs, {wanted}, after samples: its shape is {shape}")
     if math.prod(shape) * coding.steps > max_bytes:
@@ -295,9 +301,10 @@ def _read_spikes(
     return np.ascontiguousarray(spikes).reshape(samples, steps, -1).view(np.uint8)
 
 
-def _read_images(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> npt.NDArray[np.uint8]:
-    images = _read_array(archive, info, header, (np.dtype(np.uint8), 255))
-    return np.ascontiguousarray(images).reshape(header.shape[0], -1).view(np.uint8)
+def _read_images(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> npt.NDArray[np.generic]:
+    if header.dtype.kind == "b":
+        return _read_array(archive, info, header)
+    return _read_array(archive, info, header, (np.dtype(np.uint8), 255))
 
 
 def _read_array(
