@@ -34,26 +34,38 @@ def golden_file() -> Path:
     return ROOT / os.environ.get("SPIKELOOM_SHARED", "../shared") / "golden" / "contract.json"
 
 
-def golden_cases() -> list[GoldenCase]:
-    """All cases, in file order; none where the file is absent."""
+def golden_entries() -> list[dict[str, Any]]:
+    """The data of all cases, in file order; none where the file is absent."""
     file = golden_file()
     if not file.is_file():
         return []
     document = json.loads(file.read_text())
     if document["format"] != FORMAT:
         raise ValueError(f"{file} has format {document['format']}, this loader knows {FORMAT}")
-    return [_case(entry) for entry in document["cases"]]
+    entries: list[dict[str, Any]] = document["cases"]
+    return entries
 
 
-def _case(entry: dict[str, Any]) -> GoldenCase:
-    network = Network(
+def golden_cases() -> list[GoldenCase]:
+    """All cases, in file order; none where the file is absent."""
+    return [_case(entry) for entry in golden_entries()]
+
+
+def network_of(entry: dict[str, Any]) -> Network:
+    """The network of a case's data; without `output` the last population is read out, without `bits` those that a
+    projection's weights need."""
+    return Network(
         input_shape=(entry["input"]["size"],),
         populations=tuple(_population(p) for p in entry["populations"]),
         projections=tuple(_projection(p) for p in entry["projections"]),
-        output=entry["populations"][-1]["name"],
+        output=entry.get("output", entry["populations"][-1]["name"]),
         x_max=entry["input"]["x_max"],
         name=entry["name"],
     )
+
+
+def _case(entry: dict[str, Any]) -> GoldenCase:
+    network = network_of(entry)
     expected = {
         name: (np.array(record["spikes"], np.uint8), np.array(record["membranes"], np.int64))
         for name, record in entry["expected"].items()
@@ -85,7 +97,7 @@ def _decay(entry: dict[str, Any]) -> Decay:
 
 def _projection(entry: dict[str, Any]) -> Projection:
     codes = np.array(entry["weights"], np.int64)
-    bits = max(2, int(np.abs(codes).max(initial=0)).bit_length() + 1)
+    bits = entry.get("bits", max(2, int(np.abs(codes).max(initial=0)).bit_length() + 1))
     return Projection(
         pre=entry["pre"],
         post=entry["post"],

@@ -1,0 +1,152 @@
+"""Random integer networks: every neuron and every graph that the IR has, or that the hardware has.
+
+A new kind of neuron is an entry more in `NEURONS`; a new field of all of them a line in `populations`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .oracle import Data
+
+NEURONS: dict[str, tuple[str, ...]] = {
+    "IF": (),
+    "LIF": ("decay",),
+    "LI": ("decay",),
+    "CubaLIF": ("decay", "decay_syn"),
+}
+"""The leaks of every kind of neuron."""
+
+IN_HARDWARE = ("IF", "LIF", "LI")
+
+RESETS = (
+    ("same", "subtract"),
+    ("same", "value"),
+    ("next", "subtract"),
+    ("next", "value"),
+    ("snntorch_same", "subtract"),
+)
+"""Every (place, mode)."""
+
+MAX_SIZE = 9
+
+
+@st.composite
+def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
+    """A network; of the whole IR (CubaLIF, recurrence, delays) where it is not for the `hardware`."""
+    inputs = draw(st.integers(1, MAX_SIZE))
+    sizes = draw(st.lists(st.integers(1, MAX_SIZE), min_size=1, max_size=3))
+    names = [f"p{number}" for number in range(len(sizes))]
+    x_max = draw(st.sampled_from((1, 1, 1, 2, 5, 255)))
+    bits = draw(st.integers(2, 16) | st.integers(2, 5))
+    drawn = [draw(populations(name, size, hardware)) for name, size in zip(names, sizes, strict=True)]
+    size_of = {"input": inputs, **dict(zip(names, sizes, strict=True))}
+    joined = [
+        draw(projections(pre, post, size_of, bits, delayed=not hardware))
+        for pre, post in draw(edges(names, recurrent=not hardware))
+    ]
+    return {
+        "name": "fuzz",
+        "input": {"size": inputs, "x_max": x_max},
+        "populations": drawn,
+        "projections": joined,
+        "output": draw(st.sampled_from(names)) if draw(st.integers(0, 5)) == 0 else names[-1],
+    }
+
+
+@st.composite
+def edges(draw: st.DrawFn, names: list[str], *, recurrent: bool) -> list[tuple[str, str]]:
+    """(pre, post): a chain, or any edges forwards, with skips and parallel ones; `recurrent` ones may go anywhere."""
+    order = ["input", *names]
+    joined = []
+    for number, post in enumerate(names):
+        joined.append((order[number] if draw(st.integers(0, 3)) else draw(st.sampled_from(order[: number + 1])), post))
+        if draw(st.integers(0, 2)) == 0:
+            joined.append((draw(st.sampled_from(order if recurrent else order[: number + 1])), post))
+    return joined
+
+
+@st.composite
+def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
+    """Neurons of one kind with thresholds anywhere, at the edges of the state and below 0 too."""
+    kind = draw(st.sampled_from(("LIF", "LIF", "IF", *(IN_HARDWARE if hardware else NEURONS))))
+    bits = draw(st.sampled_from((2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 24, 32)))
+    place, mode = draw(st.sampled_from(RESETS))
+    limit = 1 << (bits - 1)
+    state = st.integers(-limit, limit - 1)
+    edge = st.sampled_from(sorted({-limit, -1, 0, limit - 1}))
+    low = st.integers(max(-limit, -4), min(limit - 1, 40))
+    fire = draw(_parameter(size, low | edge | state))
+    subs = st.integers(max(-limit, -4), min(limit - 1, 45)) | edge | state
+    leaks = {leak: draw(_decays(size)) if leak in NEURONS[kind] else None for leak in ("decay", "decay_syn")}
+    return {
+        "name": name,
+        "size": size,
+        "dynamics": kind,
+        "fire": fire,
+        "sub": fire if draw(st.booleans()) else draw(_parameter(size, subs)),
+        "v_reset": draw(_parameter(size, low | state)) if mode == "value" else 0,
+        **leaks,
+        "drive": draw(st.sampled_from(("new", "old"))) if kind == "CubaLIF" else "new",
+        "reset_mode": mode,
+        "reset": place,
+        "state_bits": bits,
+        "bias": draw(st.just(0) | _parameter(size, st.integers(max(-limit, -3), min(limit - 1, 3)) | state)),
+    }
+
+
+@st.composite
+def projections(draw: st.DrawFn, pre: str, post: str, size_of: dict[str, int], bits: int, *, delayed: bool) -> Data:
+    """Weights that are sparse, dense or all zero, of few values or many."""
+    limit = (1 << (bits - 1)) - 1
+    weight = draw(
+        st.sampled_from(
+            (
+                st.integers(-limit, limit),
+                st.just(0) | st.integers(-limit, limit),
+                st.sampled_from((0, 0, 0, 1, -1)),
+                st.sampled_from((-limit, limit)),
+                st.just(0) | st.integers(0, min(limit, 7)),
+            )
+        )
+    )
+    rows, columns = size_of[pre], size_of[post]
+    backwards = delayed and (pre != "input" and pre >= post)
+    return {
+        "pre": pre,
+        "post": post,
+        "weights": draw(_matrix(rows, columns, weight)),
+        "bits": bits,
+        "delay": draw(_delays(rows, columns, int(backwards))) if delayed else 0,
+        "shift": draw(st.sampled_from((0, 0, 1, 2, 5))),
+    }
+
+
+def _decays(size: int) -> st.SearchStrategy[Data]:
+    """Leaks from none to all at once, of one coefficient or one for each neuron."""
+    return st.sampled_from((0, 1, 3, 4, 8, 16)).flatmap(
+        lambda k: st.fixed_dictionaries(
+            {
+                "c": _parameter(size, st.integers(0, min(1 << k, 20)) | st.integers(0, 1 << k)),
+                "k": st.just(k),
+                "rounding": st.sampled_from(("nearest", "floor", "toward_zero")),
+            }
+        )
+    )
+
+
+def _delays(rows: int, columns: int, least: int) -> st.SearchStrategy[Any]:
+    delay = st.integers(least, 3)
+    return delay | _matrix(rows, columns, delay)
+
+
+def _matrix(rows: int, columns: int, element: st.SearchStrategy[int]) -> st.SearchStrategy[list[list[int]]]:
+    row = st.lists(element, min_size=columns, max_size=columns)
+    return st.lists(row, min_size=rows, max_size=rows)
+
+
+def _parameter(size: int, value: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
+    """One value for all neurons, or one for each."""
+    return value | st.lists(value, min_size=size, max_size=size)
