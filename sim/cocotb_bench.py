@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, Event, FallingEdge, First, RisingEdge, Timer, ValueChange
 from cocotb.utils import get_sim_time
 
+from ..hdl.streams.tokens import TokenKind
 from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, first_divergence
 from .observer import INPUT, OUTPUT, MonitorObserver, OutputObserver, ProtocolError, TraceObserver
+from .stimulus import KIND_BITS
 
 RUN_FOLDER = "SPIKELOOM_RUN_FOLDER"
 """The environment variable that names the run folder."""
@@ -40,6 +42,18 @@ def read(handle: Any) -> int:
         return int(value)
     except ValueError:
         raise ValueError(f"{handle._name} is {value}") from None
+
+
+def read_token(handle: Any) -> int:
+    """The value of a port that carries tokens; the address of an end means nothing and is read as 0.
+
+    Raises ValueError where a bit that counts is X or Z.
+    """
+    try:
+        kind = int(handle.value[KIND_BITS - 1 : 0])
+    except ValueError:
+        return read(handle)
+    return read(handle) if TokenKind(kind) is TokenKind.EVENT else kind
 
 
 class CoreBench:
@@ -153,7 +167,7 @@ class CoreBench:
             if not self.ready:
                 continue
             self.activity += 1
-            if not output.token(self._value(dut.o__payload, (OUTPUT, *output.place))):
+            if not output.token(self._value(dut.o__payload, (OUTPUT, *output.place), read_token)):
                 continue
             sample, step = output.place
             if step == 0:
@@ -195,9 +209,9 @@ class CoreBench:
             await ValueChange(handle)
             await FallingEdge(self.dut.clk)
 
-    def _value(self, handle: Any, place: tuple[int, int, int]) -> int:
+    def _value(self, handle: Any, place: tuple[int, int, int], reader: Callable[[Any], int] = read) -> int:
         try:
-            return read(handle)
+            return reader(handle)
         except ValueError as error:
             raise ProtocolError(*place, f"a port has no known value: {error}") from None
 

@@ -197,6 +197,22 @@ FAULTS = {
 }
 
 
+def wrap_shipped(cores: Path, folder: Path, changes: dict[str, str]) -> None:
+    """The shipped core inside one that changes what passes through it."""
+    text = (cores / "core.v").read_text(encoding="utf-8")
+    inner = re.sub(r"\bmodule spikeloom_core\b(?!\.)", "module shipped", text, count=1)
+    assert inner != text
+    (folder / "core.v").write_text(inner + WRAPPER % {**HEALTHY, **changes}, encoding="utf-8")
+
+
+def test_the_address_of_an_end_means_nothing(cores: Path, tmp_path: Path) -> None:
+    unknown = "inner_payload[1:0] == 0 ? inner_payload : {3'bx1x, inner_payload[1:0]}"
+    wrap_shipped(cores, tmp_path, {"payload": unknown})
+    expected = run_reference(NETWORK, SPIKES, membranes=True)
+    run = regress_core(NETWORK, tmp_path, SPIKES, expected, traced=False)
+    assert np.array_equal(run.events, expected.spikes)
+
+
 RARE = ("unknown payload", "out of range", "talkative")
 """Faults that are left to the slow tests."""
 
@@ -206,10 +222,7 @@ RARE = ("unknown payload", "out of range", "talkative")
 )
 def test_a_shipped_core_with_a_fault_is_caught(cores: Path, tmp_path: Path, fault: str) -> None:
     changes, message = FAULTS[fault]
-    text = (cores / "core.v").read_text(encoding="utf-8")
-    inner = re.sub(r"\bmodule spikeloom_core\b(?!\.)", "module shipped", text, count=1)
-    assert inner != text
-    (tmp_path / "core.v").write_text(inner + WRAPPER % {**HEALTHY, **changes}, encoding="utf-8")
+    wrap_shipped(cores, tmp_path, changes)
     expected = run_reference(NETWORK, SPIKES, membranes=True)
     with pytest.raises(MismatchError, match=message) as failure:
         regress_core(NETWORK, tmp_path, SPIKES, expected, traced=False)
