@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TOP = ("boards", "compiler", "hdl", "sim")
+TOP = ("boards", "compiler", "examples", "hdl", "sim")
 
 
 def test_every_package_on_disk_is_listed() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -175,6 +177,17 @@ def open_build(path: Path) -> BuildFolder:
     if changed := build.changed_files():
         warn(f"{path} was changed after the build: {listed(changed, plain)}")
     return build
+
+
+def own_command() -> str:
+    """How this command can be called again: by its name where PATH finds it, else by its path from here."""
+    script = Path(sys.argv[0] if Path(sys.argv[0]).name == "spikeloom" else sys.executable).with_name("spikeloom")
+    found = shutil.which("spikeloom")
+    if not script.is_file() or (found is not None and script.samefile(found)):
+        return "spikeloom"
+    script = script.absolute()
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
 
 
 def warn(message: str) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BOARD = "icebreaker"
 BITS = 4
 SPARSITY = 0.85
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+"""Where the example lies, in a checkout as in an installed package."""
+
 REGRESSION_SAMPLES = 100
 """Test samples that go through the emitted Verilog, twice each: with monitors under stress, and as shipped."""
 
@@ -28,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         "and print what came out.",
     )
     parser.add_argument(
-        "--examples", type=Path, default=Path("examples"), metavar="DIR", help="the checkout's examples/ (the default)"
+        "--examples", type=Path, default=EXAMPLES, metavar="DIR", help="another folder with the files of examples/"
     )
     parser.add_argument("--output", type=Path, default=Path("build/demo"), metavar="DIR", help="default: build/demo")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
@@ -62,11 +65,15 @@ def run(options: argparse.Namespace) -> int:
         result = regress(integers, build.path, proven.spikes, family=build.family, progress=progress)
     recordings = [simulate(n, test.spikes, executor=e) for n, e in ((network, "float"), (integers, "reference"))]
     assert test.labels is not None
-    _summarise(build, [recording.accuracy(test.labels) for recording in recordings], len(test), result)
+    accuracies = [recording.accuracy(test.labels) for recording in recordings]
+    _summarise(build, accuracies, len(test), str(integers.reading), result)
     return 0
 
 
-def _summarise(build: BuildFolder, accuracies: list[float], samples: int, result: RegressionResult) -> None:
+def _summarise(
+    build: BuildFolder, accuracies: list[float], samples: int, readout: str, result: RegressionResult
+) -> None:
+    """What came out. Accuracies are those of the float executor and the integer reference."""
     from ..report.text import number, share
 
     report = build.report()
@@ -76,16 +83,29 @@ def _summarise(build: BuildFolder, accuracies: list[float], samples: int, result
     rows = {
         "Network": f"{network['inputs']} inputs, {network['neurons']} neurons, {number(network['synapses'])} synapses "
         f"of {BITS} bits ({network['sparsity']:.0%} sparse)",
-        "Accuracy": f"float {accuracies[0]:.2%}, hardware {accuracies[1]:.2%} of {samples} test samples",
-        "Verified": f"{number(result.spikes_compared)} spikes and {number(result.membranes_compared)} membranes of "
-        f"{result.samples} samples equal the reference",
+        "Accuracy": f"float executor {accuracies[0]:.2%}, integer reference {accuracies[1]:.2%} of {samples} test "
+        f"samples, by {readout}",
+        "Verified": f"the Verilog equals the integer reference on {result.samples} of them: "
+        f"{number(result.spikes_compared)} comparisons",
+        "": f"for a spike, {number(result.membranes_compared)} for a membrane",
         "Logic cells": f"{number(lcs['used'])} of {number(lcs['available'])} ({share(lcs)})",
         "Block RAMs": f"{brams['used']} of {brams['available']} ({share(brams)})",
         "Fmax": f"{timing['fmax_mhz']:.1f} MHz; the board runs it at {timing['clock_mhz']:g} MHz",
         "Per sample": f"{cycles} cycles, {time} µs",
-        "Bitstream": str(build.path / "top.bin"),
-        "Report": f"spikeloom report {build.path}",
     }
     print(f"\nHandwritten digits on the {report['board']['name']}")
+    _print_rows(rows)
+    command = common.own_command()
+    print("\nNext")
+    _print_rows(
+        {
+            "Look": f"{command} report {build.path} --html {build.path.name}.html",
+            "Flash": f"iceprog {build.path / 'top.bin'}, with the board plugged in (docs/boards.md)",
+            "Your own": f"{command} compile MODEL.nir --board {BOARD} --data CALIBRATION.npz",
+        }
+    )
+
+
+def _print_rows(rows: dict[str, str]) -> None:
     for name, text in rows.items():
         print(f"  {name:<12} {text}")

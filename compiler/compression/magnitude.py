@@ -16,6 +16,8 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
 from ..ir.verifier import verify
+from ..neurons.contract import fold
+from ..neurons.reachable import may_fire
 
 Scope = Literal["global", "layer"]
 SCOPES = ("global", "layer")
@@ -90,12 +92,17 @@ def _keep(scores: Sequence[FloatArray], sparsity: float) -> list[BoolArray]:
 
 
 def silenced(before: Network, after: Network) -> dict[str, tuple[int, ...]]:
-    """The neurons of each population that had input synapses in `before` and have none in `after`."""
+    """The neurons of each population that had input synapses in `before` and have none in `after`.
+
+    Those that could not fire in `before`, whatever the input, were dead already and do not count.
+    """
     result = {}
     for population in before.populations:
-        lost = _driven(before, population.name, population.size) & ~_driven(after, population.name, population.size)
+        name, size = population.name, population.size
+        alive = _driven(before, name, size) & may_fire(fold(before, population), before.x_max)
+        lost = alive & ~_driven(after, name, size)
         if lost.any():
-            result[population.name] = tuple(int(i) for i in np.flatnonzero(lost))
+            result[name] = tuple(int(i) for i in np.flatnonzero(lost))
     return result
 
 

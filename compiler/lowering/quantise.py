@@ -31,7 +31,7 @@ from ..ir.verifier import MAX_WEIGHT_BITS, verify
 from ..neurons.contract import Folded, fold
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
-from ..neurons.reachable import reachable_membranes
+from ..neurons.reachable import may_fire, reachable_membranes
 from .constants import Constants, integer_constants
 from .error import PopulationError, quantisation_error
 from .leak import choose_decay
@@ -178,12 +178,7 @@ def _may_fire(folded: Folded, sources: Mapping[str, Spikes] | None, x_max: int) 
     if sources is not None:
         fires: npt.NDArray[np.bool_] = np.any(sources[folded.population.name], axis=(0, 1))
         return fires
-    membrane = sum(np.maximum(w, 0).sum(axis=0) for w in folded.weights) * x_max + np.maximum(folded.bias, 0)
-    for keep in (folded.alpha, folded.beta):
-        if keep is not None:
-            membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))
-    reaches: npt.NDArray[np.bool_] = membrane >= folded.threshold
-    return reaches
+    return may_fire(folded, x_max)
 
 
 def _without_quiet_outliers(folded: Folded, scale: FloatArray, may_fire: npt.NDArray[np.bool_]) -> FloatArray:

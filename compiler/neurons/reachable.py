@@ -14,6 +14,7 @@ from ..ir.arrays import IntArray
 from ..ir.bounds import drive_bounds_per_neuron, signed_bits
 from ..ir.network import Network, Population
 from ..ir.neurons import Decay, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from .contract import Folded
 
 Interval = tuple[IntArray, IntArray]
 """The smallest and largest value of each neuron, int64 (n,)."""
@@ -44,6 +45,19 @@ def saturates(network: Network, population: Population) -> bool:
     assert isinstance(dynamics, IntegerDynamics)
     reach = reachable_membranes(network, population)
     return reach is None or signed_bits(*reach) > dynamics.state_bits
+
+
+def may_fire(folded: Folded, x_max: int) -> npt.NDArray[np.bool_]:
+    """The real neurons (n,) whose membrane reaches the threshold where all inputs with positive weights are x_max.
+
+    The others never fire, whatever the input.
+    """
+    membrane = sum(np.maximum(w, 0).sum(axis=0) for w in folded.weights) * x_max + np.maximum(folded.bias, 0)
+    for keep in (folded.alpha, folded.beta):
+        if keep is not None:
+            membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))
+    reaches: npt.NDArray[np.bool_] = membrane >= folded.threshold
+    return reaches
 
 
 def _reachable_states(

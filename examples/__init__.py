@@ -1,0 +1,1 @@
+"""The handwritten digits: a trained network with samples, which `spikeloom demo` takes, and the programs around it."""
