@@ -71,7 +71,7 @@ def regress(
     runs: list[CoreRun] = []
     files: list[Path] = []
     for traced in (True, False):
-        wave_file = _wave_file(waves, traced)
+        file = None if waves is None else wave_file(waves, traced)
         try:
             runs.append(
                 regress_core(
@@ -85,14 +85,14 @@ def regress(
                     simulator=simulator,
                     level=level,
                     stress=stress,
-                    waves=wave_file,
+                    waves=file,
                     progress=_offset(progress, len(runs) * len(inputs), 2 * len(inputs)),
                 )
             )
         except MismatchError as error:
-            hint = f"; waveforms: {wave_file}" if wave_file is not None and wave_file.is_file() else ""
+            hint = f"; waveforms: {file}" if file is not None and file.is_file() else ""
             raise MismatchError(f"{'traced' if traced else 'shipped'} core, {error}{hint}") from None
-        files += [wave_file] if wave_file is not None else []
+        files += [file] if file is not None else []
     neurons = sum(population.size for population in network.populations)
     samples, steps = inputs.shape[:2]
     return RegressionResult(
@@ -145,8 +145,9 @@ def regress_core(
         )
 
 
-def _wave_file(waves: Path | None, traced: bool) -> Path | None:
-    return waves if waves is None or traced else waves.with_name(f"{waves.stem}-shipped{waves.suffix}")
+def wave_file(waves: Path, traced: bool) -> Path:
+    """Where the waveforms of a core go, the traced or the shipped one."""
+    return waves if traced else waves.with_name(f"{waves.stem}-shipped{waves.suffix}")
 
 
 def _offset(progress: Callable[[int, int], None] | None, before: int, total: int) -> Callable[[int, int], None] | None:

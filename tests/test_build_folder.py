@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from spikeloom.compiler.output import build_folder
 from spikeloom.compiler.output.build_folder import check_target, load_build_folder, replaced, staged, write_manifest
+from spikeloom.compiler.output.system_folders import is_system_folder
 from spikeloom.hdl.errors import InputError, OptionError
 
 
@@ -102,6 +110,113 @@ def test_force_keeps_a_folder_that_is_no_build_under_another_name(tmp_path: Path
     assert (tmp_path / "out.old2" / "thesis.tex").read_text() == "precious 1"
 
 
+WEB_APP = {"manifest.json": '{"name": "shop", "icons": []}', "index.html": "<p>precious", "src/shop.js": "precious()"}
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("theirs", ["web app", "file more", "folder more", "file less", "another schema"])
+def test_a_manifest_of_another_kind_proves_no_build(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, theirs: str, exchanges: bool
+) -> None:
+    target = tmp_path / "out"
+    if theirs == "web app":
+        for name, text in WEB_APP.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_text(text)
+    else:
+        with staged(target) as staging:
+            fill(staging, model, "old")
+        changes: dict[str, Callable[[], object]] = {
+            "file more": lambda: (target / "notes.md").write_text("precious"),
+            "folder more": lambda: (target / "mine").mkdir() or (target / "mine" / "link").symlink_to("nowhere"),
+            "file less": lambda: (target / "core.v").unlink(),
+            "another schema": lambda: (target / "manifest.json").write_text('{"schema_version": 9}'),
+        }
+        changes[theirs]()
+    before = sorted(path.relative_to(target) for path in target.rglob("*"))
+    if not exchanges:
+        monkeypatch.setattr(build_folder, "exchange", lambda one, other: False)
+    with staged(target, force=True) as staging:
+        fill(staging, model, "new")
+    kept = tmp_path / "out.old"
+    assert sorted(path.relative_to(kept) for path in kept.rglob("*")) == before
+    assert (target / "core.v").read_text() == "new" and not hidden(tmp_path)
+
+
+def test_an_edited_build_and_an_empty_folder_are_replaced(tmp_path: Path, model: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    for _ in range(2):
+        with staged(target, force=True) as staging:
+            fill(staging, model)
+        (target / "core.v").write_text("edited")
+        (target / "logs" / "more.log").write_text("a log")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.nir", "out"]
+
+
+def killed_at(moment: int, work: Callable[[], None]) -> bool:
+    """Run in a process that kills itself at the `moment`-th thing it asks the file system for; whether it did."""
+    child = os.fork()
+    if child == 0:
+        left = moment
+        status = 1
+        with suppress(BaseException):
+
+            def hook(event: str, _: object) -> None:
+                nonlocal left
+                if event.startswith(("os.", "open", "shutil.", "ctypes.dlopen", "fcntl.")):
+                    left -= 1
+                    if left == -1:  # once: os.kill is such a thing itself
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(hook)
+            work()
+            status = 0
+        os._exit(status)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_at_every_moment_a_killed_process_leaves_the_old_or_the_new(tmp_path: Path, model: Path, ours: bool) -> None:
+    target, found = tmp_path / "out", set()
+    for moment in range(1000):
+        shutil.rmtree(target, ignore_errors=True)
+        with staged(target) as staging:
+            fill(staging, model, "old")
+        if not ours:
+            (target / "thesis.tex").write_text("precious")
+
+        def build() -> None:
+            with staged(target, force=True) as staging:
+                fill(staging, model, "new")
+
+        killed = killed_at(moment, build)
+        text = load_build_folder(target).path.joinpath("core.v").read_text()
+        found.add(text)
+        kept = [path for path in (target, *tmp_path.glob("out.old*")) if (path / "thesis.tex").exists()]
+        assert len(kept) == (not ours) and all((path / "thesis.tex").read_text() == "precious" for path in kept)
+        with staged(tmp_path / "next") as staging:
+            fill(staging, model)
+        assert not hidden(tmp_path)
+        for path in (tmp_path / "next", *tmp_path.glob("out.old*")):
+            shutil.rmtree(path)
+        if not killed:
+            break
+    assert found == {"old", "new"} and text == "new" and moment > 20
+
+
+def test_the_staging_folders_of_the_living_are_left_alone(tmp_path: Path, model: Path) -> None:
+    mine = tmp_path / ".spikeloom-notes"
+    mine.mkdir()
+    with staged(tmp_path / "one") as first:
+        with staged(tmp_path / "two") as second:
+            fill(second, model)
+        fill(first, model)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".spikeloom-notes", "model.nir", "one", "two"]
+
+
 def test_a_failing_rename_restores_the_old_build(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "out"
     with staged(target) as staging:
@@ -129,6 +244,61 @@ def test_targets_that_are_never_written(tmp_path: Path, monkeypatch: pytest.Monk
             check_target(target, force=True)
     with pytest.raises(OptionError, match="is a file"):
         check_target(file, force=True)
+
+
+SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/etc/ssl",
+    "/home",
+    "/lib",
+    "/mnt",
+    "/opt",
+    "/proc",
+    "/root",
+    "/run",
+    "/srv",
+)
+SYSTEM += ("/sys", "/tmp", "/usr", "/usr/lib", "/usr/local", "/var", "/var/lib", "/var/log")
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEM if Path(name).is_dir()])
+@pytest.mark.parametrize("force", [False, True])
+def test_folders_of_the_system_are_never_written(name: str, force: bool) -> None:
+    with pytest.raises(OptionError, match=r"^the output must be a folder of its own: "):
+        check_target(Path(name), force=force)  # the check alone: nothing is ever put there
+
+
+def test_a_system_folder_by_another_name_is_one(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("/usr/lib")
+    with pytest.raises(OptionError, match="/usr/lib is the system's; choose another"):
+        check_target(tmp_path / "out", force=True)
+
+
+def test_what_is_a_users_own_is_no_system_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: Path("/var/lib/me"))
+    for name in (
+        "/var/lib/me/out",
+        "/home/me/out",
+        "/work/out",
+        "/opt/out",
+        "/tmp/out",
+        "/var/tmp/out",
+        "/dev/shm/out",
+    ):
+        assert not is_system_folder(Path(name)), name
+    for name in ("/var/lib/other", "/var/lib/me", "/usr/local/out", "/etc/out", "/", "/dev/shm"):
+        assert is_system_folder(Path(name)), name
+    assert check_target(tmp_path / "out", force=True) == tmp_path / "out"
+
+
+def test_the_homes_of_all_users_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = [type("User", (), {"pw_dir": "/work/people/ann"})]
+    monkeypatch.setattr("pwd.getpwall", lambda: users)
+    assert is_system_folder(Path("/work/people/ann")) and is_system_folder(Path("/work/people"))
+    assert not is_system_folder(Path("/work/people/ann/out")) and not is_system_folder(Path("/work/people/bob"))
 
 
 def test_the_same_contents_give_the_same_manifest(tmp_path: Path, model: Path) -> None:
@@ -208,4 +378,9 @@ def test_a_file_is_replaced_atomically(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="is a folder"), replaced(tmp_path):
         pass
     with pytest.raises(OptionError, match="folder must exist"), replaced(tmp_path / "none" / "out.npz"):
+        pass
+    with (
+        pytest.raises(OptionError, match=r"new file: .*out\.npz exists; add --force"),
+        replaced(path, force=False),
+    ):
         pass

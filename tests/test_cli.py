@@ -349,13 +349,20 @@ def test_simulate_a_model(capsys: pytest.CaptureFixture[str], data: Path, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["o", "o.dat", "o.npz"])
-def test_the_output_file_has_the_name_that_was_asked_for(model: Path, data: Path, tmp_path: Path, name: str) -> None:
+def test_the_output_file_has_the_name_that_was_asked_for(
+    capsys: pytest.CaptureFixture[str], model: Path, data: Path, tmp_path: Path, name: str
+) -> None:
     argv = ["simulate", model, "--data", data, "--executor", "float", "--output", tmp_path / name]
     before = set(tmp_path.iterdir())
     assert main([str(argument) for argument in argv]) == 0
     assert set(tmp_path.iterdir()) - before == {tmp_path / name}
     with np.load(tmp_path / name) as arrays:
         assert set(arrays) == {"spikes", "predicted"}
+    capsys.readouterr()
+    assert f"the output is a new file: {tmp_path / name} exists; add --force to replace it" in refused(capsys, argv)
+    assert main([str(argument) for argument in [*argv, "--force", "--membranes"]]) == 0
+    with np.load(tmp_path / name) as arrays:
+        assert set(arrays) == {"spikes", "predicted", "membranes"}
 
 
 def test_the_command_line_offers_every_executor() -> None:
@@ -368,6 +375,10 @@ def test_waveforms_go_to_an_fst_file_in_a_folder_that_exists(
     argv = ["regress", tmp_path, "--data", data, "--waves"]
     assert "waveforms are FST files" in refused(capsys, [*argv, tmp_path / "w.vcd"])
     assert "the output's folder must exist" in refused(capsys, [*argv, tmp_path / "no" / "w.fst"])
+    for name in ("w-shipped.fst", "w.fst"):
+        (tmp_path / name).write_text("theirs")
+        assert f"{tmp_path / name} exists; add --force" in refused(capsys, [*argv, tmp_path / "w.fst"])
+    assert "must hold manifest.json" in refused(capsys, [*argv, tmp_path / "w.fst", "--force"])
 
 
 def test_a_file_is_no_build_folder(capsys: pytest.CaptureFixture[str], model: Path) -> None:
@@ -445,8 +456,14 @@ def test_report_of_a_build(capsys: pytest.CaptureFixture[str], built: Path, tmp_
     assert json.loads(capsys.readouterr().out) == json.loads((built / "report.json").read_text())
     page = tmp_path / "report.html"
     assert main(["report", str(built), "--html", str(page)]) == 0
-    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
     assert capsys.readouterr().out == ""
+    page.write_text("theirs")
+    assert f"{page} exists; add --force to replace it" in refused(capsys, ["report", built, "--html", page])
+    assert page.read_text() == "theirs"
+    assert main(["report", str(built), "--html", str(page), "--force"]) == 0
+    assert page.read_text(encoding="utf-8") == text
 
 
 def test_a_report_of_another_version_is_refused(

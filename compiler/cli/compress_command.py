@@ -64,7 +64,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
-    from ...hdl.errors import OptionError, SampleError
+    from ...hdl.errors import SampleError
     from ...sim.evaluation import compare, unseen
     from ..compression.apply import compress
     from ..compression.finetune import FineTune
@@ -73,11 +73,9 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.recipe import Recipe, default_method
     from ..data.samples import load_samples
     from ..frontends.nir.writer import write_nir
+    from ..output.build_folder import check_file
 
-    if options.output.exists() and not options.force:
-        raise OptionError(f"the output is a new file: {options.output} exists; add --force to replace it")
-    if not options.output.parent.is_dir():
-        raise OptionError(f"the output's folder must exist: {options.output.parent} does not; make it")
+    check_file(options.output, force=options.force)
     scheme = options.scheme or "fixed_point"
     recipe = Recipe(
         method=options.method or default_method(calibrated=True),

@@ -33,6 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         help="the emitted Verilog (default), after synthesis, or the whole design at its UART",
     )
     parser.add_argument("--waves", type=Path, metavar="FILE.fst", help="write waveforms (and FILE-shipped.fst)")
+    parser.add_argument("--force", action="store_true", help="replace existing waveforms")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
     parser.set_defaults(run=run)
     return parser
@@ -41,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Compare; MismatchError says where the first difference is."""
     from ...hdl.errors import OptionError
-    from ...sim.regress import regress
+    from ...sim.regress import regress, wave_file
     from ..data.samples import load_samples
     from ..frontends.nir.reader import read_nir
     from ..output.build_folder import check_file
@@ -52,7 +53,8 @@ def run(options: argparse.Namespace) -> int:
             raise OptionError("waveforms show a core: --level pins has none; leave out --waves")
         if options.waves.suffix != ".fst":
             raise OptionError(f"waveforms are FST files: got {options.waves}; give the file the suffix .fst")
-        check_file(options.waves)
+        for traced in (True, False):
+            check_file(wave_file(options.waves, traced), force=options.force)
     build = common.open_build(options.folder)
     network = read_nir(build.network_file)
     samples = load_samples(options.data, network, coding=build.coding).first(options.limit)

@@ -35,6 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         "--simulator", choices=("icarus", "verilator"), default="icarus", help="for verilog and netlist"
     )
     parser.add_argument("--output", type=Path, metavar="OUT.npz", help="write spikes and predicted classes")
+    parser.add_argument("--force", action="store_true", help="replace an existing OUT.npz")
     parser.add_argument("--membranes", action="store_true", help="write the outputs' membranes too")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -52,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     if options.membranes and options.output is None:
         raise OptionError("--membranes are written to a file: name it with --output OUT.npz")
     if options.output is not None:
-        check_file(options.output)
+        check_file(options.output, force=options.force)
     build = common.open_build(options.model) if options.model.is_dir() else None
     network = _network(options, build)
     coding = None if build is None else build.coding
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
         )
     if options.output is not None:
-        with replaced(options.output) as temporary:
+        with replaced(options.output, force=options.force) as temporary:
             _write(temporary, recording, options.membranes)
     _print(options, recording, samples)
     return 0

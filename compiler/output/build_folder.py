@@ -6,13 +6,13 @@ Whatever interrupts it, the target is either what it was before or the whole new
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +20,8 @@ from typing import Any
 from ...hdl.errors import InputError, OptionError, plain
 from ...hdl.files import MAX_JSON_BYTES, open_regular, read_regular, require_regular
 from ...hdl.images.coding import Decoder, Encoder, ImageCoding
+from ...hdl.staging import exchange, replacement, staging_folder
+from .system_folders import is_system_folder
 
 MANIFEST = "manifest.json"
 REPORT = "report.json"
@@ -48,13 +50,16 @@ _MAX_INPUT_BYTES = 64 << 30
 def check_target(target: Path, *, force: bool = False) -> Path:
     """The absolute path of a build folder that may be written.
 
-    An existing folder is refused unless `force`; a file, and a folder that holds the home or the working directory,
-    always are. Raises OptionError.
+    An existing folder is refused unless `force`; a file, a folder that holds the home or the working directory, and a
+    folder of the system always are. Raises OptionError.
     """
     target = Path(os.path.realpath(target))
-    if not target.name or any(place.is_relative_to(target) for place in (Path.cwd(), Path.home())):
+    kept = (Path.cwd(), Path(os.path.realpath(Path.home())))
+    if not target.name or any(place.is_relative_to(target) for place in kept):
         raise OptionError(f"the output must be a folder of its own: {target} holds the working or home directory")
     if target.is_dir():
+        if is_system_folder(target) and not is_build(target):
+            raise OptionError(f"the output must be a folder of its own: {target} is the system's; choose another")
         if not force:
             raise OptionError(f"the output folder must not exist yet: {target} does; use --force to replace it")
     elif target.exists():
@@ -66,38 +71,46 @@ def check_target(target: Path, *, force: bool = False) -> Path:
 def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
     """A folder to fill that becomes `target` when the block ends, and vanishes when the block raises.
 
-    With `force`, an older build is replaced at that moment; a folder that is no build is kept as `NAME.old`.
+    With `force`, an older build is replaced at that moment; a folder that is no build is kept as `NAME.old`. Where the
+    file system exchanges names (all of Linux's own do), the old or the new folder has the target's name at every
+    moment; elsewhere an older build is called `NAME.old` in between.
     Raises OptionError as `check_target` does.
     """
     target = check_target(target, force=force)
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.parent / f".spikeloom-{secrets.token_hex(6)}"
-    staging.mkdir()
-    try:
+    with staging_folder(target.parent) as staging:
         yield staging
         _put_in_place(staging, target, force)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already when it was put in place
 
 
 def _put_in_place(staging: Path, target: Path, force: bool) -> None:
-    if not target.exists():
-        staging.rename(target)
+    try:
+        staging.rename(target)  # which replaces an empty folder
         return
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
     check_target(target, force=force)  # somebody else may have made it meanwhile
-    retired = staging.with_name(staging.name + ".old") if _is_build(target) else _free_name(target)
+    retired = _free_name(target)
+    if is_build(target):
+        if exchange(staging, target):
+            return  # the old build goes with the staging folder
+        _rename_both(staging, target, retired)
+        shutil.rmtree(retired, ignore_errors=True)
+        return
+    staging.rename(retired)
+    if not exchange(retired, target):
+        retired.rename(staging)
+        _rename_both(staging, target, retired)
+
+
+def _rename_both(staging: Path, target: Path, retired: Path) -> None:
     target.rename(retired)
     try:
         staging.rename(target)
     except BaseException:
         retired.rename(target)
         raise
-    if retired.name.startswith(".spikeloom-"):
-        shutil.rmtree(retired, ignore_errors=True)
-
-
-def _is_build(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file() or not any(folder.iterdir())
 
 
 def _free_name(target: Path) -> Path:
@@ -108,31 +121,30 @@ def _free_name(target: Path) -> Path:
     return candidate
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, *, force: bool = True) -> None:
     """OptionError where no file can be written to `path`; for commands that work long before they write.
 
-    A device is no file: it would be replaced by one.
+    A device is no file: it would be replaced by one. An existing file is refused unless `force`.
     """
-    path = Path(os.path.realpath(path))
+    shown, path = path, Path(os.path.realpath(path))
     if path.is_dir():
         raise OptionError(f"the output must be a file: {path} is a folder")
     require_regular(path, "the output", OptionError)
     if not path.parent.is_dir():
-        raise OptionError(f"the output's folder must exist: {path.parent} does not")
+        raise OptionError(f"the output's folder must exist: {path.parent} does not; make it")
+    if path.exists() and not force:
+        raise OptionError(f"the output is a new file: {shown} exists; add --force to replace it")
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A temporary path, beside `path` and with its suffix, that replaces `path` when the block ends without raising."""
-    check_file(path)
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".spikeloom-{secrets.token_hex(6)}{path.suffix}")
-    try:
+def replaced(path: Path, *, force: bool = True) -> Iterator[Path]:
+    """A temporary path of the same name that replaces `path` when the block ends without raising.
+
+    Raises OptionError as `check_file` does.
+    """
+    check_file(path, force=force)
+    with replacement(Path(os.path.realpath(path))) as temporary:
         yield temporary
-        temporary.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -153,15 +165,18 @@ def write_manifest(
         "schema_version": MANIFEST_SCHEMA,
         "inputs": {role: {"sha256": sha256(path, _MAX_INPUT_BYTES)} for role, path in inputs.items()},
         "options": dict(options),
-        "outputs": {name: {"sha256": sha256(folder / name)} for name in _output_names(folder)},
+        "outputs": {name: {"sha256": sha256(folder / name)} for name in sorted(_file_names(folder))},
         "tools": dict(tools),
     }
     write_json(folder / MANIFEST, manifest)
 
 
-def _output_names(folder: Path) -> list[str]:
-    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in files if name != MANIFEST and not name.startswith(f"{LOGS}/"))
+def _file_names(folder: Path) -> Iterator[str]:
+    """Of all files that a manifest lists, or that it would have to."""
+    for place, _, names in os.walk(folder):
+        for name in (Path(place, name).relative_to(folder).as_posix() for name in names):
+            if name != MANIFEST and not name.startswith(f"{LOGS}/"):
+                yield name
 
 
 def sha256(path: Path, max_bytes: int = MAX_OUTPUT_BYTES) -> str:
@@ -235,6 +250,18 @@ class BuildFolder:
         """The outputs whose contents are not what the manifest says, in order."""
         outputs = self.manifest["outputs"]
         return tuple(name for name in sorted(outputs) if sha256(self.path / name) != outputs[name]["sha256"])
+
+
+def is_build(folder: Path) -> bool:
+    """Whether a folder is a build of ours, whole and with nothing else in it, by its manifest.
+
+    Contents may have changed since.
+    """
+    try:
+        outputs = load_build_folder(folder).manifest["outputs"]
+    except InputError:
+        return False
+    return all(name in outputs for name in _file_names(folder))
 
 
 def load_build_folder(path: str | Path) -> BuildFolder:

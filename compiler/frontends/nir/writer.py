@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import nir
 
 from ....hdl.errors import InputError, ModelError, quoted
+from ....hdl.staging import replacement
 from ...ir.network import Network
 from ...ir.verifier import verify
 from .graph import NirNode
@@ -51,13 +51,9 @@ def _check_texts(network: Network) -> None:
 
 
 def _write(graph: Any, path: Path) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
+        with replacement(path) as part:
             nir.write(part, graph)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             f"the file must be writable: {quoted(str(path))} is not ({error.strerror or error})"
