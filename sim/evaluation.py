@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,12 @@ def compare(original: Network, compressed: Network, samples: Samples) -> Compari
         change=(won - lost) / total,
         change_interval=paired(won, lost, total),
     )
+
+
+def likeness(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
+    """How alike two arrays of counts are: what they share over the larger of each (Ruzicka), 1 where they are equal."""
+    total = int(np.maximum(wanted, found).sum())
+    return float(np.minimum(wanted, found).sum() / total) if total else 1.0
 
 
 def wilson(right: int, total: int) -> Interval:

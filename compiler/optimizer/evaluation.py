@@ -22,7 +22,7 @@ from ..ir.network import INPUT, Network
 from ..ir.neurons import LI
 from ..neurons.contract import fold
 from ..plan.folding import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
-from ..plan.plan import make_plan, require_spiking_output
+from ..plan.plan import make_plan
 from .candidate import Outcome, Prediction
 from .point import Point
 from .prediction import MOST_SAMPLES, Spikes, predicted
@@ -94,14 +94,12 @@ def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
     narrow, kept = _narrowed(subject, point.removed)
     recipe = point.recipe(subject.method, subject.distil)
     network, _ = compress(narrow, recipe, subject.calibration, finetune=subject.finetune)
-    require_spiking_output(network)
     spikes = None
     if subject.validation is None:
         quality, judged = _weights_kept(subject.network, network, kept), 0
     else:
-        assert subject.validation.labels is not None
         recording = run_reference(network, subject.validation.spikes)
-        quality, judged = recording.accuracy(subject.validation.labels), len(subject.validation)
+        quality, judged = subject.judge(recording), len(subject.validation)
         spikes = recording.trains(subject.validation.spikes, MOST_SAMPLES)
     return Outcome(
         point=point,

@@ -76,6 +76,12 @@ class FitResult:
         elif self.measure == "agreement":
             judged = self.selected.outcome.judged
             lines.append(f"Agreement: {self.selected.quality:.1%} of {judged:,} samples get the original's class")
+        elif self.measure == "spike counts":
+            judged = self.selected.outcome.judged
+            lines.append(
+                f"Spike counts: {self.selected.quality:.1%} of the original's output spikes agree ({judged:,} samples; "
+                "its classes do not tell them apart)"
+            )
         return "\n".join(lines)
 
     def _floor_lines(self, accuracy: Comparison) -> list[str]:

@@ -15,19 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, SampleError, quoted
-from ...sim.evaluation import unseen
+from ...sim.evaluation import likeness, unseen
 from ...sim.float_executor import run_float
 from ...sim.inputs import checked_spikes
+from ...sim.recording import Recording
 from ..compression.activity import BETA, THRESHOLD, estimated_rates, measured_rates
 from ..compression.finetune import FineTune
 from ..compression.layers import checked_layers, graph_of
 from ..compression.recipe import METHODS, default_method
 from ..data.samples import Samples, load_samples, question_labels
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Dense
 from ..ir.network import INPUT, Network, Population, Projection
 from ..ir.neurons import LIF, ResetPlace
 from ..ir.verifier import verify
+from ..plan.plan import require_spiking_output
 
 AnyData = Samples | str | Path | Mapping[str, Any] | Sequence[Any] | npt.NDArray[Any]
 
@@ -50,7 +52,9 @@ class Subject:
     """`calibration` and `validation` are None where no data were given, `test` also where there are no labels.
 
     The labels of `validation` are those of the data or, where these have none (`labelled` False), the classes that the
-    float network gives them. `rates` are spikes per step of the inputs and every population, for structured removal.
+    float network gives them (`said`). Where those tell no samples apart there are none, and candidates are judged by
+    `counts` [samples, outputs], the float network's output spikes. `rates` are spikes per step of the inputs and every
+    population, for structured removal.
     """
 
     network: Network
@@ -62,6 +66,7 @@ class Subject:
     validation: Samples | None = None
     test: Samples | None = None
     labelled: bool = False
+    counts: IntArray | None = None
     default_neurons: bool = False
 
     @property
@@ -69,7 +74,28 @@ class Subject:
         """What the search calls the quality of a candidate."""
         if self.validation is None:
             return "weights kept"
+        if self.counts is not None:
+            return "spike counts"
         return "accuracy" if self.labelled else "agreement"
+
+    def judge(self, recording: Recording) -> float:
+        """The quality of a candidate that was recorded on the validation samples, a share."""
+        assert self.validation is not None
+        if self.counts is not None:
+            return likeness(self.counts, recording.spikes.sum(axis=1, dtype=np.int64))
+        assert self.validation.labels is not None
+        if self.labelled:
+            return recording.accuracy(self.validation.labels)
+        return float(np.mean(said(recording) == self.validation.labels))
+
+
+SILENT = -1
+"""What an output says without a spike: no class, though ties are read as class 0."""
+
+
+def said(recording: Recording) -> IntArray:
+    """The class of each sample, or `SILENT`: where silence counted as a class, silent candidates would agree."""
+    return np.where(recording.spikes.any(axis=(1, 2)), recording.predicted, SILENT)
 
 
 def make_subject(
@@ -86,8 +112,9 @@ def make_subject(
 ) -> Subject:
     """Check everything that was given and split the samples.
 
-    Raises ModelError for weights that are none, contradict `layer_shapes` or are integers already, SampleError for
-    samples that do not suit the network or are too few, OptionError for an unknown method.
+    Raises ModelError for weights that are none, contradict `layer_shapes` or are integers already and for an output
+    that hardware lacks, SampleError for samples that do not suit the network, are too few or say nothing of a
+    candidate, OptionError for an unknown method.
     """
     network = _network(layer_shapes, weights)
     if method is not None and method not in METHODS:
@@ -108,8 +135,11 @@ def make_subject(
         samples = unseen(samples, [Samples(spikes=training.spikes, labels=training.labels)])
     calibration, validation, tested = _split(samples, None if test is None else as_samples(test, network), seed)
     labelled = samples.labels is not None
-    if not labelled:
-        validation = Samples(spikes=validation.spikes, labels=run_float(network, validation.spikes).predicted)
+    counts = None
+    if labelled:
+        _check_classes(network, validation)
+    else:
+        validation, counts = _self_judged(network, validation)
     return Subject(
         network=network,
         rates=tuple(measured_rates(network, calibration.spikes)),
@@ -120,6 +150,7 @@ def make_subject(
         validation=validation,
         test=None if tested is None or tested.labels is None else tested,
         labelled=labelled,
+        counts=counts,
         default_neurons=default,
     )
 
@@ -139,6 +170,7 @@ def _network(layer_shapes: Sequence[Sequence[int]] | None, weights: Sequence[Any
             f"a search chooses the bits of float weights: {quoted(network.name)} is quantised already; compile it as "
             "it is"
         )
+    require_spiking_output(network)
     return network
 
 
@@ -235,6 +267,34 @@ def _split(samples: Samples, test: Samples | None, seed: int) -> tuple[Samples, 
     if test is None:
         return calibration, validation, rest
     return calibration, validation, unseen(test, [samples])
+
+
+def _check_classes(network: Network, validation: Samples) -> None:
+    """SampleError where one answer suits all labels: whoever always gives it would be the best candidate."""
+    assert validation.labels is not None
+    if validation.labels.min() < validation.labels.max():
+        return
+    hint = "give samples of other classes too, or leave the labels out"
+    if network.class_count == 1:
+        hint = "read the one output neuron by a threshold (--readout-threshold), or leave the labels out"
+    raise SampleError(
+        f"a search tells candidates apart by labels of two classes or more: the {len(validation)} validation samples "
+        f"are all of class {validation.labels[0]}; {hint}"
+    )
+
+
+def _self_judged(network: Network, validation: Samples) -> tuple[Samples, IntArray | None]:
+    """Samples without labels with what the float network says of them: classes, or spike counts where all are one."""
+    recording = run_float(network, validation.spikes)
+    classes = said(recording)
+    if classes.min() < classes.max():
+        return Samples(spikes=validation.spikes, labels=classes), None
+    if classes[0] == SILENT:
+        raise SampleError(
+            "without labels a search judges by what the float network says: its output never fires on the "
+            f"{len(validation)} validation samples; give labels, or samples that make it fire"
+        )
+    return validation, recording.spikes.sum(axis=1, dtype=np.int64)
 
 
 def _take(samples: Samples, which: npt.NDArray[np.int64]) -> Samples:
