@@ -287,7 +287,7 @@ def test_a_point_that_cannot_be_compressed_is_a_failure() -> None:
     about = replace(subject(), calibration=np.zeros((3, 8, 24), np.uint8), method="activity")
     outcome = evaluate(about, Point(form="Q4", sparsity=0.5), "ice40")
     assert outcome.failure is not None and "hold spikes" in outcome.failure
-    assert Outcome.read(json.loads(json.dumps(outcome.data())), b"") == outcome
+    assert Outcome.read(json.dumps(outcome.data()), b"") == outcome
 
 
 def test_outcomes_survive_the_database() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -36,8 +38,11 @@ from spikeloom.compiler.report.facts import (
 )
 from spikeloom.compiler.report.page import render_html
 from spikeloom.compiler.report.plots import Bar, Stack, bars, lines, stacks
-from spikeloom.compiler.report.report import build_report
+from spikeloom.compiler.report.report import build_report, check_report
+from spikeloom.compiler.report.schema import ReportData
 from spikeloom.compiler.report.text import print_report
+from spikeloom.hdl.errors import InputError
+from spikeloom.hdl.json_files import shaped
 from spikeloom.hdl.resources import Resources
 
 SIZES = (16, 12, 4)
@@ -388,3 +393,66 @@ def test_a_long_name_is_cut_and_kept_whole_as_a_hint() -> None:
     name = "population_with_a_very_long_name"
     svg = bars("long", [Bar(name, 1, "1")])
     assert f"<title>{name}</title>" in svg and "…" in svg
+
+
+# ------------------------------------------------------------------------------------------------- what is read
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value inside a report."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in pairs:
+        yield (*path, key)
+        yield from leaves(item, (*path, key))
+
+
+def exchanged(report: Any, path: tuple[Any, ...], value: Any) -> Any:
+    """A copy with another value there."""
+    result = copy.deepcopy(report)
+    place = result
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return result
+
+
+@pytest.mark.parametrize("value", [None, True, -1, 1e308, "x", []])
+def test_whatever_a_report_holds_it_is_shown_or_refused_in_one_short_line(value: Any) -> None:
+    report = json.loads(json.dumps(build_report(facts())))
+    refused = 0
+    for path in leaves(report):
+        changed = exchanged(report, path, value)
+        try:
+            check_report(changed)
+        except InputError as error:
+            assert str(error).startswith("a report must ") and str(error).count("\n") == 0 and len(str(error)) < 300
+            refused += 1
+        else:
+            text_of(changed)
+            render_html(changed)
+    assert refused > 50
+
+
+@pytest.mark.parametrize("changes", [{}, BARE])
+def test_what_is_built_is_of_the_schema(changes: dict[str, Any]) -> None:
+    report = json.loads(json.dumps(build_report(facts(**changes))))
+    assert check_report(report) is report
+    assert check_report({**report, "later": 1})["later"] == 1
+    assert shaped(report, ReportData) == report  # which leaves out what the schema does not name
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("schema_version",), 3, "a report must be of schema 2: report.json has 3; compile again with"),
+        (("network", "inputs"), True, "a report must hold a whole number as network.inputs: report.json holds true or"),
+        (("layers", 0, "fan_in"), "4", "a report must hold a whole number as layers[0].fan_in: report.json holds text"),
+        (("timing",), None, "a report must hold an object as timing: report.json holds null; compile"),
+        (("latency", "source"), None, "a report must hold text as source: report.json holds null"),
+    ],
+)
+def test_a_wrong_value_is_named(path: tuple[Any, ...], value: Any, message: str) -> None:
+    report = json.loads(json.dumps(build_report(facts())))
+    with pytest.raises(InputError) as caught:
+        check_report(exchanged(report, path, value))
+    assert str(caught.value).startswith(message)

@@ -10,6 +10,7 @@ from ...hdl.errors import InputError, OptionError
 from ...hdl.files import read_regular
 from ...sim.uart_executor import UartTop
 from ..output.build_folder import FLASH, MAX_OUTPUT_BYTES, BuildFolder
+from ..report.report import check_report
 from .compile import CompileOptions, plan_target_clock, require_target
 
 _PORTS = re.compile(r"^module top\((.*?)\)", re.MULTILINE)
@@ -39,7 +40,7 @@ def uart_top(build: BuildFolder) -> UartTop:
         clock_hz=target.source_hz if isinstance(target, Board) and pin is not None else clock.hz,
         rx=_pin(ports, "rx"),
         tx=_pin(ports, "tx"),
-        clocks_per_bit=clocks_per_bit(clock.hz, build.report()["link"]["baud"]),
+        clocks_per_bit=clocks_per_bit(clock.hz, check_report(build.report())["link"]["baud"]),
         reset_cycles=clock.reset_cycles,
         held={port: 1 for port in ports if port.startswith("rst")},
         family=build.family,

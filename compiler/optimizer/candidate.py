@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ...hdl.json_files import decoded
 from ...hdl.resources import Resources
 from .point import Point
 from .target import Target
@@ -53,17 +54,9 @@ class Outcome:
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "network"}
 
     @classmethod
-    def read(cls, data: dict[str, Any], network: bytes) -> Outcome:
-        """The outcome that `data` came from."""
-        return cls(
-            **data
-            | {
-                "point": Point.read(data["point"]),
-                "sizes": tuple((before, after) for before, after in data["sizes"]),
-                "foldings": tuple((name, _prediction(figures)) for name, figures in data["foldings"]),
-                "network": network,
-            }
-        )
+    def read(cls, text: str, network: bytes) -> Outcome:
+        """The outcome whose data are this JSON text. Raises ShapeError."""
+        return replace(decoded(text, cls), network=network)
 
 
 def _plain(value: Any) -> Any:
@@ -72,10 +65,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Prediction):
         return asdict(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _prediction(data: dict[str, Any]) -> Prediction:
-    return Prediction(**data | {"resources": Resources(**data["resources"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,11 +52,11 @@ class Database:
     ) -> None:
         self._connection.close()
 
-    def get(self, key: str) -> tuple[dict[str, Any], bytes] | None:
-        """What was stored under a key, or None."""
+    def get(self, key: str) -> tuple[str, bytes] | None:
+        """The JSON text and the blob that were stored under a key, or None."""
         try:
             row = self._connection.execute("SELECT value, blob FROM finished WHERE key = ?", (key,)).fetchone()
-            return None if row is None else (json.loads(row[0]), bytes(row[1]))
+            return None if row is None else (str(row[0]), bytes(row[1]))
         except (sqlite3.Error, ValueError, TypeError) as error:
             raise self._refused(str(error)) from None
 

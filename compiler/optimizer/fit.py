@@ -10,6 +10,7 @@ from typing import Any
 
 from ...hdl.emit.tools import find_tool, warm_up
 from ...hdl.errors import OptionError, SampleError
+from ...hdl.json_files import ShapeError
 from ...hdl.memories.memory import Family
 from ...sim.evaluation import compare
 from ..compression.finetune import FineTune
@@ -267,5 +268,5 @@ def _known(database: Database, key: str) -> Measurement | None:
     row = database.get(key)
     try:
         return None if row is None else Measurement.read(row[0])
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except ShapeError:
         return None  # not what we wrote: it is measured again

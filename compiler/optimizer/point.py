@@ -46,9 +46,3 @@ class Point:
     def data(self) -> dict[str, Any]:
         """The point as JSON holds it."""
         return asdict(self)
-
-    @classmethod
-    def read(cls, data: dict[str, Any]) -> Point:
-        """The point that `data` came from."""
-        layers = tuple((str(name), str(form), sparsity) for name, form, sparsity in data["layers"])
-        return cls(form=data["form"], sparsity=data["sparsity"], removed=data["removed"], layers=layers)

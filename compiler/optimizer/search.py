@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from ...hdl.errors import OptionError
+from ...hdl.json_files import ShapeError
 from .candidate import Candidate, Outcome, candidates_of
 from .database import Database
 from .evaluation import evaluate
@@ -115,7 +116,7 @@ def _known(database: Database, key: str) -> Outcome | None:
     row = database.get(key)
     try:
         return None if row is None else Outcome.read(*row)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except ShapeError:
         return None  # not what we wrote: it is computed again
 
 

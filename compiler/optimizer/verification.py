@@ -14,6 +14,7 @@ from ...boards.clock import BAUD, clocks_per_bit, plan_clock
 from ...boards.devices import Device
 from ...boards.toolchain import build
 from ...hdl.errors import CapacityError, ToolError
+from ...hdl.json_files import decoded
 from ...hdl.link.linked_core import LinkedCore
 from ...hdl.resources import Resources
 from ..plan.host_link import link_of
@@ -45,11 +46,9 @@ class Measurement:
         return asdict(self) | {"fits": self.fits}
 
     @classmethod
-    def read(cls, data: dict[str, Any]) -> Measurement:
-        """The measurement that `data` came from."""
-        figures = {name: value for name, value in data.items() if name != "fits"}
-        resources = figures["resources"]
-        return cls(**figures | {"resources": None if resources is None else Resources(**resources)})
+    def read(cls, text: str) -> Measurement:
+        """The measurement whose data are this JSON text. Raises ShapeError."""
+        return decoded(text, cls)
 
 
 def verify_candidate(

@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypedDict
 
 from ...hdl.errors import InputError, OptionError, plain
-from ...hdl.files import MAX_JSON_BYTES, open_regular, read_regular, require_regular
-from ...hdl.images.coding import Decoder, Encoder, ImageCoding
+from ...hdl.files import open_regular, require_regular
+from ...hdl.images.coding import ImageCoding
+from ...hdl.json_files import ShapeError, read_json, shaped
 from ...hdl.staging import exchange, replacement, staging_folder
 from .system_folders import is_system_folder
 
@@ -188,6 +189,24 @@ def sha256(path: Path, max_bytes: int = MAX_OUTPUT_BYTES) -> str:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
+AGAIN = "compile again"
+"""What to do about a damaged build."""
+
+
+class _Multipliers(TypedDict):
+    dsps: int
+
+
+class _Device(TypedDict):
+    capacity: _Multipliers
+
+
+class _Target(TypedDict, total=False):
+    """As much of report.json as tells what the device has."""
+
+    device: _Device | None
+
+
 @dataclass(frozen=True, eq=False)
 class BuildFolder:
     """A finished build, validated: its manifest is sound and every file that it lists is there."""
@@ -218,7 +237,7 @@ class BuildFolder:
     @property
     def has_dsp(self) -> bool:
         """Whether synthesis could use the device's multipliers."""
-        device = self.report().get("device")
+        device = read_json(self.path / REPORT, _Target, REPORT, AGAIN).get("device")
         return device is not None and device["capacity"]["dsps"] > 0
 
     @property
@@ -233,18 +252,13 @@ class BuildFolder:
         if found is None:
             return None
         try:
-            return ImageCoding(
-                encoder=Encoder(found["encoder"]),
-                steps=int(found["steps"]),
-                decoder=Decoder(found["decoder"]),
-                x_max=int(found["x_max"]),
-            )
-        except (KeyError, TypeError, ValueError):
-            raise InputError(f"a manifest's coding must be one: {self.path / MANIFEST} has {found!a:.60}") from None
+            return shaped(found, ImageCoding)
+        except ShapeError as error:
+            raise InputError(f"a manifest's coding must {error.must}: {self.path / MANIFEST} {error.has}") from None
 
     def report(self) -> dict[str, Any]:
         """The contents of `report.json`; raises InputError where it is damaged."""
-        return _read_json(self.path / REPORT)
+        return read_json(self.path / REPORT, dict[str, Any], REPORT, AGAIN)
 
     def changed_files(self) -> tuple[str, ...]:
         """The outputs whose contents are not what the manifest says, in order."""
@@ -273,7 +287,7 @@ def load_build_folder(path: str | Path) -> BuildFolder:
         raise InputError(f"a build folder must exist: {path} does not; make one with spikeloom compile")
     if not (path / MANIFEST).is_file():
         raise InputError(f"a build folder must hold {MANIFEST}: {path} does not; make one with spikeloom compile")
-    manifest = _read_json(path / MANIFEST)
+    manifest = read_json(path / MANIFEST, dict[str, Any], MANIFEST, AGAIN)
     if manifest.get("schema_version") != MANIFEST_SCHEMA:
         raise InputError(
             f"the manifest's schema_version must be {MANIFEST_SCHEMA}: {path / MANIFEST} has "
@@ -296,17 +310,3 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
             raise InputError(f"a manifest must list files of its folder: {path / MANIFEST} has {name!a:.60}")
         if not (path / name).is_file():
             raise InputError(f"a build folder must be complete: {path / plain(name)} is missing; compile again")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file of bounded size."""
-    try:
-        data = json.loads(read_regular(path, path.name, MAX_JSON_BYTES).decode())
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path.name} must be intact JSON: {path}: {reason}; compile again") from None
-    except OSError as error:
-        raise InputError(f"{path.name} must be readable: {path}: {error.strerror}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path.name} must hold an object: {path} holds {type(data).__name__}; compile again")
-    return data

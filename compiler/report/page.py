@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from .plots import Bar, Stack, bars, lines, stacks
@@ -82,11 +83,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         _activity(report["activity"]),
         _semantics(report["semantics"]),
     )
-    here = Path(__file__).parent
-    pages = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return pages.get_template("page.html").render(
+    return _template().render(
         title=title_of(report),
         subtitle=_subtitle(report),
         tiles=_tiles(report),
@@ -94,6 +91,18 @@ def render_html(report: Mapping[str, Any]) -> str:
         sections=[section for section in sections if section is not None],
         schema=report["schema_version"],
     )
+
+
+@cache
+def _template() -> Template:
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("page.html")
 
 
 def _subtitle(report: Mapping[str, Any]) -> str:
@@ -169,13 +178,13 @@ def _latency(report: Mapping[str, Any]) -> Section | None:
     latency, link = report["latency"], report["link"]
     if latency["cycles_per_sample"] is None:
         return None
-    blocks = [engine["block"] for engine in report["engines"]]
+    blocks = {engine["block"]: number for number, engine in enumerate(report["engines"])}
     rows = [
         Bar(
             layer["population"],
             layer["cycles_per_sample"],
             f"{number(layer['cycles_per_sample'])} cycles",
-            series=blocks.index(layer["block"]),
+            series=blocks.get(layer["block"], 0),
         )
         for layer in report["layers"]
         if layer["cycles_per_sample"] is not None

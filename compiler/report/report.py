@@ -15,7 +15,8 @@ import numpy as np
 from ...hdl.core import EngineInstance
 from ...hdl.engines.bitmap_format import BitmapFormat
 from ...hdl.engines.vector import VectorFormat
-from ...hdl.errors import InputError
+from ...hdl.errors import InputError, quoted
+from ...hdl.json_files import ShapeError, shaped
 from ...hdl.resources import Resources
 from ..compression.recipe import Recipe
 from ..cycles.count import lanes_of
@@ -25,33 +26,10 @@ from ..ir.neurons import Decay, IntegerDynamics
 from ..neurons.contract import fold
 from ..plan.plan import MemoryUse
 from .facts import Activity, Facts, Link, Source
+from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
 
-REPORT_SCHEMA = 2
 WEIGHT_ROLES = ("rows", "masks", "entries", "weights")
 """The memories that hold weights and where they go: what `stored_bits` counts and `entropy_bits` bounds."""
-
-GROUPS = frozenset(
-    {
-        "network",
-        "compression",
-        "semantics",
-        "device",
-        "board",
-        "utilization",
-        "timing",
-        "latency",
-        "link",
-        "work",
-        "memory",
-        "engines",
-        "layers",
-        "blocks",
-        "activity",
-        "accuracy",
-        "warnings",
-    }
-)
-"""What every report has beside its version."""
 
 
 def build_report(facts: Facts) -> dict[str, Any]:
@@ -189,12 +167,16 @@ def _activity(activity: Activity | None) -> dict[str, Any] | None:
 
 
 def check_report(report: dict[str, Any]) -> dict[str, Any]:
-    """The report itself, if it is of this schema. Raises InputError."""
-    if report.get("schema_version") != REPORT_SCHEMA or not report.keys() >= GROUPS:
-        raise InputError(
-            f"a report must be of schema {REPORT_SCHEMA}: report.json has {report.get('schema_version')!r:.40}; "
-            "compile again with this version of Spikeloom"
-        )
+    """The report itself, with what a later version may have added, if it is of this schema. Raises InputError."""
+    hint = "compile again with this version of Spikeloom"
+    if report.get("schema_version") != REPORT_SCHEMA:
+        found = quoted(report.get("schema_version"))
+        raise InputError(f"a report must be of schema {REPORT_SCHEMA}: report.json has {found}; {hint}")
+    try:
+        latency = shaped(report, ReportData)["latency"]
+        shaped(latency, NoLatencyData if latency.get("cycles_per_sample") is None else LatencyData)
+    except ShapeError as error:
+        raise InputError(f"a report must {error.must}: report.json {error.has}; {hint}") from None
     return report
 
 

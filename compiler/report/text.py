@@ -118,7 +118,7 @@ def _performance(report: Mapping[str, Any]) -> Table:
     if link is not None:
         note = f"{number(link['bytes_per_sample'])} bytes at {number(link['baud'])} baud, {link['source']}"
         rows.append(("Link per sample", f"{number(link['microseconds_per_sample'])} µs", note))
-        if link["encoder"] is not None:
+        if link["encoder_cycles_per_sample"] is not None:
             note = f"cycles per image ({link['encoder']}), while the core works; the answer: {link['decoder']}"
             rows.append(("Encoder", number(link["encoder_cycles_per_sample"]), note))
     if accuracy is not None:
