@@ -27,15 +27,16 @@ import numpy as np
 from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build, synthesise_hierarchical
 from spikeloom.boards.utilisation import count_cells
-from spikeloom.compiler.cycles.count import lanes_of
-from spikeloom.compiler.estimate.estimate import COEFFICIENTS, cell_amounts, estimate, path_amounts
-from spikeloom.compiler.estimate.parts import Parts, bank_parts, parts_of, walker_parts
+from spikeloom.compiler.estimate.engines import engine_estimates
+from spikeloom.compiler.estimate.estimate import COEFFICIENTS, cell_amounts, estimate, parts_of, path_amounts
+from spikeloom.compiler.estimate.parts import Parts
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IF, LIF, ResetMode, ResetPlace
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.plan.folding import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes
@@ -101,7 +102,7 @@ def _folding(rng: np.random.Generator, network: Network) -> Folding:
     if kind == "split" and len(names) > 2:
         cut = int(rng.integers(1, len(names)))
         parts = (tuple(names[:cut]), tuple(names[cut:]))
-        return Folding(engines=tuple(EngineFolding(populations=part) for part in parts))
+        return Folding(engines=tuple(engine_folding(populations=part) for part in parts))
     return shared_folding(network) if kind == "shared" else pipelined_folding(network, 1 + 2 * (kind == "lanes"))
 
 
@@ -296,15 +297,9 @@ def fit_periods(rows: Sequence[tuple[Parts, float, float]]) -> dict[str, float]:
 def module_rows(plan: Plan, modules: Mapping[str, Resources]) -> Rows:
     """The parts and look-up tables of the modules that are known one by one."""
     rows: Rows = []
-    for number, instance in enumerate(plan.engines):
-        lanes = lanes_of(instance)
-        for lane, (form, _) in enumerate(lanes):
-            path = f"engine{number}.lane{lane}" if len(lanes) > 1 else f"engine{number}"
-            walker, bank = Parts(), Parts()
-            walker_parts(walker, form.rows, plan.family)
-            bank_parts(bank, form.neurons)
-            rows.append((walker.luts, modules[f"{path}.walker"].luts))
-            rows.append((bank.luts, modules[f"{path}.bank"].luts))
+    for number, engine in enumerate(engine_estimates(plan)):
+        for path, parts in engine.modules(plan.family):
+            rows.append((parts.luts, modules[f"engine{number}.{path}"].luts))
     return rows
 
 

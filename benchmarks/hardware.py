@@ -58,8 +58,10 @@ from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPla
 from spikeloom.compiler.neurons.reachable import reachable_membranes
 from spikeloom.compiler.output.flash_image import plan_flash
 from spikeloom.compiler.plan import folding
-from spikeloom.compiler.plan.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.engine_folding import EngineKind
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes
@@ -297,29 +299,29 @@ ROWS = (
 def vector_folding(network: Network, events: int, *, neurons_per_cycle: int = 4) -> Folding:
     """All neurons at once: `events` per beat into the first population, one into the others."""
     first, *others = [population.name for population in network.populations]
-    wide = EngineFolding(
+    wide = engine_folding(
         populations=(first,),
         kind=EngineKind.VECTOR,
         lanes=0,
         events_per_beat=events,
         neurons_per_cycle=neurons_per_cycle,
     )
-    rest = (EngineFolding(populations=(name,), kind=EngineKind.VECTOR, lanes=0) for name in others)
-    return Folding(engines=(wide, *rest))
+    rest = (engine_folding(populations=(name,), kind=EngineKind.VECTOR, lanes=0) for name in others)
+    return Folding(engines=(wide, *rest), wide=events > 1)
 
 
 def lanes_folding(network: Network, lanes: int) -> Folding:
     """Lanes for the first population, one for the others, whose rows are short."""
     first, *others = [population.name for population in network.populations]
-    rest = (EngineFolding(populations=(name,)) for name in others)
-    return Folding(engines=(EngineFolding(populations=(first,), lanes=lanes), *rest))
+    rest = (engine_folding(populations=(name,)) for name in others)
+    return Folding(engines=(engine_folding(populations=(first,), lanes=lanes), *rest))
 
 
 def half_vector_folding(network: Network, lanes: int) -> Folding:
     """A vector engine for the first population, sparse rows for the second."""
     first, second = (population.name for population in network.populations)
-    vector = EngineFolding(populations=(first,), kind=EngineKind.VECTOR, lanes=lanes)
-    return Folding(engines=(vector, EngineFolding(populations=(second,))))
+    vector = engine_folding(populations=(first,), kind=EngineKind.VECTOR, lanes=lanes)
+    return Folding(engines=(vector, engine_folding(populations=(second,))))
 
 
 FRONT: dict[str, tuple[str, Callable[[Network], Folding]]] = {
@@ -436,9 +438,9 @@ class Bench:
             right += int((counts.argmax(axis=1) == samples.labels[part]).sum())
         return {"accuracy": 100 * right / len(samples)}
 
-    def core(self, plan: Plan, device: str, *, wide: bool = False, seeds: int = 1) -> Result:
+    def core(self, plan: Plan, device: str, *, seeds: int = 1) -> Result:
         """The core alone, placed and routed; of several seeds the first's size, and the lowest Fmax."""
-        rtlil = to_rtlil(plan.core(wide=wide), TOP)
+        rtlil = to_rtlil(plan.core(), TOP)
         target = DEVICES[device]
         yosys, router = tool_version("yosys", False), tool_version(f"nextpnr-{target.family.value}", False)
         netlist = self.kept("netlist", [rtlil, device, yosys], lambda folder: _synthesise(rtlil, target, folder))
@@ -541,7 +543,7 @@ def simulate_beats(plan: Plan, sample: Spikes) -> int:
     """The cycles of a sample [steps, inputs] on a core with a wide input, whose output must be the reference's."""
     form = plan.engines[0].form
     assert isinstance(form, VectorFormat)
-    core = plan.core(wide=True)
+    core = plan.core()
     payloads = beats(form, sample)
     counts = np.zeros((len(sample), plan.network.size_of(plan.network.output)), np.int64)
     times: list[int] = []
@@ -618,11 +620,9 @@ def measure_fold(bench: Bench, id: str) -> Result:
     """A point of the folding axis."""
     network = bench.network("mnist")
     plan = make_plan(network, "ecp5", FRONT[id][1](network))
-    form = plan.engines[0].form
-    wide = isinstance(form, VectorFormat) and form.slots > 1
     spikes = bench.spikes("mnist_data")
-    cycles, how = cycles_per_step(plan, spikes, wide=wide)
-    core = bench.core(plan, "lfe5u-25f", wide=wide)
+    cycles, how = cycles_per_step(plan, spikes, wide=plan.folding.wide)
+    core = bench.core(plan, "lfe5u-25f")
     figures = timed(core.figures, cycles, STEPS_OF_AN_IMAGE)
     figures["accuracy"] = bench.accuracy("mnist", "mnist_data")
     return Result(figures, (*facts(network, spikes), how, *core.remarks))

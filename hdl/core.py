@@ -10,12 +10,9 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .engines.engine import SparseFormat, SparseImage
-from .engines.lanes import LanesFormat, LanesImage
-from .engines.vector import VectorFormat, VectorImage
+from .engines.format import EngineFormat
 from .memories.memory import Family
 from .memories.spram import load_signature
-from .streams.beats import BeatPacker
 from .streams.routing import Fork, Merge
 from .streams.tokens import token_layout
 
@@ -23,17 +20,13 @@ CORE_INPUT = -1
 """The source number of the core's own input."""
 
 
-EngineFormat = SparseFormat | LanesFormat | VectorFormat
-EngineImage = SparseImage | LanesImage | VectorImage
-
-
 @dataclass(frozen=True, kw_only=True)
 class EngineInstance:
-    """One engine of a core. `sources` are the numbers of the engines it listens to (`CORE_INPUT` for the input), in the
-    order in which their outputs are concatenated into the engine's inputs."""
+    """One engine of a core: its format, and the image that goes with it. `sources` are the numbers of the engines it
+    listens to (`CORE_INPUT` for the input), in the order in which their outputs are concatenated into its inputs."""
 
     form: EngineFormat
-    image: EngineImage
+    image: Any
     sources: tuple[int, ...]
 
 
@@ -68,9 +61,9 @@ class Core(wiring.Component):
         trace: bool = False,
         wide: bool = False,
     ) -> None:
-        first, *others = [engine.form for engine in engines if CORE_INPUT in engine.sources]
-        if wide and (others or not isinstance(first, VectorFormat) or len(engines[0].sources) > 1):
-            raise ValueError("a wide input leads to one vector engine, which listens to nothing else")
+        first, *others = [engine for engine in engines if CORE_INPUT in engine.sources]
+        if wide and (others or not first.form.takes_beats or len(first.sources) > 1):
+            raise ValueError("a wide input leads to one engine that takes beats and listens to nothing else")
         self._inputs = inputs
         self._engines = tuple(replace(e, form=e.form.traced()) for e in engines) if trace else tuple(engines)
         self._output = output
@@ -78,7 +71,7 @@ class Core(wiring.Component):
         self._trace = trace
         self._wide = wide
         ports: dict[str, In | Out] = {
-            "i": In(stream.Signature(first.input_layout if wide else token_layout(inputs))),
+            "i": In(stream.Signature(first.form.input_layout if wide else token_layout(inputs))),
             "o": Out(stream.Signature(token_layout(engines[output].form.outputs))),
         }
         if trace:
@@ -102,7 +95,7 @@ class Core(wiring.Component):
         consumers: dict[int, list[stream.Interface]] = {CORE_INPUT: []}
         engines = []
         for number, instance in enumerate(self._engines):
-            engine = instance.form.create(instance.image, self._family)  # type: ignore[arg-type]
+            engine = instance.form.create(instance.image, self._family)
             engines.append(engine)
             m.submodules[f"engine{number}"] = engine
             if instance.form.uses_spram:
@@ -128,10 +121,11 @@ class Core(wiring.Component):
 
     def _inlets(self, m: Module, number: int, instance: EngineInstance, engine: Any) -> list[stream.Interface]:
         """One stream per source of an engine."""
-        form, inlet = instance.form, engine.i
+        inlet = engine.i
         gets_beats = self._wide and CORE_INPUT in instance.sources
-        if isinstance(form, VectorFormat) and form.slots > 1 and not gets_beats:
-            m.submodules[f"packer{number}"] = packer = BeatPacker(form.pre, form.slots, form.banks)
+        packer = None if gets_beats else instance.form.packer()
+        if packer is not None:
+            m.submodules[f"packer{number}"] = packer
             wiring.connect(m, packer.o, inlet)
             inlet = packer.i
         if len(instance.sources) == 1:

@@ -17,8 +17,9 @@ from spikeloom.compiler.encodings.rows import decode_rows, encode_rows, row_leng
 from spikeloom.compiler.ir.arrays import IntArray
 from spikeloom.compiler.ir.connectivity import Quantised
 from spikeloom.compiler.ir.network import INPUT, Network
-from spikeloom.compiler.plan import plan
-from spikeloom.compiler.plan.folding import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.kinds import engine_folding
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.engines.bitmap_format import BitmapFormat, BitmapImage
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
@@ -97,8 +98,15 @@ def network_of(density: float, sizes: tuple[int, int, int]) -> Network:
     return replace(network, projections=tuple(projections))
 
 
+def use_bitmaps(monkeypatch: pytest.MonkeyPatch, chunk_bits: int) -> None:
+    """Let every plan have bitmaps in chunks of so many bits."""
+    monkeypatch.setattr(encode_bitmap, "LEAST_USE", 0.0)
+    for kind in ("sparse", "lanes"):
+        monkeypatch.setattr(f"spikeloom.compiler.plan.{kind}.encode_rows", with_bitmaps(chunk_bits))
+
+
 def assert_hardware_agrees(network: Network, folding: Folding, family: str, samples: int = 2) -> None:
-    made = plan.make_plan(network, family, folding)
+    made = make_plan(network, family, folding)
     spikes = random_spikes(7, network, samples=samples, steps=3, rate=0.4)
     expected = run_reference(network, spikes, membranes=True)
     for stress in (None, 8):
@@ -117,23 +125,20 @@ def assert_hardware_agrees(network: Network, folding: Folding, family: str, samp
 def test_cores_with_bitmaps(
     chunk_bits: int, density: float, lanes: int, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encode_bitmap, "LEAST_USE", 0.0)
-    monkeypatch.setattr(plan, "encode_rows", with_bitmaps(chunk_bits))
+    use_bitmaps(monkeypatch, chunk_bits)
     network = network_of(density, (19, 21, 9))
     assert_hardware_agrees(network, pipelined_folding(network, lanes), family)
 
 
 def test_codes_in_spram(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode_bitmap, "LEAST_USE", 0.0)
-    monkeypatch.setattr(plan, "encode_rows", with_bitmaps(4))
+    use_bitmaps(monkeypatch, 4)
     network = network_of(0.5, (13, 9, 7))
-    engines = (EngineFolding(populations=("p0",), spram=True), EngineFolding(populations=("p1",)))
+    engines = (engine_folding(populations=("p0",), spram=True), engine_folding(populations=("p1",)))
     assert_hardware_agrees(network, Folding(engines=engines), "ice40")
 
 
 def test_several_populations_share_bitmaps_where_all_rows_begin_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encode_bitmap, "LEAST_USE", 0.0)
-    monkeypatch.setattr(plan, "encode_rows", with_bitmaps(4))
+    use_bitmaps(monkeypatch, 4)
     network = network_of(0.5, (13, 9, 7))
     beside = connect(np.random.default_rng(8), INPUT, "p1", (13, 7), density=0.5)
     network = replace(network, projections=(network.projections[0], beside))
@@ -142,7 +147,7 @@ def test_several_populations_share_bitmaps_where_all_rows_begin_at_the_first(mon
 
 def test_the_compiler_chooses_them_by_itself() -> None:
     network = network_of(0.4, (64, 64, 5))
-    made = plan.make_plan(network, "ice40", pipelined_folding(network))
+    made = make_plan(network, "ice40", pipelined_folding(network))
     first = made.engines[0]
     assert isinstance(first.form.rows, BitmapFormat)  # type: ignore[union-attr]
     assert {memory.role for memory in made.memories if memory.engine == 0} >= {"rows", "masks", "entries"}

@@ -8,7 +8,8 @@ import pytest
 from networks import chain, random_spikes
 from spikeloom.compiler.estimate.choose_folding import Objective, Purpose, candidate_foldings, choose_folding
 from spikeloom.compiler.estimate.estimate import Estimate, estimate
-from spikeloom.compiler.plan.folding import EngineKind, Folding
+from spikeloom.compiler.plan.engine_folding import EngineKind
+from spikeloom.compiler.plan.folding import Folding
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import CapacityError
 from spikeloom.hdl.memories.memory import Family

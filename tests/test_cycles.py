@@ -7,11 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
+from spikeloom.compiler.cycles.circuit import Circuit
 from spikeloom.compiler.cycles.count import Spikes, busy_cycles, count_cycles, cycles_from_rates
+from spikeloom.compiler.cycles.lane import run_queue
+from spikeloom.compiler.cycles.tokens import END_OF_SAMPLE
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
-from spikeloom.compiler.plan.folding import EngineFolding, EngineKind, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.engine_folding import EngineKind
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.hdl.errors import MismatchError
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 
@@ -67,7 +73,7 @@ BRANCHES = {
 @pytest.mark.parametrize("engines", BRANCHES.values(), ids=BRANCHES)
 def test_branches_forks_and_merges(engines: list[tuple[str, ...]]) -> None:
     network = branching()
-    folding = Folding(engines=tuple(EngineFolding(populations=names) for names in engines))
+    folding = Folding(engines=tuple(engine_folding(populations=names) for names in engines))
     check(make_plan(network, "ecp5", folding), random_spikes(3, network, 2, 5, 0.5))
 
 
@@ -75,7 +81,7 @@ def test_branches_forks_and_merges(engines: list[tuple[str, ...]]) -> None:
 def test_lanes_with_queues_and_without(queue: int) -> None:
     network = chain(8, (20, 23, 9))
     engines = tuple(
-        EngineFolding(populations=(name,), lanes=lanes, queue=queue) for name, lanes in (("p0", 4), ("p1", 3))
+        engine_folding(populations=(name,), lanes=lanes, queue=queue) for name, lanes in (("p0", 4), ("p1", 3))
     )
     check(make_plan(network, folding=Folding(engines=engines)), random_spikes(3, network, 2, 5, 0.5))
 
@@ -83,11 +89,11 @@ def test_lanes_with_queues_and_without(queue: int) -> None:
 @pytest.mark.parametrize(("lanes", "events", "per_cycle"), [(0, 1, 1), (0, 4, 3), (8, 1, 2)])
 def test_vector_engines_alone_and_beside_others(lanes: int, events: int, per_cycle: int) -> None:
     network = chain(2, (17, 16, 9, 5))
-    vector = EngineFolding(
+    vector = engine_folding(
         populations=("p0",), kind=EngineKind.VECTOR, lanes=lanes, events_per_beat=events, neurons_per_cycle=per_cycle
     )
     last = replace(vector, populations=("p2",), lanes=0)
-    folding = Folding(engines=(vector, EngineFolding(populations=("p1",)), last))
+    folding = Folding(engines=(vector, engine_folding(populations=("p1",)), last))
     check(make_plan(network, "ecp5", folding), random_spikes(3, network, 2, 4, 0.5))
 
 
@@ -164,3 +170,12 @@ def test_busy_cycles_are_those_of_rows_and_passes() -> None:
         busy = np.array(busy_cycles(plan, trains))
         assert busy.shape == (len(plan.engines), 3)
         assert np.all(busy.max(axis=0) <= count_cycles(plan, trains))
+
+
+def test_a_core_that_hangs_is_given_up() -> None:
+    """A queue of one word is never free: no folding has one, and the model says so instead of waiting for ever."""
+    circuit = Circuit()
+    entry = circuit.stream()
+    exit_ = circuit.block(run_queue(1), entry)
+    with pytest.raises(MismatchError, match="a core ends every sample: nothing has moved for 40 cycles; it hangs"):
+        circuit.run(entry, exit_, [(END_OF_SAMPLE, 0)], patience=40)

@@ -17,12 +17,13 @@ from spikeloom.boards.toolchain import build
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles.count import count_cycles
-from spikeloom.compiler.estimate.estimate import COEFFICIENTS, estimate
-from spikeloom.compiler.estimate.parts import leak_cost, parts_of
+from spikeloom.compiler.estimate.estimate import COEFFICIENTS, estimate, parts_of
+from spikeloom.compiler.estimate.parts import leak_cost
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import ResetMode, ResetPlace
-from spikeloom.compiler.plan.folding import EngineFolding, Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import ModelError
 from spikeloom.hdl.link.linked_core import LinkedCore
@@ -111,7 +112,7 @@ def test_every_rule_has_an_estimate(family: str) -> None:
 
 def test_designs_without_a_cycle_model_have_no_cycles() -> None:
     network = chain(6, (12, 8, 4))
-    plan = make_plan(network, "ecp5", Folding(engines=(EngineFolding(populations=("p0", "p1"), skips=True),)))
+    plan = make_plan(network, "ecp5", Folding(engines=(engine_folding(populations=("p0", "p1"), skips=True),)))
     trains = trains_of(network, random_spikes(1, network, 1, 3))
     figures = estimate(plan, spikes=trains)
     assert figures.cycles is None and figures.work is not None

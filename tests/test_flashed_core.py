@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from spikeloom.boards.boards import BOARDS, all_boards, find_board
 from spikeloom.boards.clock import plan_clock
 from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import ActivityLight, BoardTop
+from spikeloom.compiler import write_nir
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.output.build_folder import FLASH, WEIGHTS
@@ -119,6 +123,29 @@ def test_the_image_holds_the_weights_and_names_the_design() -> None:
     assert parsed.words == plan.sprams[0]
     other = with_spram(make_plan(dense((16, 20, 8), seed=2)))
     assert design_number(other) != form.design
+
+
+def test_the_design_number_is_the_same_in_every_process(tmp_path: Path) -> None:
+    """The order of a set of words depends on the process."""
+    write_nir(SMALL, tmp_path / "net.nir")
+    script = (
+        "from pathlib import Path; from spikeloom.compiler import read_nir; "
+        "from spikeloom.compiler.plan.plan import make_plan; "
+        "from spikeloom.compiler.output.flash_image import design_number; "
+        "print(design_number(make_plan(read_nir(Path('net.nir')))))"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    ]
+    assert found == [f"{design_number(make_plan(SMALL))}\n"] * 3
 
 
 # --------------------------------------------------------------------------------------------------- simulation

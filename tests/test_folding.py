@@ -12,9 +12,8 @@ import pytest
 from networks import chain, random_spikes
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import ResetPlace
+from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import (
-    EngineFolding,
-    EngineKind,
     Folding,
     default_folding,
     folding_data,
@@ -22,6 +21,7 @@ from spikeloom.compiler.plan.folding import (
     read_folding,
     shared_folding,
 )
+from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.lane_assignment import lane_neurons
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import InputError, ModelError
@@ -54,7 +54,7 @@ WAYS = [
 def folded(network: Network, name: str, way: dict[str, object]) -> Folding:
     """An engine per population, the one of `name` working in some way."""
     engines = (
-        EngineFolding(populations=(p.name,), **(way if p.name == name else {}))  # type: ignore[arg-type]
+        engine_folding(populations=(p.name,), **(way if p.name == name else {}))  # type: ignore[arg-type]
         for p in network.populations
     )
     return Folding(engines=tuple(engines))
@@ -92,7 +92,7 @@ def test_what_each_folding_is_good_for() -> None:
     network = chain(6, (60, 40, 10))
     spikes = random_spikes(7, network, samples=1, steps=12, rate=0.2)
     vector = tuple(
-        EngineFolding(populations=(p.name,), kind=EngineKind.VECTOR, lanes=0, neurons_per_cycle=4)
+        engine_folding(populations=(p.name,), kind=EngineKind.VECTOR, lanes=0, neurons_per_cycle=4)
         for p in network.populations
     )
     shared, pipelined, lanes, fastest = (
@@ -122,10 +122,10 @@ def test_the_verilog_of_a_mixed_folding(tmp_path: Path) -> None:
     network = branching(9)
     a, b, c, d = (p.name for p in network.populations)
     engines = (
-        EngineFolding(populations=(a,), kind=EngineKind.VECTOR, lanes=0, neurons_per_cycle=3),
-        EngineFolding(populations=(b,)),
-        EngineFolding(populations=(c,), lanes=3, queue=4),
-        EngineFolding(populations=(d,), lanes=2, queue=0),
+        engine_folding(populations=(a,), kind=EngineKind.VECTOR, lanes=0, neurons_per_cycle=3),
+        engine_folding(populations=(b,)),
+        engine_folding(populations=(c,), lanes=3, queue=4),
+        engine_folding(populations=(d,), lanes=2, queue=0),
     )
     for traced in (True, False):
         emit_core(network, "ice40", core_in(tmp_path, traced), Folding(engines=engines))
@@ -143,9 +143,9 @@ def test_the_default_is_the_smallest_core() -> None:
 
 def test_a_folding_file_says_what_was_written(tmp_path: Path) -> None:
     engines = (
-        EngineFolding(populations=("a",), kind=EngineKind.VECTOR, lanes=0, events_per_beat=2),
-        EngineFolding(populations=("b", "c")),
-        EngineFolding(populations=("d",), lanes=4, queue=16),
+        engine_folding(populations=("a",), kind=EngineKind.VECTOR, lanes=0, events_per_beat=2),
+        engine_folding(populations=("b", "c")),
+        engine_folding(populations=("d",), lanes=4, queue=16),
     )
     file = tmp_path / "folding.json"
     file.write_text(json.dumps(folding_data(Folding(engines=engines))))
@@ -189,19 +189,36 @@ def test_a_folding_file_that_is_none(tmp_path: Path, content: str, message: str)
         ([{"populations": ("p0",), "kind": EngineKind.VECTOR, "lanes": 2}, {"populations": ("p1",)}], "power of two"),
         ([{"populations": ("p0",), "kind": EngineKind.VECTOR, "spram": True}, {"populations": ("p1",)}], "spram"),
         ([{"populations": ("p0",), "lanes": 2, "spram": True}, {"populations": ("p1",)}], "SPRAM has one lane"),
+        ([{"populations": ("p0",), "lanes": 7}, {"populations": ("p1",)}], "has 7; the nearest is 5$"),
+        ([{"populations": ("p0",), "lanes": 2, "queue": 1}, {"populations": ("p1",)}], "the nearest are 0 and 2$"),
+        ([{"populations": ("p0",), "lanes": 2, "queue": 6}, {"populations": ("p1",)}], "the nearest are 4 and 8$"),
+        ([{"populations": ("p0",), "lanes": 2, "queue": 2048}, {"populations": ("p1",)}], "the nearest is 1024$"),
+        ([{"populations": ("p0",), "kind": "vector", "lanes": 2}, {"populations": ("p1",)}], "the nearest is 3$"),
+        (
+            [{"populations": ("p0",), "kind": "vector", "lanes": 0, "events_per_beat": 3}, {"populations": ("p1",)}],
+            "are 2 and 4",
+        ),
+        (
+            [{"populations": ("p0",), "kind": "vector", "events_per_beat": 32}, {"populations": ("p1",)}],
+            "is 16$",
+        ),
+        (
+            [{"populations": ("p0",), "kind": "vector", "neurons_per_cycle": 6}, {"populations": ("p1",)}],
+            "nearest is 5",
+        ),
+        ([{"populations": ("p0",), "kind": "vector", "skips": True}, {"populations": ("p1",)}], "passes in every step"),
     ],
 )
 def test_a_folding_that_contradicts_the_network(engines: list[dict[str, object]], message: str) -> None:
     network = chain(12, (8, 5, 4))
-    folding = Folding(engines=tuple(EngineFolding(**engine) for engine in engines))  # type: ignore[arg-type]
     with pytest.raises(ModelError, match=message):
-        make_plan(network, "ice40", folding)
+        make_plan(network, "ice40", Folding(engines=tuple(engine_folding(**engine) for engine in engines)))
 
 
 def test_a_population_inside_an_engine_is_not_heard_outside() -> None:
     network = branching(13)
     names = tuple(p.name for p in network.populations)
-    folding = Folding(engines=(EngineFolding(populations=names[:3]), EngineFolding(populations=names[3:])))
+    folding = Folding(engines=(engine_folding(populations=names[:3]), engine_folding(populations=names[3:])))
     with pytest.raises(ModelError, match="'a' is heard by 'd'"):
         make_plan(network, "ice40", folding)
 

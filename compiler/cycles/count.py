@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.core import EngineInstance
-from ...hdl.engines.engine import SparseFormat, SparseImage
-from ...hdl.engines.lanes import LanesFormat, LanesImage
-from ...hdl.engines.vector import VectorFormat
-from ..encodings.rows import row_lengths
+from ...hdl.core import CORE_INPUT
 from ..ir.network import INPUT
-from ..plan.folding import sources_of
-from ..plan.lane_assignment import lane_orders
 from ..plan.plan import Plan
-from .model import EngineModel, count_core_cycles, engine_models
+from ..plan.weights import sources_of
+from .engine_cycles import EngineCycles
+from .model import count_core_cycles, engine_cycles, engine_models
 from .tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
-from .vector import VectorModel
-
-PASS_CYCLES = 5
-"""Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.bank.NeuronBank)."""
 
 ENOUGH_CYCLES = 10_000
 """Of this many cycles the mean is good enough."""
@@ -78,10 +70,11 @@ def _even_trains(means: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.i
     return np.diff(np.floor(ends + shifts[:, None]), axis=1).astype(np.int64)
 
 
-def _count(plan: Plan, models: Sequence[EngineModel | VectorModel], spikes: Spikes) -> int:
+def _count(plan: Plan, models: Sequence[EngineCycles], spikes: Spikes) -> int:
     """One sample: events [steps, neurons]."""
     trains = [np.concatenate([spikes[name] for name in engine.populations], axis=1) for engine in plan.folding.engines]
-    return count_core_cycles(plan, models, list(_tokens(spikes[INPUT])), trains)
+    tokens = _beats(plan, models, spikes[INPUT]) if plan.folding.wide else _tokens(spikes[INPUT])
+    return count_core_cycles(plan, models, list(tokens), trains)
 
 
 def _tokens(events: npt.NDArray[Any]) -> Iterator[Token]:
@@ -92,42 +85,28 @@ def _tokens(events: npt.NDArray[Any]) -> Iterator[Token]:
         yield END_OF_STEP if number < len(events) - 1 else END_OF_SAMPLE, 0
 
 
+def _beats(plan: Plan, models: Sequence[EngineCycles], events: npt.NDArray[Any]) -> Iterator[Token]:
+    """A sample as a core with a wide input receives it."""
+    (model,) = (model for model, engine in zip(models, plan.engines, strict=True) if CORE_INPUT in engine.sources)
+    for number, count in enumerate(model.beats(events).tolist()):
+        yield from [(EVENT, 0)] * count
+        yield END_OF_STEP if number < len(events) - 1 else END_OF_SAMPLE, 0
+
+
 def busy_cycles(plan: Plan, spikes: Spikes) -> list[npt.NDArray[np.float64]]:
     """Cycles [samples] in which each engine walks rows or passes over neurons, stalls apart; of its busiest lane."""
     counts = {name: train.sum(axis=1, dtype=np.int64) for name, train in spikes.items()}
     steps = spikes[INPUT].shape[1]
-    return [_busy(engine, row_events(plan, number, counts), steps) for number, engine in enumerate(plan.engines)]
+    return [
+        cycles.busy(row_events(plan, number, counts), steps, wide=plan.folding.wide and CORE_INPUT in engine.sources)
+        for number, (cycles, engine) in enumerate(zip(engine_cycles(plan), plan.engines, strict=True))
+    ]
 
 
 def row_events(plan: Plan, engine: int, counts: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     """Events [..., rows] of each row of an engine, from those [..., neurons] of the populations and the input."""
     network, folding = plan.network, plan.folding.engines[engine]
-    orders: dict[str, Any] = {}
-    for other in plan.folding.engines:
-        orders |= lane_orders(network, other)
-    names = (*folding.populations[:-1], *sources_of(network, folding))
-    return np.concatenate([counts[name][..., orders.get(name, slice(None))] for name in names], axis=-1)
-
-
-def _busy(engine: EngineInstance, events: npt.NDArray[Any], steps: int) -> npt.NDArray[np.float64]:
-    form = engine.form
-    if isinstance(form, VectorFormat):
-        beats = events.sum(axis=-1) / form.slots * form.row_beats
-        return np.asarray(np.maximum(beats, steps * form.pass_words), np.float64)
-    return np.max([_busy_lane(*lane, events, steps) for lane in lanes_of(engine)], axis=0)
-
-
-def lanes_of(engine: EngineInstance) -> list[tuple[SparseFormat, SparseImage]]:
-    """The lanes of a sparse engine: one or several; none of another kind."""
-    form, image = engine.form, engine.image
-    if isinstance(form, LanesFormat) and isinstance(image, LanesImage):
-        return list(zip(form.lanes, image.lanes, strict=True))
-    if isinstance(form, SparseFormat) and isinstance(image, SparseImage):
-        return [(form, image)]
-    return []
-
-
-def _busy_lane(form: SparseFormat, image: SparseImage, events: npt.NDArray[Any], steps: int) -> npt.NDArray[np.float64]:
-    costs = np.maximum(1, row_lengths(form.rows, image.rows))
-    passes = form.neurons.neurons + PASS_CYCLES * len(form.neurons.populations)
-    return np.asarray(events @ costs + steps * passes, np.float64)
+    orders = {other.populations[-1]: other.order(network) for other in plan.folding.engines}
+    names = (*folding.populations[:-1], *sources_of(network, folding.populations))
+    parts = [counts[name] if (order := orders.get(name)) is None else counts[name][..., order] for name in names]
+    return np.concatenate(parts, axis=-1)

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from ...hdl.engines.vector import VectorFormat
+import numpy as np
+import numpy.typing as npt
+
+from ...hdl.engines.vector import VectorFormat, VectorImage
+from ..encodings.vector import count_beats
+from ..ir.network import Network
+from ..plan.vector import VectorFolding
+from .circuit import Circuit
+from .engine_cycles import EngineCycles, Events
 from .tokens import ABORT, ENDS, EVENT, EVENTS, Block, Spikes, Token
 
 SHORTEST_PASS = 4
 """Cycles for which a pass issues at least."""
 
 
-@dataclass(frozen=True)
-class VectorModel:
-    """What the cycles of a vector engine depend on."""
+class VectorCycles(EngineCycles):
+    """The cycles of a vector engine."""
 
-    form: VectorFormat
+    def __init__(self, form: VectorFormat) -> None:
+        self._form = form
+
+    def block(self, circuit: Circuit, spikes: Spikes, inlet: int) -> int:
+        return circuit.block(run_vector(self._form, spikes), inlet)
+
+    def beats(self, events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        return count_beats(self._form, events)
+
+    def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
+        """The longer of its two halves, which work on different steps. Tokens fill one slot of a beat each."""
+        form = self._form
+        banks = [events[..., bank :: form.banks].sum(axis=-1) for bank in range(form.banks)]
+        beats = np.max(banks, axis=0) / form.ports if wide else np.sum(banks, axis=0)
+        return np.asarray(np.maximum(beats * form.row_beats, steps * form.pass_words), np.float64)
+
+
+def vector_cycles(network: Network, folding: VectorFolding, form: VectorFormat, image: VectorImage) -> VectorCycles:
+    """The cycles of a vector engine."""
+    return VectorCycles(form)
 
 
 @dataclass(frozen=True)
@@ -30,9 +57,9 @@ class _Turn:
 _IDLE = _Turn(step=-1)
 
 
-def run_vector(model: VectorModel, spikes: Spikes) -> Block:
-    """An engine of which neuron n fires in step t where `spikes[t, n]`; see `cycle_tokens` for what it yields."""
-    form = model.form
+def run_vector(form: VectorFormat, spikes: Spikes) -> Block:
+    """An engine of which neuron n fires in step t where `spikes[t, n]`; see `tokens` for what it yields. An event that
+    it takes is a beat, whatever the events in it."""
     words, width, beats = form.pass_words, form.neurons_per_cycle, form.row_beats
     last_word = max(words, SHORTEST_PASS - 1)
     fires = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...hdl.engines.vector import VectorFormat, VectorImage
 from ...hdl.neurons.neuron_format import NeuronFormat
@@ -83,6 +85,12 @@ def pack_events(form: VectorFormat, addresses: Sequence[int]) -> list[int]:
         payload = {"kind": TokenKind.EVENT, "mask": mask, "rows": [row or 0 for row in rows]}
         payloads.append(layout.const(payload).as_bits())
     return payloads
+
+
+def count_beats(form: VectorFormat, events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many payloads `pack_events` makes of the events [steps, inputs] of each step, int64 [steps]."""
+    banks = [events[:, bank :: form.banks].sum(axis=1, dtype=np.int64) for bank in range(form.banks)]
+    return -(-np.max(banks, axis=0) // form.ports)
 
 
 def _bank_words(form: VectorFormat, rows: IntArray) -> tuple[int, ...]:

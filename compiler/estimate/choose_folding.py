@@ -6,8 +6,8 @@ estimates (`spikeloom.compiler.estimate.estimate`), but for block RAMs, which ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from ...hdl.errors import CapacityError
@@ -15,19 +15,11 @@ from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
 from ..cycles.count import Rates
-from ..encodings.cost import Scarce
 from ..ir.network import Network
-from ..plan.folding import EngineFolding, EngineKind, Folding, default_folding, pipelined_folding, shared_folding
+from ..plan.folding import Folding
 from ..plan.plan import make_plan
+from .candidates import candidate_foldings
 from .estimate import Estimate, estimate
-
-LANES = (2, 4, 8, 16)
-EVENTS_PER_BEAT = (1, 2, 4)
-VECTOR_PASS = (1, 4, 8)
-"""Neurons per cycle in the pass of a vector engine, for each number of events per beat."""
-
-MOST_VECTOR_NEURONS = 512
-"""Larger populations have no vector engine: it holds a sum for every neuron in registers."""
 
 
 class Objective(StrEnum):
@@ -110,39 +102,6 @@ def choose_folding(
     if not fast:
         raise CapacityError(_too_slow(fitting, purpose) if fitting else _too_large(candidates, capacity))
     return min(fast, key=lambda c: c.cost(purpose.objective)).folding
-
-
-def candidate_foldings(network: Network) -> Iterator[Folding]:
-    """The foldings that are weighed, from the smallest to the fastest."""
-    if default_folding(network) == shared_folding(network):
-        for scarce in Scarce:
-            yield shared_folding(network, scarce)
-    for scarce in Scarce:
-        yield pipelined_folding(network, scarce=scarce)
-    largest = max(population.size for population in network.populations)
-    for lanes in LANES:
-        if lanes <= largest:
-            yield pipelined_folding(network, lanes)
-    for events, neurons in zip(EVENTS_PER_BEAT, VECTOR_PASS, strict=True):
-        yield _vectors(network, events, neurons)
-
-
-def _vectors(network: Network, events: int, neurons: int) -> Folding:
-    """A vector engine per population; what comes from another engine comes one event at a time."""
-    first = network.populations[0].name
-    engines = []
-    for population in network.populations:
-        engine = EngineFolding(populations=(population.name,))
-        if population.size <= MOST_VECTOR_NEURONS:
-            engine = replace(
-                engine,
-                kind=EngineKind.VECTOR,
-                lanes=0,
-                events_per_beat=events if population.name == first else 1,
-                neurons_per_cycle=min(neurons, population.size),
-            )
-        engines.append(engine)
-    return Folding(engines=tuple(engines))
 
 
 def _too_large(candidates: list[_Candidate], capacity: Resources | None) -> str:

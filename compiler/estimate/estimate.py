@@ -1,7 +1,7 @@
 """What a planned design should cost and how fast it should be, in well under a second and without any tool.
 
 Block RAMs and SPRAMs are exact. Look-up tables, flip-flops and cells are the design's parts as their structure has them
-(`estimate_parts`) times factors that were measured on random networks (benchmarks/fit_estimates.py); so is Fmax, which
+(`parts`) times factors that were measured on random networks (benchmarks/fit_estimates.py); so is Fmax, which
 depends on the placement's luck besides. Cycles are exact for spike trains (`cycles`).
 """
 
@@ -17,40 +17,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.core import EngineInstance
-from ...hdl.engines.vector import VectorFormat
+from ...hdl.core import CORE_INPUT
 from ...hdl.link.linked_core import link_memories
 from ...hdl.link.protocol import LinkFormat
-from ...hdl.memories.memory import Family
-from ...hdl.neurons.decay import signed_digits
+from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.resources import Resources
 from ...hdl.streams.tokens import address_bits
-from ..cycles.count import Rates, Spikes, count_cycles, cycles_from_rates, lanes_of, row_events
+from ..cycles.count import Rates, Spikes, count_cycles, cycles_from_rates, row_events
 from ..cycles.model import has_model
-from ..encodings.rows import row_lengths
 from ..ir.network import INPUT
 from ..plan.plan import Plan
-from .parts import DSP_PRODUCT_BITS, Parts, parts_of
+from .engines import Work, engine_estimates
+from .parts import Parts, link_parts, memory_parts
 
 COEFFICIENTS = "coefficients.json"
 
 DEVICES_WITH_DSP = ("up5k", "u4k")
 """iCE40s with multipliers; every ECP5 has some."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What a core does in a sample, the mean: a stand-in for its dynamic energy, which no open tool tells.
-
-    `events` walk rows, `synaptic_operations` are the additions that they cause, `neuron_updates` the passes over
-    neurons; `memory_reads` and `memory_writes` are those that these need, of all memories.
-    """
-
-    events: float
-    synaptic_operations: float
-    neuron_updates: float
-    memory_reads: float
-    memory_writes: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,18 +118,10 @@ def _fmax(factors: Mapping[str, Any], parts: Parts, luts: float, device: str | N
 
 
 def _dsps(plan: Plan, device: str | None) -> int:
-    """Multipliers: of a row's number by the length of dense rows, and of membranes by leaks of their own."""
+    """Multipliers."""
     if plan.family is Family.ICE40 and device not in DEVICES_WITH_DSP:
         return 0
-    count = 0
-    for engine in plan.engines:
-        for form, _ in lanes_of(engine):
-            rules = {population.rule for population in form.neurons.populations}
-            count += sum(rule.decay is not None and rule.decay.c is None for rule in rules)
-            length = form.rows.longest_row
-            wide = length.bit_length() + address_bits(form.rows.rows) >= DSP_PRODUCT_BITS[plan.family]
-            count += form.rows.uniform and len(signed_digits(length)) > 1 and wide
-    return count
+    return sum(engine.multipliers(plan.family) for engine in engine_estimates(plan))
 
 
 # ---------------------------------------------------------------------------------------------------------- work
@@ -155,27 +130,39 @@ def _dsps(plan: Plan, device: str | None) -> int:
 def _work(plan: Plan, counts: Mapping[str, npt.NDArray[Any]], steps: int) -> Work:
     """From mean events per sample of each neuron."""
     works = [
-        _engine_work(engine, row_events(plan, number, counts), steps) for number, engine in enumerate(plan.engines)
+        engine.work(row_events(plan, number, counts), steps) for number, engine in enumerate(engine_estimates(plan))
     ]
     return Work(**{f.name: sum(getattr(work, f.name) for work in works) for f in fields(Work)})
 
 
-def _engine_work(engine: EngineInstance, rows: npt.NDArray[Any], steps: int) -> Work:
-    """A synaptic operation reads its entry and its neuron, and writes the neuron; so does a pass, with parameters."""
-    events = float(rows.sum())
-    if isinstance(engine.form, VectorFormat):
-        additions, reads = events * engine.form.neurons.neurons, events * engine.form.row_beats
-        neurons, written = [engine.form.neurons], 0.0
-    else:
-        lanes = lanes_of(engine)
-        additions = sum(float(rows @ row_lengths(form.rows, image.rows)) for form, image in lanes)
-        reads = 2 * additions + sum(events * (not form.rows.uniform) for form, _ in lanes)
-        neurons, written = [form.neurons for form, _ in lanes], additions
-    updates = float(steps * sum(form.neurons for form in neurons))
-    return Work(
-        events=events,
-        synaptic_operations=additions,
-        neuron_updates=updates,
-        memory_reads=reads + steps * sum(form.neurons * (1 + bool(form.parameter_bits)) for form in neurons),
-        memory_writes=written + updates,
-    )
+# --------------------------------------------------------------------------------------------------------- parts
+
+
+def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
+    """The parts of a plan's core, and of its host link if there is one."""
+    parts = Parts()
+    for instance, engine in zip(plan.engines, engine_estimates(plan), strict=True):
+        engine.add_parts(parts, plan.family)
+        for shape in instance.form.memories(plan.family).values():
+            if isinstance(shape, MemoryShape):
+                memory_parts(parts, shape)
+    _streams(parts, plan)
+    if link is not None:
+        link_parts(parts, link)
+    return parts
+
+
+def _streams(parts: Parts, plan: Plan) -> None:
+    """Where engines meet."""
+    sizes = {CORE_INPUT: plan.network.input_size}
+    sizes |= {number: instance.form.outputs for number, instance in enumerate(plan.engines)}
+    for instance in plan.engines:
+        ports = len(instance.sources)
+        if ports > 1:
+            parts.lut("merge", ports * (address_bits(sum(sizes[source] for source in instance.sources)) + 2))
+    heard = [source for instance in plan.engines for source in instance.sources]
+    for source in set(heard):
+        listeners = heard.count(source)
+        if listeners > 1:
+            parts.lut("merge", 3 * listeners)
+            parts.ff("bank", listeners)

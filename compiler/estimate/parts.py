@@ -12,16 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...hdl.engines.bitmap_format import BitmapFormat
-from ...hdl.engines.engine import Rows, SparseFormat
-from ...hdl.engines.lanes import LanesFormat
+from ...hdl.engines.engine import Rows
 from ...hdl.engines.row_format import RowFormat
-from ...hdl.engines.vector import VectorFormat
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.neurons.decay import DecayFormat, signed_digits
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import address_bits
-from ..plan.plan import Plan
 
 DSP_PRODUCT_BITS = {Family.ICE40: 11, Family.ECP5: 9}
 """Multiplications with narrower results are built from logic."""
@@ -54,54 +51,6 @@ class Parts:
     def path(self, kind: str, levels: float, carries: float) -> None:
         """A path from register to register: look-up tables one behind the other, and bits of carry chains."""
         self.paths.add((kind, levels, carries))
-
-
-def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
-    """The parts of a plan's core, and of its host link if there is one."""
-    parts = Parts()
-    for instance in plan.engines:
-        form = instance.form
-        if isinstance(form, VectorFormat):
-            _vector(parts, form)
-        elif isinstance(form, LanesFormat):
-            _lanes(parts, form, plan.family)
-        else:
-            _sparse(parts, form, plan.family)
-        for shape in form.memories(plan.family).values():
-            if isinstance(shape, MemoryShape):
-                _memory(parts, shape)
-    _streams(parts, plan)
-    if link is not None:
-        _link(parts, link)
-    return parts
-
-
-def _sparse(parts: Parts, form: SparseFormat, family: Family) -> None:
-    walker_parts(parts, form.rows, family)
-    bank_parts(parts, form.neurons)
-
-
-def _lanes(parts: Parts, form: LanesFormat, family: Family) -> None:
-    queue = form.queue.bit_length() - 1
-    for lane in form.lanes:
-        _sparse(parts, lane, family)
-        if form.queue:
-            parts.adder("queues", 2 * queue)
-            parts.lut("queues", 6 + queue * COMPARE * 2)
-            parts.ff("queues", 2 * queue + 1)
-    parts.lut("merge", len(form.lanes) * (5 + address_bits(form.outputs)))
-    parts.ff("queues", 2 * len(form.lanes))
-
-
-def _vector(parts: Parts, form: VectorFormat) -> None:
-    """Sums of all neurons, a queue of them, and the pass; words of weights are added in a tree."""
-    sums = form.sum_bits * form.neurons.neurons
-    parts.adder("sums", sums)
-    parts.adder("sums", (form.slots - 1) * form.lanes * form.neurons.weight_bits)
-    parts.lut("sums", sums * 1.5)
-    parts.ff("sums", 2 * sums + form.slots * form.lanes * form.neurons.weight_bits)
-    for _ in range(form.neurons_per_cycle):
-        bank_parts(parts, form.neurons)
 
 
 # ------------------------------------------------------------------------------------------------------ walker
@@ -275,10 +224,11 @@ def _product_cost(digits: Sequence[tuple[int, int]], constant: int, width: int) 
     )
 
 
-# ----------------------------------------------------------------------------------------- memories and streams
+# ------------------------------------------------------------------------------------------- memories and link
 
 
-def _memory(parts: Parts, shape: MemoryShape) -> None:
+def memory_parts(parts: Parts, shape: MemoryShape) -> None:
+    """A memory of block RAM or of logic."""
     banks = -(-shape.depth // 16)
     if shape.style == "distributed":
         parts.lut("distributed", (banks - 1) * shape.width + banks)
@@ -297,25 +247,8 @@ def _memory(parts: Parts, shape: MemoryShape) -> None:
             parts.path("entries", 3 + (blocks - 1).bit_length(), 8)
 
 
-def _streams(parts: Parts, plan: Plan) -> None:
-    for instance in plan.engines:
-        if isinstance(instance.form, SparseFormat) and len(instance.form.neurons.populations) > 1:
-            parts.lut("turns", 12 + address_bits(instance.form.inputs))
-        ports = len(instance.sources)
-        if ports > 1:
-            parts.lut("merge", ports * (address_bits(instance.form.inputs) + 2))
-    heard = [source for instance in plan.engines for source in instance.sources]
-    for source in set(heard):
-        listeners = heard.count(source)
-        if listeners > 1:
-            parts.lut("merge", 3 * listeners)
-            parts.ff("bank", listeners)
-
-
-# -------------------------------------------------------------------------------------------------------- link
-
-
-def _link(parts: Parts, link: LinkFormat) -> None:
+def link_parts(parts: Parts, link: LinkFormat) -> None:
+    """The host link."""
     inputs, outputs = address_bits(link.inputs), address_bits(link.outputs)
     parts.lut("link", 230)
     parts.ff("link", 130)

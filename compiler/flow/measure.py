@@ -13,7 +13,8 @@ from ...hdl.link.protocol import LinkFormat, image_bytes, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
 from ...sim.recording import Recording, SpikeArray
-from ..cycles.count import PASS_CYCLES, busy_cycles
+from ..cycles.count import busy_cycles
+from ..cycles.lane import PASS_CYCLES
 from ..data.images import encode
 from ..data.samples import Samples
 from ..ir.connectivity import Quantised

@@ -14,6 +14,7 @@ from ...hdl.errors import InputError, ModelError
 from ...sim.reference import run_reference
 from ..compression.apply import compress
 from ..compression.pruning import prune_neurons
+from ..estimate.candidates import searched_foldings
 from ..frontends.nir.reader import read_nir
 from ..frontends.nir.writer import write_nir
 from ..ir.arrays import FloatArray, IntArray
@@ -21,7 +22,7 @@ from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
 from ..ir.neurons import LI
 from ..neurons.contract import fold
-from ..plan.folding import EngineFolding, EngineKind, Folding, check_folding, pipelined_folding, shared_folding
+from ..plan.folding import Folding, check_folding
 from ..plan.plan import make_plan
 from .candidate import Outcome, Prediction
 from .point import Point
@@ -49,22 +50,8 @@ def evaluate(subject: Subject, point: Point, target_id: str) -> Outcome:
 
 def foldings_of(network: Network) -> dict[str, Folding]:
     """The foldings of a network by the names that candidates give them."""
-    found = {"shared": shared_folding(network)}
-    if len(network.populations) > 1:
-        found["pipelined"] = pipelined_folding(network)
-    widest = max(population.size for population in network.populations)
-    found |= {f"{lanes} lanes": pipelined_folding(network, lanes) for lanes in LANES if lanes <= widest}
-    found["vector"] = _vector_folding(network)
+    found = searched_foldings(network, LANES)
     return {name: folding for name, folding in found.items() if _possible(network, folding)}
-
-
-def _vector_folding(network: Network) -> Folding:
-    """An engine per population that reads the weights of all its neurons at once."""
-    return Folding(
-        engines=tuple(
-            EngineFolding(populations=(p.name,), kind=EngineKind.VECTOR, lanes=0) for p in network.populations
-        )
-    )
 
 
 def packed(network: Network) -> bytes:

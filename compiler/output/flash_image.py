@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
-from ...hdl.core import EngineInstance
-from ...hdl.engines.engine import SparseFormat, SparseImage
 from ...hdl.errors import InputError
 from ...hdl.link.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
 from ...hdl.memories.spram import SPRAM_WIDTH
@@ -46,16 +45,21 @@ def plan_flash(plan: Plan) -> tuple[FlashFormat, bytes]:
 
 def design_number(plan: Plan) -> int:
     """32 bits made of everything in a plan's core that is not in SPRAM."""
-    parts = [(engine.sources, engine.form, _outside_spram(engine)) for engine in plan.engines]
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
+    parts = [(engine.sources, engine.form, engine.form.outside_spram(engine.image)) for engine in plan.engines]
+    return int.from_bytes(hashlib.sha256(_text(parts).encode()).digest()[:4], "big")
 
 
-def _outside_spram(engine: EngineInstance) -> object:
-    """What an engine's memories hold, but for its weights in SPRAM."""
-    form, image = engine.form, engine.image
-    if isinstance(form, SparseFormat) and isinstance(image, SparseImage) and form.rows.first_spram is not None:
-        return replace(image, rows=replace(image.rows, entries=()))
-    return image
+def _text(value: Any) -> str:
+    """A value of dataclasses and collections, the same in every process: sets come in another order in each."""
+    if is_dataclass(value):
+        return (
+            f"{type(value).__name__}({', '.join(f'{f.name}={_text(getattr(value, f.name))}' for f in fields(value))})"
+        )
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_text, value)))}}}"
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_text, value))})"
+    return repr(value)
 
 
 def flash_words(sprams: Sequence[Sequence[int]], address_bits: int) -> tuple[int, ...]:

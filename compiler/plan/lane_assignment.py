@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import heapq
+from typing import Protocol
 
 import numpy as np
 
 from ..ir.arrays import IntArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
-from .folding import EngineFolding, EngineKind
 
 
-def lane_neurons(network: Network, folding: EngineFolding) -> list[IntArray]:
+class Lanes(Protocol):
+    """An engine of one population with a number of lanes."""
+
+    @property
+    def populations(self) -> tuple[str, ...]: ...
+
+    @property
+    def lanes(self) -> int: ...
+
+
+def lane_neurons(network: Network, folding: Lanes) -> list[IntArray]:
     """The neurons of each lane, int64.
 
     Hidden neurons are dealt out by their synapses, most first, each to the lane with fewest that has room, so that the
@@ -32,13 +42,6 @@ def lane_neurons(network: Network, folding: EngineFolding) -> list[IntArray]:
         if len(lanes[lane]) < room:
             heapq.heappush(loads, (load + int(synapses[neuron]) + 1, lane))
     return [np.array(sorted(lane), np.int64) for lane in lanes]
-
-
-def lane_orders(network: Network, folding: EngineFolding) -> dict[str, IntArray]:
-    """The order in which neurons leave an engine with lanes, by population; nothing for other engines."""
-    if folding.kind is not EngineKind.SPARSE or folding.lanes == 1:
-        return {}
-    return {folding.populations[0]: np.concatenate(lane_neurons(network, folding))}
 
 
 def _synapses(network: Network, name: str) -> IntArray:

@@ -12,19 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from ...hdl.core import EngineInstance
-from ...hdl.engines.bitmap_format import BitmapFormat
-from ...hdl.engines.vector import VectorFormat
 from ...hdl.errors import InputError, quoted
 from ...hdl.json_files import ShapeError, shaped
 from ...hdl.resources import Resources
 from ..compression.recipe import Recipe
-from ..cycles.count import lanes_of
 from ..estimate.estimate import Estimate
 from ..ir.network import Population
 from ..ir.neurons import Decay, IntegerDynamics
 from ..neurons.contract import fold
+from ..plan.kinds import engine_data
 from ..plan.plan import MemoryUse
+from .encodings import ENCODINGS
 from .facts import Activity, Facts, Link, Source
 from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
 
@@ -228,32 +226,12 @@ def _engine(facts: Facts, number: int) -> dict[str, Any]:
         "block": _block(number),
         "populations": list(folding.populations),
         "kind": folding.kind,
-        "lanes": folding.lanes,
-        "encoding": _encoding(plan.engines[number]),
+        "lanes": engine_data(folding)["lanes"],
+        "encoding": ENCODINGS.of(folding)(plan.engines[number].form),
         "stored_bits": stored,
         "entropy_bits": round(bound, 1),
         "stored_over_entropy": _figure(stored / bound) if bound else None,
         "cycles_per_sample": None if cycles is None else round(cycles, 2),
-    }
-
-
-def _encoding(engine: EngineInstance) -> dict[str, Any]:
-    """How an engine's synapses are stored; of several lanes that of the first, but the entries of all."""
-    if isinstance(engine.form, VectorFormat):
-        bits, entries = engine.form.neurons.weight_bits, engine.form.pre * engine.form.neurons.neurons
-        dense = {"index_bits": 0, "chunk_bits": None, "code_bits": bits, "levels": None, "group": 1, "align": 0}
-        return dense | {"uniform": True, "entries": entries}
-    forms = [form.rows for form, _ in lanes_of(engine)]
-    form = forms[0]
-    return {
-        "index_bits": None if isinstance(form, BitmapFormat) else form.index_bits,
-        "chunk_bits": form.chunk_bits if isinstance(form, BitmapFormat) else None,
-        "code_bits": form.code_bits,
-        "levels": None if form.levels is None else len(set(form.levels)),
-        "group": form.group,
-        "align": form.align,
-        "uniform": form.uniform,
-        "entries": sum(form.entries for form in forms),
     }
 
 

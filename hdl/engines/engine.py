@@ -16,6 +16,7 @@ from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapFormat, BitmapImage
 from .bitmap_rows import BitmapWalker
+from .format import EngineFormat
 from .row_format import RowFormat, RowImage
 from .rows import RowWalker
 
@@ -27,8 +28,8 @@ RowsImage = RowImage | BitmapImage
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparseFormat:
-    """Shapes and widths of an engine; the hardware depends on nothing else.
+class SparseFormat(EngineFormat):
+    """A walker over rows and a bank of neurons.
 
     The rows of an engine of several populations are those of the neurons before the last population, then those of the
     `inputs`; of one population those of the inputs alone.
@@ -51,6 +52,18 @@ class SparseFormat:
     def uses_spram(self) -> bool:
         """Whether weights lie in SPRAM."""
         return self.rows.first_spram is not None
+
+    def movable_memory(self, family: Family) -> MemoryShape | SpramShape:
+        """That of the entries, whether it lies in SPRAM already or not."""
+        return self.rows.entry_memory(family)
+
+    def spram_words(self, image: SparseImage) -> tuple[tuple[int, ...], ...]:
+        if not self.uses_spram:
+            return ()
+        return SpramShape(self.rows.entries, self.rows.entry_bits).pack(image.rows.entries)
+
+    def outside_spram(self, image: SparseImage) -> SparseImage:
+        return replace(image, rows=replace(image.rows, entries=())) if self.uses_spram else image
 
     def create(self, image: SparseImage, family: Family) -> SparseEngine:
         return SparseEngine(self, image, family)

@@ -14,10 +14,11 @@ from ..streams.routing import Fork, Merge
 from ..streams.token_queue import TokenQueue
 from ..streams.tokens import token_layout
 from .engine import SparseFormat, SparseImage
+from .format import EngineFormat
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanesFormat:
+class LanesFormat(EngineFormat):
     """Engines of one population each, over the same inputs; their neurons are concatenated.
 
     Each lane may lag `queue` events behind the fastest, so that a step takes as long as the lane with most synapses and
@@ -43,10 +44,6 @@ class LanesFormat:
     def monitors(self) -> tuple[wiring.Signature, ...]:
         """One per lane."""
         return tuple(monitor for lane in self.lanes for monitor in lane.monitors)
-
-    @property
-    def uses_spram(self) -> bool:
-        return False
 
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """Every memory of every lane by its role."""

@@ -19,8 +19,9 @@ from ..memories.dual_port import DualPortMemory, DualPortShape
 from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
 from ..neurons.dynamics import fired, next_start, parameters_of, resized, start_bits
 from ..neurons.neuron_format import NeuronFormat, trace_signature
-from ..streams.beats import BeatUnpacker, multiple
+from ..streams.beats import BeatPacker, BeatUnpacker, multiple
 from ..streams.tokens import TokenKind, address_bits, beat_layout, token_layout
+from .format import EngineFormat
 
 _SHORTEST_PASS = 4
 """Cycles for which a pass issues, so that a word is written back before the next pass reads it."""
@@ -30,7 +31,7 @@ _SHALLOW = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorFormat:
+class VectorFormat(EngineFormat):
     """Shapes, widths and folding of a vector engine; the hardware depends on nothing else.
 
     The inputs lie in `banks` memories, input a in bank a % banks, and each memory is read for `ports` events at once (2
@@ -78,10 +79,6 @@ class VectorFormat:
         """One for each neuron of a pass word."""
         return (trace_signature(self.neurons.neurons, self.neurons.state_bits),) * self.neurons_per_cycle
 
-    @property
-    def uses_spram(self) -> bool:
-        return False
-
     def create(self, image: VectorImage, family: Family) -> VectorEngine:
         return VectorEngine(self, image, family)
 
@@ -108,6 +105,13 @@ class VectorFormat:
     def pass_words(self) -> int:
         """Words of state in a pass."""
         return -(-self.neurons.neurons // self.neurons_per_cycle)
+
+    @property
+    def takes_beats(self) -> bool:
+        return self.slots > 1
+
+    def packer(self) -> BeatPacker | None:
+        return BeatPacker(self.pre, self.slots, self.banks) if self.takes_beats else None
 
     @property
     def input_layout(self) -> data.StructLayout:

@@ -19,7 +19,7 @@ class TokenQueue(wiring.Component):
     o    out the same payloads
     ==== === ======================
 
-    Holds as many payloads as `shape` has words, which is a power of two, at most. Latency 2 cycles, throughput one
+    Holds as many payloads as `shape` has words, a power of two from 2 on, at most. Latency 2 cycles, throughput one
     payload per cycle.
     """
 
@@ -27,8 +27,8 @@ class TokenQueue(wiring.Component):
     o: stream.Interface
 
     def __init__(self, layout: data.StructLayout, shape: MemoryShape) -> None:
-        if shape.width != layout.size or shape.depth & (shape.depth - 1):
-            raise ValueError(f"a queue of {layout.size} bits has a power of two of such words: got {shape}")
+        if shape.width != layout.size or shape.depth < 2 or shape.depth & (shape.depth - 1):
+            raise ValueError(f"a queue of {layout.size} bits has a power of two of such words, at least 2: got {shape}")
         self._shape = shape
         super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
 

@@ -1,0 +1,286 @@
+"""Sparse engines, cycle by cycle (`spikeloom.hdl.engines`: `engine`, `lanes`): a block per lane and per queue."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from ...hdl.engines.engine import Rows, RowsImage, SparseFormat, SparseImage
+from ...hdl.engines.lanes import LanesFormat, LanesImage
+from ...hdl.engines.row_format import RowFormat, RowImage
+from ..encodings.bitmap import chunk_posts
+from ..encodings.rows import find_row, first_post, row_lengths
+from ..ir.arrays import IntArray
+from ..ir.network import Network
+from ..plan.lane_assignment import lane_neurons
+from ..plan.lanes import LanesFolding
+from ..plan.sparse import SparseFolding
+from .circuit import Circuit
+from .engine_cycles import EngineCycles, Events
+from .tokens import ABORT, ALL, EVENT, Block, Spikes, Token
+
+INTEGRATE, PASS, DRAIN, END = range(4)
+
+PASS_CYCLES = 5
+"""Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.bank.NeuronBank)."""
+
+SKIPS = "the cycles of engines that skip passes depend on membranes: this core has some; simulate it"
+
+Posts = list[int | None]
+"""The post neuron of each entry of a row; None for a beat without one: a bridged gap, a chunk without synapses."""
+
+
+@dataclass(frozen=True, eq=False)
+class LaneModel:
+    """What the cycles of a lane depend on: of an engine that has just one, or of one of several.
+
+    `rows` has the posts of each row; of bitmaps, which have `chunks` per row, those of each chunk. `chosen` are those
+    of the engine's neurons that the lane has.
+    """
+
+    rows: tuple[Posts, ...]
+    chunks: int
+    bases: tuple[int, ...]
+    neurons: int
+    overlaps: bool
+    chosen: IntArray
+
+
+class LaneCycles(EngineCycles):
+    """The cycles of lanes, each of which may lag `queue` events behind."""
+
+    def __init__(self, lanes: Sequence[tuple[SparseFormat, SparseImage]], chosen: Sequence[IntArray], queue: int):
+        self._lanes = lanes
+        self._chosen = chosen
+        self._queue = queue
+
+    @property
+    def no_model(self) -> str | None:
+        return SKIPS if any(form.neurons.skips for form, _ in self._lanes) else None
+
+    def block(self, circuit: Circuit, spikes: Spikes, inlet: int) -> int:
+        outlets = []
+        for model, source in zip(self._models, circuit.fork(inlet, len(self._lanes)), strict=True):
+            tokens = circuit.block(run_queue(self._queue), source) if self._queue else source
+            outlets.append(circuit.block(run_lane(model, spikes[:, model.chosen]), tokens))
+        return circuit.merge(outlets, [model.neurons for model in self._models])
+
+    def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
+        """Of the busiest lane."""
+        return np.asarray(np.max([_busy(*lane, events, steps) for lane in self._lanes], axis=0), np.float64)
+
+    @cached_property
+    def _models(self) -> list[LaneModel]:
+        return [_lane_model(*lane, chosen) for lane, chosen in zip(self._lanes, self._chosen, strict=True)]
+
+
+def sparse_cycles(network: Network, folding: SparseFolding, form: SparseFormat, image: SparseImage) -> LaneCycles:
+    """The cycles of an engine with one lane."""
+    return LaneCycles([(form, image)], [np.arange(form.neurons.neurons)], queue=0)
+
+
+def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, image: LanesImage) -> LaneCycles:
+    """The cycles of an engine with several."""
+    lanes = list(zip(form.lanes, image.lanes, strict=True))
+    return LaneCycles(lanes, lane_neurons(network, folding), form.queue)
+
+
+def _busy(form: SparseFormat, image: SparseImage, events: Events, steps: int) -> Any:
+    costs = np.maximum(1, row_lengths(form.rows, image.rows))
+    passes = form.neurons.neurons + PASS_CYCLES * len(form.neurons.populations)
+    return events @ costs + steps * passes
+
+
+def _lane_model(form: SparseFormat, image: SparseImage, chosen: IntArray) -> LaneModel:
+    return LaneModel(
+        rows=_rows(form.rows, image.rows),
+        chunks=form.rows.row_chunks if isinstance(form.rows, BitmapFormat) else 0,
+        bases=form.neurons.bases,
+        neurons=form.neurons.neurons,
+        overlaps=form.neurons.overlaps,
+        chosen=chosen,
+    )
+
+
+def _rows(form: Rows, image: RowsImage) -> tuple[Posts, ...]:
+    """The posts of each row, or of each chunk of each row."""
+    if isinstance(form, RowFormat) and isinstance(image, RowImage):
+        return tuple(_posts(form, image, row) for row in range(form.rows))
+    assert isinstance(form, BitmapFormat)
+    assert isinstance(image, BitmapImage)
+    return tuple([*chunk] or [None] for row in range(form.rows) for chunk in chunk_posts(form, image, row))
+
+
+def _posts(form: RowFormat, image: RowImage, row: int) -> Posts:
+    posts: Posts = []
+    start, length = find_row(form, image, row)
+    post = first_post(form, row)
+    for entry in image.entries[start : start + length]:
+        index = entry >> form.code_bits
+        post += index
+        if form.escapes and index == (1 << form.index_bits) - 1:
+            posts.append(None)
+        else:
+            posts.append(post)
+            post += 1
+    return posts
+
+
+def run_lane(model: LaneModel, spikes: Spikes) -> Block:
+    """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`.
+
+    Each cycle it yields (whether it takes a token, the token that it offers or None) and is sent (the token that it
+    took or None, whether its own was taken).
+    """
+    rows = model.rows
+    several = len(model.bases) > 1
+    first_output, last_neuron = model.bases[-1], model.neurons - 1
+    ends = frozenset(base - 1 for base in model.bases[1:])
+    fires = [frozenset(np.flatnonzero(step).tolist()) for step in spikes]
+    # The walker's registers. That of bitmaps asks for a row's chunks one by one; the other one has a stage for entries.
+    chunks = model.chunks
+    asking: Token | None = None
+    chunk = 0
+    fetched: Token | None = None
+    walk: Posts | None = None  # the row under way
+    walk_end = 0  # the kind, where it is an end
+    place = 0
+    entry: tuple[int, int | None] | None = None
+    w_valid, w_kind, w_post = False, 0, 0
+    # The bank's.
+    job, end, announce, neuron = PASS, ABORT, False, 0
+    stage1 = stage2 = False
+    neuron1 = neuron2 = 0
+    spike = adding = False
+    post = 0
+    locked = several
+    step = -1
+
+    while True:
+        is_event = w_kind == EVENT
+        quiet = end == ABORT
+        ready = (job == INTEGRATE or (several and is_event and not quiet)) and not (
+            adding and is_event and post == w_post
+        )
+        advance = ready or not w_valid
+        take = fetched is not None and (walk is None or (advance and place >= len(walk) - 1))
+        ask = asking is not None and (fetched is None or take)
+        if chunks:
+            free = asking is None or (ask and (asking[0] != EVENT or chunk == chunks - 1))
+        else:
+            free = fetched is None or take
+        idle = asking is None and fetched is None and walk is None and entry is None and not w_valid
+        spiking = stage2 and spike
+        if job == END:
+            address = last_neuron
+            offered = (end, last_neuron - first_output) if announce else None
+        else:
+            address = neuron2
+            offered = (EVENT, neuron2 - first_output) if spiking else None
+        leaves = not several or address >= first_output
+        if not leaves:
+            offered = None
+
+        token, taken, _ = yield ALL * (free and not locked), offered
+
+        release = False
+        o_ready = taken if leaves else free and locked
+        stall = spiking and not o_ready
+        accept = w_valid and ready
+        issue = job == PASS and not stall and not (several and is_event and w_valid)
+        hold = stall or (several and adding)
+        incoming = token
+        if several:
+            if locked:
+                incoming = (EVENT, neuron2) if spiking and not leaves and free else None
+            elif token is not None:
+                incoming = (token[0], token[1] + first_output)
+                if token[0] != EVENT:
+                    locked = True
+
+        # The bank.
+        drained = job == DRAIN and not (stage1 or stage2 or adding)
+        ended = job == END and (o_ready or not announce)
+        asked = neuron
+        if stall and stage1:
+            neuron, job = neuron1, PASS
+        if issue:
+            if neuron == last_neuron:
+                job = DRAIN
+                neuron = 0
+            else:
+                if neuron in ends and not quiet:
+                    job = DRAIN
+                neuron += 1
+        if ended:
+            job = INTEGRATE
+            release = quiet or not model.overlaps
+        elif drained and neuron == 0:
+            job = END
+        elif drained and idle:
+            job = PASS
+            release = neuron == first_output and model.overlaps
+        if not hold:
+            stage2 = stage1
+            spike = stage1 and not quiet and neuron1 in fires[step]
+            neuron2 = neuron1
+        elif o_ready:
+            spike = False
+        stage1, neuron1 = issue, asked
+        adding = accept and is_event
+        if accept:
+            post = w_post
+            if not is_event:
+                job, end, announce = PASS, w_kind, True
+                step += 1
+        if release:
+            locked = False
+
+        # The walker.
+        if advance:
+            walked = None if walk is None else (walk_end, walk[place])
+            shown, entry = (walked, None) if chunks else (entry, walked)
+            w_valid = shown is not None and (shown[1] is not None or shown[0] != EVENT)
+            if shown is not None:
+                w_kind, w_post = shown[0], shown[1] or 0
+        if take:
+            assert fetched is not None
+            kind, row = fetched
+            place = 0
+            walk_end = kind
+            walk = (rows[row] or None) if kind == EVENT else [0]
+        elif walk is not None and advance:
+            place += 1
+            if place == len(walk):
+                walk = None
+        if not chunks:
+            fetched = incoming if free else fetched
+            continue
+        if ask:
+            assert asking is not None
+            fetched = (asking[0], asking[1] * chunks + chunk)
+            if asking[0] == EVENT:
+                chunk = (chunk + 1) % chunks
+        elif take:
+            fetched = None
+        if free:
+            asking = incoming
+
+
+def run_queue(depth: int) -> Block:
+    """`spikeloom.hdl.streams.token_queue.TokenQueue`."""
+    waiting: deque[Token] = deque()  # in the memory
+    shown: Token | None = None  # at the output
+    while True:
+        token, taken, _ = yield ALL * (len(waiting) < depth - 1), shown
+        if shown is None or taken:
+            shown = waiting.popleft() if waiting else None
+        if token is not None:
+            waiting.append(token)

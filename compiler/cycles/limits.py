@@ -1,0 +1,17 @@
+"""How long a working core may be silent, in clock cycles."""
+
+from __future__ import annotations
+
+from ..ir.network import INPUT, Network
+
+
+def silent_cycles(network: Network) -> int:
+    """Cycles without a token after which a core counts as hung: four times a step with every spike.
+
+    A core spends about a cycle per synapse of an arriving event and a few per neuron of a pass.
+    """
+    synapses = sum(
+        network.size_of(p.pre) * network.size_of(p.post) * (network.x_max if p.pre == INPUT else 1)
+        for p in network.projections
+    )
+    return 4 * (synapses + sum(population.size for population in network.populations)) + 1000

@@ -1,0 +1,99 @@
+"""The foldings that are weighed against each other, by the kind of engine that makes them interesting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from ..encodings.cost import Scarce
+from ..ir.network import Network
+from ..plan.folding import Folding, default_folding, pipelined_folding, shared_folding
+from ..plan.kinds import PerKind, engine_folding
+from ..plan.vector import VectorFolding
+
+LANES = (2, 4, 8, 16)
+EVENTS_PER_BEAT = (1, 2, 4)
+VECTOR_PASS = (1, 4, 8)
+"""Neurons per cycle in the pass of a vector engine, for each number of events per beat."""
+
+MOST_VECTOR_NEURONS = 512
+"""Larger populations have no vector engine: it holds a sum for every neuron in registers."""
+
+
+def candidate_foldings(network: Network) -> Iterator[Folding]:
+    """The foldings that `choose_folding` weighs, from the smallest to the fastest."""
+    for weighed in WEIGHED:
+        yield from weighed(network)
+
+
+def searched_foldings(network: Network, lanes: Sequence[int]) -> dict[str, Folding]:
+    """Those that the search for a whole network tries, fewer, by the names that it gives them."""
+    found: dict[str, Folding] = {}
+    for searched in SEARCHED:
+        found |= searched(network, lanes)
+    return found
+
+
+# ----------------------------------------------------------------------------------------------- weighed by estimate
+
+
+def _weighed_sparse(network: Network) -> Iterator[Folding]:
+    if default_folding(network) == shared_folding(network):
+        for scarce in Scarce:
+            yield shared_folding(network, scarce)
+    for scarce in Scarce:
+        yield pipelined_folding(network, scarce=scarce)
+
+
+def _weighed_lanes(network: Network) -> Iterator[Folding]:
+    for lanes in LANES:
+        if lanes <= _largest(network):
+            yield pipelined_folding(network, lanes)
+
+
+def _weighed_vector(network: Network) -> Iterator[Folding]:
+    """A vector engine per population; what comes from another engine comes one event at a time."""
+    first = network.populations[0].name
+    for events, neurons in zip(EVENTS_PER_BEAT, VECTOR_PASS, strict=True):
+        engines = []
+        for population in network.populations:
+            names = (population.name,)
+            vector = VectorFolding(
+                populations=names,
+                lanes=0,
+                events_per_beat=events if population.name == first else 1,
+                neurons_per_cycle=min(neurons, population.size),
+            )
+            engines.append(vector if population.size <= MOST_VECTOR_NEURONS else engine_folding(names))
+        yield Folding(engines=tuple(engines))
+
+
+WEIGHED: PerKind[Callable[[Network], Iterator[Folding]]] = PerKind(
+    sparse=_weighed_sparse, lanes=_weighed_lanes, vector=_weighed_vector
+)
+
+
+# --------------------------------------------------------------------------------------------------------- searched
+
+
+def _searched_sparse(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
+    shared = {"shared": shared_folding(network)}
+    return shared | {"pipelined": pipelined_folding(network)} if len(network.populations) > 1 else shared
+
+
+def _searched_lanes(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
+    return {f"{count} lanes": pipelined_folding(network, count) for count in lanes if count <= _largest(network)}
+
+
+def _searched_vector(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
+    """An engine per population that reads the weights of all its neurons at once."""
+    engines = (VectorFolding(populations=(population.name,), lanes=0) for population in network.populations)
+    return {"vector": Folding(engines=tuple(engines))}
+
+
+SEARCHED: PerKind[Callable[[Network, Sequence[int]], Mapping[str, Folding]]] = PerKind(
+    sparse=_searched_sparse, lanes=_searched_lanes, vector=_searched_vector
+)
+
+
+def _largest(network: Network) -> int:
+    return max(population.size for population in network.populations)

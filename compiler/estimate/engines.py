@@ -1,0 +1,200 @@
+"""What each kind of engine costs and does: its parts, its multipliers, its work."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from ...hdl.engines.engine import SparseFormat, SparseImage
+from ...hdl.engines.lanes import LanesFormat, LanesImage
+from ...hdl.engines.vector import VectorFormat, VectorImage
+from ...hdl.memories.memory import Family
+from ...hdl.neurons.decay import signed_digits
+from ...hdl.neurons.neuron_format import NeuronFormat
+from ...hdl.streams.tokens import address_bits
+from ..encodings.rows import row_lengths
+from ..plan.kinds import PerKind
+from ..plan.plan import Plan
+from .parts import COMPARE, DSP_PRODUCT_BITS, Parts, bank_parts, walker_parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a core does in a sample, the mean: a stand-in for its dynamic energy, which no open tool tells.
+
+    `events` walk rows, `synaptic_operations` are the additions that they cause, `neuron_updates` the passes over
+    neurons; `memory_reads` and `memory_writes` are those that these need, of all memories.
+    """
+
+    events: float
+    synaptic_operations: float
+    neuron_updates: float
+    memory_reads: float
+    memory_writes: float
+
+
+class EngineEstimate(ABC):
+    """What one engine costs and does."""
+
+    @abstractmethod
+    def add_parts(self, parts: Parts, family: Family) -> None:
+        """Count the engine's parts, its memories apart."""
+
+    @abstractmethod
+    def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
+        """Its modules that synthesis can be asked about one by one: the path in the engine, and the parts."""
+
+    @abstractmethod
+    def multipliers(self, family: Family) -> int:
+        """Multiplier blocks, where the device has some."""
+
+    @abstractmethod
+    def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
+        """What it does in `steps` steps with so many events of each row."""
+
+
+class LanesEstimate(EngineEstimate):
+    """A sparse engine: one lane, or several with queues."""
+
+    def __init__(self, lanes: Sequence[tuple[SparseFormat, SparseImage]], outputs: int, queue: int) -> None:
+        self._lanes = lanes
+        self._outputs = outputs
+        self._queue = queue
+
+    def add_parts(self, parts: Parts, family: Family) -> None:
+        bits = self._queue.bit_length() - 1
+        several = len(self._lanes) > 1
+        for form, _ in self._lanes:
+            walker_parts(parts, form.rows, family)
+            bank_parts(parts, form.neurons)
+            if several and self._queue:
+                parts.adder("queues", 2 * bits)
+                parts.lut("queues", 6 + bits * COMPARE * 2)
+                parts.ff("queues", 2 * bits + 1)
+            if len(form.neurons.populations) > 1:
+                parts.lut("turns", 12 + address_bits(form.inputs))
+        if several:
+            parts.lut("merge", len(self._lanes) * (5 + address_bits(self._outputs)))
+            parts.ff("queues", 2 * len(self._lanes))
+
+    def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
+        for number, (form, _) in enumerate(self._lanes):
+            path = f"lane{number}." if len(self._lanes) > 1 else ""
+            walker, bank = Parts(), Parts()
+            walker_parts(walker, form.rows, family)
+            bank_parts(bank, form.neurons)
+            yield f"{path}walker", walker
+            yield f"{path}bank", bank
+
+    def multipliers(self, family: Family) -> int:
+        """Of a row's number by the length of dense rows, and of membranes by leaks of their own."""
+        count = 0
+        for form, _ in self._lanes:
+            count += _own_leaks(form.neurons)
+            length = form.rows.longest_row
+            wide = length.bit_length() + address_bits(form.rows.rows) >= DSP_PRODUCT_BITS[family]
+            count += form.rows.uniform and len(signed_digits(length)) > 1 and wide
+        return count
+
+    def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
+        """A synaptic operation reads its entry and its neuron, and writes the neuron; so does a pass."""
+        events = float(rows.sum())
+        additions = sum(float(rows @ row_lengths(form.rows, image.rows)) for form, image in self._lanes)
+        reads = 2 * additions + sum(events * (not form.rows.uniform) for form, _ in self._lanes)
+        return _work(events, additions, reads, additions, [form.neurons for form, _ in self._lanes], steps)
+
+
+class VectorEstimate(EngineEstimate):
+    """A vector engine: sums of all neurons, a queue of them, and the pass; words of weights are added in a tree."""
+
+    def __init__(self, form: VectorFormat) -> None:
+        self._form = form
+
+    def add_parts(self, parts: Parts, family: Family) -> None:
+        self._add_sums(parts)
+        self._add_pass(parts)
+
+    def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
+        integrator, neurons = Parts(), Parts()
+        self._add_sums(integrator)
+        self._add_pass(neurons)
+        yield "integrator", integrator
+        yield "neurons", neurons
+
+    def _add_sums(self, parts: Parts) -> None:
+        form = self._form
+        sums, words = form.sum_bits * form.neurons.neurons, form.slots * form.lanes * form.neurons.weight_bits
+        parts.adder("vector sums", sums)
+        parts.adder("vector tree", words - form.lanes * form.neurons.weight_bits)
+        parts.ff("vector sums", sums)
+        parts.ff("vector tree", words)
+
+    def _add_pass(self, parts: Parts) -> None:
+        """Each neuron of a word has the arithmetic of a bank; together they have a queue of sums."""
+        form = self._form
+        queued = form.sum_bits * form.pass_words * form.neurons_per_cycle
+        parts.lut("vector queue", queued)
+        parts.ff("vector queue", queued)
+        slot = Parts()
+        bank_parts(slot, form.neurons)
+        count = form.neurons_per_cycle
+        parts.lut("vector pass", count * sum(slot.luts.values()))
+        parts.ff("vector pass", count * sum(slot.ffs.values()))
+        parts.carries += count * slot.carries
+        parts.paths |= slot.paths
+
+    def multipliers(self, family: Family) -> int:
+        return self._form.neurons_per_cycle * _own_leaks(self._form.neurons)
+
+    def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
+        """An event reads its row of all neurons, whose sums are registers; a pass reads and writes the neurons."""
+        form, events = self._form, float(rows.sum())
+        return _work(events, events * form.neurons.neurons, events * form.row_beats, 0.0, [form.neurons], steps)
+
+
+def _sparse(form: SparseFormat, image: SparseImage) -> LanesEstimate:
+    return LanesEstimate([(form, image)], form.outputs, queue=0)
+
+
+def _lanes(form: LanesFormat, image: LanesImage) -> LanesEstimate:
+    return LanesEstimate(list(zip(form.lanes, image.lanes, strict=True)), form.outputs, form.queue)
+
+
+def _vector(form: VectorFormat, image: VectorImage) -> VectorEstimate:
+    return VectorEstimate(form)
+
+
+ESTIMATES: PerKind[Callable[..., EngineEstimate]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector)
+"""The estimate of each kind of engine, from its format and image."""
+
+
+def engine_estimates(plan: Plan) -> tuple[EngineEstimate, ...]:
+    """The estimate of every engine."""
+    return tuple(
+        ESTIMATES.of(folding)(instance.form, instance.image)
+        for folding, instance in zip(plan.folding.engines, plan.engines, strict=True)
+    )
+
+
+def _own_leaks(neurons: NeuronFormat) -> int:
+    """Rules whose leak is a parameter of each neuron."""
+    rules = {population.rule for population in neurons.populations}
+    return sum(rule.decay is not None and rule.decay.c is None for rule in rules)
+
+
+def _work(
+    events: float, additions: float, reads: float, writes: float, banks: Sequence[NeuronFormat], steps: int
+) -> Work:
+    """With the passes of `banks`, which read and write every neuron and read its parameters."""
+    updates = float(steps * sum(bank.neurons for bank in banks))
+    return Work(
+        events=events,
+        synaptic_operations=additions,
+        neuron_updates=updates,
+        memory_reads=reads + steps * sum(bank.neurons * (1 + bool(bank.parameter_bits)) for bank in banks),
+        memory_writes=writes + updates,
+    )

@@ -1,0 +1,107 @@
+"""What the folding of an engine answers for, whatever its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+from ...hdl.engines.format import EngineFormat
+from ...hdl.errors import ModelError, quoted
+from ...hdl.memories.memory import Family
+from ..ir.arrays import IntArray
+from ..ir.network import Network
+from .weights import EngineWeights
+
+
+class EngineKind(StrEnum):
+    """How an engine keeps and adds up its weights, as a folding file names it.
+
+    - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engines`: `engine`, `lanes`)
+    - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.engines.vector`)
+    """
+
+    SPARSE = "sparse"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """One trace of the core, which says in every step, beat by beat: its `neuron` is in turn `numbers`, which are the
+    `neurons` of the population with index `population`."""
+
+    population: int
+    numbers: tuple[int, ...]
+    neurons: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineFolding(ABC):
+    """One engine: its populations in evaluation order. A type for each kind says how it works."""
+
+    populations: tuple[str, ...]
+
+    kind: ClassVar[EngineKind]
+
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Fields of a folding file that only other kinds have, and why this one has none: `{first}` is its population,
+    `{lanes}` the lanes that the file gives."""
+
+    @property
+    def first(self) -> str:
+        """The first population, by which messages name the engine."""
+        return self.populations[0]
+
+    @property
+    def takes_beats(self) -> bool:
+        """Whether its input brings several events at once, so that the core's input may be wide."""
+        return False
+
+    @property
+    def wants_spram(self) -> bool:
+        """Whether weights are to lie in SPRAM."""
+        return False
+
+    def in_spram(self) -> Self:
+        """The same with weights in SPRAM, where the kind may have them there."""
+        return self
+
+    @abstractmethod
+    def check(self, network: Network, *, wide: bool) -> None:
+        """ModelError where no such engine can be built, with the nearest that can; `wide` is whether the core's wide
+        input leads to it."""
+
+    @abstractmethod
+    def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[EngineFormat, Any]:
+        """The format and the image; SPRAMs are numbered from `first_spram` on."""
+
+    def order(self, network: Network) -> IntArray | None:
+        """The neurons of its last population as they leave, int64; None for those in their own order."""
+        return None
+
+    @abstractmethod
+    def monitors(self, network: Network) -> Iterator[Monitor]:
+        """The traces of the engine in the order of its ports."""
+
+    def _monitor(self, network: Network, place: int, numbers: range | IntArray, neurons: IntArray | range) -> Monitor:
+        """A trace of the population at a place of the engine's."""
+        names = [population.name for population in network.populations]
+        index = names.index(self.populations[place])
+        return Monitor(population=index, numbers=tuple(numbers), neurons=tuple(int(neuron) for neuron in neurons))
+
+
+def check_range(what: str, value: int, least: int, most: int) -> None:
+    """ModelError for a value out of its range, of which the nearer end is the nearest that can be built."""
+    if not least <= value <= most:
+        nearest = least if value < least else most
+        raise ModelError(f"{what} are {least} to {most}: the folding has {value}; the nearest is {nearest}")
+
+
+def check_one_population(engine: EngineFolding, rule: str) -> None:
+    """ModelError for an engine of several populations, where `rule` says what has one."""
+    if len(engine.populations) > 1:
+        raise ModelError(
+            f"{rule}: that of {quoted(engine.first)} has {len(engine.populations)}; give each population its engine"
+        )

@@ -1,0 +1,85 @@
+"""Lanes: the neurons of one population spread over sparse engines that work side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ...hdl.engines.engine import SparseFormat, SparseImage
+from ...hdl.engines.lanes import LanesFormat, LanesImage
+from ...hdl.errors import ModelError, quoted
+from ...hdl.memories.memory import Family
+from ..encodings.cost import Scarce
+from ..encodings.rows import encode_rows
+from ..ir.arrays import IntArray
+from ..ir.network import Network
+from .engine_folding import EngineFolding, EngineKind, Monitor, check_range
+from .lane_assignment import lane_neurons
+from .sparse import ONLY_VECTOR
+from .weights import EngineWeights
+
+MAX_LANES = 256
+MAX_QUEUE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanesFolding(EngineFolding):
+    """One population on several `lanes` (`spikeloom.hdl.engines.lanes`), each of which may lag `queue` events behind
+    the others. `scarce` and `skips` as in SparseFolding."""
+
+    lanes: int
+    queue: int = 32
+    scarce: Scarce = Scarce.BRAMS
+    skips: bool = False
+
+    kind = EngineKind.SPARSE
+    refused: ClassVar[Mapping[str, str]] = {
+        "spram": "an engine with weights in SPRAM has one lane: that of {first} has {lanes}",
+        "events_per_beat": ONLY_VECTOR,
+        "neurons_per_cycle": ONLY_VECTOR,
+    }
+
+    def check(self, network: Network, *, wide: bool) -> None:
+        if len(self.populations) > 1:
+            raise ModelError(
+                f"an engine of several populations has one lane: that of {quoted(self.first)} has {self.lanes}; "
+                "give each population its engine"
+            )
+        most = min(MAX_LANES, network.size_of(self.first))
+        check_range(f"lanes of the engine of {quoted(self.first)}", self.lanes, 1, most)
+        check_queue(self.first, self.queue)
+
+    def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[LanesFormat, LanesImage]:
+        codes, weight_bits = weights.matrix()
+        forms, images = [], []
+        for chosen in lane_neurons(weights.network, self):
+            rows, row_image = encode_rows(codes[:, chosen], weight_bits, family, scarce=self.scarce)
+            neurons, parameters = weights.neurons(weight_bits, chosen=chosen, skips=self.skips, scarce=self.scarce)
+            forms.append(SparseFormat(inputs=weights.inputs, rows=rows, neurons=neurons))
+            images.append(SparseImage(rows=row_image, parameters=parameters))
+        return LanesFormat(lanes=tuple(forms), queue=self.queue), LanesImage(lanes=tuple(images))
+
+    def order(self, network: Network) -> IntArray:
+        return np.concatenate(lane_neurons(network, self))
+
+    def monitors(self, network: Network) -> Iterator[Monitor]:
+        for chosen in lane_neurons(network, self):
+            yield self._monitor(network, 0, range(len(chosen)), chosen)
+
+
+def check_queue(population: str, queue: int) -> None:
+    """ModelError for a queue that cannot be built: one word of memory would never be free."""
+    check_range(f"the queue of the engine of {quoted(population)}", queue, 0, MAX_QUEUE)
+    if queue == 1:
+        raise ModelError(
+            f"a queue holds 0 events or at least 2: that of {quoted(population)} has 1; the nearest are 0 and 2"
+        )
+    if queue & (queue - 1):
+        below = 1 << (queue.bit_length() - 1)
+        raise ModelError(
+            f"a queue holds a power of two of events: that of {quoted(population)} has {queue}; "
+            f"the nearest are {below} and {2 * below}"
+        )

@@ -1,0 +1,121 @@
+"""What an engine being planned is about: its weights as one matrix, and its neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ...hdl.engines.row_format import Section
+from ...hdl.neurons.neuron_format import NeuronFormat
+from ..encodings.cost import LOGIC_LUTS, Scarce
+from ..ir.arrays import IntArray
+from ..ir.connectivity import Quantised
+from ..ir.network import INPUT, Network, Projection
+from .neurons import plan_neurons
+
+
+class EngineWeights:
+    """The weights of the populations `names` from everything that they listen to, the engine's own neurons first.
+
+    `orders` says in which order the neurons of other populations leave their engine, where that is not their own.
+    """
+
+    def __init__(self, network: Network, names: tuple[str, ...], orders: Mapping[str, IntArray]) -> None:
+        self.network = network
+        self.names = names
+        self.sources = sources_of(network, names)
+        self._orders = orders
+        self._projections = [p for p in network.projections if p.post in names]
+        self._rows = _offsets(network, (*names[:-1], *self.sources))
+        self._posts = _offsets(network, names)
+        self._shifts = {name: min(p.shift for p in network.projections_into(name)) for name in names}
+
+    @property
+    def inputs(self) -> int:
+        """The neurons that the engine listens to."""
+        return sum(self.network.size_of(source) for source in self.sources)
+
+    @property
+    def largest_inputs(self) -> IntArray:
+        """The most events of each of them in a step, int64."""
+        largest = [self.network.x_max if source == INPUT else 1 for source in self.sources]
+        return np.repeat(largest, [self.network.size_of(source) for source in self.sources]).astype(np.int64)
+
+    def neurons(
+        self,
+        weight_bits: int,
+        *,
+        overlaps: bool = False,
+        skips: bool = False,
+        chosen: IntArray | None = None,
+        scarce: Scarce = Scarce.BRAMS,
+    ) -> tuple[NeuronFormat, tuple[int, ...]]:
+        """The format and the parameter words of the neurons (`plan_neurons`)."""
+        return plan_neurons(
+            self.network,
+            [self.network.population(name) for name in self.names],
+            weight_bits,
+            list(self._shifts.values()),
+            overlaps=overlaps,
+            skips=skips,
+            chosen=chosen,
+            logic_luts=LOGIC_LUTS[scarce],
+        )
+
+    def matrix(self) -> tuple[IntArray, int]:
+        """All weights [rows, neurons] in units of their population's shift, and the width that holds them."""
+        size = self.network.size_of
+        codes = np.zeros((sum(map(size, self._rows)), sum(map(size, self.names))), np.int64)
+        widths = []
+        for (pre, post), parallel in self._parallel().items():
+            parts = [quantised(p).codes << (p.shift - self._shifts[post]) for p in parallel]
+            bits = [quantised(p).bits + p.shift - self._shifts[post] for p in parallel]
+            widths.append(max(bits) + (len(parts) - 1).bit_length())
+            row, column = self._rows[pre], self._posts[post]
+            block = np.sum(parts, axis=0)
+            codes[row : row + size(pre), column : column + size(post)] = block[self._orders.get(pre, slice(None))]
+        return codes, max(widths)
+
+    def sections(self) -> Sequence[Section]:
+        """Where the relative indices of each source's rows start: at the first population that it reaches."""
+        sections: list[Section] = []
+        for source, row in self._rows.items():
+            reached = [self._posts[p.post] for p in self._projections if p.pre == source]
+            first = min(reached, default=0)
+            if not sections or sections[-1].first_post != first:
+                sections.append(Section(first_row=row, first_post=first))
+        return sections
+
+    def reaches_last(self) -> bool:
+        """Whether anything outside projects to the last population."""
+        return any(p.post == self.names[-1] and p.pre in self.sources for p in self._projections)
+
+    def _parallel(self) -> dict[tuple[str, str], list[Projection]]:
+        """The projections between the same two populations."""
+        found: dict[tuple[str, str], list[Projection]] = {}
+        for projection in self._projections:
+            found.setdefault((projection.pre, projection.post), []).append(projection)
+        return found
+
+
+def sources_of(network: Network, names: Sequence[str]) -> tuple[str, ...]:
+    """Whom an engine of the populations `names` listens to: `INPUT` and populations of other engines, each once."""
+    heard = [p.pre for name in names for p in network.projections_into(name)]
+    everyone = [INPUT, *(population.name for population in network.populations)]
+    return tuple(name for name in everyone if name in heard and name not in names)
+
+
+def quantised(projection: Projection) -> Quantised:
+    """The weights of a projection of an integer network."""
+    assert isinstance(projection.weights, Quantised)
+    return projection.weights
+
+
+def _offsets(network: Network, names: Sequence[str]) -> dict[str, int]:
+    """Where each of the concatenated populations starts."""
+    offsets, total = {}, 0
+    for name in names:
+        offsets[name] = total
+        total += network.size_of(name)
+    return offsets

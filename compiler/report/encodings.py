@@ -1,0 +1,52 @@
+"""How each kind of engine stores its synapses, as the report says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...hdl.engines.bitmap_format import BitmapFormat
+from ...hdl.engines.engine import Rows, SparseFormat
+from ...hdl.engines.lanes import LanesFormat
+from ...hdl.engines.vector import VectorFormat
+from ..plan.kinds import PerKind
+
+
+def _sparse(form: SparseFormat) -> dict[str, Any]:
+    return _rows([form.rows])
+
+
+def _lanes(form: LanesFormat) -> dict[str, Any]:
+    return _rows([lane.rows for lane in form.lanes])
+
+
+def _rows(forms: Sequence[Rows]) -> dict[str, Any]:
+    """Of several lanes the encoding of the first, but the entries of all."""
+    form = forms[0]
+    return {
+        "index_bits": None if isinstance(form, BitmapFormat) else form.index_bits,
+        "chunk_bits": form.chunk_bits if isinstance(form, BitmapFormat) else None,
+        "code_bits": form.code_bits,
+        "levels": None if form.levels is None else len(set(form.levels)),
+        "group": form.group,
+        "align": form.align,
+        "uniform": form.uniform,
+        "entries": sum(form.entries for form in forms),
+    }
+
+
+def _vector(form: VectorFormat) -> dict[str, Any]:
+    return {
+        "index_bits": 0,
+        "chunk_bits": None,
+        "code_bits": form.neurons.weight_bits,
+        "levels": None,
+        "group": 1,
+        "align": 0,
+        "uniform": True,
+        "entries": form.pre * form.neurons.neurons,
+    }
+
+
+ENCODINGS: PerKind[Callable[..., dict[str, Any]]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector)
+"""The report's entry `encoding` of each kind of engine, from its format."""

@@ -1,0 +1,72 @@
+"""What a core asks of an engine's format, whatever its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from amaranth.lib import data, wiring
+
+from ..memories.memory import Family, MemoryShape
+from ..memories.spram import SpramShape
+from ..streams.beats import BeatPacker
+
+
+class EngineFormat(ABC):
+    """Shapes and widths of an engine; its hardware depends on nothing else.
+
+    `image` is what the memories of an engine of this format hold, of the type that goes with it.
+    """
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """The neurons that are heard outside."""
+
+    @property
+    @abstractmethod
+    def input_layout(self) -> data.StructLayout:
+        """The payload of the engine's input: tokens, or beats where it `takes_beats`."""
+
+    @property
+    @abstractmethod
+    def monitors(self) -> tuple[wiring.Signature, ...]:
+        """The monitors of a traced engine."""
+
+    @abstractmethod
+    def memories(self, family: Family) -> dict[str, Any]:
+        """The shape of every memory of the engine by its role."""
+
+    @abstractmethod
+    def create(self, image: Any, family: Family) -> Any:
+        """The engine: a component with the streams `i` and `o`, and `load` where it `uses_spram`."""
+
+    @abstractmethod
+    def traced(self) -> Self:
+        """The same engine, whose monitors see every neuron in every step."""
+
+    @property
+    def takes_beats(self) -> bool:
+        """Whether its input brings several events at once."""
+        return False
+
+    def packer(self) -> BeatPacker | None:
+        """What makes its beats of tokens, where it takes beats."""
+        return None
+
+    @property
+    def uses_spram(self) -> bool:
+        """Whether weights lie in SPRAM."""
+        return False
+
+    def movable_memory(self, family: Family) -> MemoryShape | SpramShape | None:
+        """The memory of weights that may lie in SPRAM instead of block RAM, where there is one."""
+        return None
+
+    def spram_words(self, image: Any) -> tuple[tuple[int, ...], ...]:
+        """The 16-bit words of each of its SPRAMs."""
+        return ()
+
+    def outside_spram(self, image: Any) -> Any:
+        """The image without what lies in SPRAM."""
+        return image
