@@ -13,14 +13,15 @@ the mean error of whatever the weights lose (`Problem`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..ir.arrays import IntArray
-from ..ir.neurons import Drive
+from ..neurons.contract import Kept, NeuronModel
+from ..neurons.step import TENSORS, steps
 from .simulation import Layer
 
 if TYPE_CHECKING:
@@ -114,16 +115,15 @@ def leak_groups(layer: Layer) -> Iterator[tuple[IntArray, float | None, float]]:
         yield neurons, mean_alpha, float(folded.beta[neurons].mean())
 
 
-def filtered(x: torch.Tensor, alpha: float | None, beta: float, drive: Drive = Drive.NEW) -> torch.Tensor:
-    """The membrane that the spikes `x` [steps, samples, fan-in] would leave through a synapse of weight 1."""
+def filtered(x: torch.Tensor, alpha: float | None, beta: float, model: NeuronModel) -> torch.Tensor:
+    """The membrane that the spikes `x` [steps, samples, fan-in] would leave through a synapse of weight 1 in a neuron
+    like those of `model`, but with these leaks and without threshold."""
     import torch
 
-    v, g = torch.zeros_like(x[0]), torch.zeros_like(x[0])
+    free = replace(model.free(), leak=Kept(beta), leak_syn=None if alpha is None else Kept(alpha))
     result = torch.empty_like(x)
-    for step, spikes in enumerate(x):
-        old, g = g, spikes if alpha is None else alpha * g + spikes
-        v = beta * v + (old if alpha is not None and drive is Drive.OLD else g)
-        result[step] = v
+    for step, state in enumerate(steps(TENSORS, free, x, torch.zeros_like(x[0]))):
+        result[step] = state.v
     return result
 
 
@@ -165,7 +165,7 @@ def _trace(layer: Layer, spikes: torch.Tensor, alpha: float | None, beta: float,
 
     x = torch.cat([spikes, torch.ones_like(spikes[:, :, :1])], dim=2).double()
     if loss is Loss.MEMBRANE:
-        x = filtered(x, alpha, beta, layer.folded.drive)
+        x = filtered(x, alpha, beta, layer.model)
     return x.reshape(-1, x.shape[2])
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population
-from ..ir.neurons import IntegerDynamics
+from ..ir.neurons import Drive, IntegerDynamics
 from ..neurons.contract import Folded, fold
 from ..neurons.currents import Spikes, currents
+from ..neurons.step import ARRAYS, steps
 
 
 def membrane_losses(original: Network, compressed: Network, sources: Mapping[str, Spikes]) -> dict[str, float]:
@@ -50,11 +52,9 @@ def _power(
     sources: Mapping[str, Spikes],
 ) -> float:
     """The mean square of the free membranes that these weights lead to."""
-    v = g = np.zeros(())
     total, count = 0.0, 0
-    for current in currents(network, folded, weights, bias, sources):
-        g = current if folded.alpha is None else folded.alpha * g + current
-        v = folded.beta * v + g
-        total += float(np.square(v).sum())
-        count += v.size
+    free = replace(folded.model.free(), drive=Drive.NEW)  # an old drive moves the same membranes by a step
+    for state in steps(ARRAYS, free, currents(network, folded, weights, bias, sources), np.zeros(())):
+        total += float(np.square(state.v).sum())
+        count += state.v.size
     return total / max(1, count)

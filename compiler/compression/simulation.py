@@ -1,8 +1,8 @@
 """Batched torch simulation of a float network in the contract's coordinates, for traces, spikes and gradients.
 
-It computes what `spikeloom.compiler.neurons.contract` describes (g = alpha*g + I; u = beta*V + g) for all samples at
-once, one population after the other. It is no executor: it keeps no framework's order of operations, so that single
-spikes may differ from the float executor's. torch is loaded by the first call, not by importing this module.
+It takes the steps of `spikeloom.compiler.neurons.step` for all samples at once, a population after the other, and adds
+their gradients. It is no executor: it keeps no framework's order of operations, so that single spikes may differ from
+the float executor's. torch is loaded by the first call, not by importing this module.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, quoted
 from ..ir.network import INPUT, Network
-from ..ir.neurons import Drive, Fire, ResetMode, ResetPlace
-from ..neurons.contract import Folded, fold
+from ..ir.neurons import Drive, ResetMode
+from ..neurons.contract import Folded, NeuronModel, fold
+from ..neurons.step import TENSORS, steps
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ SLOPE = 2.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
-    """One population as tensors: `weight` [fan-in of all projections, n], parameters (n,).
+    """One population as tensors: `weight` [fan-in of all projections, n], the constants of its neurons (n,).
 
     `sources` names the pre populations in the order of the weight's rows, with their sizes and delays.
     """
@@ -39,15 +40,28 @@ class Layer:
     sources: tuple[tuple[str, int, int], ...]
     weight: torch.Tensor
     bias: torch.Tensor
-    alpha: torch.Tensor | None
+    model: NeuronModel
     beta: torch.Tensor
-    threshold: torch.Tensor
-    sub: torch.Tensor
-    v_reset: torch.Tensor
+    alpha: torch.Tensor | None
 
     @property
     def name(self) -> str:
         return self.folded.population.name
+
+    @property
+    def threshold(self) -> torch.Tensor:
+        value: torch.Tensor = self.model.threshold
+        return value
+
+    @property
+    def sub(self) -> torch.Tensor:
+        value: torch.Tensor = self.model.sub
+        return value
+
+    @property
+    def v_reset(self) -> torch.Tensor:
+        value: torch.Tensor = self.model.v_reset
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +98,9 @@ def _layer(network: Network, folded: Folded, device: str, dtype: torch.dtype | N
         sources=tuple((p.pre, network.size_of(p.pre), int(p.delay)) for p in folded.projections),
         weight=tensor(np.concatenate(folded.weights)),
         bias=tensor(folded.bias),
-        alpha=None if folded.alpha is None else tensor(folded.alpha),
+        model=folded.model.converted(tensor),
         beta=tensor(folded.beta),
-        threshold=tensor(folded.threshold),
-        sub=tensor(folded.sub),
-        v_reset=tensor(folded.v_reset),
+        alpha=None if folded.alpha is None else tensor(folded.alpha),
     )
 
 
@@ -135,13 +147,8 @@ def simulate(
 
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
     """A population's response to its input currents [steps, samples, n], bias included."""
-    leaky, fires = _functions()
-    if layer.alpha is not None:
-        drive = leaky.apply(currents, layer.alpha)
-        currents = _delayed(drive, 1) if layer.folded.drive is Drive.OLD else drive
-    if not layer.folded.spiking:
-        return Response(None, leaky.apply(currents, layer.beta))
-    return Response(*(fires.apply(currents, layer) if surrogate else _fired(layer, currents)))
+    spikes, membranes = _steps().apply(currents, layer) if surrogate else _stepped(layer, currents)
+    return Response(spikes if layer.model.spiking else None, membranes)
 
 
 def _delayed(x: torch.Tensor, steps: int) -> torch.Tensor:
@@ -151,91 +158,37 @@ def _delayed(x: torch.Tensor, steps: int) -> torch.Tensor:
     return torch.cat([torch.zeros_like(x[:steps]), x[:-steps]])[: len(x)]
 
 
-def _leaky(x: torch.Tensor, leak: torch.Tensor) -> torch.Tensor:
-    """y[t] = leak * y[t - 1] + x[t]."""
-    y = x.clone()
-    for t in range(1, len(y)):
-        y[t] += leak * y[t - 1]
-    return y
-
-
-def _fired(layer: Layer, currents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _stepped(layer: Layer, currents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Spikes and compared membranes."""
     import torch
 
-    step = {
-        ResetPlace.SAME: _same,
-        ResetPlace.NEXT: _next,
-        ResetPlace.SNNTORCH_SAME: _snntorch_same,
-    }[layer.folded.reset_place]
-    v = fired = torch.zeros_like(currents[0])
     membranes, spikes = torch.empty_like(currents), torch.empty_like(currents)
-    for t, current in enumerate(currents):
-        v, membranes[t], fired = step(layer, v, fired, current)
-        spikes[t] = fired
+    for t, state in enumerate(steps(TENSORS, layer.model, currents, torch.zeros_like(currents[0]))):
+        spikes[t], membranes[t] = state.spiked, state.u
     return spikes, membranes
 
 
-_State = tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]
-"""The membrane that is kept, the membrane that was compared, the spikes."""
-
-
-def _fires(layer: Layer, u: torch.Tensor) -> torch.Tensor:
-    return (u > layer.threshold if layer.folded.fire is Fire.GT else u >= layer.threshold).to(u.dtype)
-
-
-def _same(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor) -> _State:
-    u = layer.beta * v + current
-    spike = _fires(layer, u)
-    return _reset(layer, u, spike), u, spike
-
-
-def _next(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor) -> _State:
-    if layer.folded.reset_mode is ResetMode.VALUE:
-        v = _reset(layer, v, fired)
-    u = layer.beta * v + current
-    if layer.folded.reset_mode is ResetMode.SUBTRACT:
-        u = u - fired * layer.sub
-    return u, u, _fires(layer, u)
-
-
-def _snntorch_same(layer: Layer, v: torch.Tensor, fired: torch.Tensor, current: torch.Tensor) -> _State:
-    before = _fires(layer, v)
-    u = layer.beta * v + current - before * layer.sub
-    spike = _fires(layer, u)
-    return u - (spike - before) * layer.sub, u, spike
-
-
-def _reset(layer: Layer, u: torch.Tensor, spike: torch.Tensor) -> torch.Tensor:
-    if layer.folded.reset_mode is ResetMode.VALUE:
-        return u + spike * (layer.v_reset - u)
-    return u - spike * layer.sub
+def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor | None = None) -> None:
+    """Add to each step what a leak hands back to it from the next one, where it `passes` (a share), in place."""
+    for t in range(len(gradient) - 2, -1, -1):
+        passed = leak * gradient[t + 1]
+        gradient[t] += passed if passes is None else passed * passes[t]
 
 
 @functools.cache
-def _functions() -> tuple[Any, Any]:
-    """The autograd functions `leaky(x, leak)` and `fires(currents, layer) -> (spikes, membranes)`.
+def _steps() -> Any:
+    """The autograd function `(currents, layer) -> (spikes, membranes)`.
 
     One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value: spikes
-    count as constants in resets. So the gradient of all steps is one leaky sum backwards in time.
+    count as constants in resets. So the gradient of all steps is one leaky sum backwards in time, and one more for the
+    synaptic current of a CubaLIF.
     """
     import torch
 
-    class Leaky(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, x: torch.Tensor, leak: torch.Tensor) -> torch.Tensor:
-            ctx.save_for_backward(leak)
-            return _leaky(x, leak)
-
-        @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-            (leak,) = ctx.saved_tensors
-            return _leaky(gradients[0].flip(0), leak).flip(0), None
-
-    class Fires(torch.autograd.Function):
+    class Steps(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, currents: torch.Tensor, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
-            spikes, membranes = _fired(layer, currents)
+            spikes, membranes = _stepped(layer, currents)
             ctx.layer = layer
             ctx.save_for_backward(spikes, membranes)
             return spikes, membranes
@@ -244,14 +197,19 @@ def _functions() -> tuple[Any, Any]:
         def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
             spikes, membranes = ctx.saved_tensors
             layer = ctx.layer
-            unit = layer.threshold.abs().clamp(min=1e-6)
-            x = (membranes - layer.threshold) * (SLOPE * math.pi / 2 / unit)
-            gradient = gradients[0] * (SLOPE / 2 / unit) / x.square_().add_(1)
-            gradient += gradients[1]
-            forgets = layer.folded.reset_mode is ResetMode.VALUE
-            for t in range(len(gradient) - 2, -1, -1):
-                passed = layer.beta * gradient[t + 1]
-                gradient[t] += passed * (1 - spikes[t]) if forgets else passed
+            if layer.model.spiking:
+                unit = layer.threshold.abs().clamp(min=1e-6)
+                x = (membranes - layer.threshold) * (SLOPE * math.pi / 2 / unit)
+                gradient = gradients[0] * (SLOPE / 2 / unit) / x.square_().add_(1)
+                gradient += gradients[1]
+            else:
+                gradient = gradients[1].clone()
+            forgets = layer.model.spiking and layer.model.reset_mode is ResetMode.VALUE
+            _leaky_sum(gradient, layer.beta, 1 - spikes if forgets else None)
+            if layer.alpha is not None:
+                if layer.model.drive is Drive.OLD:
+                    gradient = torch.cat([gradient[1:], torch.zeros_like(gradient[:1])])
+                _leaky_sum(gradient, layer.alpha)
             return gradient, None
 
-    return Leaky, Fires
+    return Steps

@@ -16,9 +16,9 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..ir.neurons import Decay, Fire
-from ..neurons.contract import Folded
+from ..neurons.contract import Folded, integer_leak
 from ..neurons.currents import Spikes, currents
-from ..neurons.step import NeuronModel, Response, integer_leak, real_model
+from ..neurons.step import Response, respond
 from .constants import integer_constants
 from .leak import choose_decay, most_exact_decay
 
@@ -70,9 +70,9 @@ class Trial:
     ) -> Trial:
         codes = [w.codes.astype(np.float64) for w in weights]
         drive = currents(network, folded, codes, np.zeros(len(scale)), sources)
-        target = real_model(folded).respond(drive * scale + folded.bias)
+        target = respond(folded.model, drive * scale + folded.bias)
         finest = min(MAX_FRACTION_BITS, widest, starting_fraction_bits(folded) + 2)
-        original = real_model(folded).respond(currents(network, folded, folded.weights, folded.bias, sources))
+        original = respond(folded.model, currents(network, folded, folded.weights, folded.bias, sources))
         tolerance = max(TOLERANCE, SHARE_OF_WEIGHTS * _change(target, original, folded.spiking))
         return cls(folded, scale, drive, target, finest, tolerance)
 
@@ -115,19 +115,16 @@ class Trial:
 
     def _respond(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> Response:
         constants = integer_constants(self.folded, self.scale, fraction_bits)
-        model = NeuronModel(
+        model = replace(
+            self.folded.model,
             threshold=constants.fire.astype(np.float64),
             sub=constants.sub.astype(np.float64),
             v_reset=constants.v_reset.astype(np.float64),
-            leak=None if decay is None else integer_leak(decay),
-            leak_syn=None if decay_syn is None else integer_leak(decay_syn),
+            leak=integer_leak(decay, np.float64),
+            leak_syn=integer_leak(decay_syn, np.float64),
             fire=Fire.GT,
-            spiking=self.folded.spiking,
-            reset_mode=self.folded.reset_mode,
-            reset_place=self.folded.reset_place,
-            drive=self.folded.drive,
         )
-        return model.respond(self.drive * (1 << fraction_bits) + constants.bias)
+        return respond(model, self.drive * (1 << fraction_bits) + constants.bias)
 
 
 def _change(response: Response, target: Response, spiking: bool) -> float:

@@ -1,4 +1,4 @@
-"""The float neuron in the coordinates of the arithmetic contract: no gain, no resting potential, V = 0 at the start.
+"""The neuron in the coordinates of the arithmetic contract: no gain, no resting potential, V = 0 at the start.
 
 All of a framework's conventions come down to one recursion per neuron (docs/arithmetic.md):
 
@@ -9,11 +9,16 @@ All of a framework's conventions come down to one recursion per neuron (docs/ari
   and bias.
 - Membranes are measured from v_init. What remains of the resting potential is the constant
   (1 - beta)*(v_leak - v_init) per step, part of the bias; in CubaLIF, whose bias is filtered, it has to be 0.
+
+`Folded` is a float population in this form, with the synapses into it. `NeuronModel` are its neurons alone, real or
+integer: what `step` advances.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,7 +26,129 @@ from ...hdl.errors import ModelError, quoted
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
-from ..ir.neurons import IF, LI, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
+from ..ir.neurons import (
+    IF,
+    LI,
+    Arithmetic,
+    CubaLIF,
+    Decay,
+    Drive,
+    Fire,
+    IntegerDynamics,
+    Kind,
+    ResetMode,
+    ResetPlace,
+    Rounding,
+)
+
+Convert = Callable[[FloatArray], Any]
+
+
+# ------------------------------------------------------------------------------------------------------ neurons
+
+
+class Leak(Protocol):
+    """What is left of a state after a step."""
+
+    def __call__(self, x: Any) -> Any:
+        """The state `x`, one step later."""
+
+    def converted(self, convert: Convert) -> Leak:
+        """The same leak with other arrays."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A real leak: the share of the state that is kept, a number or one per neuron."""
+
+    share: Any
+
+    def __call__(self, x: Any) -> Any:
+        return self.share * x
+
+    def converted(self, convert: Convert) -> Kept:
+        """The same leak with another array of shares."""
+        return Kept(convert(self.share))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLeak:
+    """decay(x) of the contract: x - ((x*c + r) >> k), on int64, or on integers held in float64 (below 2^53)."""
+
+    c: Any
+    k: int
+    rounding: Rounding
+
+    def __call__(self, x: Any) -> Any:
+        product = x * self.c
+        if self.rounding is Rounding.NEAREST:
+            product += (1 << self.k) >> 1
+        elif self.rounding is Rounding.TOWARD_ZERO:
+            product += np.where(product < 0, (1 << self.k) - 1, 0)
+        return x - (product >> self.k if product.dtype.kind == "i" else np.floor(product / float(1 << self.k)))
+
+    def converted(self, convert: Convert) -> IntegerLeak:
+        """The same leak with another array of c."""
+        return replace(self, c=convert(self.c))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NeuronModel:
+    """Neurons in the contract's form: their constants, real or integer, and their leaks.
+
+    The constants are NumPy arrays, or torch tensors (`converted`), scalar or one per neuron. A leak of None keeps
+    everything; `leak_syn` is there for CubaLIF only. What is not `spiking` neither fires nor resets.
+    """
+
+    threshold: Any
+    sub: Any
+    v_reset: Any
+    leak: Leak | None
+    leak_syn: Leak | None
+    fire: Fire
+    spiking: bool
+    reset_mode: ResetMode
+    reset_place: ResetPlace
+    drive: Drive
+
+    def converted(self, convert: Convert) -> NeuronModel:
+        """The same neurons with other arrays."""
+        return replace(
+            self,
+            threshold=convert(self.threshold),
+            sub=convert(self.sub),
+            v_reset=convert(self.v_reset),
+            leak=None if self.leak is None else self.leak.converted(convert),
+            leak_syn=None if self.leak_syn is None else self.leak_syn.converted(convert),
+        )
+
+    def free(self) -> NeuronModel:
+        """The same neurons without threshold: a spike's membrane passes through them undisturbed."""
+        return replace(self, spiking=False)
+
+
+def integer_leak(decay: Decay | None, dtype: type = np.int64) -> IntegerLeak | None:
+    """The leak of an integer neuron on integers of type `dtype`; None for no leak."""
+    return None if decay is None else IntegerLeak(decay.c.astype(dtype), decay.k, decay.rounding)
+
+
+def integer_model(dynamics: IntegerDynamics) -> NeuronModel:
+    """The neurons of the integer level, in int64."""
+    return NeuronModel(
+        threshold=dynamics.fire,
+        sub=dynamics.sub,
+        v_reset=dynamics.v_reset,
+        leak=integer_leak(dynamics.decay),
+        leak_syn=integer_leak(dynamics.decay_syn),
+        fire=Fire.GT,
+        spiking=dynamics.kind is not Kind.LI,
+        reset_mode=dynamics.reset_mode,
+        reset_place=dynamics.reset_place,
+        drive=dynamics.drive,
+    )
+
+
+# -------------------------------------------------------------------------------------------- float populations
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -48,6 +175,22 @@ class Folded:
     reset_place: ResetPlace
     fire: Fire
     drive: Drive
+
+    @property
+    def model(self) -> NeuronModel:
+        """The neurons with their real parameters."""
+        return NeuronModel(
+            threshold=self.threshold,
+            sub=self.sub,
+            v_reset=self.v_reset,
+            leak=Kept(self.beta) if self.leaky else None,
+            leak_syn=None if self.alpha is None else Kept(self.alpha),
+            fire=self.fire,
+            spiking=self.spiking,
+            reset_mode=self.reset_mode,
+            reset_place=self.reset_place,
+            drive=self.drive,
+        )
 
 
 def fold(network: Network, population: Population) -> Folded:

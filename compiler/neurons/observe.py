@@ -12,7 +12,7 @@ from ...hdl.errors import SampleError
 from ..ir.network import INPUT, Network
 from .contract import Folded
 from .currents import Spikes, current_at, on_grid, split_by_delay
-from .step import Neurons, real_model
+from .step import ARRAYS, State, step
 
 MAX_VALUES = 1 << 22
 """Neuron-steps of the largest population that are looked at; further samples are left out."""
@@ -40,9 +40,12 @@ def observe(network: Network, populations: Sequence[Folded], inputs: Spikes) -> 
     sources = {INPUT: inputs}
     for folded in populations:
         sources[folded.population.name] = np.zeros((samples, steps, folded.population.size), np.uint8)
-    neurons = [Neurons(real_model(f), (samples, f.population.size)) for f in populations]
+    models = [f.model for f in populations]
+    states = [State.cleared(np.zeros((samples, f.population.size))) for f in populations]
     synapses = [split_by_delay(f, on_grid(f.weights, network.x_max)) for f in populations]
-    for step in range(steps):
-        for folded, state, parts in zip(populations, neurons, synapses, strict=True):
-            sources[folded.population.name][:, step] = state.step(current_at(folded.bias, parts, sources, step))
+    for time in range(steps):
+        for index, (folded, parts) in enumerate(zip(populations, synapses, strict=True)):
+            current = current_at(folded.bias, parts, sources, time)
+            states[index] = step(ARRAYS, models[index], states[index], current)
+            sources[folded.population.name][:, time] = states[index].spiked
     return sources

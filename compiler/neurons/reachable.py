@@ -1,11 +1,15 @@
 """Which membranes a population can reach: the proofs by which states and accumulators are sized.
 
-Exact Python integers or int64 with room, for the worst input that the network admits.
+Exact Python integers or int64 with room, for the worst input that the network admits. Intervals of states go through
+the step of `step`, once for each course that the spikes can take (`Course`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +17,118 @@ import numpy.typing as npt
 from ..ir.arrays import IntArray
 from ..ir.bounds import drive_bounds_per_neuron, signed_bits
 from ..ir.network import Network, Population
-from ..ir.neurons import Decay, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
-from .contract import Folded
-
-Interval = tuple[IntArray, IntArray]
-"""The smallest and largest value of each neuron, int64 (n,)."""
-
+from ..ir.neurons import IntegerDynamics, ResetPlace
+from .contract import Folded, Leak, NeuronModel, integer_model
+from .step import State, filtered, step
 
 MAX_REACH_BITS = 32
 """A membrane that outgrows this many bits has no useful bound."""
+
+
+# ---------------------------------------------------------------------------------------------------- intervals
+
+
+@dataclass(frozen=True, eq=False)
+class Interval:
+    """The smallest and largest value of each neuron, int64 (n,)."""
+
+    low: IntArray
+    high: IntArray
+
+    __array_ufunc__ = None
+
+    @classmethod
+    def at(cls, value: IntArray) -> Interval:
+        """One value."""
+        return cls(value, value)
+
+    def __add__(self, other: Interval) -> Interval:
+        return Interval(self.low + other.low, self.high + other.high)
+
+    def __sub__(self, value: IntArray) -> Interval:
+        return Interval(self.low - value, self.high - value)
+
+    def hull(self, other: Interval) -> Interval:
+        """The smallest interval that holds both."""
+        return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    def at_most(self, value: IntArray) -> Interval:
+        """What is not above `value`."""
+        return Interval(self.low, np.minimum(self.high, value))
+
+    def above(self, value: IntArray) -> Interval:
+        """What is above `value`."""
+        return Interval(np.maximum(self.low, value + 1), self.high)
+
+    def where(self, chosen: npt.NDArray[np.bool_], other: Interval) -> Interval:
+        """This interval for the neurons that are `chosen`, the other one for the rest."""
+        return Interval(np.where(chosen, self.low, other.low), np.where(chosen, self.high, other.high))
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it stays within `MAX_REACH_BITS`."""
+        return max(-int(self.low.min()), int(self.high.max())) < 1 << MAX_REACH_BITS
+
+
+class Course:
+    """Intervals in a step in which neurons fired `before` or not and fire `now` or not: what is compared is narrowed to
+    membranes that lead there. `now` None leaves open whether they fire.
+
+    `possible` says which neurons can take the course; the one without spikes is never ruled out.
+    """
+
+    def __init__(self, before: bool, now: bool | None) -> None:
+        self.before = before
+        self.now = now
+        self.possible: npt.NDArray[np.bool_] = np.ones((), np.bool_)
+
+    def decayed(self, x: Interval, leak: Leak | None) -> Interval:
+        """Every leak is monotone."""
+        return x if leak is None else Interval(leak(x.low), leak(x.high))
+
+    def left_by(self, model: NeuronModel, v: Interval, spiked: Any) -> tuple[Interval, int]:
+        """V above the threshold has fired, but for the 0 that a sample starts from."""
+        if self.before:
+            return self._fired(model, v), 1
+        return v.at_most(np.maximum(model.threshold, 0)), 0
+
+    def fires(self, model: NeuronModel, v: Interval) -> int:
+        """As `before` says; V is not narrowed."""
+        return int(self.before)
+
+    def compared(self, model: NeuronModel, u: Interval) -> tuple[Interval, int]:
+        """The membranes that fire, or do not."""
+        if self.now is None:
+            return u, 0
+        return (self._fired(model, u), 1) if self.now else (u.at_most(model.threshold), 0)
+
+    def chosen(self, spiked: int, fired: IntArray, silent: Interval) -> Interval:
+        """Spikes are known."""
+        return Interval.at(fired) if spiked else silent
+
+    def _fired(self, model: NeuronModel, v: Interval) -> Interval:
+        self.possible = self.possible & (v.high > model.threshold)
+        return v.above(model.threshold)
+
+
+def _courses(model: NeuronModel) -> Iterator[Course]:
+    """Every course of a step, the one without spikes first."""
+    befores = (False,) if not model.spiking or model.reset_place is ResetPlace.SAME else (False, True)
+    nows = (False, True) if model.spiking and model.reset_place is not ResetPlace.NEXT else (None,)
+    return (Course(before, now) for before, now in product(befores, nows))
+
+
+def _over(courses: Iterable[Course], after: Callable[[Course], Interval]) -> Interval:
+    """What holds the values of all courses that a neuron can take."""
+    found: Interval | None = None
+    for course in courses:
+        interval = after(course)
+        found = interval if found is None else found.hull(interval).where(course.possible, found)
+    assert found is not None
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- proofs
 
 
 def reachable_membranes(network: Network, population: Population, rounds: int = 4_000) -> tuple[int, int] | None:
@@ -35,14 +142,13 @@ def reachable_membranes(network: Network, population: Population, rounds: int = 
     if states is None:
         return None
     membranes, current = states
-    reach = membranes if current is None else _hull(membranes, current)
-    return int(reach[0].min()), int(reach[1].max())
+    reach = membranes if current is None else membranes.hull(current)
+    return int(reach.low.min()), int(reach.high.max())
 
 
 def saturates(network: Network, population: Population) -> bool:
     """Whether a membrane might reach its bounds: False where a proof excludes it (`reachable_membranes`)."""
-    dynamics = population.dynamics
-    assert isinstance(dynamics, IntegerDynamics)
+    dynamics = _integer(population)
     reach = reachable_membranes(network, population)
     return reach is None or signed_bits(*reach) > dynamics.state_bits
 
@@ -60,142 +166,76 @@ def may_fire(folded: Folded, x_max: int) -> npt.NDArray[np.bool_]:
     return reaches
 
 
-def _reachable_states(
-    network: Network, population: Population, rounds: int = 4_000
-) -> tuple[Interval, Interval | None] | None:
-    """The intervals of V, and of g in a CubaLIF; None as for `reachable_membranes`."""
-    dynamics = population.dynamics
-    assert isinstance(dynamics, IntegerDynamics)
-    lows, highs = drive_bounds_per_neuron(network, population)
-    if _too_large(min(lows), max(highs)):
-        return None
-    drive = np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64)
-    current = None
-    if dynamics.kind is Kind.CUBALIF:
-        current = _grown(lambda g: _shifted(_decayed(g, dynamics.decay_syn), drive), drive, rounds)
-        if current is None:
-            return None
-        drive = current
-    membranes = _grown(lambda v: _stepped(dynamics, v, drive), drive, rounds)
-    return None if membranes is None else (membranes, current)
-
-
-def _too_large(low: int, high: int) -> bool:
-    return max(-low, high) >= 1 << MAX_REACH_BITS
-
-
-def _grown(step: Callable[[Interval], Interval], like: Interval, rounds: int) -> Interval | None:
-    """The smallest interval that holds 0 and whatever `step` makes of it; None where it does not end."""
-    reached = np.zeros_like(like[0]), np.zeros_like(like[1])
-    for _ in range(rounds):
-        wider = _hull(reached, step(reached))
-        if all(np.array_equal(a, b) for a, b in zip(reached, wider, strict=True)):
-            return reached
-        if _too_large(int(wider[0].min()), int(wider[1].max())):
-            return None
-        reached = wider
-    return None
-
-
-def _hull(a: Interval, b: Interval) -> Interval:
-    return np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
-
-
-def _shifted(a: Interval, b: Interval) -> Interval:
-    return a[0] + b[0], a[1] + b[1]
-
-
-def _decayed(x: Interval, leak: Decay | None) -> Interval:
-    if leak is None:
-        return x
-    return _decay(x[0], leak), _decay(x[1], leak)
-
-
-def _decay(x: IntArray, leak: Decay) -> IntArray:
-    product = x * leak.c
-    if leak.rounding is Rounding.NEAREST:
-        product = product + ((1 << leak.k) >> 1)
-    elif leak.rounding is Rounding.TOWARD_ZERO:
-        product = product + np.where(product < 0, (1 << leak.k) - 1, 0)
-    return x - (product >> leak.k)
-
-
-def _stepped(dynamics: IntegerDynamics, v: Interval, drive: Interval) -> Interval:
-    """Bounds on V after a step from any V in `v` with any input in `drive`."""
-    free = _shifted(_decayed(v, dynamics.decay), drive)
-    if dynamics.kind is Kind.LI:
-        return free
-    if dynamics.reset_place is ResetPlace.NEXT:
-        return _stepped_next(dynamics, v, free, drive)
-    return _stepped_same(dynamics, free)
-
-
-def _stepped_same(dynamics: IntegerDynamics, free: Interval) -> Interval:
-    """Reset `same` and `snntorch_same`, whose V is u, less sub where it fires.
-
-    In `snntorch_same` a V above fire is compared after losing sub and gets it back where it does not fire: up to
-    fire + sub stays without a spike.
-    """
-    (low, high), fire, sub = free, dynamics.fire, dynamics.sub
-    kept = fire + np.maximum(sub, 0) if dynamics.reset_place is ResetPlace.SNNTORCH_SAME else fire
-    silent = low, np.minimum(high, kept)
-    if dynamics.reset_mode is ResetMode.VALUE:
-        fired = dynamics.v_reset, dynamics.v_reset
-    else:
-        fired = np.maximum(low, fire + 1) - np.maximum(sub, 0), high - sub
-    return _chosen(high - np.minimum(sub, 0) > fire, _hull(silent, fired), free)
-
-
-def _stepped_next(dynamics: IntegerDynamics, v: Interval, free: Interval, drive: Interval) -> Interval:
-    """Reset `next`: a V above fire (but for the 0 that a sample starts from) resets before this step's input."""
-    fire = dynamics.fire
-    below = v[0], np.maximum(np.minimum(v[1], fire), 0)
-    above = np.maximum(v[0], fire + 1), v[1]
-    silent = _shifted(_decayed(below, dynamics.decay), drive)
-    if dynamics.reset_mode is ResetMode.VALUE:
-        fired = _shifted(_decayed((dynamics.v_reset, dynamics.v_reset), dynamics.decay), drive)
-    else:
-        low, high = _shifted(_decayed(above, dynamics.decay), drive)
-        fired = low - dynamics.sub, high - dynamics.sub
-    return _chosen(v[1] > fire, _hull(silent, fired), free)
-
-
-def _chosen(where: npt.NDArray[np.bool_], a: Interval, b: Interval) -> Interval:
-    return np.where(where, a[0], b[0]), np.where(where, a[1], b[1])
-
-
 def accumulator_bits(network: Network, population: Population) -> int:
     """The two's complement width in which no sum inside a step overflows, before the bias is added.
 
     What the sum starts from is the decayed membrane less a delayed reset: any that is reachable where saturation is
     excluded, else any that the membrane's width holds.
     """
-    dynamics = population.dynamics
-    assert isinstance(dynamics, IntegerDynamics)
+    dynamics = _integer(population)
     states = None if saturates(network, population) else _reachable_states(network, population)
     if states is None:
         limit = 1 << (dynamics.state_bits - 1)
         size = population.size
-        membranes = np.full(size, -limit, dtype=np.int64), np.full(size, limit - 1, dtype=np.int64)
+        membranes = Interval(np.full(size, -limit, dtype=np.int64), np.full(size, limit - 1, dtype=np.int64))
     else:
         membranes = states[0]
-    start = _started(dynamics, membranes)
+    start = _started(integer_model(dynamics), membranes)
     low, high = _without_bias(network, population)
-    return signed_bits(int(min(start[0] + low)), int(max(start[1] + high)))
+    return signed_bits(int(min(start.low + low)), int(max(start.high + high)))
 
 
-def _started(dynamics: IntegerDynamics, v: Interval) -> Interval:
+def _integer(population: Population) -> IntegerDynamics:
+    assert isinstance(population.dynamics, IntegerDynamics)
+    return population.dynamics
+
+
+def _reachable_states(
+    network: Network, population: Population, rounds: int = 4_000
+) -> tuple[Interval, Interval | None] | None:
+    """The intervals of V, and of g in a CubaLIF; None as for `reachable_membranes`."""
+    model = integer_model(_integer(population))
+    lows, highs = drive_bounds_per_neuron(network, population)
+    if max(-min(lows), max(highs)) >= 1 << MAX_REACH_BITS:
+        return None
+    drive = Interval(np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64))
+    current = None
+    if model.leak_syn is not None:
+        current = _grown(lambda g: filtered(Course(False, None), model, g, drive)[0], drive, rounds)
+        if current is None:
+            return None
+        drive, model = current, replace(model, leak_syn=None)
+    membranes = _grown(lambda v: _stepped(model, v, drive), drive, rounds)
+    return None if membranes is None else (membranes, current)
+
+
+def _grown(step: Callable[[Interval], Interval], like: Interval, rounds: int) -> Interval | None:
+    """The smallest interval that holds 0 and whatever `step` makes of it; None where it does not end."""
+    reached = Interval.at(np.zeros_like(like.low))
+    for _ in range(rounds):
+        wider = reached.hull(step(reached))
+        if np.array_equal(reached.low, wider.low) and np.array_equal(reached.high, wider.high):
+            return reached
+        if not wider.is_bounded:
+            return None
+        reached = wider
+    return None
+
+
+def _stepped(model: NeuronModel, v: Interval, drive: Interval) -> Interval:
+    """Bounds on V after a step from any V in `v` with any input in `drive`."""
+    return _over(_courses(model), lambda course: step(course, model, State.cleared(v), drive).v)
+
+
+def _started(model: NeuronModel, v: Interval) -> Interval:
     """Bounds on what a step starts from, after any V in `v` at the end of the step before."""
-    rested = _decayed(v, dynamics.decay)
-    place, mode = dynamics.reset_place, dynamics.reset_mode
-    if dynamics.kind is Kind.LI or place is ResetPlace.SAME:
+    rested = Course(False, None).decayed(v, model.leak)
+    if not model.spiking or model.reset_place is ResetPlace.SAME:
         return rested
-    if mode is ResetMode.VALUE:
-        return _hull(rested, _decayed((dynamics.v_reset, dynamics.v_reset), dynamics.decay))
-    above = np.maximum(v[0], dynamics.fire + 1), v[1]
-    low, high = _decayed(above, dynamics.decay)
-    fired = low - dynamics.sub, high - dynamics.sub
-    return _chosen(v[1] > dynamics.fire, _hull(rested, fired), rested)
+    nothing = Interval.at(np.zeros_like(v.low))
+    # snntorch_same, too, takes sub where V is above fire
+    late = replace(model, reset_place=ResetPlace.NEXT, leak_syn=None)
+    return rested.hull(_over(_courses(late), lambda course: step(course, late, State.cleared(v), nothing).u))
 
 
 def _without_bias(network: Network, population: Population) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:

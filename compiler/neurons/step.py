@@ -1,53 +1,154 @@
-"""What a network's neurons do on sample inputs, for the choices of the quantiser.
+"""One step of neurons in the contract's form: the only one in the compiler, over arrays, tensors and intervals.
 
-One neuron model in float64 runs the real parameters of a population as well as its integer ones (exactly, as integers
-stay below 2^53). It is no executor: it neither keeps a framework's order of operations nor saturates.
-
-The sums over synapses are made exact (`on_grid`), so that they, and every choice that hangs on them, do not depend on
-the machine's matrix library.
+A step computes with what its `Domain` says: NumPy arrays (`ARRAYS`), torch tensors (`TENSORS`) or intervals (`Course`).
+Real parameters and integer ones (exactly, as integers stay below 2^53) take the same step. It is no executor: it
+neither keeps a framework's order of operations nor saturates. The integer reference, the float executor and the
+hardware have steps of their own, which check this one and each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ir.arrays import FloatArray
-from ..ir.neurons import Decay, Drive, Fire, ResetMode, ResetPlace, Rounding
-from .contract import Folded
-
-Leak = Callable[[FloatArray], FloatArray]
+from ..ir.neurons import Drive, Fire, ResetMode, ResetPlace
+from .contract import Leak, NeuronModel
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NeuronModel:
-    """The constants of one population, real or integer, and its leaks (None: no leak; `leak_syn`: CubaLIF only)."""
+class Domain(Protocol):
+    """What a step needs beside +, - and *. Spikes are whatever counts as 0 or 1 in a product."""
 
-    threshold: FloatArray
-    sub: FloatArray
-    v_reset: FloatArray
-    leak: Leak | None
-    leak_syn: Leak | None
-    fire: Fire
-    spiking: bool
-    reset_mode: ResetMode
-    reset_place: ResetPlace
-    drive: Drive
+    def decayed(self, x: Any, leak: Leak | None) -> Any:
+        """What a leak leaves of a state."""
 
-    def respond(self, currents: FloatArray) -> Response:
-        """Run from cleared state on the input currents [steps, samples, neurons]."""
-        neurons = Neurons(self, currents.shape[1:])
-        spikes = np.zeros(currents.shape, np.bool_)
-        membranes = np.zeros(currents.shape)
-        largest = 0.0
-        for step, current in enumerate(currents):
-            spikes[step] = neurons.step(current)
-            membranes[step] = neurons.v
-            largest = max(largest, np.abs(neurons.g).max(), np.abs(neurons.v).max())
-        return Response(spikes, membranes, float(largest))
+    def left_by(self, model: NeuronModel, v: Any, spiked: Any) -> tuple[Any, Any]:
+        """Membrane and spikes that the step before left."""
+
+    def fires(self, model: NeuronModel, v: Any) -> Any:
+        """Whether membranes are above the threshold."""
+
+    def compared(self, model: NeuronModel, u: Any) -> tuple[Any, Any]:
+        """The membrane as the comparison leaves it, and the spikes."""
+
+    def chosen(self, spiked: Any, fired: Any, silent: Any) -> Any:
+        """One value where there is a spike, the other where there is none."""
+
+
+class State(NamedTuple):
+    """What neurons have after a step: membrane V, synaptic current g, spikes, and the membrane u that was compared."""
+
+    v: Any
+    g: Any
+    spiked: Any
+    u: Any
+
+    @classmethod
+    def cleared(cls, zero: Any) -> State:
+        """The state at the start of a sample."""
+        return cls(zero, zero, zero, zero)
+
+
+def step(domain: Domain, model: NeuronModel, state: State, current: Any) -> State:
+    """The state after a step with the input `current`, bias included."""
+    g, drive = filtered(domain, model, state.g, current)
+    place, mode = model.reset_place, model.reset_mode
+    if not model.spiking:
+        v = domain.decayed(state.v, model.leak) + drive
+        return State(v, g, state.spiked, v)
+    v, before = state.v, None  # the spikes whose reset this step owes
+    if place is ResetPlace.NEXT:
+        v, before = domain.left_by(model, v, state.spiked)
+    elif place is ResetPlace.SNNTORCH_SAME:
+        before = domain.fires(model, v)
+    if place is ResetPlace.NEXT and mode is ResetMode.VALUE:
+        v = domain.chosen(before, model.v_reset, v)
+    u = domain.decayed(v, model.leak) + drive
+    if before is not None and mode is ResetMode.SUBTRACT:
+        u = u - before * model.sub
+    u, spiked = domain.compared(model, u)
+    v = u if place is ResetPlace.NEXT else _reset(domain, model, u, spiked, before)
+    return State(v, g, spiked, u)
+
+
+def filtered(domain: Domain, model: NeuronModel, g: Any, current: Any) -> tuple[Any, Any]:
+    """The synaptic current after a step, and what drives the membrane in it."""
+    if model.leak_syn is None:
+        return g, current
+    new = domain.decayed(g, model.leak_syn) + current
+    return new, g if model.drive is Drive.OLD else new
+
+
+def _reset(domain: Domain, model: NeuronModel, u: Any, spiked: Any, before: Any) -> Any:
+    """What a spike leaves of the membrane in its own step; where `before` has been paid for, the difference."""
+    if model.reset_mode is ResetMode.VALUE:
+        return domain.chosen(spiked, model.v_reset, u)
+    if model.reset_mode is ResetMode.SUBTRACT:
+        return u - (spiked if before is None else 1 * spiked - before) * model.sub
+    return u
+
+
+def steps(domain: Domain, model: NeuronModel, currents: Iterable[Any], zero: Any) -> Iterator[State]:
+    """The states after each of the steps with the inputs `currents`, from cleared state of the form of `zero`."""
+    state = State.cleared(zero)
+    for current in currents:
+        state = step(domain, model, state, current)
+        yield state
+
+
+# ------------------------------------------------------------------------------------------- arrays and tensors
+
+
+def _exceeds(model: NeuronModel, v: Any) -> Any:
+    return v > model.threshold if model.fire is Fire.GT else v >= model.threshold
+
+
+class _Numbers:
+    """What arrays and tensors have in common: a state is a number, and nothing is left open."""
+
+    def decayed(self, x: Any, leak: Leak | None) -> Any:
+        return x if leak is None else leak(x)
+
+    def left_by(self, model: NeuronModel, v: Any, spiked: Any) -> tuple[Any, Any]:
+        return v, spiked
+
+
+class _Arrays(_Numbers):
+    """NumPy arrays; spikes are booleans."""
+
+    def fires(self, model: NeuronModel, v: FloatArray) -> npt.NDArray[np.bool_]:
+        fired: npt.NDArray[np.bool_] = _exceeds(model, v)
+        return fired
+
+    def compared(self, model: NeuronModel, u: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        return u, self.fires(model, u)
+
+    def chosen(self, spiked: Any, fired: FloatArray, silent: FloatArray) -> FloatArray:
+        return np.where(spiked, fired, silent)
+
+
+class _Tensors(_Numbers):
+    """torch tensors; spikes are 0.0 or 1.0. Nothing here loads torch."""
+
+    def fires(self, model: NeuronModel, v: Any) -> Any:
+        return _exceeds(model, v).to(v.dtype)
+
+    def compared(self, model: NeuronModel, u: Any) -> tuple[Any, Any]:
+        return u, self.fires(model, u)
+
+    def chosen(self, spiked: Any, fired: Any, silent: Any) -> Any:
+        return silent + spiked * (fired - silent)
+
+
+ARRAYS: Domain = _Arrays()
+TENSORS: Domain = _Tensors()
+
+
+# ---------------------------------------------------------------------------------------------------- responses
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,88 +160,12 @@ class Response:
     largest: float
 
 
-class Neurons:
-    """The state of one population [samples, neurons] between steps."""
-
-    def __init__(self, model: NeuronModel, shape: tuple[int, ...]) -> None:
-        self.model = model
-        self.v = np.zeros(shape)
-        self.g = np.zeros(shape)
-        self.spiked = np.zeros(shape, np.bool_)
-
-    def step(self, current: FloatArray) -> npt.NDArray[np.bool_]:
-        """Advance one step; returns the spikes."""
-        model = self.model
-        drive = self._filtered(current)
-        if not model.spiking:
-            self.v = self._decayed(self.v) + drive
-        elif model.reset_place is ResetPlace.NEXT:
-            self._step_next(drive)
-        else:
-            self._step_same(drive)
-        return self.spiked
-
-    def _filtered(self, current: FloatArray) -> FloatArray:
-        model, old = self.model, self.g
-        if model.leak_syn is None:
-            return current
-        self.g = model.leak_syn(old) + current
-        return old if model.drive is Drive.OLD else self.g
-
-    def _decayed(self, v: FloatArray) -> FloatArray:
-        return v if self.model.leak is None else self.model.leak(v)
-
-    def _fires(self, u: FloatArray) -> npt.NDArray[np.bool_]:
-        return u > self.model.threshold if self.model.fire is Fire.GT else u >= self.model.threshold
-
-    def _step_next(self, drive: FloatArray) -> None:
-        model = self.model
-        v = np.where(self.spiked, model.v_reset, self.v) if model.reset_mode is ResetMode.VALUE else self.v
-        u = self._decayed(v) + drive
-        self.v = u - self.spiked * model.sub if model.reset_mode is ResetMode.SUBTRACT else u
-        self.spiked = self._fires(self.v)
-
-    def _step_same(self, drive: FloatArray) -> None:
-        model = self.model
-        before = self._fires(self.v) if model.reset_place is ResetPlace.SNNTORCH_SAME else np.zeros((), np.bool_)
-        u = self._decayed(self.v) + drive - before * model.sub
-        self.spiked = self._fires(u)
-        if model.reset_mode is ResetMode.VALUE:
-            self.v = np.where(self.spiked, model.v_reset, u)
-        else:
-            self.v = u - (self.spiked.astype(np.float64) - before) * model.sub
-
-
-def real_model(folded: Folded) -> NeuronModel:
-    """The neurons with their real parameters."""
-    return NeuronModel(
-        threshold=folded.threshold,
-        sub=folded.sub,
-        v_reset=folded.v_reset,
-        leak=_keep(folded.beta) if folded.leaky else None,
-        leak_syn=None if folded.alpha is None else _keep(folded.alpha),
-        fire=folded.fire,
-        spiking=folded.spiking,
-        reset_mode=folded.reset_mode,
-        reset_place=folded.reset_place,
-        drive=folded.drive,
-    )
-
-
-def _keep(share: FloatArray) -> Leak:
-    return lambda x: share * x
-
-
-def integer_leak(decay: Decay) -> Leak:
-    """decay(x) of the contract on integers held in float64."""
-    c, unit = decay.c.astype(np.float64), float(1 << decay.k)
-
-    def leak(x: FloatArray) -> FloatArray:
-        product = x * c
-        if decay.rounding is Rounding.NEAREST:
-            product += (1 << decay.k) >> 1
-        elif decay.rounding is Rounding.TOWARD_ZERO:
-            product += np.where(product < 0, unit - 1, 0)
-        return x - np.floor(product / unit)
-
-    return leak
+def respond(model: NeuronModel, currents: FloatArray) -> Response:
+    """What neurons do from cleared state on the input currents [steps, samples, neurons]."""
+    spikes = np.zeros(currents.shape, np.bool_)
+    membranes = np.zeros(currents.shape)
+    largest = 0.0
+    for number, state in enumerate(steps(ARRAYS, model, currents, np.zeros(currents.shape[1:]))):
+        spikes[number], membranes[number] = state.spiked, state.v
+        largest = max(largest, np.abs(state.g).max(), np.abs(state.v).max())
+    return Response(spikes, membranes, float(largest))
