@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,17 +19,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 
 
 @pytest.fixture(scope="module")
-def hardware() -> ModuleType:
-    file = Path(__file__).resolve().parent.parent / "benchmarks" / "hardware.py"
-    spec = importlib.util.spec_from_file_location("hardware_benchmark", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def hardware() -> Iterator[SimpleNamespace]:
+    """All that the benchmark's modules hold."""
+    folder = Path(__file__).resolve().parent.parent / "benchmarks"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        names = ("bench", "cycles", "foldings", "goals", "networks", "rows", "table")
+        modules = [importlib.import_module(f"measuring.{name}") for name in names]
+        yield SimpleNamespace(**{key: value for module in modules for key, value in vars(module).items()})
 
 
-def bench(hardware: ModuleType, folder: Path, **files: Path) -> object:
+def bench(hardware: SimpleNamespace, folder: Path, **files: Path) -> object:
     names = ("mnist", "mnist16", "mnist_data", "mnist16_data")
     options = argparse.Namespace(**dict.fromkeys(names), seed=1)
     for name, file in files.items():
@@ -37,7 +37,7 @@ def bench(hardware: ModuleType, folder: Path, **files: Path) -> object:
     return hardware.Bench(options, folder)
 
 
-def test_goals_are_met_or_missed(hardware: ModuleType) -> None:
+def test_goals_are_met_or_missed(hardware: SimpleNamespace) -> None:
     most = hardware.Goal(figure="lcs", limit=400, bound="the link")
     least = hardware.Goal(figure="accuracy", limit=97.0, at_least=True)
     assert most.met({"lcs": 400}) and least.met({"accuracy": 97.0})
@@ -48,14 +48,16 @@ def test_goals_are_met_or_missed(hardware: ModuleType) -> None:
     assert least.missed_by({"accuracy": 87.3}) == pytest.approx(0.1)
 
 
-def test_every_row_can_be_measured_and_every_figure_has_a_name(hardware: ModuleType) -> None:
+def test_every_row_can_be_measured_and_every_figure_has_a_name(hardware: SimpleNamespace) -> None:
     ids = [row.id for row in hardware.ROWS]
     assert len(set(ids)) == len(ids)
     assert set(ids) | set(hardware.FRONT) == set(hardware.MEASURES)
     assert {goal.figure for row in hardware.ROWS for goal in row.goals} <= set(hardware.NAMES)
 
 
-def test_rows_without_files_are_skipped(hardware: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_rows_without_files_are_skipped(
+    hardware: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     hardware.measure_rows(bench(hardware, tmp_path), ["ecp5", "mnist16", "compile"])
     printed = capsys.readouterr().out
     assert "ecp5: skipped, --mnist is not given" in printed
@@ -63,7 +65,7 @@ def test_rows_without_files_are_skipped(hardware: ModuleType, tmp_path: Path, ca
     assert not hardware.read_results(tmp_path)
 
 
-def test_what_was_measured_is_kept(hardware: ModuleType, tmp_path: Path) -> None:
+def test_what_was_measured_is_kept(hardware: SimpleNamespace, tmp_path: Path) -> None:
     calls = []
 
     def measure(folder: Path) -> dict[str, int]:
@@ -76,7 +78,7 @@ def test_what_was_measured_is_kept(hardware: ModuleType, tmp_path: Path) -> None
     assert kept("placed", ["ab"], measure) == {"luts": 2}
 
 
-def test_random_networks_have_exactly_their_density(hardware: ModuleType) -> None:
+def test_random_networks_have_exactly_their_density(hardware: SimpleNamespace) -> None:
     network = hardware.random_network(0, (64, 32, 10), 0.1, 4)
     assert [layer.synapses for layer in make_plan(network).layers] == [205, 32]
     again = hardware.random_network(0, (64, 32, 10), 0.1, 4)
@@ -84,26 +86,26 @@ def test_random_networks_have_exactly_their_density(hardware: ModuleType) -> Non
         np.testing.assert_array_equal(one.weights.codes, other.weights.codes)
 
 
-def test_foldings_suit_the_network(hardware: ModuleType) -> None:
+def test_foldings_suit_the_network(hardware: SimpleNamespace) -> None:
     network = chain(0, (40, 32, 10))
     for _, folding in hardware.FRONT.values():
         check_folding(network, folding(network))
     check_folding(network, hardware.half_vector_folding(network, 16))
 
 
-def test_figures_are_named_after_the_family(hardware: ModuleType) -> None:
+def test_figures_are_named_after_the_family(hardware: SimpleNamespace) -> None:
     used = {"luts": 300, "lcs": 400, "brams": 5, "spram": 0, "dsps": 0}
     assert hardware.named(used, Family.ECP5) == {"luts": 300, "comb": 400, "dp16kd": 5, "spram": 0}
     assert hardware.named(used, Family.ICE40) == {"luts": 300, "lcs": 400, "brams": 5, "spram": 0}
 
 
-def test_time_is_cycles_at_fmax(hardware: ModuleType) -> None:
+def test_time_is_cycles_at_fmax(hardware: SimpleNamespace) -> None:
     figures = hardware.timed({"fmax_mhz": 50.0}, 60, 25)
     assert (figures["us_per_step"], figures["us_per_image"]) == (1.2, 30)
 
 
 @pytest.mark.parametrize("events", [2, 3])
-def test_cycles_of_beats(hardware: ModuleType, events: int) -> None:
+def test_cycles_of_beats(hardware: SimpleNamespace, events: int) -> None:
     network = chain(0, (40, 16, 10))
     plan = make_plan(network, "ecp5", hardware.vector_folding(network, events))
     spikes = np.ones((1, 3, 40), np.uint8)
@@ -112,7 +114,7 @@ def test_cycles_of_beats(hardware: ModuleType, events: int) -> None:
     assert how == "cycles of 1 simulated samples"
 
 
-def test_cycles_of_sparse_rows_are_modelled_and_simulated(hardware: ModuleType) -> None:
+def test_cycles_of_sparse_rows_are_modelled_and_simulated(hardware: SimpleNamespace) -> None:
     network = chain(0, (12, 6, 3))
     spikes = np.ones((3, 4, 12), np.uint8)
     cycles, how = hardware.cycles_per_step(make_plan(network), spikes)
@@ -120,16 +122,16 @@ def test_cycles_of_sparse_rows_are_modelled_and_simulated(hardware: ModuleType) 
     assert how == "cycles of 3 samples"
 
 
-def test_the_front_has_what_nothing_beats(hardware: ModuleType) -> None:
+def test_the_front_has_what_nothing_beats(hardware: SimpleNamespace) -> None:
     assert hardware.pareto([(1, 9), (2, 5), (3, 6), (2, 5), (4, 1)]) == [(1, 9), (2, 5), (4, 1)]
 
 
-def test_tables_are_written_from_what_was_measured(hardware: ModuleType, tmp_path: Path) -> None:
+def test_tables_are_written_from_what_was_measured(hardware: SimpleNamespace, tmp_path: Path) -> None:
     figures = {"luts": 450.0, "comb": 600.0, "dp16kd": 7.0, "fmax_mhz": 70.0, "cycles_per_step": 900.0}
     figures["us_per_image"] = 320.0
     for id in ("ecp5", "front-shared"):
         content = {"figures": figures, "remarks": ["5,000 synapses"]}
-        hardware._write(tmp_path / "rows" / f"{id}.json", content)
+        hardware.write_figures(tmp_path / "rows" / f"{id}.json", content)
     results = hardware.read_results(tmp_path)
     assert set(results) == {"ecp5", "front-shared"}
     text = hardware.markdown(results)

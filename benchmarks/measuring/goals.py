@@ -1,0 +1,225 @@
+"""The lines of the hardware's table: goals, what others reached, and figures in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Figures = dict[str, float]
+
+STEPS_OF_AN_IMAGE = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal:
+    """A figure and its limit: at most so much, or at least. `bound` is what keeps it from being met, if it is not."""
+
+    figure: str
+    limit: float
+    at_least: bool = False
+    bound: str = ""
+
+    def met(self, figures: Mapping[str, float]) -> bool | None:
+        """None where it was not measured."""
+        if self.figure not in figures:
+            return None
+        value = figures[self.figure]
+        return value >= self.limit if self.at_least else value <= self.limit
+
+    def missed_by(self, figures: Mapping[str, float]) -> float:
+        """How far, relative to the limit; 0 where it is met."""
+        distance = figures[self.figure] - self.limit
+        return max(0.0, (-distance if self.at_least else distance) / self.limit)
+
+
+NAMES = {
+    "lcs": "LC",
+    "comb": "COMB",
+    "luts": "LUT4",
+    "ffs": "FF",
+    "brams": "block RAMs",
+    "dp16kd": "DP16KD",
+    "kbit": "kbit of block RAM",
+    "spram": "SPRAM",
+    "fmax_mhz": "MHz",
+    "core_lcs": "LC (core)",
+    "cycles_per_step": "cycles per step",
+    "us_per_step": "us per step",
+    "us_per_image": "us per image",
+    "accuracy": "% accuracy",
+    "seconds": "s",
+    "cpu_seconds": "s of processor time",
+    "ratio": "of the bound",
+    "events_per_step": "input events per step",
+    "synapses": "synapses",
+}
+"""How figures are called in the table, and their order."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: how it is measured, what for, and what others reached."""
+
+    id: str
+    title: str
+    goals: tuple[Goal, ...] = ()
+    rival: str = "-"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a row measured: figures by name, and remarks on how."""
+
+    figures: Figures
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rival:
+    """Published work in the plot; latency in microseconds per image of 25 steps, or as published."""
+
+    name: str
+    luts: float
+    us_per_image: float
+    source: str
+
+
+MEASURED, QUOTED = "measured with the same tools", "quoted"
+SPIKER = "Spiker+ 7,808 LUT4 (11,854 COMB), 31 DP16KD, 924 cycles per step at 46 MHz"
+
+RIVALS = (
+    Rival("Spiker+ 784-128-10", 7808, 924 / 46 * STEPS_OF_AN_IMAGE, MEASURED),
+    Rival("Flexi-NeurA 256-128-10 (Xilinx)", 1623, 1100, QUOTED),
+)
+
+ROWS = (
+    Row(
+        "icestick",
+        "MNIST 784-128-10, whole design with host link, iCEstick (iCE40HX1K)",
+        (
+            Goal(figure="lcs", limit=1100),
+            Goal(figure="brams", limit=16),
+            Goal(figure="core_lcs", limit=400, bound="about 57 choose between the blocks of the entries' memory"),
+            Goal(figure="accuracy", limit=97.0, at_least=True),
+        ),
+        "nobody fits it",
+    ),
+    Row(
+        "ecp5",
+        "MNIST 784-128-10, core, smallest fold, ECP5-25k",
+        (Goal(figure="luts", limit=500), Goal(figure="dp16kd", limit=6)),
+        SPIKER,
+    ),
+    Row(
+        "vector2",
+        "MNIST 784-128-10, core, two events per beat, ECP5-25k",
+        (
+            Goal(figure="cycles_per_step", limit=64),
+            Goal(figure="us_per_step", limit=1.2),
+            Goal(figure="us_per_image", limit=30),
+            Goal(figure="luts", limit=5000),
+            Goal(figure="dp16kd", limit=48),
+        ),
+        SPIKER,
+    ),
+    Row(
+        "vector3",
+        "MNIST 784-128-10, core, three events per beat, ECP5-25k",
+        (
+            Goal(
+                figure="cycles_per_step",
+                limit=40,
+                bound="33 are beats, as a step's events lie unevenly in banks, about 6 a sample's end, over its steps",
+            ),
+            Goal(figure="us_per_image", limit=30),
+            Goal(figure="luts", limit=5000),
+            Goal(figure="dp16kd", limit=48),
+        ),
+        SPIKER,
+    ),
+    Row(
+        "hx8k-small",
+        "64-32-10, 90 % sparse, core, smallest fold, iCE40HX8K",
+        (
+            Goal(figure="lcs", limit=400),
+            Goal(figure="brams", limit=4),
+            Goal(figure="cycles_per_step", limit=110),
+            Goal(
+                figure="fmax_mhz",
+                limit=90,
+                at_least=True,
+                bound="one of three placements; the path goes from the bank back into the walker",
+            ),
+        ),
+        "Spiker+ (dense) 3,027 LC, 11 block RAMs, 69 MHz, 103 cycles per step",
+    ),
+    Row(
+        "hx8k-fast",
+        "64-32-10, 90 % sparse, core, fast fold, iCE40HX8K",
+        (
+            Goal(figure="lcs", limit=900),
+            Goal(figure="brams", limit=8),
+            Goal(figure="cycles_per_step", limit=40),
+            Goal(figure="fmax_mhz", limit=90, at_least=True),
+        ),
+        "Spiker+ (dense) 3,027 LC, 11 block RAMs, 69 MHz, 103 cycles per step",
+    ),
+    Row(
+        "up5k-pruned",
+        "32-64-128-64-12, 8 bits, 80 % pruned, core without SPRAM, iCE40UP5K",
+        (Goal(figure="lcs", limit=600), Goal(figure="brams", limit=30), Goal(figure="spram", limit=0)),
+        "SYNtzulu 3,467 LC (SoC), 2,400 cycles per step",
+    ),
+    Row(
+        "up5k-dense",
+        "32-64-128-64-12, 8 bits, dense, whole design, weights from flash in SPRAM, iCEBreaker (iCE40UP5K)",
+        (Goal(figure="lcs", limit=5280), Goal(figure="brams", limit=30), Goal(figure="spram", limit=4)),
+        "SYNtzulu 3,467 LC (SoC), 2,400 cycles per step",
+    ),
+    Row(
+        "mnist16",
+        "MNIST 16 x 16 images 256-128-10, core, an engine per layer, ECP5-25k",
+        (
+            Goal(figure="luts", limit=450),
+            Goal(figure="kbit", limit=64),
+            Goal(figure="us_per_image", limit=200),
+            Goal(figure="accuracy", limit=97.5, at_least=True),
+        ),
+        "Flexi-NeurA 1,623 cells, 252 kbit, 1.1 ms, 97.2 % (quoted, Xilinx)",
+    ),
+    Row(
+        "compile",
+        "784-128-10 for an iCE40UP5K, from .nir to bitstream and report, warm tools",
+        (Goal(figure="cpu_seconds", limit=60),),
+    ),
+    Row(
+        "stored",
+        "bits stored, layers of over 2,000 synapses, one lane",
+        (Goal(figure="ratio", limit=1.25),),
+        "full pointers 1.36 to 1.47",
+    ),
+)
+
+
+def number(value: float) -> str:
+    """As many digits as tell something."""
+    if value == round(value) or value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 20 else f"{value:.2f}"
+
+
+def shown(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{number(figures[name])} {label}" for name, label in NAMES.items() if name in figures)
+
+
+def verdict(goal: Goal, figures: Mapping[str, float]) -> str:
+    """One goal and whether it is met."""
+    sign = ">=" if goal.at_least else "<="
+    text = f"{NAMES[goal.figure]} {sign} {number(goal.limit)}"
+    met = goal.met(figures)
+    if met is None:
+        return f"{text}: not measured"
+    if met:
+        return f"{text}: met ({number(figures[goal.figure])})"
+    missed = f"{text}: **missed** by {goal.missed_by(figures):.1%} ({number(figures[goal.figure])})"
+    return f"{missed}; {goal.bound}" if goal.bound else missed

@@ -1,0 +1,197 @@
+"""How each line of the hardware's table is measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from spikeloom.boards.boards import find_board
+from spikeloom.compiler.cycles.count import count_cycles
+from spikeloom.compiler.encodings.cost import Scarce
+from spikeloom.compiler.ir.network import Network
+from spikeloom.compiler.plan import folding
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.plan import make_plan, with_spram
+from spikeloom.hdl.emit.tools import warm_up
+from spikeloom.hdl.errors import SpikeloomError
+from spikeloom.hdl.memories.memory import Family
+from spikeloom.sim.reference import run_reference
+
+from .bench import Bench, Skipped, write_figures
+from .cycles import cycles_per_step, timed
+from .foldings import FRONT, half_vector_folding
+from .goals import STEPS_OF_AN_IMAGE, Result, shown
+from .networks import Spikes, random_network, random_spikes
+
+LARGE_LAYER = 2000
+"""Synapses of a layer whose stored bits count."""
+
+
+def facts(network: Network, spikes: Spikes) -> tuple[str, ...]:
+    """What a network and its input are like."""
+    layers = make_plan(network).layers
+    synapses = sum(layer.synapses for layer in layers)
+    sparsity = 1 - synapses / sum(layer.fan_in * layer.neurons for layer in layers)
+    bits = max(layer.weight_bits for layer in layers)
+    events = spikes.sum() / spikes.shape[0] / spikes.shape[1]
+    return (f"{synapses:,} synapses ({sparsity:.1%} sparse), {bits} bits", f"{events:.1f} input events per step")
+
+
+def measure_icestick(bench: Bench) -> Result:
+    network = bench.network("mnist")
+    whole = bench.design(network, "icestick")
+    core = bench.core(make_plan(network, "ice40"), "hx1k")
+    spikes = bench.spikes("mnist_data")
+    cycles, how = cycles_per_step(make_plan(network, "ice40"), spikes)
+    figures = timed(whole, cycles, STEPS_OF_AN_IMAGE) | {"core_lcs": core.figures["lcs"]}
+    figures["accuracy"] = bench.accuracy("mnist", "mnist_data")
+    clock = find_board("icestick").clock_hz / 1e6
+    board = f"at the board's {clock:g} MHz {cycles * STEPS_OF_AN_IMAGE / clock:,.0f} us per image"
+    alone = f"core alone: {core.figures['brams']:.0f} block RAMs, {core.figures['fmax_mhz']:.1f} MHz"
+    return Result(figures, (*facts(network, spikes), how, board, alone))
+
+
+def measure_fold(bench: Bench, id: str) -> Result:
+    """A point of the folding axis."""
+    network = bench.network("mnist")
+    plan = make_plan(network, "ecp5", FRONT[id][1](network))
+    spikes = bench.spikes("mnist_data")
+    cycles, how = cycles_per_step(plan, spikes, wide=plan.folding.wide)
+    core = bench.core(plan, "lfe5u-25f")
+    figures = timed(core.figures, cycles, STEPS_OF_AN_IMAGE)
+    figures["accuracy"] = bench.accuracy("mnist", "mnist_data")
+    return Result(figures, (*facts(network, spikes), how, *core.remarks))
+
+
+def measure_hx8k(bench: Bench, folding: Callable[[Network], Folding]) -> Result:
+    network = random_network(0, (64, 32, 10), 0.1, 4)
+    spikes = random_spikes(64)
+    plan = make_plan(network, "ice40", folding(network))
+    cycles, how = cycles_per_step(plan, spikes)
+    core = bench.core(plan, "hx8k", seeds=3)
+    rates = [run.spikes.mean() for run in run_reference(network, spikes).populations.values()]
+    fired = f"random weights and inputs; {', '.join(f'{rate:.0%}' for rate in rates)} of the neurons fire in a step"
+    return Result(timed(core.figures, cycles, 25), (*facts(network, spikes), fired, how, *core.remarks))
+
+
+def measure_up5k(bench: Bench, *, dense: bool) -> Result:
+    """Pruned, the core alone; dense, the whole design, as the port that fills SPRAM needs more pins than there are."""
+    density, thresholds = (1, (300, 900)) if dense else (0.2, (100, 300))
+    network = random_network(0, (32, 64, 128, 64, 12), density, 8, thresholds)
+    spikes = random_spikes(32)
+    plan = with_spram(make_plan(network, "ice40")) if dense else make_plan(network, "ice40")
+    recording = run_reference(network, spikes)
+    events = recording.trains(spikes)
+    cycles = float(np.mean(count_cycles(plan, events))) / spikes.shape[1]
+    found = Result(bench.design(network, "icebreaker")) if dense else bench.core(plan, "up5k")
+    rates = ", ".join(f"{run.spikes.mean():.0%}" for run in recording.populations.values())
+    fired = f"random weights and inputs; {rates} of the neurons fire in a step"
+    return Result(timed(found.figures, cycles, 25), (*facts(network, spikes), fired, *found.remarks))
+
+
+def measure_mnist16(bench: Bench) -> Result:
+    network = bench.network("mnist16")
+    spikes = bench.spikes("mnist16_data")
+    plan = make_plan(network, "ecp5", pipelined_folding(network))
+    cycles, how = cycles_per_step(plan, spikes)
+    core = bench.core(plan, "lfe5u-25f")
+    figures = timed(core.figures, cycles, spikes.shape[1])
+    figures["kbit"] = sum(memory.shape.bits for memory in plan.memories if memory.shape.brams) / 1024
+    figures["accuracy"] = bench.accuracy("mnist16", "mnist16_data")
+    whole = 18 * figures["dp16kd"]
+    steps = f"images of {spikes.shape[1]} steps; kbit are those of all words in block RAMs, which hold {whole:.0f}"
+    return Result(figures, (*facts(network, spikes), steps, how, *core.remarks))
+
+
+def measure_compile(bench: Bench) -> Result:
+    """The command as a user runs it, in its own process. Processor time is what counts: others may use the machine."""
+    warm_up()
+    command = [str(Path(sys.executable).with_name("spikeloom")), "compile", str(bench.path("mnist").resolve())]
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
+        output = ["--board", "icebreaker", "--seed", str(bench.options.seed), "--output", f"{name}/build"]
+        failed = subprocess.run([*command, *output], check=False, stdout=subprocess.DEVNULL).returncode
+    if failed:
+        raise Skipped("spikeloom compile fails")
+    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    load = f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores while it ran; board iCEBreaker"
+    return Result({"seconds": seconds, "cpu_seconds": busy}, (load,))
+
+
+def measure_stored(bench: Bench) -> Result:
+    """Row starts and entries, all words that are allocated, against the entropy bound; the ratio is the worst."""
+    given = [name for name in ("mnist", "mnist16") if getattr(bench.options, name) is not None]
+    if not given:
+        raise Skipped("neither --mnist nor --mnist16 is given")
+    ratios, remarks = [], []
+    for name, family in product(given, Family):
+        network = bench.network(name)
+        plan = make_plan(network, family, pipelined_folding(network))
+        for engine, layer in enumerate(plan.layers):
+            stored = [m for m in plan.memories if m.engine == engine and m.role in ("rows", "masks", "entries")]
+            bits = sum(m.shape.bits for m in stored)
+            ratio = bits / layer.entropy_bits
+            if layer.synapses > LARGE_LAYER:
+                ratios.append(ratio)
+            weights = f"{family.value}, {layer.fan_in} x {layer.neurons}, {layer.synapses:,} synapses"
+            remarks.append(f"{weights}: {bits:,} bits, {ratio:.3f} of the bound {layer.entropy_bits:,.0f}")
+    return Result({"ratio": max(ratios)} if ratios else {}, tuple(remarks))
+
+
+MEASURES: dict[str, Callable[[Bench], Result]] = {
+    "icestick": measure_icestick,
+    "ecp5": lambda bench: measure_fold(bench, "front-shared"),
+    "hx8k-small": lambda bench: measure_hx8k(bench, lambda network: shared_folding(network, Scarce.LUTS)),
+    "hx8k-fast": lambda bench: measure_hx8k(bench, lambda network: half_vector_folding(network, 16)),
+    "up5k-pruned": lambda bench: measure_up5k(bench, dense=False),
+    "up5k-dense": lambda bench: measure_up5k(bench, dense=True),
+    "mnist16": measure_mnist16,
+    "compile": measure_compile,
+    "stored": measure_stored,
+} | {id: lambda bench, id=id: measure_fold(bench, id) for id in FRONT}  # type: ignore[misc]
+
+
+def measure_rows(bench: Bench, ids: Sequence[str]) -> None:
+    """Measure rows and keep their figures."""
+    for id in ids:
+        try:
+            result = MEASURES[id](bench)
+        except Skipped as reason:
+            print(f"{id}: skipped, {reason}", flush=True)
+            continue
+        except SpikeloomError as error:  # the other rows are worth having
+            print(f"{id}: failed, {error}", flush=True)
+            continue
+        result = replace(result, remarks=(*result.remarks, *_commit()))
+        write_figures(bench.folder / "rows" / f"{id}.json", asdict(result))
+        print(f"{id}: {shown(result.figures)}; {'; '.join(result.remarks)}", flush=True)
+
+
+def read_results(folder: Path) -> dict[str, Result]:
+    """The rows that were measured, now or in earlier runs."""
+    results = {}
+    for id in MEASURES:
+        file = folder / "rows" / f"{id}.json"
+        if file.is_file():
+            content = json.loads(file.read_text(encoding="utf-8"))
+            results[id] = Result(content["figures"], tuple(content["remarks"]))
+    return results
+
+
+def _commit() -> tuple[str, ...]:
+    """The commit of the sources that were measured, where there is one."""
+    root = Path(folding.__file__).resolve().parent.parent
+    command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", check=False)
+    return (f"commit {found.stdout.strip()}",) if found.returncode == 0 else ()

@@ -1,0 +1,120 @@
+"""The page of the hardware's benchmarks, and its plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from .bench import write_figures
+from .foldings import FRONT
+from .goals import MEASURED, QUOTED, RIVALS, ROWS, Figures, Result, number, shown, verdict
+
+
+def markdown(results: Mapping[str, Result]) -> str:
+    """The page for the docs."""
+    lines = [*INTRODUCTION.splitlines(), "", "| | measured | goals | others |", "|---|---|---|---|"]
+    for row in ROWS:
+        if row.id in results:
+            figures = results[row.id].figures
+            goals = "<br>".join(verdict(goal, figures) for goal in row.goals)
+            lines.append(f"| {row.title} | {shown(figures)} | {goals} | {row.rival} |")
+        else:
+            lines.append(f"| {row.title} | not measured | | {row.rival} |")
+    lines += ["", "How each was measured:", ""]
+    lines += [f"- {row.title}: {'; '.join(results[row.id].remarks)}" for row in ROWS if row.id in results]
+    lines += [
+        "",
+        *FRONT_TEXT.splitlines(),
+        "",
+        "| fold | LUT4 | COMB | DP16KD | MHz | cycles per step | us per image |",
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, figures in front(results):
+        columns = ("luts", "comb", "dp16kd", "fmax_mhz", "cycles_per_step", "us_per_image")
+        lines.append(f"| {name} | {' | '.join(number(figures[column]) for column in columns)} |")
+    for rival in RIVALS:
+        lines.append(f"| {rival.name}, {rival.source} | {number(rival.luts)} | | | | | {number(rival.us_per_image)} |")
+    lines += ["", "![Look-up tables over time per image](benchmarks_hardware.svg)", "", *TOOLS_TEXT.splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+INTRODUCTION = """\
+# Benchmarks of the hardware
+
+Made by `benchmarks/hardware.py` with the real tools (YoWASP's yosys and nextpnr), on spikes of MNIST's test images
+where the network is for MNIST. Figures of others are measured with the same tools unless they are marked as quoted.
+LUT4 of an ECP5 are look-up tables with logic; COMB are all cells, those of carry chains included. One placement seed,
+except for 64-32-10, of whose three seeds the slowest counts. Cycles per step are those of a sample alone, from its
+first token in to its last out, divided by its steps; time is at the Fmax of the same core, for images of 25 steps
+unless a row says otherwise.
+
+The networks for MNIST were trained with snnTorch, then pruned, quantised and trained on by `spikeloom compress`; that
+of 256-128-10 keeps about as many synapses as 16 steps in 0.2 ms leave room for. 64-32-10 and 32-64-128-64-12 have
+random weights and so no accuracy. Compilation counts processor time, as the machine did other work as well."""
+
+FRONT_TEXT = """\
+## The folding axis
+
+784-128-10 as a core on an ECP5-25k, from one shared engine to all neurons at once. Four events per beat would need both
+ports of two banks of block RAM, 58 DP16KD for 4-bit weights, which is more than the device has (56): three events from
+three banks need 45."""
+
+TOOLS_TEXT = "LUT4 over time per image: the lower left is better."
+
+
+def front(results: Mapping[str, Result]) -> list[tuple[str, Figures]]:
+    """The points of the folding axis that were measured."""
+    return [(name, results[id].figures) for id, (name, _) in FRONT.items() if id in results]
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other is at least as good as in both, by their first figure."""
+    best: list[tuple[float, float]] = []
+    for point in sorted(set(points)):
+        if not best or point[1] < best[-1][1]:
+            best.append(point)
+    return best
+
+
+def plot(results: Mapping[str, Result], file: Path) -> None:
+    """Look-up tables over time per image."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "spikeloom", "font.size": 9})
+    figure, axes = plt.subplots(figsize=(6.4, 4))
+    points = {name: (figures["us_per_image"], figures["luts"]) for name, figures in front(results)}
+    if points:
+        axes.plot(*zip(*points.values(), strict=True), "o", color="tab:blue", label="784-128-10, measured")
+        axes.plot(*zip(*pareto(list(points.values())), strict=True), "-", color="tab:blue", alpha=0.4, zorder=0)
+    if "mnist16" in results:
+        small = results["mnist16"].figures
+        points["256-128-10"] = (small["us_per_image"], small["luts"])
+        axes.plot(*points["256-128-10"], "D", color="tab:green", label="256-128-10, measured")
+    for source, marker in ((MEASURED, "s"), (QUOTED, "^")):
+        others = {r.name: (r.us_per_image, r.luts) for r in RIVALS if r.source == source}
+        axes.plot(*zip(*others.values(), strict=True), marker, color="tab:red", label=f"others, {source}")
+        points |= others
+    for index, (name, (x, y)) in enumerate(points.items()):
+        # Neighbours on the folding axis must not write over each other, nor the rightmost beyond the frame.
+        right = x == max(x for x, _ in points.values())
+        offset = (-5 if right else 5, -10 if index % 2 else 5)
+        side = "right" if right else "left"
+        axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", fontsize=7, ha=side)
+    axes.set(xscale="log", yscale="log", xlabel="µs per image (784-128-10: of 25 steps)", ylabel="LUT4")
+    axes.grid(alpha=0.3, which="both")
+    axes.margins(x=0.3, y=0.12)
+    axes.legend(fontsize=8)
+    figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
+    plt.close(figure)
+
+
+def write_tables(results: Mapping[str, Result], folder: Path, docs: Path | None) -> None:
+    goals = {row.id: [asdict(goal) for goal in row.goals] for row in ROWS}
+    write_figures(
+        folder / "hardware.json", {id: asdict(result) | {"goals": goals.get(id, [])} for id, result in results.items()}
+    )
+    for place in (folder, *([] if docs is None else [docs])):
+        (place / "benchmarks_hardware.md").write_text(markdown(results), encoding="utf-8")
+        plot(results, place / "benchmarks_hardware.svg")
