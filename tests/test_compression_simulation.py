@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from spikeloom.compiler.compression.augmentation import image_shape, warped
 from spikeloom.compiler.compression.hessian import MAX_LEAKS, Loss, leak_groups, problems_of
+from spikeloom.compiler.compression.loss import membrane_losses
 from spikeloom.compiler.compression.simulation import gather, inputs_of, layers_of, simulate
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
@@ -174,3 +175,26 @@ def test_warps_move_pixels_alike_in_every_step_and_channel() -> None:
     assert moved.shape == spikes.shape and not torch.equal(moved, spikes)
     assert torch.equal(moved, moved[:, :1].expand_as(moved))
     assert torch.equal(moved[:, :, :144], moved[:, :, 144:])
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "traces"),
+    [
+        (LIF(beta=0.5, threshold=1e9), ([1, 0.5, 0.25], [0, 1, 0.5])),
+        (CubaLIF(alpha=0.25, beta=0.5, threshold=1e9), ([1, 0.75, 0.4375], [0, 1, 0.75])),
+    ],
+)
+def test_the_membrane_loss_has_the_leak(dynamics: Any, traces: tuple[list[float], list[float]]) -> None:
+    """Two inputs that fire once, one after the other; the second one's synapse is lost. Traces worked out by hand."""
+    net = Network(
+        input_shape=(2,),
+        populations=(Population(name="a", shape=(1,), dynamics=dynamics),),
+        projections=(Projection(pre=INPUT, post="a", connectivity=Dense(weights=np.ones((2, 1)))),),
+        output="a",
+    )
+    lost = Dense(weights=np.array([[1.0], [0.0]]))
+    changed = replace(net, projections=(replace(net.projections[0], connectivity=lost),))
+    spikes = np.array([[[1, 0], [0, 1], [0, 0]]], np.uint8)
+    whole = np.sum(traces, axis=0)
+    expected = np.sum(np.square(traces[1])) / np.sum(np.square(whole))
+    assert membrane_losses(net, changed, {INPUT: spikes}) == pytest.approx({"a": expected})

@@ -10,17 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from amaranth import Module, Signal
+from amaranth.hdl import Value
+from amaranth.lib import wiring
 from golden import GoldenCase, golden_cases
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, Decay, Kind, ResetMode, ResetPlace, Rounding
-from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.hdl.core import Core
 from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from spikeloom.hdl.errors import InputError, MismatchError, ModelError, OptionError, SampleError, ToolError
 from spikeloom.hdl.streams.tokens import TokenKind
 from spikeloom.sim import simulate
-from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
+from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped
 from spikeloom.sim.divergence import (
     MEMBRANE,
     SPIKE,
@@ -181,6 +185,67 @@ def test_cycles_of_a_sample_are_those_of_the_core_alone() -> None:
     assert 5 * 7 < cycles[1] < min(cycles[0], cycles[2])
 
 
+class Meddler(wiring.Component):
+    """A core that does one thing wrong: `late`, it says a token more when all are out; `rash`, it loses what it says
+    while the output stalls; `touchy`, it is deaf after the first pause of the input."""
+
+    def __init__(self, core: Core, fault: str, samples: int) -> None:
+        self.core = core
+        self.fault = fault
+        self.samples = samples
+        super().__init__(core.signature)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.core = core = self.core
+        for name in core.signature.members:
+            if name not in ("i", "o"):
+                wiring.connect(m, getattr(core, name), wiring.flipped(getattr(self, name)))
+        paused, late = Signal(), Signal()
+        ended, since = Signal(range(self.samples + 1)), Signal(range(31))
+        was = Signal()
+        m.d.sync += was.eq(self.i.valid)
+        with m.If(was & ~self.i.valid):
+            m.d.sync += paused.eq(1)
+        with m.If(self.o.valid & self.o.ready & (self.o.payload.kind == TokenKind.END_OF_SAMPLE)):
+            m.d.sync += ended.eq(ended + 1)
+        with m.If((ended == self.samples) & (since != 30) & (~late | self.o.ready)):
+            m.d.sync += since.eq(since + 1)
+        if self.fault == "late":
+            m.d.comb += late.eq(since == 29)
+        deaf = paused if self.fault == "touchy" else 0
+        m.d.comb += [
+            core.i.payload.eq(self.i.payload),
+            core.i.valid.eq(self.i.valid & ~Value.cast(deaf)),
+            self.i.ready.eq(core.i.ready & ~Value.cast(deaf)),
+            self.o.payload.eq(core.o.payload),
+            self.o.valid.eq(core.o.valid | late),
+            core.o.ready.eq(1 if self.fault == "rash" else self.o.ready),
+        ]
+        return m
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("late", r"an extra \w+ token follows the last sample"),
+        ("rash", r"expected|hangs"),
+        ("touchy", "the core hangs"),
+    ],
+)
+def test_amaranth_stalls_pauses_and_listens_on(
+    fault: str, message: str, traced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = chain(1, (4, 3), **LIVELY)
+    spikes = random_spikes(3, network, samples=2, steps=4, rate=0.6)
+    plan = make_plan(network)
+    honest = Plan.core
+    monkeypatch.setattr(Plan, "core", lambda self, trace=False: Meddler(honest(self, trace), fault, len(spikes)))
+    with pytest.raises(MismatchError, match=message):
+        (run_amaranth if traced else run_shipped)(plan, spikes, stress=2)
+
+
 # ------------------------------------------------------------------------------------------------- simulate()
 
 
@@ -290,9 +355,13 @@ def test_emitted_files_are_the_same_everywhere(tmp_path: Path) -> None:
 
 
 HASH_SEED_PROGRAM = """
+from amaranth import Module, Signal
+from amaranth.hdl import Value
+from amaranth.lib import wiring
 from golden import GoldenCase, golden_cases
 from networks import chain
-from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.hdl.core import Core
 from spikeloom.hdl.emit.emit import to_rtlil
 print(to_rtlil(make_plan(chain(1, (9, 7))).core(), "top"))
 """
@@ -416,6 +485,11 @@ def test_the_first_divergence_is_by_sample_step_population_neuron() -> None:
     assert first is not None
     assert first.describe("hidden") == "sample 1, step 0, population 'hidden', neuron 2: membrane expected 0, got 9"
     assert first_divergence([compare(0, SPIKE, expected)]) is None
+    last = expected.copy()
+    last[1, 2, 0] = 1
+    first = first_divergence([compare(0, SPIKE, last), compare(1, SPIKE, late)])
+    assert first is not None
+    assert (first.population, first.sample, first.step) == (1, 1, 0)
     assert first_divergence([compare(0, SPIKE, early, finished=3)]) is None
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from spikeloom.compiler.compression.magnitude import prune
 from spikeloom.compiler.ir.arrays import FloatArray
+from spikeloom.compiler.ir.bounds import signed_bits
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import (
@@ -292,6 +293,20 @@ def test_calibrated_membranes_have_room_to_spare() -> None:
     assert all(8 <= dynamics_of(integer, p.name).state_bits <= 24 for p in integer.populations)
 
 
+def test_membranes_have_twice_the_room_that_the_samples_take() -> None:
+    """An IF neuron that fires once in each sample, of which there are enough, and then sinks where no proof ends."""
+    population = Population(name="p", shape=(1,), dynamics=IF(threshold=0.5))
+    projection = Projection(pre=INPUT, post="p", connectivity=Dense(weights=np.array([[-1.0], [1.0]])))
+    net = Network(input_shape=(2,), populations=(population,), projections=(projection,), output="p")
+    data = np.zeros((64, 102, 2), np.uint8)
+    data[:, 0, 1] = data[:, 1:, 0] = 1
+    integer = quantise(net, 4, data)
+    membranes = run_reference(integer, data, membranes=True).membranes
+    assert membranes is not None
+    deepest, dynamics = int(membranes.min()), dynamics_of(integer, "p")
+    assert signed_bits(deepest, -deepest) < signed_bits(2 * deepest, -2 * deepest) == dynamics.state_bits
+
+
 # ---------------------------------------------------------------------------------------- clip search and leak
 
 
@@ -318,6 +333,19 @@ def test_active_inputs_get_the_precision() -> None:
     busy = search_scales(weights, Activity(rates, rates * (1 - rates)), 3, shared=False)
     alike = search_scales(weights, Activity(np.full(50, 0.3), np.full(50, 0.21)), 3, shared=False)
     assert busy[0] < 0.5 * alike[0]
+
+
+def test_the_clip_search_keeps_the_mean_drive() -> None:
+    """The error of inputs that fire independently, written out, on a fine grid of scales: nothing on it is better."""
+    weights = np.abs(np.random.default_rng(0).normal(0, 1, (60, 4)))
+
+    def error(scale: FloatArray) -> FloatArray:
+        difference = weights - codes_of(weights, scale, 3) * scale
+        return (0.21 * difference**2).sum(axis=0) + (0.3 * difference).sum(axis=0) ** 2
+
+    best = search_scales(weights, Activity(np.full(60, 0.3), np.full(60, 0.21)), 3, shared=False)
+    grid = np.min([error(np.full(4, scale)) for scale in np.geomspace(0.02, 1.5, 1000)], axis=0)
+    assert np.all(error(best) < 1.03 * grid)
 
 
 def test_weights_that_are_integers_already_keep_their_grid() -> None:

@@ -66,6 +66,18 @@ def test_sums_are_exact_in_the_format_that_is_proven(weight: int, dtype: type) -
     assert np.array_equal(recording.membranes[:, 0], np.array([[int(saturate(v, 32)) for v in row] for row in exact]))
 
 
+def test_a_sum_that_float32_cannot_hold_is_exact() -> None:
+    """2^24 + 1, the first integer without a float32, from weights whose bound lies below 2^25."""
+    x = [255, 255, 255, 2]
+    codes = np.array([[32767], [32767], [259], [1]])
+    assert int(np.dot(x, codes)[0]) == (1 << 24) + 1
+    net = network(projection(codes), size=1, inputs=4, x_max=255)
+    assert 1 << 24 < partial_sum_bound(net, net.projections[0]) < 1 << 25
+    recording = run_reference(net, np.array([[x]], np.uint8), membranes=True)
+    assert recording.membranes is not None
+    assert recording.membranes.tolist() == [[[(1 << 24) + 1]]]
+
+
 def test_partial_sum_bound_holds_for_every_order() -> None:
     rng = np.random.default_rng(1)
     net = network(projection(rng.integers(-9, 10, (50, 4))), size=4, inputs=50, x_max=3)
@@ -325,6 +337,15 @@ def test_accumulator_holds_every_sum_of_every_state(dynamics: dict[str, Any], st
     if state_bits == 5:
         assert saturates(net, population)
         assert accumulator_bits(net, population) <= 7
+
+
+def test_the_accumulator_has_room_for_a_delayed_reset() -> None:
+    """A V of -127, above fire = -128, loses 127: with the synapses -257, of 10 bits; without the reset 9 are enough."""
+    delayed = {"kind": Kind.IF, "fire": -128, "sub": 127, "state_bits": 8, "reset_place": ResetPlace.NEXT}
+    net = network(projection([[3], [-3]]), size=1, inputs=2, x_max=1, **delayed)
+    assert accumulator_bits(net, net.populations[0]) == 10
+    at_once = network(projection([[3], [-3]]), size=1, inputs=2, x_max=1, **delayed | {"reset_place": ResetPlace.SAME})
+    assert accumulator_bits(at_once, at_once.populations[0]) == 9
 
 
 def started_sums(net: Network, x: IntArray) -> IntArray:

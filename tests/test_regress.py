@@ -169,9 +169,13 @@ module spikeloom_core(
     wire inner_ready, inner_valid;
     wire [4:0] inner_payload;
     reg [9:0] tokens = 0;
+    reg [9:0] since = 0;
+    reg [3:0] samples = 0;
     reg used = 0;
     always @(posedge clk) if (i__valid && i__ready) used <= 1;
     always @(posedge clk) tokens <= rst ? 0 : tokens + (o__valid && o__ready);
+    always @(posedge clk) samples <= rst ? 0 : samples + (o__valid && o__ready && o__payload[1:0] == 2);
+    always @(posedge clk) since <= samples == 3 ? since + 1 : 0;
     shipped inner(
         .clk(clk), .rst(%(rst)s), .i__valid(i__valid), .i__ready(inner_ready), .i__payload(i__payload),
         .o__valid(inner_valid), .o__ready(o__ready), .o__payload(inner_payload)
@@ -189,6 +193,7 @@ FAULTS = {
     "unknown": ({"valid": "tokens == 2 ? 1'bx : inner_valid"}, r"a port has no known value: o__valid is X"),
     "unknown payload": ({"payload": "5'bx"}, r"a port has no known value: o__payload is XXXXX"),
     "talkative": ({"valid": "1'b1", "payload": "inner_valid ? inner_payload : 5'd2"}, r"the output stream: expected"),
+    "never done": ({"valid": "inner_valid || since == 200"}, r"an extra \w+ token follows the last sample"),
     "wrong address": (
         {"payload": "inner_payload ^ (inner_payload[1:0] == 0 ? 5'd4 : 5'd0)"},
         r"sample 0, step \d, population 'p1', neuron \d: output events expected \d, got \d",
@@ -228,6 +233,45 @@ def test_a_shipped_core_with_a_fault_is_caught(cores: Path, tmp_path: Path, faul
         regress_core(NETWORK, tmp_path, SPIKES, expected, traced=False)
     assert str(failure.value).startswith("sample ")
     assert "\n" not in str(failure.value)
+
+
+def test_a_membrane_that_moves_no_spike_is_compared(cores: Path) -> None:
+    expected = run_reference(NETWORK, SPIKES, membranes=True)
+    membranes = expected.populations["p1"].membranes
+    assert membranes is not None
+    membranes[2, 4, 3] += 1
+    with pytest.raises(
+        MismatchError, match=r"sample 2, step 4, population 'p1', neuron 3: membrane expected -?\d+, got"
+    ):
+        regress_core(NETWORK, cores, SPIKES, expected, traced=True)
+
+
+PAUSED = """
+    reg was = 0, paused = 0;
+    always @(posedge clk) was <= i__valid && !rst;
+    always @(posedge clk) paused <= !rst && (paused || (was && !i__valid));
+endmodule
+"""
+"""Set by the first pause of the input after a token."""
+
+
+@pytest.mark.parametrize("fault", ["loses what it says while the output stalls", "deaf after a pause"])
+def test_the_regression_stalls_and_pauses(cores: Path, tmp_path: Path, fault: str) -> None:
+    text = (cores / "core_traced.v").read_text(encoding="utf-8")
+    start = re.search(r"^module spikeloom_core_traced\b", text, re.MULTILINE)
+    assert start is not None
+    before, (top, after) = text[: start.start()], text[start.start() :].split("endmodule\n", 1)
+    if fault == "deaf after a pause":
+        changed, count = re.subn(r"\(i__valid\)", "(i__valid && !paused)", top)
+        changed += PAUSED
+    else:
+        changed, count = re.subn(r"\(o__ready\)", "(1'h1)", top)
+        changed += "endmodule\n"
+    assert count
+    (tmp_path / "core_traced.v").write_text(before + changed + after, encoding="utf-8")
+    expected = run_reference(NETWORK, SPIKES, membranes=True)
+    with pytest.raises(MismatchError):
+        regress_core(NETWORK, tmp_path, SPIKES, expected, traced=True)
 
 
 def test_the_waveforms_of_a_mismatch_are_named(tmp_path: Path) -> None:
