@@ -32,11 +32,12 @@ from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.hessian import Problem
 from spikeloom.compiler.compression.obs import Order, eliminate, eliminate_kept, refit
 from spikeloom.compiler.compression.one_shot import compress_weights
-from spikeloom.compiler.compression.recipe import METHODS, Recipe
+from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.compression.staged import thinned
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.connectivity import Quantised, Weights
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
+from spikeloom.compiler.names import METHODS
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 

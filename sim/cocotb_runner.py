@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..compiler.names import SIMULATORS
 from ..hdl.emit.tools import run_tool
 from ..hdl.errors import OptionError, ToolError
 
-SIMULATORS = ("icarus", "verilator")
 WAVES = "waves.fst"
 """The waveform file in the run folder."""
 

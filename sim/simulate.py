@@ -9,11 +9,10 @@ from typing import Any
 import numpy.typing as npt
 
 from ..compiler.ir.network import Network
+from ..compiler.names import EXECUTORS
 from ..compiler.plan.folding import Folding
 from ..hdl.errors import ModelError, OptionError
 from .recording import Recording
-
-EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
 
 
 def simulate(

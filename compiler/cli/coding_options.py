@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..names import DECODERS, ENCODERS
 from . import common
 
 if TYPE_CHECKING:
     from ...hdl.images.coding import ImageCoding
     from ..ir.network import Network
-
-ENCODERS = ("rate", "latency", "direct")
-DECODERS = ("argmax", "counts")
 
 
 def coding_options() -> argparse.ArgumentParser:

@@ -12,19 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import DIALECTS, FIRES, FOLDS, METHODS, OBJECTIVES, READOUTS, RESETS, SCHEMES
+
 if TYPE_CHECKING:
     from ..ir.network import Network
     from ..output.build_folder import BuildFolder
     from ..plan.folding import Folding
-
-METHODS = ("magnitude", "activity", "obc", "osbc")
-SCHEMES = ("fixed_point", "ternary", "binary")
-DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
-RESETS = ("subtract", "zero", "value")
-FIRES = ("gt", "ge")
-READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum")
-FOLDS = ("shared", "pipelined")
-OBJECTIVES = ("luts", "brams", "latency", "energy")
 
 Progress = Callable[[int, int], None]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..names import TOOLS, WEIGHT_MEMORIES
 from . import common
 from .coding_options import check_coding_options, coding_of, coding_options
 
@@ -33,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--data", type=Path, metavar="CALIBRATION.npz", help="samples to quantise and measure with")
     parser.add_argument(
         "--weights",
-        choices=("auto", "bram", "spram"),
+        choices=WEIGHT_MEMORIES,
         default="auto",
         help="where weights lie: block RAM, or on a UP5K in SPRAM, loaded from flash (default: as needed)",
     )
@@ -43,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
     parser.add_argument("--baud", type=common.whole(300, 12_000_000), metavar="N", help="default: the board's")
     parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the placement")
-    parser.add_argument("--tools", choices=("yowasp", "native"), default="yowasp", help="default: yowasp")
+    parser.add_argument("--tools", choices=TOOLS, default="yowasp", help="default: yowasp")
     parser.set_defaults(run=run)
     return parser
 

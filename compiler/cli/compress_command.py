@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import SCOPES
 from . import common
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices: faster")
     parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")
     group = parser.add_argument_group("pruning and its cost")
-    group.add_argument("--scope", choices=("global", "layer"), default="global", help="spread zeros over all layers")
+    group.add_argument("--scope", choices=SCOPES, default="global", help="spread zeros over all layers")
     group.add_argument(
         "--pattern", metavar="N:M|AxB", help="keep N of M weights, or prune tiles of A inputs and B outputs"
     )

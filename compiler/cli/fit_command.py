@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import GOALS, METHODS, TOOLS
 from . import common
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument(
         "--accuracy-floor", type=common.real(0, 1), metavar="A", help="the least accuracy, such as 0.97"
     )
-    parser.add_argument("--goal", choices=("area", "latency"), default="area", help="of like accuracy (default: area)")
+    parser.add_argument("--goal", choices=GOALS, default="area", help="of like accuracy (default: area)")
     group = parser.add_argument_group("compression of every candidate")
-    group.add_argument("--method", choices=common.METHODS, help="default: osbc with data and torch, else magnitude")
+    group.add_argument("--method", choices=METHODS, help="default: osbc with data and torch, else magnitude")
     group.add_argument("--no-distil", action="store_true", help="end osbc without training on the calibration samples")
     group.add_argument("--finetune", type=Path, metavar="TRAIN.npz", help="labelled samples to train candidates on")
     group.add_argument("--epochs", type=common.whole(1), default=20, metavar="N", help="of --finetune (default: 20)")
@@ -53,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     group.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=0, metavar="N", help="of splits and search")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the build folder (default: build/MODEL's name-fit)")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
-    parser.add_argument("--tools", choices=("yowasp", "native"), default="yowasp", help="default: yowasp")
+    parser.add_argument("--tools", choices=TOOLS, default="yowasp", help="default: yowasp")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     return parser

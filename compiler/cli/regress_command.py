@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import LEVELS, SIMULATORS
 from . import common
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="a build folder")
     parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="the samples to run")
-    parser.add_argument("--simulator", choices=("icarus", "verilator"), default="icarus", help="default: icarus")
+    parser.add_argument("--simulator", choices=SIMULATORS, default="icarus", help="default: icarus")
     parser.add_argument(
         "--level",
-        choices=("rtl", "netlist", "pins"),
+        choices=LEVELS,
         default="rtl",
         help="the emitted Verilog (default), after synthesis, or the whole design at its UART",
     )

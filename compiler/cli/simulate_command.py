@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import EXECUTORS, SIMULATORS
 from . import common
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from ..ir.network import Network
     from ..output.build_folder import BuildFolder
     from ..plan.folding import Folding
-
-EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -31,9 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="DIR_OR_MODEL", help="a build folder or a NIR file")
     parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="spikes and optional labels")
     parser.add_argument("--executor", choices=EXECUTORS, default="reference", help="what runs it (default: reference)")
-    parser.add_argument(
-        "--simulator", choices=("icarus", "verilator"), default="icarus", help="for verilog and netlist"
-    )
+    parser.add_argument("--simulator", choices=SIMULATORS, default="icarus", help="for verilog and netlist")
     parser.add_argument("--output", type=Path, metavar="OUT.npz", help="write spikes and predicted classes")
     parser.add_argument("--force", action="store_true", help="replace an existing OUT.npz")
     parser.add_argument("--membranes", action="store_true", help="write the outputs' membranes too")

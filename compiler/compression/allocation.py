@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...hdl.errors import OptionError, quoted
+from ..names import FITTED
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +64,7 @@ def check_operation_weight(operation_weight: float, method: str) -> None:
     number = isinstance(operation_weight, int | float) and not isinstance(operation_weight, bool)
     if not (number and 0 <= operation_weight <= 1):
         raise OptionError(f"an operation weight is 0 to 1: got {quoted(operation_weight)}")
-    if operation_weight and method not in ("obc", "osbc"):
+    if operation_weight and method not in FITTED:
         raise OptionError(f"operations are weighed by obc and osbc: got {quoted(method)}; leave the weight out")
 
 

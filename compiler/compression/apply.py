@@ -17,6 +17,7 @@ from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network
 from ..ir.neurons import LI
 from ..lowering.error import quantisation_error
+from ..names import CALIBRATED
 from ..neurons.contract import fold
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
@@ -27,7 +28,7 @@ from .loss import membrane_losses
 from .magnitude import silenced, warn_of_silenced
 from .meter import Progress
 from .pruning import prune_neurons
-from .recipe import CALIBRATED, Recipe
+from .recipe import Recipe
 from .report import CompressionReport, projection_reports, zeros_of
 
 

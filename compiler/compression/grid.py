@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 from ...hdl.errors import OptionError, quoted
 from ..lowering.quantise import MIN_WEIGHT_BITS, check_bits
 from ..lowering.scales import largest_code
+from ..names import SCHEMES
 
 if TYPE_CHECKING:
     import torch
-
-SCHEMES = ("fixed_point", "ternary", "binary")
 
 ONLY_BITS = {"ternary": 2, "binary": 1}
 """The schemes that have one width."""

@@ -16,11 +16,11 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
 from ..ir.verifier import verify
+from ..names import SCOPES
 from ..neurons.contract import fold
 from ..neurons.reachable import may_fire
 
 Scope = Literal["global", "layer"]
-SCOPES = ("global", "layer")
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -28,6 +28,7 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
 from ..lowering.quantise import quantise_codes
+from ..names import FITTED
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs
 from .allocation import Share
@@ -153,7 +154,7 @@ def _compressed(
 
 
 def _one_shot(job: Job, layers: Sequence[Layer], data: Calibration, meter: Meter) -> list[Weights]:
-    return fitted(job, layers, data, meter) if job.recipe.method in ("obc", "osbc") else _baseline(job, layers, data)
+    return fitted(job, layers, data, meter) if job.recipe.method in FITTED else _baseline(job, layers, data)
 
 
 def _tuned(

@@ -19,10 +19,9 @@ from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import INPUT, Network, Population, Projection
 from ..ir.verifier import verify
+from ..names import BASELINES
 from .activity import estimated_rates
 from .layers import AnyNetwork, Connection, Graph, Rates, checked_rates, graph_of, matrices_of, with_matrices
-
-METHODS = ("magnitude", "activity")
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -72,8 +71,8 @@ def prune_weights(
     Warns of layers that lose all their weights and outputs that lose their last. Raises OptionError for a method or
     threshold that is none, ModelError for bad weights, SampleError for rates that do not suit them.
     """
-    if method not in METHODS:
-        raise OptionError(f"a pruning method is one of {', '.join(METHODS)}: got {quoted(method)}")
+    if method not in BASELINES:
+        raise OptionError(f"a pruning method is one of {', '.join(BASELINES)}: got {quoted(method)}")
     check_threshold("threshold", threshold)
     check_threshold("activity_threshold", activity_threshold)
     if method == "magnitude" and not isinstance(weights, Network):

@@ -10,14 +10,11 @@ from importlib.util import find_spec
 from typing import Literal
 
 from ...hdl.errors import OptionError, quoted
+from ..names import FITTED, METHODS, SCOPES
 from .allocation import check_operation_weight
 from .grid import ONLY_BITS, Format, check_scheme
-from .magnitude import SCOPES, check_sparsity
+from .magnitude import check_sparsity
 from .pruning import check_threshold
-
-METHODS = ("magnitude", "activity", "obc", "osbc")
-CALIBRATED = ("activity", "obc", "osbc")
-"""The methods that need samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +93,7 @@ class Recipe:
         if self.scope not in SCOPES:
             raise OptionError(f"a pruning scope is {' or '.join(SCOPES)}: got {quoted(self.scope)}")
         pattern_of(self.pattern)
-        if self.pattern is not None and self.method not in ("obc", "osbc"):
+        if self.pattern is not None and self.method not in FITTED:
             raise OptionError(f"patterns are pruned by obc and osbc: got {quoted(self.method)} with {self.pattern}")
         check_operation_weight(self.operation_weight, self.method)
         prunes = self.sparsity or self.pattern or any(o.sparsity for o in self.overrides.values())

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..encodings.cost import Scarce
 from ..ir.network import Network
+from ..names import LANES
 from ..plan.folding import Folding, default_folding, pipelined_folding, shared_folding
 from ..plan.kinds import PerKind, engine_folding
 from ..plan.vector import VectorFolding
 
-LANES = (2, 4, 8, 16)
 EVENTS_PER_BEAT = (1, 2, 4)
 VECTOR_PASS = (1, 4, 8)
 """Neurons per cycle in the pass of a vector engine, for each number of events per beat."""

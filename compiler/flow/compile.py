@@ -40,6 +40,7 @@ from ..ir.network import Network
 from ..ir.readout import Readout
 from ..lowering.error import quantisation_error
 from ..lowering.quantise import dequantise
+from ..names import FITTED
 from ..output.build_folder import (
     FLASH,
     FOLDING,
@@ -63,7 +64,6 @@ from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
 from .measure import mean_rates, random_samples
 
-TORCH_METHODS = ("obc", "osbc")
 """The methods of compression that compute with torch."""
 
 DEFAULT_BITS = 8
@@ -350,7 +350,7 @@ def _build(core: SerialCore, target: Board | Device, folder: Path, options: Comp
 
 def _versions(built: BuildResult | None, integers: Integers, options: CompileOptions) -> dict[str, str]:
     names = ["spikeloom", "amaranth", "amaranth-boards", "nir", "numpy"]
-    if integers.recipe is not None and integers.recipe.method in TORCH_METHODS:
+    if integers.recipe is not None and integers.recipe.method in FITTED:
         names.append("torch")
     packages = {name: version(name) for name in names}
     tools = ("yosys",) if built is None else built.tools

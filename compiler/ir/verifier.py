@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, quoted
+from ..names import SCHEMES
 from .bounds import drive_bounds
 from .connectivity import Dense, Quantised
 from .network import INPUT, Network, Population, Projection
@@ -47,7 +48,6 @@ MAX_REAL = 1e30
 """Real parameters are at most this large, so that products and squares of them stay finite."""
 
 DTYPES = ("float32", "float64")
-SCHEMES = ("fixed_point", "ternary", "binary")
 
 _FLOAT_PARAMETERS: dict[type, tuple[str, ...]] = {
     IF: ("threshold", "r", "v_reset", "v_init"),

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from .candidate import Candidate
 
-GOALS = ("area", "latency")
-
 
 def ranked(candidates: Sequence[Candidate], floor: float | None, goal: str) -> list[Candidate]:
     """The candidates that may fit, the best first.

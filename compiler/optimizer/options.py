@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ...hdl.errors import OptionError, quoted
 from ..compression.finetune import FineTune
+from ..names import GOALS
 from .candidate import Candidate
-from .choice import GOALS, ranked
+from .choice import ranked
 from .search import Watch
 from .subject import AnyData
 

@@ -22,13 +22,14 @@ from ...sim.recording import Recording
 from ..compression.activity import BETA, THRESHOLD, estimated_rates, measured_rates
 from ..compression.finetune import FineTune
 from ..compression.layers import checked_layers, graph_of
-from ..compression.recipe import METHODS, default_method
+from ..compression.recipe import default_method
 from ..data.samples import Samples, load_samples, question_labels
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Dense
 from ..ir.network import INPUT, Network, Population, Projection
 from ..ir.neurons import LIF, ResetPlace
 from ..ir.verifier import verify
+from ..names import METHODS
 from ..plan.plan import require_spiking_output
 
 AnyData = Samples | str | Path | Mapping[str, Any] | Sequence[Any] | npt.NDArray[Any]

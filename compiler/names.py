@@ -1,0 +1,57 @@
+"""The names that people choose from, each list once: what the command line offers is what the code knows.
+
+Nothing is imported here, so that the command line starts at once.
+"""
+
+METHODS = ("magnitude", "activity", "obc", "osbc")
+"""The methods of compression."""
+
+BASELINES = ("magnitude", "activity")
+"""Those that make up for nothing; what pruning by itself knows."""
+
+CALIBRATED = ("activity", "obc", "osbc")
+"""Those that need samples."""
+
+FITTED = ("obc", "osbc")
+"""Those that fit what stays to second moments of the samples, with torch; they know patterns and operations."""
+
+SCHEMES = ("fixed_point", "ternary", "binary")
+"""How quantised weights are coded."""
+
+SCOPES = ("global", "layer")
+"""Where pruning spreads its zeros: over all layers, or the same share in each."""
+
+DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
+"""The frameworks whose conventions a NIR file may follow."""
+
+RESETS = ("subtract", "zero", "value")
+FIRES = ("gt", "ge")
+READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum")
+"""How a class is read off the output."""
+
+ENCODERS = ("rate", "latency", "direct")
+DECODERS = ("argmax", "counts")
+"""The coding of a device that takes images."""
+
+FOLDS = ("shared", "pipelined")
+OBJECTIVES = ("luts", "brams", "latency", "energy")
+"""What a folding is chosen for."""
+
+GOALS = ("area", "latency")
+"""What a search prefers among candidates of like accuracy."""
+
+LANES = (2, 4, 8, 16)
+"""How many lanes are weighed where a folding is chosen."""
+
+WEIGHT_MEMORIES = ("auto", "bram", "spram")
+"""Where a design keeps its weights."""
+
+EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
+"""What runs a network."""
+
+SIMULATORS = ("icarus", "verilator")
+LEVELS = ("rtl", "netlist", "pins")
+"""What a regression runs on."""
+
+TOOLS = ("yowasp", "native")
+"""Whose synthesis, place and route."""
