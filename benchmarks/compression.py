@@ -1,10 +1,12 @@
 """What one-shot compression costs and keeps, on a network for MNIST: method x sparsity x bits.
 
-    python benchmarks/compression.py NETWORK.nir [--images 400] [--seeds 3] [--finetune 60000] [--plot FILE.svg]
-    python benchmarks/compression.py NETWORK.nir --trade
+    python benchmarks/compression.py NETWORK.nir --mnist FOLDER [--images 400] [--seeds 3] [--finetune 60000]
+        [--plot FILE.svg]
+    python benchmarks/compression.py NETWORK.nir --mnist FOLDER --trade
     python benchmarks/compression.py --growth
 
-NETWORK.nir is a trained float network with 784 inputs, rate coded over `--steps` steps. Calibration are `--images`
+NETWORK.nir is a trained float network with 784 inputs, as `benchmarks/mnist.py` writes it, rate coded over `--steps`
+steps; FOLDER holds MNIST's IDX files. Calibration are `--images`
 training images without labels, others for each seed; accuracy is that of the float executor or the integer reference on
 all 10,000 test images, which nothing else sees, and its spread the standard deviation over the seeds. Operations are
 synaptic events per test sample. Stored bits count a code per remaining weight; the entropy bound is what an ideal code
@@ -16,9 +18,6 @@ thinning, grow with a layer's size.
 from __future__ import annotations
 
 import argparse
-import gzip
-import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from mnist import Labels, Spikes, rate_code, read_images
 from spikeloom.compiler.compression.allocation import allocate, kept_after
 from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.hessian import Problem
@@ -53,29 +53,6 @@ SETTINGS: tuple[tuple[float, int | None], ...] = (
     (0.0, 1),
 )
 """Sparsity and bits; without bits weights stay float, and one bit means binary weights."""
-
-Spikes = npt.NDArray[np.uint8]
-Labels = npt.NDArray[np.int64]
-
-
-def images(name: str) -> tuple[npt.NDArray[np.uint8], Labels]:
-    """MNIST's `train` or `t10k` images [images, 784] and their labels."""
-    root = Path(__file__).resolve().parent.parent
-    folder = root / os.environ.get("SPIKELOOM_SHARED", "../shared") / "data" / "mnist"
-    if not folder.is_dir():
-        sys.exit(f"MNIST is not at {folder}; set SPIKELOOM_SHARED")
-    pixels = gzip.decompress((folder / f"{name}-images-idx3-ubyte.gz").read_bytes())
-    labels = gzip.decompress((folder / f"{name}-labels-idx1-ubyte.gz").read_bytes())
-    return (
-        np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 784),
-        np.frombuffer(labels, np.uint8, offset=8).astype(np.int64),
-    )
-
-
-def rate_code(pixels: npt.NDArray[np.uint8], steps: int, seed: int) -> Spikes:
-    """Spikes [images, steps, 784]: a pixel of grey level g fires with probability g / 255."""
-    rng = np.random.default_rng(seed)
-    return np.stack([rng.random(pixels.shape, np.float32) < pixels / 255.0 for _ in range(steps)], 1).astype(np.uint8)
 
 
 def executed(network: Network, spikes: Spikes, labels: Labels) -> tuple[float, float]:
@@ -183,11 +160,11 @@ def _compressed(
 
 def mnist(network: Network, arguments: argparse.Namespace) -> tuple[float, list[Row]]:
     """The table of a network for MNIST, and its own accuracy."""
-    pixels, labels = images("train")
+    pixels, labels = read_images(arguments.mnist, "train")
     count, steps = arguments.images, arguments.steps
     last = count * arguments.seeds
     calibrations = [rate_code(pixels[k : k + count], steps, seed=1 + k) for k in range(0, last, count)]
-    test_pixels, test_labels = images("t10k")
+    test_pixels, test_labels = read_images(arguments.mnist, "t10k")
     methods: list[tuple[str, str, FineTune | None]] = [(method, method, None) for method in arguments.methods]
     if arguments.finetune:
         part = slice(arguments.finetune)
@@ -224,9 +201,9 @@ def plot(rows: Sequence[Row], original: float, file: Path) -> None:
 
 def trade(network: Network, arguments: argparse.Namespace) -> None:
     """Print what osbc keeps and what the hardware has to do, by how much operations count, at 95 % sparsity."""
-    pixels, _ = images("train")
+    pixels, _ = read_images(arguments.mnist, "train")
     calibration = rate_code(pixels[: arguments.images], arguments.steps, seed=1)
-    test_pixels, labels = images("t10k")
+    test_pixels, labels = read_images(arguments.mnist, "t10k")
     test = rate_code(test_pixels, arguments.steps, seed=2)
     print(f"{'weight':>7}{'accuracy':>10}{'operations':>12}")
     for weight in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -289,6 +266,7 @@ def cost(problem: Problem, ordered: Callable[[Problem], Order]) -> tuple[float, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", nargs="?", help="a trained float network, .nir")
+    parser.add_argument("--mnist", type=Path, metavar="FOLDER", help="MNIST's IDX files")
     parser.add_argument("--images", type=int, default=400, help="calibration images")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=1, help="how many sets of calibration images")
@@ -305,6 +283,8 @@ def main() -> None:
         return
     if arguments.network is None:
         parser.error("a network is needed, or --growth")
+    if arguments.mnist is None:
+        parser.error("MNIST's images are needed: --mnist FOLDER of its IDX files")
     if arguments.trade:
         trade(read_nir(arguments.network), arguments)
         return

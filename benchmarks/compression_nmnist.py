@@ -1,9 +1,9 @@
 """What one-shot compression keeps on real events: N-MNIST recordings, method x sparsity x bits.
 
-    python benchmarks/compression_nmnist.py NETWORK.nir [--hidden 512] [--methods magnitude activity obc osbc]
+    python benchmarks/compression_nmnist.py NETWORK.nir --recordings FILE.npz [--hidden 512] [--methods osbc ...]
 
-Trains a linear 2312-hidden-10 network with labels on 700 of the 1,000 recordings in `$SPIKELOOM_SHARED/data/nmnist`,
-slightly warped anew in every epoch, and writes it to NETWORK.nir; a file that is there already is read instead.
+Trains a linear 2312-hidden-10 network with labels on 700 of 1,000 recordings, slightly warped anew in every
+epoch, and writes it to NETWORK.nir; a file that is there already is read instead.
 Calibration are 100 of those recordings without labels, another 100 for each seed. Accuracy is that on 200 other
 recordings that nothing else sees (its standard error is about two points; 100 more are left for choosing). Each
 recording becomes `--steps` equal bins; a bin with an event is a spike.
@@ -12,7 +12,6 @@ recording becomes `--steps` equal bins; a bin with an event is a spike.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -41,12 +40,12 @@ INPUTS = 2 * WIDTH * WIDTH
 TRAINING, CHOOSING, CALIBRATION = 700, 100, 100
 
 
-def recordings(steps: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Spikes [recordings, steps, inputs] in a fixed random order, and their labels."""
-    root = Path(__file__).resolve().parent.parent
-    file = root / os.environ.get("SPIKELOOM_SHARED", "../shared") / "data" / "nmnist" / "nmnist_train.npz"
-    if not file.is_file():
-        sys.exit(f"N-MNIST is not at {file}; set SPIKELOOM_SHARED")
+def recordings(file: Path, steps: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Spikes [recordings, steps, inputs] in a fixed random order, and their labels.
+
+    The file holds the events of all recordings one after the other, `x`, `y`, `p` and `t_us`, where each recording
+    begins, `offsets`, and its `label`.
+    """
     with np.load(file) as data:
         events = {name: data[name] for name in ("x", "y", "p", "t_us", "offsets", "label")}
     count = len(events["label"])
@@ -107,6 +106,7 @@ def trained(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", type=Path, help="the trained network, .nir; made where there is none")
+    parser.add_argument("--recordings", type=Path, required=True, metavar="FILE.npz", help="N-MNIST's events")
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=80)
@@ -115,7 +115,7 @@ def main() -> None:
         "--seeds", type=int, default=1, choices=range(1, 8), help="how many sets of calibration recordings"
     )
     options = parser.parse_args()
-    spikes, labels = recordings(options.steps)
+    spikes, labels = recordings(options.recordings, options.steps)
     network = trained(options.network, spikes, labels, options)
     calibrations = [spikes[k * CALIBRATION : (k + 1) * CALIBRATION] for k in range(options.seeds)]
     test = slice(TRAINING + CHOOSING, None)

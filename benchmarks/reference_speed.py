@@ -1,8 +1,8 @@
 """How fast the integer reference runs all 10,000 MNIST test images on 784-128-10, beside a naive NumPy baseline.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/reference_speed.py [--steps 25] [--baseline-images 200]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/reference_speed.py --mnist FOLDER [--steps 25] [--baseline-images 200]
 
-The images are real (`$SPIKELOOM_SHARED/data/mnist`), rate coded: a pixel fires in a step with the probability of its
+The images are those of MNIST's IDX files in FOLDER, rate coded: a pixel fires in a step with the probability of its
 grey level. The weights are random 4-bit integers, 95 % zeros or none, because the speed does not depend on training.
 The baseline is the same contract with int64 matrix products, sample by sample; it runs on the first images only and is
 scaled up. Both give the same spikes, which is checked.
@@ -11,7 +11,6 @@ scaled up. Both give the same spikes, which is checked.
 from __future__ import annotations
 
 import argparse
-import gzip
 import os
 import sys
 import time
@@ -19,27 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from mnist import rate_code, read_images
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind
 from spikeloom.sim.reference import run_reference
 
 LEAK_C, LEAK_K, FRACTION_BITS, STATE_BITS = 13, 8, 4, 16
-
-
-def mnist_images() -> npt.NDArray[np.uint8]:
-    """The 10,000 test images, [images, 784]."""
-    root = Path(__file__).resolve().parent.parent
-    file = root / os.environ.get("SPIKELOOM_SHARED", "../shared") / "data" / "mnist" / "t10k-images-idx3-ubyte.gz"
-    if not file.is_file():
-        sys.exit(f"MNIST is not at {file}; set SPIKELOOM_SHARED")
-    return np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8, offset=16).reshape(-1, 784)
-
-
-def rate_code(images: npt.NDArray[np.uint8], steps: int) -> npt.NDArray[np.uint8]:
-    """Spikes [images, steps, 784]: a pixel of grey level g fires with probability g / 256."""
-    noise = np.random.default_rng(0).integers(0, 256, (len(images), steps, images.shape[1]), dtype=np.uint8)
-    return (noise < images[:, None]).view(np.uint8)
 
 
 def mnist_network(sparsity: float) -> Network:
@@ -86,12 +71,13 @@ def naive(network: Network, spikes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uin
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mnist", type=Path, required=True, metavar="FOLDER", help="MNIST's IDX files")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--baseline-images", type=int, default=200)
     options = parser.parse_args()
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
         sys.exit("one core means one BLAS thread: set OPENBLAS_NUM_THREADS=1")
-    spikes = rate_code(mnist_images(), options.steps)
+    spikes = rate_code(read_images(options.mnist, "t10k")[0], options.steps, seed=0)
     print(f"{len(spikes)} images x {options.steps} steps, {spikes.mean():.1%} of the inputs fire, one core")
     for sparsity in (0.0, 0.95):
         network = mnist_network(sparsity)
