@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..compiler.data.samples import Samples
 from ..compiler.ir.network import Network
+from ..compiler.ir.origin import Judged
 from ..hdl.errors import SampleError
 from .float_executor import run_float
 from .recording import Recording
@@ -32,10 +33,11 @@ Interval = tuple[float, float]
 class Comparison:
     """Accuracies as shares of `samples`, each with its interval; `change` is compressed less original.
 
-    `readout` says how classes are read (`Readout`).
+    `stimulus` says which samples (`origin.STIMULI`), `readout` how classes are read (`Readout`).
     """
 
     samples: int
+    stimulus: str
     readout: str
     original: float
     original_interval: Interval
@@ -43,6 +45,15 @@ class Comparison:
     compressed_interval: Interval
     change: float
     change_interval: Interval
+
+    @property
+    def judged(self) -> tuple[Judged, Judged]:
+        """The original and the compressed network's accuracy, as a network keeps them."""
+        original, compressed = (
+            Judged(share=share, samples=self.samples, stimulus=self.stimulus, readout=self.readout)
+            for share in (self.original, self.compressed)
+        )
+        return original, compressed
 
 
 def unseen(samples: Samples, seen: Sequence[Samples]) -> Samples:
@@ -61,7 +72,7 @@ def unseen(samples: Samples, seen: Sequence[Samples]) -> Samples:
     return Samples(spikes=samples.spikes[new], labels=samples.labels[new])
 
 
-def compare(original: Network, compressed: Network, samples: Samples) -> Comparison:
+def compare(original: Network, compressed: Network, samples: Samples, stimulus: str = "test") -> Comparison:
     """Run both networks, each on the executor of its level, on labelled samples. Raises SampleError without labels."""
     labels = unseen(samples, ()).labels
     right = [_recording(network, samples.spikes).predicted == labels for network in (original, compressed)]
@@ -70,6 +81,7 @@ def compare(original: Network, compressed: Network, samples: Samples) -> Compari
     total = len(samples)
     return Comparison(
         samples=total,
+        stimulus=stimulus,
         readout=str(original.reading),
         original=counts[0] / total,
         original_interval=wilson(counts[0], total),

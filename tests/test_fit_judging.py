@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler import Samples, read_nir
+from spikeloom.compiler.flow.measure import known_accuracy
 from spikeloom.compiler.optimizer import fit_to_target
 from spikeloom.compiler.optimizer.subject import make_subject
 from spikeloom.hdl.errors import ModelError, SampleError
@@ -79,3 +80,17 @@ def test_outputs_that_hardware_lacks_are_refused_before_any_trial(shared: Path) 
     readout = read_nir(shared / "faults/li_readout.nir", dialect="nir", dt=1e-4)
     with pytest.raises(ModelError, match="the output of a core is spikes"):
         fit_to_target(readout, data=shared / "faults/li_readout_calibration.npz")
+
+
+def test_a_fitted_network_knows_where_it_came_from(no_tools: list[Any]) -> None:
+    """Its folder's report then has the original's accuracy, on the test samples."""
+    result = fitted(trials=2)
+    assert result.accuracy is not None and result.network.origin is not None
+    origin, recipe = result.network.origin, result.selected.outcome.point.recipe("magnitude", True)
+    assert [(step.method, step.sparsity, step.bits) for step in origin.steps] == [
+        ("magnitude", recipe.sparsity, recipe.bits)
+    ]
+    assert (origin.original, origin.compressed) == result.accuracy.judged and len(origin.errors) == 2
+    known = known_accuracy(result.network, built_as_it_is=True)
+    assert known is not None and known.original == origin.original
+    assert (known.integer, known.samples, known.stimulus) == (result.accuracy.compressed, 48, "test")

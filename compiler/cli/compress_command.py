@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.grid import ONLY_BITS
     from ..compression.overrides import overrides_of
     from ..compression.recipe import Recipe, default_method
+    from ..compression.report import with_origin
     from ..data.samples import load_samples
     from ..frontends.nir.writer import write_nir
     from ..output.build_folder import check_file
@@ -111,8 +112,13 @@ def run(options: argparse.Namespace) -> int:
     test = None if given is None else unseen(given, seen)
     with common.progress_bar(f"compressing ({recipe.method})") as progress:
         compressed, report = compress(network, recipe, calibration.spikes, finetune=finetune, progress=progress)
-    comparison = None if test is None else compare(network, compressed, test)
-    write_nir(compressed, options.output)
+    comparison = None
+    if test is not None:
+        comparison = compare(network, compressed, test)
+    elif calibration.labels is not None:
+        comparison = compare(network, compressed, calibration, "calibration")
+    accuracies = None if comparison is None else comparison.judged
+    write_nir(with_origin(compressed, network, report, accuracies), options.output)
     if options.json:
         print(json.dumps(_summary(compressed, report, comparison)))
     else:
@@ -167,7 +173,7 @@ def _print(network: Network, report: CompressionReport, comparison: Comparison |
     if comparison is not None:
         low, high = comparison.change_interval
         print(
-            f"accuracy on {comparison.samples} test samples: {comparison.original:.2%} "
+            f"accuracy on {comparison.samples} {comparison.stimulus} samples: {comparison.original:.2%} "
             f"{_percent(comparison.original_interval)} before, {comparison.compressed:.2%} "
             f"{_percent(comparison.compressed_interval)} after;\nchange {100 * comparison.change:+.2f} points "
             f"({100 * low:+.2f} to {100 * high:+.2f}, 95 % confidence), by {comparison.readout}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Projection
+from ..ir.origin import ERRORS, Compression, Judged, LayerCompression, Origin
+from ..ir.verifier import MAX_REAL
 from ..lowering.error import PopulationError
 from .grid import Format
 from .recipe import Recipe
@@ -86,3 +88,30 @@ def _weights(projection: Projection) -> int:
 
 def _synapses(weights: npt.NDArray[np.float64] | Quantised) -> int:
     return int(np.count_nonzero(weights.codes if isinstance(weights, Quantised) else weights))
+
+
+def with_origin(
+    compressed: Network, before: Network, report: CompressionReport, accuracies: tuple[Judged, Judged] | None = None
+) -> Network:
+    """The compressed network, which knows that it came from the network `before` and how.
+
+    `accuracies` are those of `before` and of itself on the same samples. Where `before` was compressed already, the
+    original is the one that it came from.
+    """
+    recipe, earlier = report.recipe, before.origin
+    step = Compression(
+        method=recipe.method,
+        sparsity=recipe.sparsity,
+        bits=recipe.bits,
+        scheme=recipe.scheme,
+        layers=tuple(
+            LayerCompression(population=name, sparsity=o.sparsity, bits=o.bits, scheme=o.scheme)
+            for name, o in recipe.overrides.items()
+        ),
+    )
+    origin = Origin(
+        steps=(*(() if earlier is None else earlier.steps), step),
+        original=None if earlier is None else earlier.original,
+        errors=tuple(tuple(min(float(getattr(e, name)), MAX_REAL) for name in ERRORS) for e in report.errors),
+    )
+    return replace(compressed, origin=origin if accuracies is None else origin.with_accuracies(*accuracies))

@@ -33,12 +33,14 @@ from ..compression.apply import compress
 from ..compression.grid import ONLY_BITS
 from ..compression.overrides import layer_texts
 from ..compression.recipe import Override, Recipe, default_method
+from ..compression.report import with_origin
 from ..data.samples import Samples
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..frontends.nir.writer import write_nir
 from ..ir.network import Network
+from ..ir.origin import ERRORS
 from ..ir.readout import Readout
-from ..lowering.error import quantisation_error
+from ..lowering.error import PopulationError, quantisation_error
 from ..lowering.quantise import dequantise
 from ..names import FITTED
 from ..output.build_folder import (
@@ -303,7 +305,7 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
         if given:
             raise OptionError(f"an integer network is built as it is: it is quantised already; leave out {given[0]}")
         real = dequantise(source)
-        return Integers(source, real, quantisation_error(real, source))
+        return Integers(source, real, _errors_of_integers(source, real))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         method = options.method or default_method(calibrated=samples is not None)
@@ -313,7 +315,18 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
         with step(f"compressing ({method})") as progress:
             spikes = None if samples is None else samples.spikes
             network, compression = compress(source, recipe, spikes, progress=progress)
+    if source.origin is not None:
+        network = with_origin(network, source, compression)
     return Integers(network, source, compression.errors, recipe, tuple(str(warning.message) for warning in caught))
+
+
+def _errors_of_integers(source: Network, real: Network) -> tuple[PopulationError, ...]:
+    """How far integers that came as such are from the float network before their compression, where that is known."""
+    errors = quantisation_error(real, source)
+    if source.origin is None or not source.origin.errors:
+        return errors
+    known: list[dict[str, Any]] = [dict(zip(ERRORS, row, strict=True)) for row in source.origin.errors]
+    return tuple(replace(error, **figures) for error, figures in zip(errors, known, strict=True))
 
 
 def _write_cores(plan: Plan, folder: Path) -> None:

@@ -109,9 +109,12 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
         facts = replace(facts, link=link)
     if samples is not None:
         facts = replace(facts, activity=measure.measure_activity(ran, recording))
-        if ran.labels is not None:
-            accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
-            facts = replace(facts, accuracy=accuracy)
+    if samples is not None and ran.labels is not None:
+        accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
+        facts = replace(facts, accuracy=accuracy)
+    else:
+        accuracy_before = measure.known_accuracy(design.integers.source, design.integers.recipe is None)
+        facts = replace(facts, accuracy=accuracy_before)
     fired = None if samples is None else recording
     return replace(facts, latency=latency, warnings=tuple(_warnings(design, fired)))
 

@@ -19,6 +19,7 @@ from ..data.images import encode
 from ..data.samples import Samples
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
+from ..ir.origin import Judged
 from ..plan.plan import Plan
 from ..report.facts import Accuracy, Activity, Latency
 
@@ -111,9 +112,39 @@ def measure_activity(samples: Samples, recording: Recording) -> Activity:
 
 
 def measure_accuracy(source: Network, samples: Samples, labels: Labels, recording: Recording) -> Accuracy:
-    """The accuracy of the float network `source` and of the recorded reference."""
+    """The accuracy of the float network `source`, of the recorded reference, and of what `source` came from."""
     real = run_float(source, samples.spikes)
-    return Accuracy(samples=len(samples), real=real.accuracy(labels), integer=recording.accuracy(labels))
+    return Accuracy(
+        samples=len(samples),
+        real=real.accuracy(labels),
+        integer=recording.accuracy(labels),
+        compressed=source.origin is not None,
+        original=None if source.origin is None else _known(source, source.origin.original),
+    )
+
+
+def known_accuracy(source: Network, built_as_it_is: bool) -> Accuracy | None:
+    """What is known without labelled samples: what a network that was compressed before says of itself.
+
+    That is the accuracy of what is built where it is built as it is, in integers.
+    """
+    origin = source.origin
+    compressed = None if origin is None else _known(source, origin.compressed)
+    if origin is None or compressed is None:
+        return None
+    return Accuracy(
+        samples=compressed.samples,
+        real=compressed.share,
+        integer=compressed.share if built_as_it_is else None,
+        stimulus=compressed.stimulus,
+        compressed=True,
+        original=_known(source, origin.original),
+    )
+
+
+def _known(network: Network, judged: Judged | None) -> Judged | None:
+    """An accuracy by the network's own readout; by another it says nothing."""
+    return judged if judged is not None and judged.readout == str(network.reading) else None
 
 
 def link_bytes(form: LinkFormat, samples: Samples, recording: Recording, count: int) -> float:

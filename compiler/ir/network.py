@@ -21,6 +21,7 @@ from ...hdl.errors import OptionError, quoted
 from .arrays import IntArray, freeze, zero, zero_int
 from .connectivity import Connectivity, Weights
 from .neurons import Dynamics, IntegerDynamics, Kind
+from .origin import Origin
 from .readout import ReadBy, Readout
 
 INPUT = "input"
@@ -74,7 +75,7 @@ class Network:
     listed earlier. `input_shape` is the shape of one step's input, `x_max` the largest input value (spikes per step).
     `output` names the population that is read out. `dtype` is the framework's float type, `dt` its time step in seconds
     where that is known, `dialect` the conventions that it came from (for reports). `readout` says how a class is read
-    off the output where that is not the default (`reading`).
+    off the output where that is not the default (`reading`), `origin` where a compressed network comes from.
     """
 
     input_shape: tuple[int, ...]
@@ -87,6 +88,7 @@ class Network:
     dialect: str = "spikeloom"
     name: str = "network"
     readout: Readout | None = None
+    origin: Origin | None = None
 
     @property
     def input_size(self) -> int:

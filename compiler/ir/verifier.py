@@ -100,6 +100,7 @@ def verify(network: Network) -> None:
             _codes_valid(network, projection, projection.weights)
     _evaluation_order(network)
     _readout_suits(network)
+    _origin_plausible(network)
     if network.is_integer:
         for population in network.populations:
             _sums_fit(network, population)
@@ -168,6 +169,12 @@ def _readout_suits(network: Network) -> None:
     problem = network.readout.problem(output.size, network.output_fires)
     if problem is not None:
         raise ModelError(f"{problem}; the output is {quoted(output.name)}")
+
+
+def _origin_plausible(network: Network) -> None:
+    problem = None if network.origin is None else network.origin.problem(len(network.populations))
+    if problem is not None:
+        raise ModelError(f"{problem}; compress the network again")
 
 
 def _levels_not_mixed(network: Network) -> None:

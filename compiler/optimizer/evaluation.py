@@ -14,6 +14,7 @@ from ...hdl.errors import InputError, ModelError
 from ...sim.reference import run_reference
 from ..compression.apply import compress
 from ..compression.pruning import prune_neurons
+from ..compression.report import with_origin
 from ..estimate.candidates import searched_foldings
 from ..frontends.nir.reader import read_nir
 from ..frontends.nir.writer import write_nir
@@ -80,7 +81,7 @@ def unpacked(data: bytes) -> Network:
 def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
     narrow, kept = _narrowed(subject, point.removed)
     recipe = point.recipe(subject.method, subject.distil)
-    network, _ = compress(narrow, recipe, subject.calibration, finetune=subject.finetune)
+    network, report = compress(narrow, recipe, subject.calibration, finetune=subject.finetune)
     spikes = None
     if subject.validation is None:
         quality, judged = _weights_kept(subject.network, network, kept), 0
@@ -95,7 +96,7 @@ def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
         sparsity=1 - _synapses(network) / sum(math.prod(p.weights.shape) for p in subject.network.projections),
         sizes=tuple((subject.network.size_of(p.name), p.size) for p in network.populations),
         foldings=_predictions(network, target, spikes),
-        network=packed(network),
+        network=packed(with_origin(network, subject.network, report)),
     )
 
 

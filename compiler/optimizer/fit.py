@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -173,11 +174,14 @@ def _result(
     """The last candidate verified, judged on the test samples."""
     selected = verified[-1].candidate
     network = unpacked(selected.outcome.network)
+    comparison = None if subject.test is None else compare(subject.network, network, subject.test)
+    if comparison is not None and network.origin is not None:
+        network = replace(network, origin=network.origin.with_accuracies(*comparison.judged))
     return FitResult(
         target=target,
         selected=selected,
         measured=verified[-1].measured,
-        accuracy=None if subject.test is None else compare(subject.network, network, subject.test),
+        accuracy=comparison,
         original=subject.network,
         network=network,
         folding=foldings_of(network)[selected.folding],

@@ -12,6 +12,7 @@ from ...hdl.resources import Resources
 from ..compression.recipe import Recipe
 from ..estimate.estimate import Estimate
 from ..ir.network import Network
+from ..ir.origin import Judged
 from ..lowering.error import PopulationError
 from ..plan.plan import Plan
 
@@ -98,11 +99,19 @@ class Activity:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """The share of labelled samples whose class was right, before and after quantisation."""
+    """The share of labelled samples whose class was right, before and after quantisation.
+
+    `real` is that of the network that was given, `integer` that of the one that was built, None where it was not
+    measured; `stimulus` says which samples they were (`origin.STIMULI`). A network that was `compressed` before has an
+    `original`, whose accuracy is known where that compression had labels.
+    """
 
     samples: int
     real: float
-    integer: float
+    integer: float | None
+    stimulus: str = "calibration"
+    compressed: bool = False
+    original: Judged | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

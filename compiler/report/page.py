@@ -19,6 +19,7 @@ from .text import (
     ENGINE_FIGURES,
     ERROR_COLUMNS,
     RESOURCE_NAMES,
+    accuracy_text,
     counted,
     engine_rows,
     number,
@@ -138,9 +139,8 @@ def _tiles(report: Mapping[str, Any]) -> list[Tile]:
         tiles.append(Tile("Cycles / sample", number(latency["cycles_per_sample"]), samples))
         clock = f"at {timing['clock_mhz']:g} MHz, core only"
         tiles.append(Tile("Time / sample", f"{number(latency['microseconds_per_sample'])} µs", clock))
-    if accuracy is not None:
-        note = f"float {accuracy['float']:.1%}, {accuracy['samples']} samples"
-        tiles.append(Tile("Accuracy", f"{accuracy['integer']:.1%}", note))
+    if accuracy is not None and accuracy["integer"] is not None:
+        tiles.append(Tile("Accuracy", f"{accuracy['integer']:.1%}", accuracy_text(accuracy)))
     return tiles
 
 

@@ -36,7 +36,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
     return {
         "schema_version": REPORT_SCHEMA,
         "network": _network(facts),
-        "compression": None if facts.recipe is None else recipe_options(facts.recipe),
+        "compression": _compression(facts),
         "semantics": {p.name: _semantics(facts, p) for p in facts.plan.network.populations},
         "device": None if facts.device is None else asdict(facts.device),
         "board": None if facts.board is None else dict(facts.board),
@@ -62,6 +62,15 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "accuracy": _accuracy(facts),
         "warnings": list(facts.warnings),
     }
+
+
+def _compression(facts: Facts) -> dict[str, Any] | None:
+    """The last compression, by this build or by the one whose network it took, and those `before` it."""
+    steps = [] if facts.source.origin is None else [asdict(step) for step in facts.source.origin.steps]
+    steps = [step | {"layers": list(step["layers"])} for step in steps]
+    if facts.recipe is not None:
+        steps.append(recipe_options(facts.recipe))
+    return {**steps[-1], "before": steps[:-1]} if steps else None
 
 
 def recipe_options(recipe: Recipe) -> dict[str, Any]:
@@ -182,10 +191,16 @@ def _accuracy(facts: Facts) -> dict[str, Any] | None:
     accuracy = facts.accuracy
     if accuracy is None:
         return None
+    given = {"share": accuracy.real, "samples": accuracy.samples, "stimulus": accuracy.stimulus}
+    real = given if not accuracy.compressed else None if accuracy.original is None else asdict(accuracy.original)
     return {
         "samples": accuracy.samples,
-        "float": _figure(accuracy.real),
-        "integer": _figure(accuracy.integer),
+        "stimulus": accuracy.stimulus,
+        "float": None if real is None else _figure(real["share"]),
+        "float_samples": None if real is None else real["samples"],
+        "float_stimulus": None if real is None else real["stimulus"],
+        "compressed": _figure(accuracy.real) if accuracy.compressed else None,
+        "integer": None if accuracy.integer is None else _figure(accuracy.integer),
         "readout": str(facts.plan.network.reading),
         "source": Source.MEASURED,
     }

@@ -122,7 +122,8 @@ def _performance(report: Mapping[str, Any]) -> Table:
             note = f"cycles per image ({link['encoder']}), while the core works; the answer: {link['decoder']}"
             rows.append(("Encoder", number(link["encoder_cycles_per_sample"]), note))
     if accuracy is not None:
-        rows.append(("Accuracy", f"{accuracy['integer']:.2%}", accuracy_text(accuracy)))
+        share = "" if accuracy["integer"] is None else f"{accuracy['integer']:.2%}"
+        rows.append(("Accuracy", share, accuracy_text(accuracy)))
     return table("Performance", ("Figure", "Value", "Note"), rows, numeric=(1,))
 
 
@@ -263,9 +264,26 @@ def share(entry: Mapping[str, Any]) -> str:
 
 
 def accuracy_text(accuracy: Mapping[str, Any]) -> str:
-    """The accuracy before quantisation, and over how many samples."""
-    read = f", by {accuracy['readout']}" if "readout" in accuracy else ""  # older reports do not say
-    return f"float {accuracy['float']:.2%}, over {counted(accuracy['samples'], 'labelled sample')}{read}"
+    """The samples and the readout of an accuracy, and what the float network and the compressed one that was given had.
+
+    Reports of older versions have neither stimuli, nor a readout, nor a compressed network.
+    """
+    samples, stimulus = accuracy["samples"], accuracy.get("stimulus", "labelled")
+    parts = [f"over {counted(samples, f'{stimulus} sample')}"]
+    if (share := accuracy["float"]) is None:
+        parts.append("original float not measured")
+    elif (of := (accuracy.get("float_samples", samples), accuracy.get("float_stimulus", stimulus))) == (
+        samples,
+        stimulus,
+    ):
+        parts.insert(0, f"float {share:.2%}")
+    else:
+        parts.append(f"float {share:.2%} of {counted(of[0], f'{of[1]} sample')}")
+    if (compressed := accuracy.get("compressed")) is not None:
+        parts.append(f"{compressed:.2%} as compressed before")
+    if "readout" in accuracy:
+        parts.append(f"by {accuracy['readout']}")
+    return ", ".join(parts)
 
 
 def encoding_text(encoding: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from ...ir.arrays import FloatArray, IntArray
 from ...ir.connectivity import Dense, Quantised
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.neurons import IF, LI, LIF, CubaLIF, Decay, Dynamics, IntegerDynamics
+from ...ir.origin import ERRORS, Compression, Judged, LayerCompression, Origin
 from ...ir.readout import Readout
 from .dialects import Options
 from .hdf5_guard import CheckedFile
@@ -32,7 +33,12 @@ INPUT_INDEX = -1
 
 _DYNAMICS: dict[str, type[Dynamics]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, IntegerDynamics)}
 _CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire")
-_NETWORK = ("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "readout", "populations", "projections")
+_NETWORK = (
+    *("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "readout", "origin"),
+    *("populations", "projections"),
+)
+_ORIGIN = ("steps", "original", "compressed", "errors")
+_COMPRESSION = ("method", "sparsity", "bits", "scheme", "layers")
 _POPULATION = ("name", "shape", "bias", "model", "dynamics")
 _PROJECTION = ("pre", "post", "weights", "quantised", "delay", "shift")
 
@@ -60,6 +66,8 @@ def network_metadata(network: Network) -> Stored:
         stored["dt"] = np.float64(network.dt)
     if network.readout is not None:
         stored["readout"] = _store_fields(network.readout)
+    if network.origin is not None:
+        stored["origin"] = _store_origin(network.origin)
     return {"version": np.int64(VERSION), "network": stored}
 
 
@@ -88,6 +96,14 @@ def _store_projection(projection: Projection, index: dict[str, int]) -> Stored:
     return stored
 
 
+def _store_origin(origin: Origin) -> Stored:
+    stored: Stored = {"steps": {str(i): _store_fields(step) for i, step in enumerate(origin.steps)}}
+    for name, judged in (("original", origin.original), ("compressed", origin.compressed)):
+        if judged is not None:
+            stored[name] = _store_fields(judged)
+    return stored | ({"errors": np.array(origin.errors, np.float64)} if origin.errors else {})
+
+
 def _store_fields(instance: Any) -> Stored:
     stored: Stored = {}
     for field in fields(instance):
@@ -98,6 +114,10 @@ def _store_fields(instance: Any) -> Stored:
             stored[field.name] = _store_fields(value)
         elif isinstance(value, str):
             stored[field.name] = str(value)
+        elif isinstance(value, float):
+            stored[field.name] = np.float64(value)
+        elif isinstance(value, tuple):
+            stored[field.name] = {str(i): _store_fields(item) for i, item in enumerate(value)}
         elif value is not None:
             stored[field.name] = np.int64(value)
     return stored
@@ -155,8 +175,21 @@ def read_network(file: CheckedFile, group: h5py.Group) -> Network:
         input_shape=reader.shape("input_shape"),
         output=_name(reader, "output", names),
         readout=_read_fields(Readout, reader, "readout") if reader.has("readout") else None,
+        origin=_read_origin(reader.group("origin", _ORIGIN)) if reader.has("origin") else None,
         populations=populations,
         projections=tuple(_read_projection(r, names) for r in reader.numbered("projections", _PROJECTION)),
+    )
+
+
+def _read_origin(reader: _Reader) -> Origin:
+    errors = reader.floats("errors") if reader.has("errors") else np.zeros((0, len(ERRORS)))
+    if errors.ndim != 2:
+        raise reader.error("errors", "have the shape (populations, errors)", errors.shape)
+    return Origin(
+        steps=tuple(_read_instance(Compression, r) for r in reader.numbered("steps", _COMPRESSION)),
+        original=_read_fields(Judged, reader, "original") if reader.has("original") else None,
+        compressed=_read_fields(Judged, reader, "compressed") if reader.has("compressed") else None,
+        errors=tuple(tuple(row) for row in errors.tolist()),
     )
 
 
@@ -196,11 +229,18 @@ def _name(reader: _Reader, field: str, names: list[str], or_input: bool = False)
 
 def _read_fields(cls: type[T], parent: _Reader, name: str) -> T:
     """An instance of a dataclass of the IR from the group `name`, every field by its annotated type."""
-    declared: dict[str, Field[Any]] = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-    reader = parent.group(name, tuple(declared))
+    return _read_instance(cls, parent.group(name, _names_of(cls)))
+
+
+def _names_of(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+def _read_instance(cls: type[T], reader: _Reader) -> T:
+    declared: tuple[Field[Any], ...] = fields(cls)  # type: ignore[arg-type]
     hints = get_type_hints(cls)
     values = {}
-    for field in declared.values():
+    for field in declared:
         optional = field.default is None and field.default_factory is MISSING
         if optional and not reader.has(field.name):
             continue
@@ -215,10 +255,15 @@ def _read_field(reader: _Reader, name: str, hint: Any) -> Any:
         return reader.integers(name)
     if hint in (int, int | None):
         return reader.integer(name)
-    if hint is str:
+    if hint in (float, float | None):
+        return reader.number(name)
+    if hint in (str, str | None):
         return reader.text(name)
     if hint == Decay | None:
         return _read_fields(Decay, reader, name)
+    if hint == tuple[LayerCompression, ...]:
+        names = _names_of(LayerCompression)
+        return tuple(_read_instance(LayerCompression, r) for r in reader.numbered(name, names))
     return reader.choice(name, hint)
 
 
