@@ -44,11 +44,6 @@ class Device:
         """Bits in one block RAM."""
         return max(depth * width for depth, width in self.bram_shapes)
 
-    @property
-    def spram_bits(self) -> int:
-        """Bits in all single-port RAMs together."""
-        return self.capacity.spram * 256 * 1024
-
 
 def _ice40(id: str, name: str, package: str, lcs: int, brams: int, spram: int = 0, dsps: int = 0) -> Device:
     capacity = Resources(luts=lcs, ffs=lcs, lcs=lcs, brams=brams, spram=spram, dsps=dsps)

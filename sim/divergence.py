@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
-from .recording import Recording, SpikeArray
+from .recording import SpikeArray
 
 SPIKE = "spike"
 MEMBRANE = "membrane"
@@ -58,19 +58,6 @@ def first_divergence(comparisons: Iterable[Comparison]) -> Divergence | None:
     """
     found = [divergence for comparison in comparisons if (divergence := _first_in(comparison)) is not None]
     return min(found, key=lambda d: (d.sample, d.step, d.population, d.neuron), default=None)
-
-
-def compare_recordings(expected: Recording, got: Recording) -> Divergence | None:
-    """The first divergence of two recordings' spikes and, where both have them, membranes."""
-    comparisons = []
-    for index, (name, wanted) in enumerate(expected.populations.items()):
-        recorded = got.populations[name]
-        comparisons.append(Comparison(population=index, quantity=SPIKE, expected=wanted.spikes, got=recorded.spikes))
-        if wanted.membranes is not None and recorded.membranes is not None:
-            comparisons.append(
-                Comparison(population=index, quantity=MEMBRANE, expected=wanted.membranes, got=recorded.membranes)
-            )
-    return first_divergence(comparisons)
 
 
 def check_output_events(network: Network, events: SpikeArray, spikes: SpikeArray) -> None:

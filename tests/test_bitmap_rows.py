@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from decoding import decode_bitmap, decode_rows
 from networks import chain, connect, random_codes, random_spikes
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.encodings import bitmap as encode_bitmap
-from spikeloom.compiler.encodings.bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
+from spikeloom.compiler.encodings.bitmap import bitmap_beats, bitmap_forms, bitmap_image
 from spikeloom.compiler.encodings.directory import LEAST_USE
-from spikeloom.compiler.encodings.rows import decode_rows, encode_rows, row_lengths
+from spikeloom.compiler.encodings.rows import encode_rows, row_lengths
 from spikeloom.compiler.ir.arrays import IntArray
 from spikeloom.compiler.ir.connectivity import Quantised
 from spikeloom.compiler.ir.network import INPUT, Network

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from decoding import decode_rows
 from networks import random_codes
-from spikeloom.compiler.encodings.rows import decode_rows, encode_rows
+from spikeloom.compiler.encodings.rows import encode_rows
 from spikeloom.hdl.memories.memory import Family
 
 

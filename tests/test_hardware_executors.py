@@ -15,6 +15,7 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 from golden import GoldenCase, golden_cases
 from networks import chain, connect, random_population, random_spikes
+from recordings import compare_recordings
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, Decay, Kind, ResetMode, ResetPlace, Rounding
@@ -30,7 +31,6 @@ from spikeloom.sim.divergence import (
     SPIKE,
     Comparison,
     check_output_events,
-    compare_recordings,
     first_divergence,
 )
 from spikeloom.sim.observer import MonitorObserver, OutputObserver, ProtocolError, TraceObserver

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import chain, random_spikes
+from recordings import compare_recordings
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IntegerDynamics, ResetPlace
 from spikeloom.hdl.errors import InputError, MismatchError, SampleError, ToolError
-from spikeloom.sim.divergence import compare_recordings
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.regress import regress, regress_core
 from spikeloom.sim.verilog_executor import core_in, emit_core

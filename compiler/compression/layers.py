@@ -24,7 +24,6 @@ from ..ir.verifier import verify
 
 Matrix = npt.NDArray[Any]
 Layer = npt.ArrayLike | Mapping[str, Any]
-Layers = Sequence[Layer]
 Rates = Sequence[npt.ArrayLike]
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Sequence[Any] | Network)

@@ -15,10 +15,8 @@ from .directory import (
     code_choices,
     code_of,
     directory_words,
-    find_in_directory,
     group_starts,
     row_starts,
-    weight_of,
 )
 
 GROUPS = (1, 2, 4)
@@ -74,17 +72,6 @@ def bitmap_image(codes: IntArray, form: BitmapFormat) -> BitmapImage:
         masks=tuple(sum(1 << bit for bit in np.flatnonzero(chunk).tolist()) for chunk in _chunks(codes, form)),
         entries=tuple(entries),
     )
-
-
-def decode_bitmap(form: BitmapFormat, image: BitmapImage) -> IntArray:
-    """The integer weights [rows, post] that `bitmap_image` stored."""
-    codes = np.zeros((form.rows, form.post), np.int64)
-    for row in range(form.rows):
-        start, _ = find_in_directory(form, image.rows, row)
-        posts = [post for chunk in chunk_posts(form, image, row) for post in chunk]
-        for post, entry in zip(posts, image.entries[start : start + len(posts)], strict=True):
-            codes[row, post] = weight_of(form, entry)
-    return codes
 
 
 def chunk_posts(form: BitmapFormat, image: BitmapImage, row: int) -> list[list[int]]:

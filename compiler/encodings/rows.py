@@ -16,7 +16,7 @@ from ...hdl.engines.engine import Rows, RowsImage
 from ...hdl.engines.row_format import RowFormat, RowImage, Section
 from ...hdl.memories.memory import Family
 from ..ir.arrays import IntArray
-from .bitmap import bitmap_beats, bitmap_forms, bitmap_image, decode_bitmap
+from .bitmap import bitmap_beats, bitmap_forms, bitmap_image
 from .cost import BRAM_LUTS, LOGIC_LUTS, Scarce
 from .directory import (
     ALIGNMENTS,
@@ -28,7 +28,6 @@ from .directory import (
     find_in_directory,
     group_starts,
     row_starts,
-    weight_of,
 )
 
 GROUPS = (1, 2, 4, 8)
@@ -79,26 +78,6 @@ def encode_rows(
         key=lambda candidate: _cost(candidate[0], candidate[1], family, scarce),
     )[0]
     return best, bitmap_image(codes, best) if isinstance(best, BitmapFormat) else _image(codes, gaps, best)
-
-
-def decode_rows(form: Rows, image: RowsImage) -> IntArray:
-    """The integer weights [rows, post] that `encode_rows` stored."""
-    if isinstance(form, BitmapFormat):
-        assert isinstance(image, BitmapImage)
-        return decode_bitmap(form, image)
-    assert isinstance(image, RowImage)
-    codes = np.zeros((form.rows, form.post), np.int64)
-    for row in range(form.rows):
-        start, length = find_row(form, image, row)
-        post = first_post(form, row)
-        for entry in image.entries[start : start + length]:
-            index, code = entry >> form.code_bits, entry & ((1 << form.code_bits) - 1)
-            post += index
-            if form.escapes and index == (1 << form.index_bits) - 1:
-                continue
-            codes[row, post] += weight_of(form, code)
-            post += 1
-    return codes
 
 
 def row_lengths(form: Rows, image: RowsImage) -> IntArray:

@@ -15,9 +15,6 @@ from ..plan.plan import Plan
 
 WORD_BYTES = SPRAM_WIDTH // 8
 
-SECTOR_BYTES = 0x10000
-"""What flash is erased by: 64 KiB, which every flash has and iceprog uses."""
-
 ERASED = 0xFF
 
 MAX_IMAGE_BYTES = 16 << 20
