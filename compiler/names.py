@@ -21,11 +21,14 @@ SCHEMES = ("fixed_point", "ternary", "binary")
 SCOPES = ("global", "layer")
 """Where pruning spreads its zeros: over all layers, or the same share in each."""
 
-DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir")
+DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir", "rockpool", "spyx", "lava")
 """The frameworks whose conventions a NIR file may follow."""
 
 RESETS = ("subtract", "zero", "value")
 FIRES = ("gt", "ge")
+TAUS = ("seconds", "scaled")
+"""How releases of Norse write time constants."""
+
 READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum")
 """How a class is read off the output."""
 

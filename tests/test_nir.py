@@ -35,6 +35,8 @@ from spikeloom.compiler.ir.neurons import (
 )
 from spikeloom.hdl.errors import InputError, ModelError, OptionError
 
+NIR: dict[str, Any] = {"dialect": "nir", "dt": 1e-4}
+
 # ------------------------------------------------------------------------------------------------- round trips
 
 
@@ -276,12 +278,12 @@ LAYER = nir.Linear(np.arange(6.0).reshape(2, 3))
 
 def test_conventions_in_metadata(tmp_path: Path) -> None:
     conventions = {"version": 1, "dialect": "snntorch", "reset": "zero", "reset_delay": True, "dt": 2e-4}
-    path = _write(tmp_path / "a.nir", LAYER, _lif(), spikeloom=conventions)
+    path = _write(tmp_path / "a.nir", LAYER, _lif(r=np.full(2, 5.0)), spikeloom=conventions)
     network = read_nir(path)
     dynamics: Any = network.populations[0].dynamics
     assert (network.dialect, network.dt, dynamics.fire) == ("snntorch", 2e-4, Fire.GT)
     assert (dynamics.reset_mode, dynamics.reset_place) == (ResetMode.VALUE, ResetPlace.NEXT)
-    assert np.allclose(dynamics.beta, 0.8) and np.allclose(dynamics.r, 0.2)
+    assert np.allclose(dynamics.beta, 0.8) and dynamics.r == 1
     dynamics = read_nir(path, reset="subtract", reset_delay=False, fire="ge").populations[0].dynamics
     assert (dynamics.reset_place, dynamics.fire) == (ResetPlace.SNNTORCH_SAME, Fire.GE)
 
@@ -408,7 +410,7 @@ def test_dialects_that_fix_everything(
 ) -> None:
     quarter = np.full(2, 0.25)
     node = _lif(r=np.full(2, 2.0), v_leak=quarter, v_reset=quarter)
-    dynamics = _dynamics(tmp_path, node, dialect=dialect)
+    dynamics = _dynamics(tmp_path, node, dialect=dialect, dt=1e-4 if dialect == "nir" else None)
     assert np.allclose(dynamics.beta, beta) and dynamics.beta.shape == ()  # the same for all neurons
     assert (dynamics.r, dynamics.v_leak, dynamics.v_reset, dynamics.v_init) == (r, 0.25, 0.25, v_init)
     assert (dynamics.arithmetic, dynamics.fire, dynamics.reset_mode) == (arithmetic, fire, mode)
@@ -432,7 +434,8 @@ def test_sinabs_counts_in_steps(tmp_path: Path) -> None:
     ("dialect", "r", "gain"), [("nir", 1e4, 1.0), ("spikingjelly", 1e4, 1.0), ("sinabs", 1.0, 1.0), ("norse", 1.0, 1.0)]
 )
 def test_integrate_and_fire_gain(tmp_path: Path, dialect: str, r: float, gain: float) -> None:
-    dynamics = _dynamics(tmp_path, nir.IF(r=np.full(2, r), v_threshold=np.ones(2)), dialect=dialect)
+    options = NIR if dialect == "nir" else {"dialect": dialect}
+    dynamics = _dynamics(tmp_path, nir.IF(r=np.full(2, r), v_threshold=np.ones(2)), **options)
     assert isinstance(dynamics, IF) and np.allclose(dynamics.r, gain)
 
 
@@ -475,15 +478,15 @@ def test_snntorch_decays_come_back_exactly(tmp_path: Path, beta: float) -> None:
         (_lif(v_threshold=-np.ones(2)), {"dialect": "snntorch"}, "threshold below 0.*has -1"),
         (nir.IF(r=np.ones(2), v_threshold=np.ones(2)), {"dialect": "snntorch"}, "snnTorch writes no IF"),
         (nir.LI(tau=np.ones(2), r=np.ones(2), v_leak=np.zeros(2)), {"dialect": "snntorch"}, "snnTorch writes no LI"),
-        (_lif(tau=np.full(2, 1e-5)), {"dialect": "nir"}, "between one time step.*1e-05 with the time step 0.0001"),
+        (_lif(tau=np.full(2, 1e-5)), NIR, "between one time step.*1e-05 with the time step 0.0001"),
         (_lif(tau=np.zeros(2)), {"dialect": "norse"}, "tau is positive"),
-        (_lif(tau=np.full(2, np.inf)), {"dialect": "nir"}, "tau of node 'lif' holds Inf"),
+        (_lif(tau=np.full(2, np.inf)), NIR, "tau of node 'lif' holds Inf"),
         (_lif(r=np.full(2, np.inf)), {"dialect": "snntorch"}, "r of node 'lif' holds Inf"),
         (_lif(v_threshold=np.full(2, np.inf)), {"dialect": "nir"}, "v_threshold of node 'lif' holds NaN or Inf"),
         (_lif(r=np.full(2, np.nan)), {"dialect": "nir"}, "r of node 'lif' holds NaN"),
         (
             _lif(tau=np.ones(3)),
-            {"dialect": "nir"},
+            NIR,
             r"one entry per neuron \(2\): tau of node 'lif' has the shape \(3,\)",
         ),
     ],
@@ -502,7 +505,7 @@ def test_parameters_that_a_dialect_cannot_have(
 
 def _graph(tmp_path: Path, nodes: dict[str, nir.NIRNode], edges: list[tuple[str, str]], **options: Any) -> Network:
     nir.write(tmp_path / "g.nir", nir.NIRGraph(nodes, edges, type_check=False), compression=None)
-    return read_nir(tmp_path / "g.nir", **({"dialect": "nir"} | options))
+    return read_nir(tmp_path / "g.nir", **(options or NIR))
 
 
 def _nodes(**changes: nir.NIRNode | None) -> dict[str, nir.NIRNode]:
@@ -679,11 +682,10 @@ def test_bad_graphs_are_refused(tmp_path: Path, name: str) -> None:
 def test_reference_graphs(shared: Path) -> None:
     folder = shared / "data" / "nir"
     norse: Any = read_nir(folder / "lif_norse.nir", dialect="norse").populations[0].dynamics
-    tau = np.float32(0.0025)
-    assert np.isclose(1 - norse.beta, 1e-6 / tau, rtol=1e-6) and np.isclose(norse.threshold, 0.1)
-    rockpool = read_nir(folder / "lif_rockpool.nir", dialect="nir")  # declares its output as (1, 1, 1)
-    assert rockpool.output == "1_LIFNeuronTorch" and rockpool.input_shape == (1,)
-    two = read_nir(folder / "two_lif_neurons.nir", dialect="nir")
+    assert 1 - norse.beta == np.float32(1e-3) * np.float32(400) and np.isclose(norse.threshold, 0.1)
+    rockpool = read_nir(folder / "lif_rockpool.nir", dialect="rockpool")  # declares its output as (1, 1, 1)
+    assert (rockpool.output, rockpool.input_shape, rockpool.dt) == ("1_LIFNeuronTorch", (1,), 1e-4)
+    two = read_nir(folder / "two_lif_neurons.nir", **NIR)
     first: Any = two.population("lif1").dynamics
     assert [p.name for p in two.populations] == ["lif1", "lif2"] and two.dtype == "float64"
     assert np.isclose(first.beta, 0.99) and first.v_leak == 1.2

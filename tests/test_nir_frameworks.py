@@ -200,6 +200,8 @@ SPIKINGJELLY: dict[str, tuple[str, dict[str, Any]]] = {
     "LIF, input not decayed": ("LIFNode", {"tau": 3.7, "decay_input": False}),
     "LIF, input not decayed, resting": ("LIFNode", {"tau": 2.0, "decay_input": False, "v_reset": -0.25}),
     "trained leak": ("ParametricLIFNode", {"init_tau": 2.5}),
+    "CubaLIF": ("CUBALIFNode", {"c_decay": 0.6, "v_decay": 0.8}),
+    "CubaLIF below zero": ("CUBALIFNode", {"c_decay": 0.3, "v_decay": 0.7, "v_reset": -0.25}),
 }
 
 
@@ -213,7 +215,7 @@ def test_spikingjelly(tmp_path: Path, name: str, dt: float) -> None:
     torch.manual_seed(7)
     kind, options = SPIKINGJELLY[name]
     neurons = [getattr(neuron, kind)(**options) for _ in range(2)]
-    gain = 4 if kind == "IFNode" or options.get("decay_input") is False else 12
+    gain = 4 if kind in ("IFNode", "CUBALIFNode") or options.get("decay_input") is False else 12
     net = torch.nn.Sequential(
         _layer(INPUTS, HIDDEN, True, gain), neurons[0], _layer(HIDDEN, OUTPUTS, False, gain), neurons[1]
     )

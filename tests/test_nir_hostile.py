@@ -266,7 +266,7 @@ def test_hostile_files_take_no_memory(tmp_path: Path) -> None:
 
 def test_the_model_itself_is_fine(tmp_path: Path) -> None:
     _write_model(tmp_path / "a.nir")
-    assert read_nir(tmp_path / "a.nir", dialect="nir").input_shape == (3,)
+    assert read_nir(tmp_path / "a.nir", dialect="nir", dt=1e-4).input_shape == (3,)
 
 
 @pytest.mark.parametrize("options", [{"shuffle": True}, {"fletcher32": True}, {"chunks": (1,)}, {"compression": 9}])
@@ -276,7 +276,7 @@ def test_usual_storage_is_read(tmp_path: Path, options: dict[str, Any]) -> None:
     with h5py.File(path, "r+") as file:
         node = file["node/nodes/lif"]
         _replace("r", lambda g, n: g.create_dataset(n, data=[2.0, 3.0], **{"compression": "gzip"} | options))(node)
-    dynamics: Any = read_nir(path, dialect="nir").populations[0].dynamics
+    dynamics: Any = read_nir(path, dialect="nir", dt=1e-4).populations[0].dynamics
     assert np.array_equal(dynamics.r, [2, 3])
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..names import DIALECTS, FIRES, FOLDS, METHODS, OBJECTIVES, READOUTS, RESETS, SCHEMES
+from ..names import DIALECTS, FIRES, FOLDS, METHODS, OBJECTIVES, READOUTS, RESETS, SCHEMES, TAUS
 
 if TYPE_CHECKING:
     from ..ir.network import Network
@@ -69,6 +69,8 @@ def model_options() -> argparse.ArgumentParser:
         help="whether the reset acts one step after the spike, or in its step",
     )
     group.add_argument("--fire", choices=FIRES, help="fire above the threshold (gt), or at it too (ge)")
+    group.add_argument("--tau", choices=TAUS, help="Norse's time constants: in seconds, or times dt (release 1.1.0)")
+    group.add_argument("--x-max", type=whole(1, 255), metavar="N", help="the largest value of an input; default: 1")
     group = parent.add_argument_group("readout: how a class is read off the output (docs/arithmetic.md)")
     group.add_argument("--readout", choices=READOUTS, help="default: spikes, or of LI membrane-sum")
     group.add_argument("--classes", type=whole(2), metavar="N", help="the outputs are N groups, one for each class")
@@ -145,8 +147,9 @@ def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
 
 
 def conventions(options: argparse.Namespace) -> dict[str, Any]:
-    """What `model_options` say, as `read_nir` takes it; None for what was left open."""
-    return {name: getattr(options, name) for name in ("dialect", "dt", "reset", "reset_delay", "fire")}
+    """What `model_options` say, as `read_nir` takes it; None for what was left open, `tau` and `x_max` where given."""
+    said = {name: getattr(options, name) for name in ("dialect", "dt", "reset", "reset_delay", "fire")}
+    return said | {name: value for name in ("tau", "x_max") if (value := getattr(options, name)) is not None}
 
 
 def read_model(options: argparse.Namespace) -> Network:

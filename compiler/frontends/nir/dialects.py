@@ -2,7 +2,7 @@
 
 NIR describes neurons in continuous time. What a step of simulation does is not in the file: the time step, how a spike
 resets the membrane and when, the comparison with the threshold. A `Dialect` holds what one framework does, measured on
-its sources (docs/nir.md has the table); `resolve` combines it with the file's metadata and the user's options into
+its sources (docs/nir.md has the table); `resolve` combines it with what the file says and the user's options into
 `Conventions`, and refuses whatever is still open.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from ....hdl.errors import OptionError, quoted
 from ...ir.neurons import Fire, ResetMode, ResetPlace
+from ...ir.verifier import MAX_X
 
 
 class Reset(StrEnum):
@@ -27,27 +28,51 @@ class Reset(StrEnum):
     VALUE = "value"
 
 
+class Tau(StrEnum):
+    """How Norse wrote a time constant: in seconds, or (release 1.1.0 alone) multiplied by the time step."""
+
+    SECONDS = "seconds"
+    SCALED = "scaled"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """A framework's conventions; None is left open. `dt` is in the unit of the file's time constants."""
+    """A framework's conventions; None is left open: the file's numbers (`evidence`) or the user decide.
+
+    `dt` is in the unit of the file's time constants.
+    """
 
     name: str
-    dt: float
+    dt: float | None
     fire: Fire
     reset: Reset | None
     reset_delay: bool | None
+    cuba_reset_delay: bool | None = None
+    """The reset delay of CubaLIF neurons where it is another than that of the others."""
     leading_axes: bool = False
     """Whether exported shapes start with the example's batch or time axis."""
     dt_in_seconds: bool = True
     """Whether the file's time constants are in seconds; Sinabs counts in steps."""
+    tau_open: bool = False
+    """Whether its releases write time constants in two ways (`Tau`)."""
+    late_spikes: bool = False
+    """Whether each layer gives its spikes to the next one a step late."""
 
 
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         Dialect(name="snntorch", dt=1e-4, fire=Fire.GT, reset=None, reset_delay=None),
-        Dialect(name="norse", dt=1e-3, fire=Fire.GT, reset=Reset.VALUE, reset_delay=False, leading_axes=True),
-        Dialect(name="spikingjelly", dt=1e-4, fire=Fire.GE, reset=Reset.VALUE, reset_delay=False),
+        Dialect(
+            name="norse",
+            dt=1e-3,
+            fire=Fire.GT,
+            reset=Reset.VALUE,
+            reset_delay=False,
+            leading_axes=True,
+            tau_open=True,
+        ),
+        Dialect(name="spikingjelly", dt=1e-4, fire=Fire.GE, reset=None, reset_delay=False),
         Dialect(
             name="sinabs",
             dt=1.0,
@@ -57,16 +82,42 @@ DIALECTS: dict[str, Dialect] = {
             leading_axes=True,
             dt_in_seconds=False,
         ),
-        Dialect(name="nir", dt=1e-4, fire=Fire.GT, reset=Reset.VALUE, reset_delay=False),
+        Dialect(name="nir", dt=None, fire=Fire.GT, reset=Reset.VALUE, reset_delay=False),
+        Dialect(
+            name="rockpool",
+            dt=None,
+            fire=Fire.GE,
+            reset=Reset.SUBTRACT,
+            reset_delay=False,
+            leading_axes=True,
+        ),
+        Dialect(
+            name="spyx",
+            dt=1.0,
+            fire=Fire.GT,
+            reset=Reset.SUBTRACT,
+            reset_delay=True,
+            cuba_reset_delay=False,
+            dt_in_seconds=False,
+            late_spikes=True,
+        ),
+        Dialect(
+            name="lava",
+            dt=1e-4,
+            fire=Fire.GT,
+            reset=Reset.ZERO,
+            reset_delay=False,
+            late_spikes=True,
+        ),
     )
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a user or a file's metadata says about the conventions; None says nothing.
+    """What a user or a file says about the conventions; None says nothing.
 
-    Raises OptionError for an unknown name or a time step that is not a positive number.
+    Raises OptionError for an unknown name, a time step that is not a positive number or an `x_max` out of range.
     """
 
     dialect: str | None = None
@@ -74,20 +125,25 @@ class Options:
     reset: str | None = None
     reset_delay: bool | None = None
     fire: str | None = None
+    tau: str | None = None
+    x_max: int | None = None
 
     def __post_init__(self) -> None:
         _check_choice("dialect", self.dialect, tuple(DIALECTS))
         _check_choice("reset", self.reset, tuple(Reset))
         _check_choice("fire", self.fire, tuple(Fire))
+        _check_choice("tau", self.tau, tuple(Tau))
         if self.reset_delay is not None and not isinstance(self.reset_delay, bool | np.bool_):
             raise OptionError(f"the reset delay is True or False: got {quoted(self.reset_delay)}; use one of them")
         if self.dt is not None:
             _check_dt(self.dt)
+        if self.x_max is not None:
+            _check_x_max(self.x_max)
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing is said."""
-        return all(getattr(self, f.name) is None for f in fields(self))
+    def given(self) -> list[str]:
+        """The names of the options that say something."""
+        return [f.name for f in fields(self) if getattr(self, f.name) is not None]
 
     def over(self, other: Options) -> Options:
         """These options, and `other` where they say nothing."""
@@ -103,7 +159,10 @@ class Conventions:
     dt: float
     reset: Reset
     reset_delay: bool
+    cuba_reset_delay: bool
     fire: Fire
+    tau: Tau
+    x_max: int
 
     @property
     def reset_mode(self) -> ResetMode:
@@ -112,8 +171,13 @@ class Conventions:
 
     @property
     def reset_place(self) -> ResetPlace:
-        """Where in the step the reset happens."""
+        """Where in the step the reset of IF and LIF neurons happens."""
         return reset_place(self.dialect.name, self.reset_mode, self.reset_delay)
+
+    @property
+    def cuba_reset_place(self) -> ResetPlace:
+        """Where in the step the reset of CubaLIF neurons happens."""
+        return reset_place(self.dialect.name, self.reset_mode, self.cuba_reset_delay)
 
 
 def reset_place(dialect: str, mode: ResetMode, delay: bool) -> ResetPlace:
@@ -125,33 +189,47 @@ def reset_place(dialect: str, mode: ResetMode, delay: bool) -> ResetPlace:
     return ResetPlace.SAME
 
 
-def resolve(options: Options, metadata: Options) -> Conventions:
-    """Combine the user's options, the file's metadata and the dialect, the first that says something winning.
-
-    Raises OptionError, with the options to give, for whatever none of them says.
-    """
-    merged = options.over(metadata)
-    if merged.dialect is None:
+def dialect_of(said: Options) -> Dialect:
+    """The dialect that the user or the file names; OptionError where neither does."""
+    if said.dialect is None:
         raise OptionError(
             "a NIR file does not say how a time step works: no dialect is given, and it has no Spikeloom metadata; "
             f"give --dialect {'|'.join(DIALECTS)}, the tool that wrote it"
         )
-    dialect = DIALECTS[merged.dialect]
-    reset = merged.reset if merged.reset is not None else dialect.reset
-    reset_delay = merged.reset_delay if merged.reset_delay is not None else dialect.reset_delay
-    if reset is None or reset_delay is None:
+    return DIALECTS[said.dialect]
+
+
+def resolve(said: Options) -> Conventions:
+    """What is said, and what its dialect fixes where nothing is said.
+
+    Raises OptionError, with the options to give, for whatever is left open.
+    """
+    dialect = dialect_of(said)
+    reset = said.reset if said.reset is not None else dialect.reset
+    delay = said.reset_delay if said.reset_delay is not None else dialect.reset_delay
+    dt = said.dt if said.dt is not None else dialect.dt
+    if dt is None:
+        raise OptionError(
+            f"the dialect {dialect.name!r} fixes no time step, and the file names none: how far a membrane leaks in a "
+            "step is not known; give --dt SECONDS"
+        )
+    if reset is None or delay is None:
         missing = ["--reset subtract|zero|value"] if reset is None else []
-        missing += ["--reset-delay or --no-reset-delay"] if reset_delay is None else []
+        missing += ["--reset-delay or --no-reset-delay"] if delay is None else []
         raise OptionError(
             f"the dialect {dialect.name!r} does not fix the reset and its export loses it: "
             f"what the network was trained with is not known; give {' and '.join(missing)}"
         )
+    cuba_delay = dialect.cuba_reset_delay if said.reset_delay is None else None
     return Conventions(
         dialect=dialect,
-        dt=float(merged.dt if merged.dt is not None else dialect.dt),
+        dt=float(dt),
         reset=Reset(reset),
-        reset_delay=bool(reset_delay),
-        fire=Fire(merged.fire if merged.fire is not None else dialect.fire),
+        reset_delay=bool(delay),
+        cuba_reset_delay=bool(delay if cuba_delay is None else cuba_delay),
+        fire=Fire(said.fire if said.fire is not None else dialect.fire),
+        tau=Tau.SECONDS if said.tau is None else Tau(said.tau),
+        x_max=1 if said.x_max is None else int(said.x_max),
     )
 
 
@@ -167,3 +245,9 @@ def _check_dt(dt: object) -> None:
     valid = isinstance(dt, int | float | np.integer | np.floating) and not isinstance(dt, bool)
     if not valid or not math.isfinite(dt) or dt <= 0:  # type: ignore[arg-type, operator]
         raise OptionError(f"the time step dt is a positive number of seconds: got {quoted(dt)}; give for example 1e-4")
+
+
+def _check_x_max(x_max: object) -> None:
+    valid = isinstance(x_max, int | np.integer) and not isinstance(x_max, bool)
+    if not valid or not 1 <= x_max <= MAX_X:  # type: ignore[operator]
+        raise OptionError(f"x_max, the largest input value, is a whole number from 1 to {MAX_X}: got {quoted(x_max)}")

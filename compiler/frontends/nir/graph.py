@@ -46,10 +46,14 @@ class NirNode:
 
 @dataclass(frozen=True, eq=False)
 class NirGraph:
-    """A NIR graph: nodes by name, in order of their names, and edges in order."""
+    """A NIR graph: nodes by name, in order of their names, and edges in order.
+
+    `nir_version` is that of the library that wrote the file, empty where it is not known.
+    """
 
     nodes: Mapping[str, NirNode]
     edges: tuple[tuple[str, str], ...]
+    nir_version: str = ""
 
 
 def read_graph(file: CheckedFile) -> NirGraph:
@@ -64,7 +68,10 @@ def read_graph(file: CheckedFile) -> NirGraph:
             f"a NIR file holds a graph of nodes and edges: it holds a {quoted(kind)}; wrap it in a NIRGraph"
         )
     nodes = {name: _read_node(file, name, groups[name]) for name in sorted(groups)}
-    return NirGraph(nodes, _read_edges(file, edges, nodes))
+    version = file.root.get("version")
+    text = isinstance(version, h5py.Dataset) and version.shape == () and version.dtype.kind in "OS"
+    written_by = file.text(version) if text else ""
+    return NirGraph(nodes, _read_edges(file, edges, nodes), written_by)
 
 
 def spikeloom_metadata(file: CheckedFile) -> h5py.Group | None:

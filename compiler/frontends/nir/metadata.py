@@ -1,8 +1,8 @@
 """Spikeloom's metadata in a NIR file: a network in full, or only the conventions that NIR leaves open.
 
 The graph's metadata has a group `spikeloom` with `version` and either `network`, every field of the IR under its own
-name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay` and `fire`. Nothing in it is
-trusted: types, ranges and names are checked here, the network's rules by the verifier.
+name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay`, `fire`, `tau` and `x_max`. Nothing
+in it is trusted: types, ranges and names are checked here, the network's rules by the verifier.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INPUT_INDEX = -1
 """What a projection's `pre` holds for the network's input; populations are numbered from 0."""
 
 _DYNAMICS: dict[str, type[Dynamics]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, IntegerDynamics)}
-_CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire")
+_CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire", "tau", "x_max")
 _NETWORK = (
     *("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "readout", "origin"),
     *("populations", "projections"),
@@ -153,6 +153,8 @@ def read_conventions(file: CheckedFile, group: h5py.Group) -> Options:
         reset=reader.text("reset") if reader.has("reset") else None,
         reset_delay=bool(reader.integer("reset_delay")) if reader.has("reset_delay") else None,
         fire=reader.text("fire") if reader.has("fire") else None,
+        tau=reader.text("tau") if reader.has("tau") else None,
+        x_max=reader.integer("x_max") if reader.has("x_max") else None,
     )
 
 

@@ -1,38 +1,23 @@
-"""Neurons: from the continuous-time parameters of a NIR node to one time step of the IR, per dialect.
-
-Each framework turns its own step into NIR's time constants on export. What matters here is to get back the exact
-numbers that the framework computes with: its float type, its order of operations and, where the export rounded, the
-value that exports to what stands in the file.
-"""
+"""Neurons: from the continuous-time parameters of a NIR node to one time step of the IR, per dialect (see `leaks`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
-from ...ir.arrays import FloatArray
-from ...ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, FloatDynamics, ResetPlace
+from ...ir.neurons import IF, LI, LIF, CubaLIF, FloatDynamics, ResetPlace
 from .dialects import Conventions, Reset
 from .graph import NirNode
+from .leaks import Source, check_finite, first, leak_of
 
 Array = npt.NDArray[Any]
 
-_SAME_GAIN = 1e-5
-"""snnTorch exports r = tau/dt in float32; within this share the input is taken as unscaled."""
-
-
-@dataclass(frozen=True)
-class _Leak:
-    """One step of a leaky membrane: the share `beta` that is kept and the gain `r` of the input (see `Arithmetic`)."""
-
-    beta: FloatArray
-    r: FloatArray
-    arithmetic: Arithmetic
+_LEAK_TO_ZERO = ("snntorch", "sinabs", "rockpool", "spyx", "lava")
+"""Dialects whose neurons have no v_leak; nor has the CubaLIF of SpikingJelly."""
+_WITHOUT_IF = {"snntorch": "snnTorch", "rockpool": "Rockpool", "lava": "Lava"}
 
 
 def dynamics_of(name: str, node: NirNode, size: int, conventions: Conventions) -> FloatDynamics:
@@ -46,14 +31,16 @@ def dynamics_of(name: str, node: NirNode, size: int, conventions: Conventions) -
         return _if(name, fields, conventions)
     if node.type == "CubaLIF":
         return _cubalif(name, fields, conventions)
-    leak = _leak(name, node.type, fields, conventions)
     v_leak = fields["v_leak"]
     if node.type == "LI":
+        leak = leak_of(Source(name, "LI", fields["tau"], fields["r"]), conventions)
+        _check_v_leak(name, v_leak, v_leak, conventions)
         v_init = v_leak if conventions.dialect.name == "norse" else np.zeros(())
         return LI(beta=leak.beta, r=leak.r, v_leak=v_leak, v_init=v_init, arithmetic=leak.arithmetic)
-    _check_snntorch_threshold(name, fields["v_threshold"], conventions)
+    _check_delayed_threshold(name, fields["v_threshold"], conventions)
     v_reset = _v_reset(fields, conventions)
     _check_v_leak(name, v_leak, v_reset, conventions)
+    leak = leak_of(Source(name, "LIF", fields["tau"], fields["r"]), conventions)
     return LIF(
         beta=leak.beta,
         threshold=fields["v_threshold"],
@@ -70,16 +57,18 @@ def dynamics_of(name: str, node: NirNode, size: int, conventions: Conventions) -
 
 def _if(name: str, fields: dict[str, Array], conventions: Conventions) -> IF:
     dialect = conventions.dialect.name
-    if dialect == "snntorch":
+    if dialect in _WITHOUT_IF:
         raise ModelError(
-            f"snnTorch writes no IF nodes: node {quoted(name)} is one; give the --dialect of the tool that wrote it"
+            f"{_WITHOUT_IF[dialect]} writes no IF nodes: node {quoted(name)} is one; give the --dialect of the tool "
+            "that wrote it"
         )
-    _check_finite(name, "r", fields["r"])
+    check_finite(name, "r", fields["r"])
+    _check_delayed_threshold(name, fields["v_threshold"], conventions)
     v_reset = _v_reset(fields, conventions)
     return IF(
         threshold=fields["v_threshold"],
-        # Norse writes r = 1 for a step's whole input; the others follow dv/dt = r*I
-        r=fields["r"] if dialect == "norse" else fields["r"].astype(np.float64) * conventions.dt,
+        # Norse and Spyx write r = 1 for a step's whole input; the others follow dv/dt = r*I
+        r=fields["r"] if dialect in ("norse", "spyx") else fields["r"].astype(np.float64) * conventions.dt,
         v_reset=v_reset,
         v_init=v_reset if dialect in ("norse", "spikingjelly") else np.zeros(()),
         reset_mode=conventions.reset_mode,
@@ -89,20 +78,21 @@ def _if(name: str, fields: dict[str, Array], conventions: Conventions) -> IF:
 
 
 def _cubalif(name: str, fields: dict[str, Array], conventions: Conventions) -> CubaLIF:
-    """A LIF whose input is filtered by a leak of its own; both frameworks drive the membrane with the new current."""
+    """A LIF whose input is filtered by a leak of its own; all frameworks drive the membrane with the new current."""
     dialect = conventions.dialect.name
-    if dialect not in ("snntorch", "norse"):
+    if dialect in ("nir", "sinabs"):
         raise ModelError(
-            f"CubaLIF nodes are read as snnTorch or Norse wrote them: node {quoted(name)} comes with the dialect "
-            f"{dialect!r}; give --dialect snntorch or --dialect norse if one of them suits"
+            "CubaLIF nodes are read as Lava, Rockpool, SpikingJelly or Spyx, or as snnTorch or Norse wrote them: node "
+            f"{quoted(name)} comes with the dialect {dialect!r}; give the --dialect of one of these if it suits"
         )
-    _check_snntorch_threshold(name, fields["v_threshold"], conventions)
+    _check_delayed_threshold(name, fields["v_threshold"], conventions)
     _check_synaptic_reset(name, conventions)
     v_reset = _v_reset(fields, conventions)
-    _check_v_leak(name, fields["v_leak"], v_reset, conventions)
+    if dialect != "norse":
+        _check_leak_to_zero(name, fields["v_leak"], conventions)
     w_in = fields.get("w_in", np.ones((), fields["tau_syn"].dtype))
-    membrane = _leak(name, "LIF", {"tau": fields["tau_mem"], "r": fields["r"]}, conventions)
-    synapse = _leak(name, "LIF", {"tau": fields["tau_syn"], "r": w_in}, conventions)
+    membrane = leak_of(Source(name, "CubaLIF", fields["tau_mem"], fields["r"]), conventions)
+    synapse = leak_of(Source(name, "CubaLIF", fields["tau_syn"], w_in, synapse=True), conventions)
     return CubaLIF(
         alpha=synapse.beta,
         beta=membrane.beta,
@@ -111,9 +101,9 @@ def _cubalif(name: str, fields: dict[str, Array], conventions: Conventions) -> C
         r=membrane.r,
         v_leak=fields["v_leak"],
         v_reset=v_reset,
-        v_init=fields["v_leak"] if dialect == "norse" else np.zeros(()),
+        v_init={"norse": fields["v_leak"], "spikingjelly": v_reset}.get(dialect, np.zeros(())),
         reset_mode=conventions.reset_mode,
-        reset_place=conventions.reset_place,
+        reset_place=conventions.cuba_reset_place,
         fire=conventions.fire,
         arithmetic=membrane.arithmetic,
     )
@@ -139,33 +129,34 @@ def _per_neuron(name: str, field: str, value: Array, size: int) -> Array:
     return flat[0].reshape(()) if np.all(flat == flat[0]) else flat
 
 
-def _check_finite(name: str, field: str, value: Array) -> None:
-    if not np.isfinite(value).all():
-        raise ModelError(f"numbers are finite: {field} of node {quoted(name)} holds Inf; retrain or repair the model")
+def _check_leak_to_zero(name: str, v_leak: Array, conventions: Conventions) -> None:
+    dialect = conventions.dialect.name
+    if np.any(v_leak != 0):
+        raise ModelError(
+            f"{dialect} neurons leak towards 0: node {quoted(name)} has v_leak {first(v_leak, v_leak != 0)}; "
+            "give the --dialect of the tool that wrote the file"
+        )
 
 
 def _check_v_leak(name: str, v_leak: Array, v_reset: Array, conventions: Conventions) -> None:
-    dialect = conventions.dialect.name
-    if dialect in ("snntorch", "sinabs") and np.any(v_leak != 0):
-        raise ModelError(
-            f"{dialect} neurons leak towards 0: node {quoted(name)} has v_leak {_first(v_leak, v_leak != 0)}; "
-            "give the --dialect of the tool that wrote the file"
-        )
-    if dialect == "spikingjelly" and conventions.reset is Reset.VALUE and np.any(v_leak != v_reset):
+    if conventions.dialect.name in _LEAK_TO_ZERO:
+        _check_leak_to_zero(name, v_leak, conventions)
+    if conventions.dialect.name == "spikingjelly" and conventions.reset is Reset.VALUE and np.any(v_leak != v_reset):
         raise ModelError(
             f"spikingjelly neurons leak towards v_reset: node {quoted(name)} has another v_leak, "
-            f"{_first(v_leak, np.asarray(v_leak != v_reset))}; give the --dialect of the tool that wrote the file"
+            f"{first(v_leak, np.asarray(v_leak != v_reset))}; give the --dialect of the tool that wrote the file"
         )
 
 
-def _check_snntorch_threshold(name: str, threshold: Array, conventions: Conventions) -> None:
-    """snnTorch resets where the membrane exceeds the threshold, which a fresh membrane of 0 does with one below 0."""
-    if conventions.dialect.name != "snntorch" or conventions.reset_place is ResetPlace.SNNTORCH_SAME:
+def _check_delayed_threshold(name: str, threshold: Array, conventions: Conventions) -> None:
+    """snnTorch and Spyx reset where the membrane exceeds the threshold, as a fresh one of 0 does with one below 0."""
+    dialect = conventions.dialect.name
+    if dialect not in ("snntorch", "spyx") or conventions.reset_place is ResetPlace.SNNTORCH_SAME:
         return
     if np.any(threshold < 0):
         raise ModelError(
-            f"a threshold below 0 resets snnTorch neurons that never fired: node {quoted(name)} has "
-            f"{_first(threshold, threshold < 0)}; this is not supported, retrain with positive thresholds"
+            f"a threshold below 0 resets {dialect} neurons that never fired: node {quoted(name)} has "
+            f"{first(threshold, threshold < 0)}; this is not supported, retrain with positive thresholds"
         )
 
 
@@ -177,133 +168,3 @@ def _check_synaptic_reset(name: str, conventions: Conventions) -> None:
             f"a Synaptic that resets to zero a step later also loses that step's current, which is not supported: node "
             f"{quoted(name)} is read so; retrain with reset_delay=False or with subtraction"
         )
-
-
-def _first(value: Array, where: npt.NDArray[np.bool_]) -> float:
-    return float(np.broadcast_to(value, where.shape)[where].flat[0])
-
-
-# -------------------------------------------------------------------------------------------------------- leaks
-
-
-def _leak(name: str, kind: str, fields: dict[str, Array], conventions: Conventions) -> _Leak:
-    dialect = conventions.dialect.name
-    if dialect == "snntorch":
-        if kind == "LI":
-            raise ModelError(
-                f"snnTorch writes no LI nodes: node {quoted(name)} is one; give the --dialect of the tool that wrote it"
-            )
-        leak = _snntorch(fields["tau"], fields["r"], conventions.dt)
-        if leak is not None:
-            return leak
-    tau, r = fields["tau"], fields["r"]
-    _check_finite(name, "tau", tau)
-    _check_finite(name, "r", r)
-    if np.any(tau <= 0):
-        raise ModelError(f"tau is positive: node {quoted(name)} has {_first(tau, tau <= 0):g}; check the export")
-    leak = _LEAKS[dialect](kind, tau, r, conventions.dt)
-    if not np.all((leak.beta >= 0) & (leak.beta < 1)):
-        wrong = ~((leak.beta >= 0) & (leak.beta < 1))
-        raise ModelError(
-            f"tau lies between one time step and 2^53 of them: node {quoted(name)} has {_first(tau, wrong):g} with the "
-            f"time step {conventions.dt:g}; give the --dialect of the tool that wrote the file, or --dt"
-        )
-    return leak
-
-
-def _snntorch(tau: Array, r: Array, dt: float) -> _Leak | None:
-    """snnTorch's own export: tau = dt/(1 - beta), r = 1/(1 - beta), with an input that is not scaled. Else None."""
-    infinite = np.isinf(tau) & np.isinf(r)  # beta = 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gain = np.where(infinite, 1.0, r.astype(np.float64) * dt / tau)
-        if not np.all(np.abs(gain - 1) < _SAME_GAIN):
-            return None
-        beta = 1 - dt / tau.astype(np.float64) if _is_single(tau, r) else 1 - 1 / r.astype(np.float64)
-    if _is_single(tau, r):
-        step, one = np.float32(dt), np.float32(1)
-        beta = _recovered(beta, _decimals(beta), lambda x: (step / (one - x), step / (one - x) / step), (tau, r))
-    beta = np.clip(beta, 0, 1)  # as snnTorch itself does with a trained beta
-    return _Leak(beta, np.ones(()), Arithmetic.DECAY)
-
-
-def _snntorch_scaled(kind: str, tau: Array, r: Array, dt: float) -> _Leak:
-    """A LIF node that snnTorch did not write, run as snnTorch would: beta*V + r*dt/tau*I."""
-    factor = dt / tau.astype(np.float64)
-    return _Leak(1 - factor, r * factor, Arithmetic.DECAY)
-
-
-def _norse(kind: str, tau: Array, r: Array, dt: float) -> _Leak:
-    """Norse writes dt/tau_mem_inv, its cells multiply dt*tau_mem_inv: the leak is dt*(dt/tau)."""
-    inverse = dt / tau.astype(np.float64)
-    if _is_single(tau):
-        with np.errstate(divide="ignore"):
-            guesses = (*_decimals(inverse), *(1 / guess for guess in _decimals(1 / inverse)))
-        # torch computes number/tensor as the reciprocal times the number
-        step, one = np.float32(dt), np.float32(1)
-        inverse = _recovered(inverse, guesses, lambda x: (one / x * step,), (tau,))
-        leak = (step * inverse.astype(np.float32)).astype(np.float64)
-    else:
-        leak = dt * inverse
-    return _Leak(1 - leak, r.astype(np.float64), Arithmetic.EULER)
-
-
-def _spikingjelly(kind: str, tau: Array, r: Array, dt: float) -> _Leak:
-    """SpikingJelly writes tau in steps times dt; r is 1, or tau in steps where the input does not decay."""
-    return _Leak(1 - 1 / (tau.astype(np.float64) / dt), r.astype(np.float64), Arithmetic.EULER_DIVIDE)
-
-
-def _sinabs(kind: str, tau: Array, r: Array, dt: float) -> _Leak:
-    """Sinabs decays by alpha = exp(-dt/tau); its LIF scales the input by 1 - alpha, its ExpLeak (LI) does not."""
-    alpha = np.exp(-tau.dtype.type(dt) / tau)
-    alpha = np.where(alpha > 0, alpha, np.nan)  # a time constant in seconds, not in steps
-    gain = 1 - alpha if kind == "LIF" else np.ones((), alpha.dtype)
-    return _Leak(alpha.astype(np.float64), (r * gain).astype(np.float64), Arithmetic.DECAY)
-
-
-def _nir(kind: str, tau: Array, r: Array, dt: float) -> _Leak:
-    """One Euler step of NIR's equation tau*dv/dt = (v_leak - v) + r*I."""
-    return _Leak(1 - dt / tau.astype(np.float64), r.astype(np.float64), Arithmetic.EULER)
-
-
-_LEAKS: dict[str, Callable[[str, Array, Array, float], _Leak]] = {
-    "snntorch": _snntorch_scaled,
-    "norse": _norse,
-    "spikingjelly": _spikingjelly,
-    "sinabs": _sinabs,
-    "nir": _nir,
-}
-
-
-# --------------------------------------------------------------------------------------- undoing an export's rounding
-
-
-def _is_single(*arrays: Array) -> bool:
-    return all(array.dtype == np.float32 for array in arrays)
-
-
-def _decimals(estimate: FloatArray) -> list[FloatArray]:
-    """The estimate with more and more digits: parameters that people choose are short decimals."""
-    with np.errstate(invalid="ignore"):
-        return [np.round(estimate, digits) for digits in range(1, 6)]
-
-
-def _recovered(
-    estimate: FloatArray,
-    guesses: Iterable[FloatArray],
-    export: Callable[[npt.NDArray[np.float32]], tuple[Array, ...]],
-    stored: tuple[Array, ...],
-) -> FloatArray:
-    """The float32 values that `export` turns into exactly what is `stored`: the first such guess, else the estimate.
-
-    Several float32 values may export to the same; the simplest is tried first, then the nearest to the estimate.
-    """
-    nearest = estimate.astype(np.float32)
-    result, found = nearest, np.zeros(nearest.shape, np.bool_)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        neighbours = (nearest + ulps * np.spacing(nearest) for ulps in (0, 1, -1, 2, -2))
-        for guess in (*guesses, *neighbours):
-            single = np.asarray(guess, np.float32)
-            exact = np.logical_and.reduce([a == b for a, b in zip(export(single), stored, strict=True)])
-            result = np.where(exact & ~found, single, result)
-            found |= exact
-    return result.astype(np.float64)

@@ -17,19 +17,31 @@ def with_options(network: Network, options: Options) -> Network:
 
     Raises OptionError where the network is past the point of changing: another time step, or any option for integers.
     """
-    changes = {"dt": options.dt, "reset": options.reset, "reset_delay": options.reset_delay, "fire": options.fire}
-    given = [name for name, value in changes.items() if value is not None]
     if options.dt is not None and options.dt != network.dt:
         raise OptionError(f"the file's network is already in time steps of its own: got dt {options.dt}; omit it")
-    if network.is_integer and set(given) - {"dt"}:
+    if options.tau is not None:
+        raise OptionError(f"the file's network is already in time steps of its own: got tau {options.tau}; omit it")
+    given = [name for name in options.given if name in ("reset", "reset_delay", "fire")]
+    if network.is_integer and given:
         raise OptionError(
             f"an integer network's neurons are fixed: got {' and '.join(given)}; change the float network"
         )
-    if not set(given) - {"dt"}:
+    if options.x_max is not None and options.x_max != network.x_max:
+        network = _with_x_max(network, options.x_max)
+    if not given:
         return network
     return replace(
         network, populations=tuple(_population_with_options(p, options, network.dialect) for p in network.populations)
     )
+
+
+def _with_x_max(network: Network, x_max: int) -> Network:
+    if network.is_integer:
+        raise OptionError(
+            f"an integer network's widths are proven for inputs of at most {network.x_max}: got x_max {x_max}; change "
+            "the float network"
+        )
+    return replace(network, x_max=x_max)
 
 
 def _population_with_options(population: Population, options: Options, dialect: str) -> Population:

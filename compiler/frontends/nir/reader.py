@@ -1,6 +1,6 @@
 """Read a NIR file into the IR.
 
-A file of our own (`nir_writer`) holds the whole network as metadata and comes back exactly. Any other file is read node
+A file of our own (`writer`) holds the whole network as metadata and comes back exactly. Any other file is read node
 by node under the conventions of its dialect (`dialects`, docs/nir.md); what Spikeloom cannot represent is refused.
 """
 
@@ -20,7 +20,9 @@ from ....hdl.errors import ModelError, quoted
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.verifier import verify
-from .dialects import Conventions, Options, resolve
+from .dialects import Conventions, Options, dialect_of, resolve
+from .evidence import evidence
+from .foreign import foreign_options
 from .graph import NirGraph, NirNode, read_graph, spikeloom_metadata
 from .hdf5_guard import CheckedFile, open_checked
 from .metadata import holds_network, read_conventions, read_network
@@ -43,17 +45,22 @@ def read_nir(
     reset: str | None = None,
     reset_delay: bool | None = None,
     fire: str | None = None,
+    tau: str | None = None,
+    x_max: int | None = None,
 ) -> Network:
     """Read the NIR file at `path` into a verified network.
 
-    `dialect` (snntorch, norse, spikingjelly, sinabs, nir) names the tool that wrote the file; `dt` in seconds, `reset`
-    (subtract, zero, value), `reset_delay` and `fire` (gt, ge) override single conventions. They win over the file's
-    Spikeloom metadata, which wins over the dialect's own conventions. A file written by `write_nir` needs none of them.
+    `dialect` (snntorch, norse, spikingjelly, sinabs, nir, rockpool, spyx, lava) names the tool that wrote the file;
+    `dt` in seconds, `reset` (subtract, zero, value), `reset_delay` and `fire` (gt, ge) override single conventions,
+    `tau` (seconds, scaled) says how a release of Norse wrote its time constants. `x_max` is the largest value of an
+    input in a step, 1 by default. They win over the file's metadata (Spikeloom's own, then what is unmistakable in that
+    of other tools, with a warning), over what the file's numbers decide, and over the dialect's own conventions. A file
+    written by `write_nir` needs none of them.
 
     Raises InputError for a file that is unreadable or hostile, OptionError for conventions that are unknown or still
     open, ModelError for a graph that is malformed or not supported.
     """
-    options = Options(dialect=dialect, dt=dt, reset=reset, reset_delay=reset_delay, fire=fire)
+    options = Options(dialect=dialect, dt=dt, reset=reset, reset_delay=reset_delay, fire=fire, tau=tau, x_max=x_max)
     with open_checked(path) as file:
         network = _read(file, options)
     verify(network)
@@ -69,8 +76,15 @@ def _read(file: CheckedFile, options: Options) -> Network:
         check_view(network, graph)
         return with_options(network, options)
     _check_types(graph)
-    conventions = resolve(options, Options() if metadata is None else read_conventions(file, metadata))
-    return _Conversion(graph, conventions).network()
+    return _Conversion(graph, _conventions(file, graph, options)).network()
+
+
+def _conventions(file: CheckedFile, graph: NirGraph, options: Options) -> Conventions:
+    metadata = spikeloom_metadata(file)
+    said = options if metadata is None else options.over(read_conventions(file, metadata))
+    dialect = dialect_of(said)
+    said = said.over(foreign_options(file, graph, dialect, said))
+    return resolve(said.over(evidence(graph, dialect, said)))
 
 
 def _check_types(graph: NirGraph) -> None:
@@ -113,11 +127,13 @@ class _Conversion:
         populations = tuple(self._population(name, names[name], synapses, shapes) for name in neurons)
         position = {name: i for i, name in enumerate([self.input, *neurons])}
         synapses.sort(key=lambda s: (position[s.target], position[s.source], s.layer))
+        late = self._needs_delays(synapses)
         projections = tuple(
             Projection(
                 pre=names[s.source],
                 post=names[s.target],
                 connectivity=Dense(weights=self.nodes[s.layer].fields["weight"].astype(np.float64).T),
+                delay=np.array(int(late and s.source != self.input)),
             )
             for s in synapses
         )
@@ -126,6 +142,7 @@ class _Conversion:
             populations=populations,
             projections=projections,
             output=names[self._origin(self.output)],
+            x_max=self.conventions.x_max,
             dtype=self._dtype(synapses),
             dt=self.conventions.dt if self.conventions.dialect.dt_in_seconds else None,
             dialect=self.conventions.dialect.name,
@@ -250,6 +267,19 @@ class _Conversion:
         if np.all(bias == bias.flat[0]):
             bias = bias.flat[0].reshape(())
         return Population(name=new_name, shape=(size,), dynamics=dynamics, bias=bias)
+
+    def _needs_delays(self, synapses: list[_Synapses]) -> bool:
+        """Whether spikes that reach the next layer a step late show in what the network computes.
+
+        In a chain without biases behind its first layer every layer starts when its first spikes come, a step after the
+        one before it, and does the same as without any lateness: the output is that of these steps earlier.
+        """
+        if not self.conventions.dialect.late_spikes:
+            return False
+        later = {s.target for s in synapses if s.source != self.input}
+        chain = len({s.target for s in synapses}) == len({s.source for s in synapses}) == len(synapses)
+        biased = any(np.any(self._bias(s.layer) != 0) for s in synapses if s.target in later)
+        return biased or not chain
 
     def _bias(self, layer: str) -> npt.NDArray[Any]:
         fields = self.nodes[layer].fields
