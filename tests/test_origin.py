@@ -229,5 +229,15 @@ def test_a_pruned_network_that_is_quantised_later_has_both_steps(
     assert built is not None and [step.bits for step in built.steps] == [None, 4] and built.compressed is None
 
 
+def test_a_report_without_the_accuracy_of_what_was_built_is_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compress("model.nir", "pruned.nir", "--data cal.npz --test test.npz --sparsity 0.8")
+    accuracy = report("pruned.nir", "--data plain.npz --method magnitude --bits 4", capsys)[0]["accuracy"]
+    assert accuracy["integer"] is None and (accuracy["float"], accuracy["float_samples"]) == (1.0, 60)
+    assert main(["report", "build", "--html", "page.html"]) == 0 and main(["report", "build"]) == 0
+    assert "float 100.00%, over 60 test samples" in " ".join(capsys.readouterr().out.split())
+
+
 def test_older_reports_are_told_as_they_were() -> None:
     assert accuracy_text({"samples": 3, "float": 1.0, "integer": 0.5}) == "float 100.00%, over 3 labelled samples"

@@ -66,8 +66,6 @@ from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
 from .measure import mean_rates, random_samples
 
-"""The methods of compression that compute with torch."""
-
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
 

@@ -17,7 +17,7 @@ class NetworkData(TypedDict):
     inputs: int
     outputs: int
     output: str
-    readout: str
+    readout: NotRequired[str]
     x_max: int
     neurons: int
     synapses: int
@@ -37,6 +37,7 @@ class CompressionData(TypedDict):
     bits: int | None
     scheme: str
     layers: NotRequired[list[OverrideData]]
+    before: NotRequired[list[CompressionData]]
 
 
 class DecayData(TypedDict):
@@ -230,9 +231,13 @@ class ActivityData(TypedDict):
 
 class AccuracyData(TypedDict):
     samples: int
-    float: float
-    integer: float
-    readout: str
+    stimulus: NotRequired[str]
+    float: float | None
+    float_samples: NotRequired[int | None]
+    float_stimulus: NotRequired[str | None]
+    compressed: NotRequired[float | None]
+    integer: float | None
+    readout: NotRequired[str]
     source: Source
 
 
