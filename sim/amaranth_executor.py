@@ -16,7 +16,7 @@ from ..hdl.core import Core
 from ..hdl.errors import MismatchError
 from .divergence import check_output_events
 from .inputs import checked_spikes
-from .limits import drain_cycles, hang_cycles
+from .limits import drain_cycles, hang_cycles, run_cycles
 from .observer import MonitorObserver, OutputObserver, ProtocolError, TraceObserver
 from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 from .stimulus import Stimulus, make_stimulus
@@ -40,7 +40,7 @@ def run_amaranth(
     its output population's spikes.
     """
     inputs = checked_spikes(plan.network, spikes)
-    stimulus = make_stimulus(inputs, stress=stress)
+    stimulus = make_stimulus(inputs, stress=stress, beats=plan.beats)
     simulation = _Simulation(plan, inputs.shape[:2], traced=True, progress=progress)
     simulation.run(stimulus, stress)
     output = plan.populations.index(plan.network.output)
@@ -59,7 +59,7 @@ def run_shipped(plan: Plan, spikes: npt.NDArray[Any], *, stress: int | None = No
     """The output spikes [samples, steps, outputs] of the core without monitors; else as `run_amaranth`."""
     inputs = checked_spikes(plan.network, spikes)
     simulation = _Simulation(plan, inputs.shape[:2], traced=False, progress=None)
-    simulation.run(make_stimulus(inputs, stress=stress), stress)
+    simulation.run(make_stimulus(inputs, stress=stress, beats=plan.beats), stress)
     return simulation.output.spikes
 
 
@@ -74,7 +74,7 @@ def measure_cycles(
     cycles = []
     for index in range(len(inputs)):
         simulation = _Simulation(plan, (1, inputs.shape[1]), traced=False, progress=None)
-        simulation.run(make_stimulus(inputs[index : index + 1]), None)
+        simulation.run(make_stimulus(inputs[index : index + 1], beats=plan.beats), None)
         cycles.append(simulation.last_end - simulation.first_token + 1)
         if progress is not None:
             progress(index + 1, len(inputs))
@@ -150,6 +150,7 @@ class _Simulation:
     async def _watch(self, context: SimulatorContext) -> None:
         """Sample every port at every clock edge."""
         patience, drain = hang_cycles(self.plan.network), drain_cycles(self.plan.network)
+        most = run_cycles(self.plan.network, self.output.samples, self.output.steps)
         cycle = quiet = 0
         async for values in context.tick().sample(*self._sampled_ports()):
             moved = self._record(cycle, values[2:])
@@ -159,8 +160,14 @@ class _Simulation:
             if finished and quiet >= drain:
                 return
             if quiet > patience:
-                behind = min([*self.traces, self.output], key=lambda source: source.finished)
-                raise behind.error(f"nothing has moved for {patience} cycles: the core hangs")
+                raise self._behind().error(f"nothing has moved for {patience} cycles: the core hangs")
+            if cycle > most:
+                raise self._behind().error(f"the run has not ended after {most} cycles: the core goes on for ever")
+
+    def _behind(self) -> TraceObserver | OutputObserver:
+        """What has got least far."""
+        sources: list[TraceObserver | OutputObserver] = [*self.traces, self.output]
+        return min(sources, key=lambda source: source.finished)
 
     def _sampled_ports(self) -> list[Any]:
         core = self.core

@@ -23,7 +23,7 @@ from cocotb.triggers import ClockCycles, Event, FallingEdge, First, RisingEdge, 
 from cocotb.utils import get_sim_time
 
 from ..hdl.streams.tokens import TokenKind
-from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, first_divergence
+from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, count_compared, first_divergence
 from .observer import INPUT, OUTPUT, MonitorObserver, OutputObserver, ProtocolError, TraceObserver
 from .stimulus import KIND_BITS
 
@@ -149,7 +149,7 @@ class CoreBench:
             if gap:
                 dut.i__valid.value = 0
                 await ClockCycles(dut.clk, int(gap))
-            dut.i__payload.value = int(payload)
+            dut.i__payload.value = int.from_bytes(payload.tobytes(), "little")
             dut.i__valid.value = 1
             place = (INPUT, int(job["samples"][index]), int(job["steps"][index]))
             await self._sampled_high(dut.i__ready, place)
@@ -195,12 +195,15 @@ class CoreBench:
             await ClockCycles(self.dut.clk, rng.randint(1, _LONGEST_STALL))
 
     async def _watch_progress(self) -> None:
+        start, most = _cycle(), int(self.job["run_cycles"])
         while True:
             before = self.activity
             await Timer(int(self.job["hang_cycles"]) * PERIOD_NS, "ns")
+            behind = min([*self.traces, self.output], key=lambda source: source.finished)
             if self.activity == before:
-                behind = min([*self.traces, self.output], key=lambda source: source.finished)
                 raise behind.error(f"nothing has moved for {int(self.job['hang_cycles'])} cycles: the core hangs")
+            if _cycle() - start > most:
+                raise behind.error(f"the run has not ended after {most} cycles: the core goes on for ever")
 
     async def _sampled_high(self, handle: Any, place: tuple[int, int, int]) -> None:
         """Wait for the next falling clock edge at which `handle` is 1."""
@@ -247,13 +250,18 @@ class CoreBench:
 
     def outcome(self) -> dict[str, Any]:
         """What `outcome.json` says: agreement, the first divergence, or a broken protocol, whichever comes first."""
-        comparisons = [c for trace in self.traces for c in self._trace_comparisons(trace)]
-        divergence = first_divergence(comparisons + self._output_comparisons())
+        comparisons = [c for trace in self.traces for c in self._trace_comparisons(trace)] + self._output_comparisons()
+        divergence = first_divergence(comparisons)
         if divergence is not None and not self._fails_before(divergence):
             return {"status": "divergence", **vars(divergence)}
         if self.failure is not None:
             return {"status": "protocol", **vars(self.failure)}
-        return {"status": "done", "cycles": (self.ended - self.started + 1).tolist(), "total_cycles": _cycle()}
+        return {
+            "status": "done",
+            "cycles": (self.ended - self.started + 1).tolist(),
+            "total_cycles": _cycle(),
+            "compared": count_compared(comparisons),
+        }
 
     def _fails_before(self, divergence: Divergence) -> bool:
         place = (divergence.sample, divergence.step)

@@ -31,6 +31,12 @@ class Comparison:
     got: npt.NDArray[Any]
     finished: int | None = None
 
+    @property
+    def values(self) -> int:
+        """How many values are compared."""
+        samples, steps, neurons = self.expected.shape
+        return neurons * (samples * steps if self.finished is None else min(self.finished, samples * steps))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
@@ -58,6 +64,14 @@ def first_divergence(comparisons: Iterable[Comparison]) -> Divergence | None:
     """
     found = [divergence for comparison in comparisons if (divergence := _first_in(comparison)) is not None]
     return min(found, key=lambda d: (d.sample, d.step, d.population, d.neuron), default=None)
+
+
+def count_compared(comparisons: Iterable[Comparison]) -> dict[str, int]:
+    """How many values of each quantity were compared; 0 of what was not."""
+    counts = {SPIKE: 0, MEMBRANE: 0, EVENTS: 0}
+    for comparison in comparisons:
+        counts[comparison.quantity] += comparison.values
+    return counts
 
 
 def check_output_events(network: Network, events: SpikeArray, spikes: SpikeArray) -> None:

@@ -150,8 +150,12 @@ class _Simulation:
 
     async def _write(self, context: SimulatorContext, image: npt.NDArray[np.uint8]) -> None:
         port = self._encoder.image
-        while not context.get(port.idle):
+        for _ in range(self._patience):
+            if context.get(port.idle):
+                break
             await context.tick()
+        else:
+            raise MismatchError(f"the encoder is busy after {self._patience} cycles: the hardware hangs")
         context.set(port.write, 1)
         for pixel in image.tolist():
             context.set(port.value, pixel)

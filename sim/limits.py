@@ -1,4 +1,4 @@
-"""How long a working core may be silent, in clock cycles."""
+"""How long a working core may be silent, and how long it may take, in clock cycles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from ..compiler.ir.network import Network
 def hang_cycles(network: Network) -> int:
     """Cycles without a token or a trace beat after which a core counts as hung."""
     return silent_cycles(network)
+
+
+def run_cycles(network: Network, samples: int, steps: int) -> int:
+    """Cycles after which a run is given up, whatever still moves: twice `hang_cycles` for each step, in which input
+    that pauses and output that stalls find room, for the clearing after a reset and for a sample that is aborted."""
+    return 2 * ((samples + 1) * steps + 1) * hang_cycles(network)
 
 
 def drain_cycles(network: Network) -> int:

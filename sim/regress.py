@@ -12,11 +12,12 @@ import numpy.typing as npt
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
 from .cocotb_runner import require_simulator
+from .divergence import EVENTS, MEMBRANE, SPIKE
 from .inputs import checked_spikes
 from .recording import Recording, SpikeArray
 from .reference import run_reference
 from .stimulus import make_stimulus
-from .verilog_executor import CoreRun, core_in, make_bench, run_core, run_folder
+from .verilog_executor import CoreRun, beats_of, core_in, make_bench, run_core, run_folder
 
 _STRESS_SEED = 1
 
@@ -25,9 +26,10 @@ _STRESS_SEED = 1
 class RegressionResult:
     """What a regression compared, all of it equal.
 
-    `spikes_compared` and `membranes_compared` count neuron-steps: every population's on the traced core, and the
-    output's spikes once more on the shipped core. `cycles` are the shipped core's clock cycles of each sample, from its
-    first token in to its end out at full speed, back to back; `waves` are the waveform files.
+    `spikes_compared` and `membranes_compared` are the neuron-steps that the bench says it compared: every
+    population's on the traced core, and the output's spikes once more on the shipped core. `cycles` are the shipped
+    core's clock cycles of each sample, from its first token in to its end out at full speed, back to back; `waves`
+    are the waveform files.
     """
 
     simulator: str
@@ -93,16 +95,16 @@ def regress(
             hint = f"; waveforms: {file}" if file is not None and file.is_file() else ""
             raise MismatchError(f"{'traced' if traced else 'shipped'} core, {error}{hint}") from None
         files += [file] if file is not None else []
-    neurons = sum(population.size for population in network.populations)
+    traced_run, shipped_run = runs
     samples, steps = inputs.shape[:2]
     return RegressionResult(
         simulator=simulator,
         level=level,
         samples=samples,
         steps=steps,
-        spikes_compared=samples * steps * (neurons + network.size_of(network.output)),
-        membranes_compared=samples * steps * neurons,
-        cycles=runs[-1].cycles,
+        spikes_compared=traced_run.compared[SPIKE] + shipped_run.compared[EVENTS],
+        membranes_compared=traced_run.compared[MEMBRANE],
+        cycles=shipped_run.cycles,
         waves=tuple(files),
     )
 
@@ -127,9 +129,11 @@ def regress_core(
     The traced core is compared in everything it shows, the shipped one in its output spikes. Raises as `regress` does.
     """
     abort = None if traced else min(1, len(inputs) - 1)
-    stimulus = make_stimulus(inputs, stress=stress if traced else None, abort=abort)
+    source = core_in(folder, traced)
+    beats = beats_of(source, network, family)
+    stimulus = make_stimulus(inputs, stress=stress if traced else None, abort=abort, beats=beats)
     with run_folder() as work:
-        bench = make_bench(core_in(folder, traced), level, family, work, dsp=dsp)
+        bench = make_bench(source, level, family, work, dsp=dsp)
         return run_core(
             bench,
             network,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.encodings.vector import pack_beats
 from ..hdl.errors import SampleError
-from ..hdl.streams.tokens import TokenKind
+from ..hdl.streams.tokens import BeatShape, TokenKind
 from .recording import SpikeArray
 
 KIND_BITS = 2
@@ -21,24 +22,28 @@ _LONGEST_GAP = 12
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Stimulus:
-    """Tokens in the order in which they are sent; all arrays are int64 [tokens].
+    """Tokens in the order in which they are sent; all arrays are int64 [tokens], `payloads` of objects where they are
+    beats, which may be wider.
 
     `payloads` are the stream's payloads, `gaps` the idle clock cycles before each, `samples` and `steps` the place that
     each belongs to.
     """
 
-    payloads: npt.NDArray[np.int64]
+    payloads: npt.NDArray[Any]
     gaps: npt.NDArray[np.int64]
     samples: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
 
 
-def make_stimulus(spikes: SpikeArray, *, stress: int | None = None, abort: int | None = None) -> Stimulus:
-    """The tokens of `spikes`, uint8 [samples, steps, inputs], back to back.
+def make_stimulus(
+    spikes: SpikeArray, *, stress: int | None = None, abort: int | None = None, beats: BeatShape | None = None
+) -> Stimulus:
+    """The tokens of `spikes`, uint8 [samples, steps, inputs], back to back, or where the input is wide its `beats`.
 
-    A value above 1 is that many events. `stress` is a seed: the events of a step then come in random order and random
-    gaps stand before some tokens. With `abort`, the first half of that sample is sent and aborted before the sample.
-    Raises SampleError without samples or steps, which a stream of tokens cannot say.
+    A value above 1 is that many events. `stress` is a seed: the events of a step then come in random order and
+    random gaps stand before some tokens, and beats are filled by chance, else as far as they can be. With `abort`,
+    the first half of that sample is sent and aborted before the sample. Raises SampleError without samples or
+    steps, which a stream of tokens cannot say.
     """
     if 0 in spikes.shape[:2]:
         raise SampleError(f"hardware runs at least one sample of one step: got {list(spikes.shape)}")
@@ -47,14 +52,14 @@ def make_stimulus(spikes: SpikeArray, *, stress: int | None = None, abort: int |
     for sample, steps in enumerate(spikes):
         if sample == abort:
             half = steps[: (len(steps) + 1) // 2]
-            parts.append(_sample_tokens(half, sample, TokenKind.ABORT, rng))
-        parts.append(_sample_tokens(steps, sample, TokenKind.END_OF_SAMPLE, rng))
+            parts.append(_sample_tokens(half, sample, TokenKind.ABORT, rng, beats))
+        parts.append(_sample_tokens(steps, sample, TokenKind.END_OF_SAMPLE, rng, beats))
     payloads, samples, places = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Stimulus(payloads=payloads, gaps=_gaps(len(payloads), rng), samples=samples, steps=places)
 
 
 def _sample_tokens(
-    steps: SpikeArray, sample: int, last: Any, rng: np.random.Generator | None
+    steps: SpikeArray, sample: int, last: Any, rng: np.random.Generator | None, beats: BeatShape | None
 ) -> tuple[npt.NDArray[np.int64], ...]:
     """(payloads, samples, steps) of one sample, whose last step ends with the token `last`."""
     payloads, places = [], []
@@ -63,10 +68,19 @@ def _sample_tokens(
         if rng is not None:
             rng.shuffle(addresses)
         end = last if step == len(steps) - 1 else TokenKind.END_OF_STEP
-        payloads.append(np.append(addresses << KIND_BITS | _code(TokenKind.EVENT), _code(end)))
-        places.append(np.full(len(addresses) + 1, step, np.int64))
+        events = addresses << KIND_BITS | _code(TokenKind.EVENT) if beats is None else _beats(beats, addresses, rng)
+        payloads.append(np.append(events, _code(end)))
+        places.append(np.full(len(events) + 1, step, np.int64))
     tokens = np.concatenate(payloads)
     return tokens, np.full(len(tokens), sample, np.int64), np.concatenate(places)
+
+
+def _beats(shape: BeatShape, addresses: npt.NDArray[np.int64], rng: np.random.Generator | None) -> npt.NDArray[Any]:
+    """The payloads of a step's events: in the fewest beats, or with `rng` in parts of random length."""
+    parts: list[npt.NDArray[np.int64]] = [addresses]
+    if rng is not None:
+        parts = np.split(addresses, np.flatnonzero(rng.random(len(addresses)) < 1 / shape.slots))
+    return np.array([payload for part in parts for payload in pack_beats(shape, part.tolist())], dtype=object)
 
 
 def _code(kind: Any) -> int:

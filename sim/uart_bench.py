@@ -79,6 +79,8 @@ class UartBench:
 
     def _take(self, byte: int) -> None:
         self.received.append(byte)
+        if len(self.received) > self.job["most_bytes"]:
+            raise FramingError(f"the device goes on after {self.job['most_bytes']} bytes, more than all replies have")
         self.answered.set()
         if byte == END and self.unanswered:
             self.unanswered.popleft()

@@ -116,12 +116,13 @@ def exchange(
     """Send transmissions to a board top and return the device's replies, in order.
 
     Raises ToolError, and MismatchError where the device stays silent for `patience_cycles` beyond the length of a
-    reply, or where its bytes are no replies.
+    reply, says more than all replies can, or where its bytes are no replies.
     """
     require_simulator(simulator)
     period_ps = 2 * round(0.5e12 / top.clock_hz)
     bit_ps = period_ps * top.clocks_per_bit
-    longest_reply = 2 * (form.outputs * form.output_bytes + 8) * 10 * bit_ps
+    longest_reply_bytes = 2 * (form.outputs * form.output_bytes + 8)
+    longest_reply = longest_reply_bytes * 10 * bit_ps
     job = {
         "clock": top.clock,
         "period_ps": period_ps,
@@ -132,6 +133,7 @@ def exchange(
         "settle_ps": (2 * top.reset_cycles + _BOOT_CYCLES) * period_ps,
         "patience_ps": patience_cycles * period_ps + longest_reply,
         "credit": form.fifo_words - 1,
+        "most_bytes": (sum(item.replies for item in transmissions) + 1) * longest_reply_bytes,
         "transmissions": [{**vars(item), "data": item.data.hex()} for item in transmissions],
     }
     with run_folder() as work:

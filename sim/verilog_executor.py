@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,18 @@ import numpy.typing as npt
 from ..compiler.ir.network import Network
 from ..compiler.output.build_folder import FOLDING, WEIGHTS
 from ..compiler.output.flash_image import MAX_IMAGE_BYTES, parse_flash_image, plan_flash
-from ..compiler.plan.folding import Folding, default_folding, folding_data, read_folding
+from ..compiler.plan.folding import Folding, default_folding, folding_data, input_beats, read_folding
 from ..compiler.plan.monitors import monitors_of
 from ..compiler.plan.plan import make_plan
 from ..hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
 from ..hdl.files import read_regular
+from ..hdl.memories.memory import Family
+from ..hdl.streams.tokens import BeatShape
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events
 from .inputs import checked_spikes
-from .limits import drain_cycles, hang_cycles
+from .limits import drain_cycles, hang_cycles, run_cycles
 from .observer import describe_problem
 from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 from .stimulus import Stimulus, make_stimulus
@@ -55,13 +57,15 @@ class CoreSource:
 class CoreRun:
     """What one core did: output `events` [samples, steps, outputs]; `populations` if it was traced.
 
-    `cycles` are each sample's clock cycles from its first token in to its end out, `total_cycles` those of the run.
+    `cycles` are each sample's clock cycles from its first token in to its end out, `total_cycles` those of the run,
+    `compared` how many values of each quantity were held against what was expected (`sim.divergence`).
     """
 
     events: SpikeArray
     populations: dict[str, PopulationRecording]
     cycles: tuple[int, ...]
     total_cycles: int
+    compared: Mapping[str, int]
 
 
 def core_in(folder: Path, traced: bool) -> CoreSource:
@@ -100,12 +104,12 @@ def run_verilog(
     protocol or its output events differ from its output population's spikes.
     """
     inputs = checked_spikes(network, spikes)
-    stimulus = make_stimulus(inputs, stress=stress)
     require_simulator(simulator)
     with run_folder() as work:
         source = core_in(work if folder is None else folder, traced=True)
         if folder is None:
             emit_core(network, family, source, folding)
+        stimulus = make_stimulus(inputs, stress=stress, beats=beats_of(source, network, family))
         bench = make_bench(source, level, family, work, dsp=dsp)
         run = run_core(
             bench,
@@ -145,6 +149,17 @@ def emit_core(network: Network, family: str, source: CoreSource, folding: Foldin
     if plan.sprams:
         source.weights.write_bytes(plan_flash(plan)[1])
     verilog_from_rtlil(source.rtlil, source.verilog, source.rtlil.with_name("emit.log"))
+
+
+def folding_of(file: Path, network: Network) -> Folding:
+    """The folding that a file holds, or where there is none the smallest core's."""
+    return read_folding(file) if file.is_file() else default_folding(network)
+
+
+def beats_of(source: CoreSource, network: Network, family: str) -> BeatShape | None:
+    """What the wide input of a core brings at once; None where it brings tokens."""
+    folding = folding_of(source.folding, network)
+    return input_beats(network, folding, Family(family)) if folding.wide else None
 
 
 def make_bench(source: CoreSource, level: str, family: str, work: Path, *, dsp: bool = False) -> Bench:
@@ -216,10 +231,10 @@ def _write_job(
     stress: int | None,
 ) -> None:
     names = [population.name for population in network.populations]
-    folding = read_folding(work / FOLDING) if (work / FOLDING).is_file() else default_folding(network)
-    monitors = monitors_of(network, folding) if traced else ()
+    monitors = monitors_of(network, folding_of(work / FOLDING, network)) if traced else ()
     job: dict[str, Any] = {
         **vars(stimulus),
+        "payloads": _payload_bytes(stimulus.payloads),
         "shape": np.array(shape),
         "outputs": network.size_of(network.output),
         "output": names.index(network.output),
@@ -227,6 +242,7 @@ def _write_job(
         "stress": -1 if stress is None else stress,
         "warm_up": int(np.count_nonzero(stimulus.samples == 0)) // 2,
         "hang_cycles": hang_cycles(network),
+        "run_cycles": run_cycles(network, *shape),
         "drain_cycles": drain_cycles(network),
         "loads": _loads(work / WEIGHTS),
         "monitors": np.array([monitor.population for monitor in monitors], np.int64),
@@ -240,6 +256,13 @@ def _write_job(
             if recorded.membranes is not None:
                 job[f"membranes{index}"] = recorded.membranes
     np.savez(work / "job.npz", **job)
+
+
+def _payload_bytes(payloads: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """uint8 [tokens, bytes], low bytes first: those of beats are more than an integer of NumPy has."""
+    values = payloads.tolist()
+    width = max(1, -(-max(values).bit_length() // 8))
+    return np.frombuffer(b"".join(value.to_bytes(width, "little") for value in values), np.uint8).reshape(-1, width)
 
 
 def _loads(weights: Path) -> npt.NDArray[np.int64]:
@@ -271,6 +294,7 @@ def _read_outcome(work: Path, network: Network, traced: bool) -> CoreRun:
         populations=populations,
         cycles=tuple(outcome["cycles"]),
         total_cycles=outcome["total_cycles"],
+        compared=outcome["compared"],
     )
 
 

@@ -109,9 +109,9 @@ def test_cycles_of_beats(hardware: SimpleNamespace, events: int) -> None:
     network = chain(0, (40, 16, 10))
     plan = make_plan(network, "ecp5", hardware.vector_folding(network, events))
     spikes = np.ones((1, 3, 40), np.uint8)
-    cycles, how = hardware.cycles_per_step(plan, spikes, wide=True)
+    cycles, how = hardware.cycles_per_step(plan, spikes)
     assert 40 / events < cycles < 40
-    assert how == "cycles of 1 simulated samples"
+    assert how == "cycles of 1 samples"
 
 
 def test_cycles_of_sparse_rows_are_modelled_and_simulated(hardware: SimpleNamespace) -> None:

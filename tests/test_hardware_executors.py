@@ -24,7 +24,7 @@ from spikeloom.hdl.core import Core
 from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from spikeloom.hdl.errors import InputError, MismatchError, ModelError, OptionError, SampleError, ToolError
 from spikeloom.hdl.streams.tokens import TokenKind
-from spikeloom.sim import simulate
+from spikeloom.sim import amaranth_executor, simulate
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped
 from spikeloom.sim.divergence import (
     MEMBRANE,
@@ -387,6 +387,13 @@ def test_names_that_a_yosys_script_would_misread_are_refused(tmp_path: Path, nam
         verilog_from_rtlil(tmp_path / "core.il", tmp_path / name, tmp_path / "log")
     with pytest.raises(ValueError, match="no module name"):
         netlist_from_rtlil(tmp_path / "core.il", tmp_path / "n.v", "ice40", "top; shell", tmp_path / "log")
+
+
+def test_a_run_that_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amaranth_executor, "run_cycles", lambda *_: 20)
+    network = chain(1, (4, 3))
+    with pytest.raises(MismatchError, match="the run has not ended after 20 cycles: the core goes on for ever"):
+        run_amaranth(make_plan(network), random_spikes(1, network, 2, 3))
 
 
 def test_stimulus_repeats_multi_spikes_and_ends_steps() -> None:

@@ -20,6 +20,7 @@ from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IntegerDynamics, ResetPlace
 from spikeloom.hdl.errors import InputError, MismatchError, SampleError, ToolError
+from spikeloom.sim import verilog_executor
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.regress import regress, regress_core
 from spikeloom.sim.verilog_executor import core_in, emit_core
@@ -272,6 +273,29 @@ def test_the_regression_stalls_and_pauses(cores: Path, tmp_path: Path, fault: st
     expected = run_reference(NETWORK, SPIKES, membranes=True)
     with pytest.raises(MismatchError):
         regress_core(NETWORK, tmp_path, SPIKES, expected, traced=True)
+
+
+def test_a_core_that_goes_on_for_ever_is_stopped(cores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events without end move all the time, so that it never counts as hung."""
+    monkeypatch.setattr(verilog_executor, "run_cycles", lambda *_: 4000)
+    wrap_shipped(cores, tmp_path, {"valid": "1'b1", "payload": "5'd8"})
+    expected = run_reference(NETWORK, SPIKES, membranes=True)
+    message = "sample 0, step 0, the output stream: the run has not ended after 4000 cycles: the core goes on for ever"
+    with pytest.raises(MismatchError, match=f"^{message}$"):
+        regress_core(NETWORK, tmp_path, SPIKES, expected, traced=False)
+
+
+def test_the_bench_counts_what_it_compared(cores: Path) -> None:
+    """Not what it might have: of a recording without membranes none are."""
+    runs = [
+        regress_core(NETWORK, cores, SPIKES[:1], run_reference(NETWORK, SPIKES[:1], membranes), traced=traced)
+        for membranes, traced in ((True, True), (False, True), (True, False))
+    ]
+    assert [run.compared for run in runs] == [
+        {"spike": 5 * 12, "membrane": 5 * 12, "output events": 5 * 5},
+        {"spike": 5 * 12, "membrane": 0, "output events": 5 * 5},
+        {"spike": 0, "membrane": 0, "output events": 5 * 5},
+    ]
 
 
 def test_the_waveforms_of_a_mismatch_are_named(tmp_path: Path) -> None:

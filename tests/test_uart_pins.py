@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cocotb.triggers import Event
 from networks import chain, random_spikes
 from spikeloom.boards.boards import BOARDS
 from spikeloom.boards.clock import plan_clock
@@ -19,7 +21,9 @@ from spikeloom.hdl.errors import MismatchError
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import Code, Header, LinkFormat, Reason, encode_frame, encode_sample
 from spikeloom.sim.reference import run_reference
+from spikeloom.sim.uart_bench import UartBench
 from spikeloom.sim.uart_executor import Transmission, UartTop, exchange, run_through_uart
+from spikeloom.sim.uart_model import FramingError
 
 NETWORK = replace(chain(6, (12, 9, 6), fire=14, sub=15), x_max=3)
 SPIKES = random_spikes(1, NETWORK, samples=4, steps=4)
@@ -119,3 +123,14 @@ def test_a_host_at_another_speed_gets_no_spikes(icebreaker: UartTop) -> None:
     frames = [Transmission.of(frame) for frame in encode_sample(FORM, SPIKES[0])]
     with pytest.raises(MismatchError, match="UART: "):
         exchange(replace(icebreaker, clocks_per_bit=5), frames, FORM, patience_cycles=500)
+
+
+def test_a_device_that_goes_on_for_ever_is_stopped() -> None:
+    """Every byte renews the host's patience, so that their number is bounded."""
+    bench = object.__new__(UartBench)
+    bench.job = {"most_bytes": 3}
+    bench.received, bench.unanswered, bench.answered = bytearray(), deque(), Event()
+    for _ in range(3):
+        bench._take(7)
+    with pytest.raises(FramingError, match=r"^the device goes on after 3 bytes, more than all replies have$"):
+        bench._take(7)

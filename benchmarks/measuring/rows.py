@@ -66,7 +66,7 @@ def measure_fold(bench: Bench, id: str) -> Result:
     network = bench.network("mnist")
     plan = make_plan(network, "ecp5", FRONT[id][1](network))
     spikes = bench.spikes("mnist_data")
-    cycles, how = cycles_per_step(plan, spikes, wide=plan.folding.wide)
+    cycles, how = cycles_per_step(plan, spikes)
     core = bench.core(plan, "lfe5u-25f")
     figures = timed(core.figures, cycles, STEPS_OF_AN_IMAGE)
     figures["accuracy"] = bench.accuracy("mnist", "mnist_data")

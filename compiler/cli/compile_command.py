@@ -41,6 +41,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--output", type=Path, metavar="DIR", help="the build folder (default: build/MODEL's name)")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
     parser.add_argument("--emit", choices=("bitstream", "verilog"), default="bitstream", help="default: bitstream")
+    parser.add_argument(
+        "--wide",
+        action="store_true",
+        help="with --emit verilog: an input of several events per beat",
+    )
     parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
     parser.add_argument("--baud", type=common.whole(300, 12_000_000), metavar="N", help="default: the board's")
     parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the placement")
@@ -53,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
     from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
-    from ..flow.compile import CompileOptions, compile_network, require_target
+    from ..flow.compile import CompileOptions, check_wide, compile_network, require_target
     from ..output.build_folder import check_target
     from ..report.text import print_report
 
@@ -66,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         bits=options.bits,
         scheme=options.scheme,
         layers=overrides_of(options.layer),
+        wide=options.wide,
         weights=options.weights,
         clock_mhz=options.clock_mhz,
         baud=options.baud,
@@ -75,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
         **common.purpose_of(options),
     )
     require_target(wanted)  # these mistakes first: they need no file to be read
+    check_wide(wanted)
     check_coding_options(options)
     check_target(output, force=options.force)
     network = common.read_model(options)

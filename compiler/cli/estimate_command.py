@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from ..estimate.estimate import estimate
     from ..flow.compile import (
         CompileOptions,
+        check_wide,
         integers_of,
         plan_for,
         plan_target_clock,
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     samples = None if options.data is None else load_samples(options.data, source)
     network = integers_of(source, wanted, samples, common.progress_bar).network
     wanted = replace(wanted, folding=common.folding_of(options, network))
+    check_wide(wanted)
     link = link_of(network)
     wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
     plan = plan_for(network, target, wanted, link)
@@ -86,10 +88,11 @@ def run(options: argparse.Namespace) -> int:
     recording = run_reference(network, ran.spikes)
     ran = ran.first(affordable(plan, ran, recording, CYCLES, SAMPLES))
     device = target.device if isinstance(target, Board) else target
+    linked = device is not None and not plan.folding.wide
     figures = estimate(
         plan,
         device=None if device is None else device.id,
-        link=None if device is None else link,
+        link=link if linked else None,
         spikes=recording.trains(ran.spikes, len(ran)),
     )
     activity = {
@@ -97,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         "steps": ran.steps,
         "stimulus": "random" if samples is None else "samples",
     }
-    summary = _summary(figures, device, clock.hz / 1e6) | {"activity": activity}
+    summary = _summary(figures, device, clock.hz / 1e6) | {"host_link": linked, "activity": activity}
     if options.json:
         print(json.dumps(summary, indent=2))
     else:
@@ -138,8 +141,13 @@ def _print(summary: dict[str, Any]) -> None:
         for key, name in RESOURCE_NAMES.items()
         if (entry := summary["resources"][key])["estimated"] or entry["available"]
     ]
-    where = "the core alone" if summary["device"] is None else f"with host link, {summary['device']}"
-    cost = table(f"Estimate ({where})", ("Resource", "Estimated", "Available", "Share"), rows, numeric=(1, 2, 3))
+    where = ["with host link" if summary["host_link"] else "the core alone", summary["device"]]
+    cost = table(
+        f"Estimate ({', '.join(filter(None, where))})",
+        ("Resource", "Estimated", "Available", "Share"),
+        rows,
+        numeric=(1, 2, 3),
+    )
     activity = summary["activity"]
     samples = counted(activity["samples"], "random sample" if activity["stimulus"] == "random" else "sample")
     figures = [

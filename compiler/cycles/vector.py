@@ -30,7 +30,7 @@ class VectorCycles(EngineCycles):
         return circuit.block(run_vector(self._form, spikes), inlet)
 
     def beats(self, events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        return count_beats(self._form, events)
+        return count_beats(self._form.beats, events)
 
     def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
         """The longer of its two halves, which work on different steps. Tokens fill one slot of a beat each."""

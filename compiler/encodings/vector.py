@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ...hdl.engines.vector import VectorFormat, VectorImage
 from ...hdl.neurons.neuron_format import NeuronFormat
-from ...hdl.streams.tokens import TokenKind
+from ...hdl.streams.tokens import BeatShape, TokenKind
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
 
@@ -67,17 +67,20 @@ def decode_vector(form: VectorFormat, image: VectorImage) -> IntArray:
 
 
 def pack_events(form: VectorFormat, addresses: Sequence[int]) -> list[int]:
-    """The payloads that bring a step's events to a vector engine in the fewest beats; an address may come often.
+    """The payloads that bring a step's events to a vector engine (`pack_beats`)."""
+    return pack_beats(form.beats, addresses)
 
-    One event per beat, and beats are tokens.
-    """
-    layout = form.input_layout
-    if form.slots == 1:
+
+def pack_beats(shape: BeatShape, addresses: Sequence[int]) -> list[int]:
+    """The payloads that bring events in the fewest beats; an address may come often. One event per beat, and beats are
+    tokens."""
+    layout = shape.layout
+    if shape.slots == 1:
         return [layout.const({"kind": TokenKind.EVENT, "address": address}).as_bits() for address in addresses]
-    slots: list[list[int]] = [[] for _ in range(form.slots)]
+    slots: list[list[int]] = [[] for _ in range(shape.slots)]
     for address in addresses:
-        row, bank = divmod(address, form.banks)
-        min((slots[slot] for slot in range(bank, form.slots, form.banks)), key=len).append(row)
+        row, bank = divmod(address, shape.banks)
+        min((slots[slot] for slot in range(bank, shape.slots, shape.banks)), key=len).append(row)
     payloads = []
     for beat in range(max(map(len, slots))):
         rows = [queue[beat] if beat < len(queue) else None for queue in slots]
@@ -87,10 +90,11 @@ def pack_events(form: VectorFormat, addresses: Sequence[int]) -> list[int]:
     return payloads
 
 
-def count_beats(form: VectorFormat, events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """How many payloads `pack_events` makes of the events [steps, inputs] of each step, int64 [steps]."""
-    banks = [events[:, bank :: form.banks].sum(axis=1, dtype=np.int64) for bank in range(form.banks)]
-    return -(-np.max(banks, axis=0) // form.ports)
+def count_beats(shape: BeatShape, events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """How many payloads `pack_beats` makes of the events [steps, inputs] of each step, int64 [steps]."""
+    banks = [events[:, bank :: shape.banks].sum(axis=1, dtype=np.int64) for bank in range(shape.banks)]
+    beats: npt.NDArray[np.int64] = -(-np.max(banks, axis=0) // shape.ports)
+    return beats
 
 
 def _bank_words(form: VectorFormat, rows: IntArray) -> tuple[int, ...]:

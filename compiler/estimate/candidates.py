@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ..encodings.cost import Scarce
 from ..ir.network import Network
 from ..names import LANES
-from ..plan.folding import Folding, default_folding, pipelined_folding, shared_folding
+from ..plan.folding import Folding, check_folding, default_folding, pipelined_folding, shared_folding
 from ..plan.kinds import PerKind, engine_folding
 from ..plan.vector import VectorFolding
 
@@ -23,6 +24,14 @@ def candidate_foldings(network: Network) -> Iterator[Folding]:
     """The foldings that `choose_folding` weighs, from the smallest to the fastest."""
     for weighed in WEIGHED:
         yield from weighed(network)
+
+
+def wide_foldings(network: Network) -> Iterator[Folding]:
+    """Those whose first engine takes beats, with a wide input. Raises ModelError where the network has none."""
+    wide = [replace(folding, wide=True) for folding in candidate_foldings(network) if folding.engines[0].takes_beats]
+    if not wide:
+        check_folding(network, replace(default_folding(network), wide=True))
+    yield from wide
 
 
 def searched_foldings(network: Network, lanes: Sequence[int]) -> dict[str, Folding]:

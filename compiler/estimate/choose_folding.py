@@ -18,7 +18,7 @@ from ..cycles.count import Rates
 from ..ir.network import Network
 from ..plan.folding import Folding
 from ..plan.plan import make_plan
-from .candidates import candidate_foldings
+from .candidates import candidate_foldings, wide_foldings
 from .estimate import Estimate, estimate
 
 
@@ -82,14 +82,16 @@ def choose_folding(
     device: str | None = None,
     capacity: Resources | None = None,
     link: LinkFormat | None = None,
+    wide: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Folding:
     """The folding of an integer network that serves the purpose best.
 
     `rates` are mean events per step of the input and every population. With a `capacity` the design, with its `link`,
-    must fit it by the estimate. Raises CapacityError where no folding is fast enough or fits, naming the nearest.
+    must fit it by the estimate. With `wide` only foldings are weighed whose first engine takes beats, as the core's
+    input then brings them. Raises CapacityError where no folding is fast enough or fits, naming the nearest.
     """
-    foldings = list(candidate_foldings(network))
+    foldings = list(wide_foldings(network) if wide else candidate_foldings(network))
     candidates = []
     for number, folding in enumerate(foldings):
         plan = make_plan(network, family.value, folding)

@@ -20,7 +20,7 @@ from ...boards.toolchain import BuildResult, build
 from ...boards.top import SerialCore
 from ...hdl.emit.emit import to_rtlil, verilog_from_rtlil
 from ...hdl.emit.tools import tool_version
-from ...hdl.errors import OptionError, SampleError, ToolError
+from ...hdl.errors import OptionError, SampleError, ToolError, quoted
 from ...hdl.images.coding import Decoder, ImageCoding
 from ...hdl.link.flash_loader import FlashFormat
 from ...hdl.link.flashed_core import FlashedCore
@@ -59,7 +59,7 @@ from ..output.build_folder import (
     write_manifest,
 )
 from ..output.flash_image import join_flash, plan_flash
-from ..plan.folding import Folding, folding_data
+from ..plan.folding import Folding, default_folding, folding_data
 from ..plan.host_link import link_of
 from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
 from ..report.report import build_report, recipe_options
@@ -80,10 +80,11 @@ class CompileOptions:
     `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
     by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
     else by magnitude. `folding` says which engine runs which populations, by default the smallest core's; `minimise`
-    (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`). `weights` is
-    "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding` the
-    device takes images. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With `verilog_only`
-    no bitstream is made, and a target only chooses the family of its memories.
+    (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`). `wide` makes the core's
+    input bring beats of several events, for a design of one's own: with `verilog_only` and without a board. `weights`
+    is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding`
+    the device takes images. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With
+    `verilog_only` no bitstream is made, and a target only chooses the family of its memories.
     """
 
     board: str | None = None
@@ -97,6 +98,7 @@ class CompileOptions:
     minimise: str | None = None
     latency_us: float | None = None
     samples_per_s: float | None = None
+    wide: bool = False
     weights: str = "auto"
     coding: ImageCoding | None = None
     clock_mhz: float | None = None
@@ -134,13 +136,14 @@ def compile_network(
     target = require_target(options)
     check_target(output, force=force)
     _check_coding(options, source, samples)
+    check_wide(options)
     clock = plan_target_clock(target, options)
     baud = _baud(target, options)
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
     integers = integers_of(source, options, samples, step)
     network = integers.network
     link = link_of(network, options.coding)
-    options = with_chosen_folding(network, target, options, link, samples, step)
+    options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
     plan = plan_for(network, target, options, link)
     require_spiking_output(network)
     if target is not None:
@@ -217,6 +220,25 @@ def _check_coding(options: CompileOptions, source: Network, samples: Samples | N
         raise SampleError("a device that takes images is measured on images: the samples are spikes; load images")
 
 
+def check_wide(options: CompileOptions) -> None:
+    """OptionError for a wide input where there is a host link, which sends one event at a time."""
+    if not (options.wide or (options.folding is not None and options.folding.wide)):
+        return
+    rule = "a wide input is for a design of your own: the host link sends one event at a time"
+    if options.board is not None:
+        raise OptionError(f"{rule}, and the board {quoted(options.board)} has it; take --emit verilog without --board")
+    if not options.verilog_only:
+        raise OptionError(f"{rule}; take --emit verilog, or leave the input narrow")
+
+
+def with_wide_input(network: Network, options: CompileOptions) -> CompileOptions:
+    """The options with a wide input in the folding, where it is wanted."""
+    if not options.wide:
+        return options
+    folding = options.folding or default_folding(network)
+    return replace(options, folding=replace(folding, wide=True))
+
+
 def with_chosen_folding(
     network: Network,
     target: Board | Device | None,
@@ -247,7 +269,8 @@ def with_chosen_folding(
             mean_rates(ran, run_reference(network, ran.spikes)),
             device=None if device is None else device.id,
             capacity=None if device is None else device.capacity,
-            link=None if device is None else link,
+            link=None if device is None or options.wide else link,
+            wide=options.wide,
             progress=progress,
         )
     return replace(options, folding=folding)

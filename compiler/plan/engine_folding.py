@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from ...hdl.engines.format import EngineFormat
 from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
+from ...hdl.streams.tokens import BeatShape
 from ..ir.arrays import IntArray
 from ..ir.network import Network
 from .weights import EngineWeights
@@ -58,6 +59,10 @@ class EngineFolding(ABC):
     def takes_beats(self) -> bool:
         """Whether its input brings several events at once, so that the core's input may be wide."""
         return False
+
+    def beats(self, addresses: int, family: Family) -> BeatShape:
+        """What its input over `addresses` neurons brings at once."""
+        return BeatShape(addresses=addresses)
 
     @property
     def wants_spram(self) -> bool:

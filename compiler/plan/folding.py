@@ -5,7 +5,10 @@ several lanes or all neurons at once (fastest). A folding may be written as a JS
 
     {"engines": [{"populations": ["l1", "l2"]}]}
     {"engines": [{"populations": ["l1"], "lanes": 4}, {"populations": ["l2"], "spram": true}]}
-    {"engines": [{"populations": ["l1"], "kind": "vector", "events_per_beat": 2}, {"populations": ["l2"]}]}
+    {"engines": [{"populations": ["l1"], "kind": "vector", "events_per_beat": 2}, {"populations": ["l2"]}],
+     "wide": true}
+
+`wide` makes the core's input bring beats of several events.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from typing import Any
 
 from ...hdl.errors import InputError, ModelError, listed, quoted
 from ...hdl.files import MAX_JSON_BYTES, read_regular
+from ...hdl.memories.memory import Family
+from ...hdl.streams.tokens import BeatShape
 from ..encodings.cost import Scarce
 from ..ir.network import INPUT, Network
 from .engine_folding import EngineFolding, EngineKind
@@ -61,14 +66,18 @@ def read_folding(path: Path) -> Folding:
         content = json.loads(read_regular(path, "a folding", MAX_JSON_BYTES).decode())
     except (OSError, ValueError) as error:
         raise InputError(f"a folding is a JSON file: {path} cannot be read ({error})") from None
-    if not isinstance(content, dict) or set(content) != {"engines"} or not isinstance(content["engines"], list):
+    keys = set(content) if isinstance(content, dict) else set()
+    if not {"engines"} <= keys <= {"engines", "wide"} or not isinstance(content["engines"], list):
         raise InputError(f'a folding is {{"engines": [...]}}: {path} holds something else; see docs/hardware.md')
-    return Folding(engines=tuple(_engine(entry, path) for entry in content["engines"]))
+    wide = content.get("wide", False)
+    if not isinstance(wide, bool):
+        raise InputError(f"wide is true or false: {path} has {quoted(wide)}")
+    return Folding(engines=tuple(_engine(entry, path) for entry in content["engines"]), wide=wide)
 
 
 def folding_data(folding: Folding) -> dict[str, Any]:
     """What `read_folding` reads back."""
-    return {"engines": [engine_data(engine) for engine in folding.engines]}
+    return {"engines": [engine_data(engine) for engine in folding.engines], "wide": folding.wide}
 
 
 def _engine(entry: Any, path: Path) -> EngineFolding:
@@ -95,6 +104,14 @@ def _value(name: str, value: Any, path: Path) -> Any:
     if not isinstance(default, bool) and (not isinstance(value, int) or isinstance(value, bool)):
         raise InputError(f"{name} is a whole number: {path} has {quoted(value)}")
     return value
+
+
+def input_beats(network: Network, folding: Folding, family: Family) -> BeatShape:
+    """What the core's input brings at once: one token, or where it is wide what the engine takes that it leads to."""
+    if not folding.wide:
+        return BeatShape(addresses=network.input_size)
+    first = next(e for e in folding.engines if INPUT in sources_of(network, e.populations))
+    return first.beats(network.input_size, family)
 
 
 def check_folding(network: Network, folding: Folding) -> None:

@@ -13,10 +13,11 @@ from ...hdl.errors import CapacityError, ModelError, quoted
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
 from ...hdl.resources import Resources
+from ...hdl.streams.tokens import BeatShape
 from ..ir.network import INPUT, Network
 from ..ir.neurons import Kind
 from ..ir.verifier import verify
-from .folding import Folding, check_folding, default_folding
+from .folding import Folding, check_folding, default_folding, input_beats
 from .weights import EngineWeights, quantised
 
 
@@ -90,6 +91,11 @@ class Plan:
     def core(self, trace: bool = False) -> Core:
         """The hardware; with `trace`, with its monitors (see `spikeloom.compiler.plan.monitors`)."""
         return Core(self.network.input_size, self.engines, self.output, self.family, trace, self.folding.wide)
+
+    @property
+    def beats(self) -> BeatShape | None:
+        """What the core's wide input brings at once; None where it brings tokens."""
+        return input_beats(self.network, self.folding, self.family) if self.folding.wide else None
 
     @property
     def output(self) -> int:

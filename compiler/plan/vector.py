@@ -9,6 +9,7 @@ from typing import ClassVar
 from ...hdl.engines.vector import VectorFormat, VectorImage
 from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
+from ...hdl.streams.tokens import BeatShape
 from ..encodings.vector import encode_vector
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population, check_range
@@ -36,6 +37,11 @@ class VectorFolding(EngineFolding):
     def takes_beats(self) -> bool:
         return self.events_per_beat > 1
 
+    def beats(self, addresses: int, family: Family) -> BeatShape:
+        """Two slots of a bank read it through its two ports, where its memory has them."""
+        ports = 2 if family is Family.ECP5 and self.events_per_beat % 2 == 0 else 1
+        return BeatShape(addresses=addresses, slots=self.events_per_beat, banks=self.events_per_beat // ports)
+
     def check(self, network: Network, *, wide: bool) -> None:
         check_one_population(self, "a vector engine has one population")
         size, of = network.size_of(self.first), f"of the engine of {quoted(self.first)}"
@@ -59,15 +65,15 @@ class VectorFolding(EngineFolding):
     def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[VectorFormat, VectorImage]:
         codes, weight_bits = weights.matrix()
         neurons, parameters = weights.neurons(weight_bits)
-        ports = 2 if family is Family.ECP5 and self.events_per_beat % 2 == 0 else 1
+        beats = self.beats(weights.inputs, family)
         return encode_vector(
             codes,
             neurons,
             parameters,
             lanes=self.lanes or codes.shape[1],
             x_max=weights.largest_inputs,
-            banks=self.events_per_beat // ports,
-            ports=ports,
+            banks=beats.banks,
+            ports=beats.ports,
             neurons_per_cycle=self.neurons_per_cycle,
         )
 

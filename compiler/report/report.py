@@ -20,6 +20,7 @@ from ..estimate.estimate import Estimate
 from ..ir.network import Population
 from ..ir.neurons import Decay, IntegerDynamics
 from ..neurons.contract import fold
+from ..plan.folding import input_beats
 from ..plan.kinds import engine_data
 from ..plan.plan import MemoryUse
 from .encodings import ENCODINGS
@@ -51,6 +52,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "total_bits": sum(use.shape.bits for use in facts.plan.memories),
             "map": [_memory(use) for use in facts.plan.memories],
         },
+        "input": _input(facts),
         "engines": [_engine(facts, number) for number in range(len(facts.plan.engines))],
         "layers": layers,
         "blocks": {
@@ -226,6 +228,19 @@ def _network(facts: Facts) -> dict[str, Any]:
         "neurons": sum(population.size for population in network.populations),
         "synapses": stored,
         "sparsity": round(1 - stored / possible, 6) if possible else 0.0,
+    }
+
+
+def _input(facts: Facts) -> dict[str, Any]:
+    """What the core's input brings at once."""
+    plan = facts.plan
+    shape = input_beats(plan.network, plan.folding, plan.family)
+    return {
+        "wide": plan.folding.wide,
+        "slots": shape.slots,
+        "banks": shape.banks,
+        "row_bits": shape.row_bits,
+        "payload_bits": shape.layout.size,
     }
 
 

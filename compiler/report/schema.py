@@ -241,6 +241,14 @@ class AccuracyData(TypedDict):
     source: Source
 
 
+class InputData(TypedDict):
+    wide: bool
+    slots: int
+    banks: int
+    row_bits: int
+    payload_bits: int
+
+
 class ReportData(TypedDict):
     """All of it."""
 
@@ -256,6 +264,7 @@ class ReportData(TypedDict):
     link: LinkData | None
     work: WorkData | None
     memory: MemoryData
+    input: NotRequired[InputData]  # older reports do not say
     engines: list[EngineData]
     layers: list[LayerData]
     blocks: BlocksData

@@ -33,6 +33,8 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
             f"outputs; {number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)"
         )
     )
+    if report.get("input", {}).get("wide"):
+        console.print(Text(beats_text(report["input"])))
     if device is not None:
         console.print(Text(f"device {device['id']} ({device['family']}, {device['package']})"))
     if (compression := report["compression"]) is not None:
@@ -284,6 +286,14 @@ def accuracy_text(accuracy: Mapping[str, Any]) -> str:
     if "readout" in accuracy:
         parts.append(f"by {accuracy['readout']}")
     return ", ".join(parts)
+
+
+def beats_text(shape: Mapping[str, Any]) -> str:
+    """What a wide input brings at once."""
+    return (
+        f"wide input: {shape['slots']} events per beat in {counted(shape['banks'], 'bank')}, "
+        f"rows of {shape['row_bits']} bits, payload of {shape['payload_bits']} bits"
+    )
 
 
 def encoding_text(encoding: Mapping[str, Any]) -> str:

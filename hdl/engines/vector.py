@@ -20,7 +20,7 @@ from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
 from ..neurons.dynamics import fired, next_start, parameters_of, resized, start_bits
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.beats import BeatPacker, BeatUnpacker, multiple
-from ..streams.tokens import TokenKind, address_bits, beat_layout, token_layout
+from ..streams.tokens import BeatShape, TokenKind, address_bits, beat_layout, token_layout
 from .format import EngineFormat
 
 _SHORTEST_PASS = 4
@@ -114,9 +114,14 @@ class VectorFormat(EngineFormat):
         return BeatPacker(self.pre, self.slots, self.banks) if self.takes_beats else None
 
     @property
+    def beats(self) -> BeatShape:
+        """What the input brings at once."""
+        return BeatShape(addresses=self.pre, slots=self.slots, banks=self.banks)
+
+    @property
     def input_layout(self) -> data.StructLayout:
         """Tokens for one event per beat, else beats."""
-        return token_layout(self.pre) if self.slots == 1 else beat_layout(self.pre, self.slots, self.banks)
+        return self.beats.layout
 
     @property
     def beat_layout(self) -> data.StructLayout:

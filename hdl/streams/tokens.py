@@ -9,6 +9,8 @@ A wide stream carries several events per beat (`beat_layout`); its ends carry no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
@@ -43,3 +45,29 @@ def beat_layout(addresses: int, slots: int, banks: int | None = None) -> data.St
         raise ValueError(f"the slots of a beat are a multiple of its banks: got {slots} slots for {banks} banks")
     row = unsigned(address_bits(-(-addresses // banks)))
     return data.StructLayout({"kind": TokenKind, "mask": unsigned(slots), "rows": data.ArrayLayout(row, slots)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeatShape:
+    """What a stream over `addresses` neurons brings at once: up to `slots` events, in `banks` of neurons."""
+
+    addresses: int
+    slots: int = 1
+    banks: int = 1
+
+    @property
+    def layout(self) -> data.StructLayout:
+        """The payload: a token for one event, else a beat (`beat_layout`)."""
+        if self.slots == 1:
+            return token_layout(self.addresses)
+        return beat_layout(self.addresses, self.slots, self.banks)
+
+    @property
+    def ports(self) -> int:
+        """Slots of each bank."""
+        return self.slots // self.banks
+
+    @property
+    def row_bits(self) -> int:
+        """The width of a slot's row, of one slot that of its address."""
+        return address_bits(-(-self.addresses // self.banks))
