@@ -15,7 +15,6 @@ import numpy.typing as npt
 from ...hdl.errors import OptionError, SampleError, quoted
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network
-from ..ir.neurons import LI
 from ..lowering.error import quantisation_error
 from ..names import CALIBRATED
 from ..neurons.contract import fold
@@ -116,7 +115,7 @@ def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, Spik
 
 def _silent(network: Network, sources: Mapping[str, Spikes]) -> tuple[str, ...]:
     """The populations that could fire and do not, with a warning for each."""
-    names = [p.name for p in network.populations if not isinstance(p.dynamics, LI) and not sources[p.name].any()]
+    names = [p.name for p in network.populations if p.fires and not sources[p.name].any()]
     for name in names:
         warnings.warn(
             f"population {quoted(name)} never fires on the calibration samples: what follows it is compressed blindly; "

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Projection
-from ..ir.neurons import LI
 from ..lowering.quantise import quantise, quantise_codes
 from ..neurons.contract import fold
 from .allocation import Share
@@ -76,7 +75,7 @@ def _own(network: Network, projection: Projection, weights: Quantised) -> Quanti
 def _binary(network: Network, projection: Projection) -> Quantised:
     """Signs at the least-squares scale of each neuron (Rastegari et al., XNOR-Net, ECCV 2016); of a readout, of all."""
     sizes = np.concatenate([np.abs(_real(p)) for p in network.projections_into(projection.post)])
-    axis = None if isinstance(network.population(projection.post).dynamics, LI) else 0
+    axis = 0 if network.population(projection.post).fires else None
     total, count = sizes.sum(axis=axis), np.count_nonzero(sizes, axis=axis)
     scale = np.where(count > 0, total / np.maximum(count, 1), 1.0)
     return Quantised(codes=np.sign(_real(projection)).astype(np.int64), bits=2, scheme="binary", scale=scale)

@@ -19,7 +19,6 @@ from ...hdl.errors import ModelError, SampleError, quoted
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import INPUT, Network
-from ..ir.neurons import LI
 from ..ir.verifier import verify
 
 Matrix = npt.NDArray[Any]
@@ -191,7 +190,7 @@ def _network_graph(network: Network) -> Graph:
         sizes=(network.input_size, *(p.size for p in populations)),
         connections=tuple(Connection(index[p.pre], index[p.post], _real(p.weights)) for p in network.projections),
         biases=(None, *(np.broadcast_to(p.bias, (p.size,)) for p in populations)),
-        spiking=(True, *(not isinstance(p.dynamics, LI) for p in populations)),
+        spiking=(True, *(p.fires for p in populations)),
         names=("the inputs", *(f"population {quoted(p.name)}" for p in populations)),
         output=index[network.output],
     )

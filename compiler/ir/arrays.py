@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,11 @@ def freeze(instance: object, names: tuple[str, ...], dtype: type) -> None:
         array: npt.NDArray[Any] = np.array(value, dtype=dtype)  # a copy, so that nobody else can write it
         array.setflags(write=False)
         object.__setattr__(instance, name, array)
+
+
+def array_fields(cls: type[Any]) -> tuple[str, ...]:
+    """The fields of a dataclass that hold float arrays."""
+    return tuple(name for name, hint in get_type_hints(cls).items() if hint == FloatArray)
 
 
 def zero() -> FloatArray:

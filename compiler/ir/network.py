@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ...hdl.errors import OptionError, quoted
 from .arrays import IntArray, freeze, zero, zero_int
 from .connectivity import Connectivity, Weights
-from .neurons import Dynamics, IntegerDynamics, Kind
+from .neurons import MODELS, Dynamics, IntegerDynamics
 from .origin import Origin
 from .readout import ReadBy, Readout
 
@@ -43,6 +43,11 @@ class Population:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def fires(self) -> bool:
+        """Whether its neurons can fire: all but leaky integrators."""
+        return MODELS[self.dynamics.kind].fires
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,8 +106,8 @@ class Network:
 
     @property
     def output_fires(self) -> bool:
-        """Whether the output's neurons can fire: all but leaky integrators."""
-        return self.population(self.output).dynamics.kind is not Kind.LI
+        """Whether the output's neurons can fire."""
+        return self.population(self.output).fires
 
     @property
     def reading(self) -> Readout:

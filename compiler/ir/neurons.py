@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from .arrays import FloatArray, IntArray, freeze, one, zero, zero_int
+from .arrays import FloatArray, IntArray, array_fields, freeze, one, zero, zero_int
 
 
 class ResetMode(StrEnum):
@@ -83,8 +86,20 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class IF:
+class _FloatNeurons:
+    """What the models at the float level share: read-only parameters, each a scalar or one per neuron."""
+
+    kind: ClassVar[Kind]
+
+    def __post_init__(self) -> None:
+        freeze(self, array_fields(type(self)), np.float64)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IF(_FloatNeurons):
     """Integrate and fire: u = V + r*I, with `r` the gain of the input; see `ResetPlace` for the rest of the step."""
+
+    kind = Kind.IF
 
     threshold: FloatArray
     r: FloatArray = field(default_factory=one)
@@ -94,21 +109,16 @@ class IF:
     reset_place: ResetPlace = ResetPlace.SAME
     fire: Fire = Fire.GT
 
-    def __post_init__(self) -> None:
-        freeze(self, ("threshold", "r", "v_reset", "v_init"), np.float64)
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.IF
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LIF:
+class LIF(_FloatNeurons):
     """Leaky integrate and fire: u = beta*V + r*I + (1 - beta)*v_leak, in the order that `arithmetic` names.
 
     `beta` is the decay of one time step (1 - dt/tau; exactly the framework's value), `r` the gain of the input,
     `v_leak` the resting membrane, `v_init` the membrane at the start of a sample.
     """
+
+    kind = Kind.LIF
 
     beta: FloatArray
     threshold: FloatArray
@@ -121,20 +131,15 @@ class LIF:
     fire: Fire = Fire.GT
     arithmetic: Arithmetic = Arithmetic.DECAY
 
-    def __post_init__(self) -> None:
-        freeze(self, ("beta", "threshold", "r", "v_leak", "v_reset", "v_init"), np.float64)
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.LIF
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CubaLIF:
+class CubaLIF(_FloatNeurons):
     """Current-based LIF: g = alpha*g + w_in*I; u = beta*V + r*drive + (1 - beta)*v_leak.
 
     `drive` is g (`new`) or the g of the step before (`old`, Norse). g starts a sample at 0.
     """
+
+    kind = Kind.CUBALIF
 
     alpha: FloatArray
     beta: FloatArray
@@ -150,30 +155,18 @@ class CubaLIF:
     fire: Fire = Fire.GT
     arithmetic: Arithmetic = Arithmetic.DECAY
 
-    def __post_init__(self) -> None:
-        freeze(self, ("alpha", "beta", "threshold", "w_in", "r", "v_leak", "v_reset", "v_init"), np.float64)
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.CUBALIF
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LI:
+class LI(_FloatNeurons):
     """Leaky integrator, a readout that never fires: V = beta*V + r*I + (1 - beta)*v_leak."""
+
+    kind = Kind.LI
 
     beta: FloatArray
     r: FloatArray = field(default_factory=one)
     v_leak: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
     arithmetic: Arithmetic = Arithmetic.DECAY
-
-    def __post_init__(self) -> None:
-        freeze(self, ("beta", "r", "v_leak", "v_init"), np.float64)
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.LI
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -220,3 +213,81 @@ FloatDynamics = IF | LIF | CubaLIF | LI
 
 
 Dynamics = FloatDynamics | IntegerDynamics
+
+
+# ------------------------------------------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What the compiler knows of a neuron model beside its step; its equation stands in `dynamics`.
+
+    `shares` are the parameters that a state keeps of itself in a step, 0 to 1, each with the integer decay that it
+    becomes. `gains` multiply the input, each with the share of the filter that it leads into (None: of none). `nir` are
+    the fields of the NIR node, each with the parameter that it is made of; those in `nir_optional` may be missing.
+    """
+
+    dynamics: type[FloatDynamics]
+    fires: bool = True
+    shares: Mapping[str, str]
+    gains: Mapping[str, str | None]
+    nir: Mapping[str, str]
+    nir_optional: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The parameters at the float level, each a scalar or one per neuron."""
+        return array_fields(self.dynamics)
+
+    @property
+    def decays(self) -> tuple[str, ...]:
+        """The decays at the integer level."""
+        return tuple(self.shares.values())
+
+
+_FIRING = {"v_threshold": "threshold", "v_reset": "v_reset"}
+_LEAKING = {"r": "r", "v_leak": "v_leak"}
+
+MODELS: Mapping[Kind, Model] = {
+    Kind.IF: Model(dynamics=IF, shares={}, gains={"r": None}, nir={"r": "r", **_FIRING}, nir_optional=("v_reset",)),
+    Kind.LIF: Model(
+        dynamics=LIF,
+        shares={"beta": "decay"},
+        gains={"r": "beta"},
+        nir={"tau": "beta", **_LEAKING, **_FIRING},
+        nir_optional=("v_reset",),
+    ),
+    Kind.CUBALIF: Model(
+        dynamics=CubaLIF,
+        shares={"beta": "decay", "alpha": "decay_syn"},
+        gains={"r": "beta", "w_in": "alpha"},
+        nir={"tau_mem": "beta", "tau_syn": "alpha", **_LEAKING, **_FIRING, "w_in": "w_in"},
+        nir_optional=("v_reset", "w_in"),
+    ),
+    Kind.LI: Model(
+        dynamics=LI,
+        fires=False,
+        shares={"beta": "decay"},
+        gains={"r": "beta"},
+        nir={"tau": "beta", **_LEAKING},
+    ),
+}
+"""The record of each neuron model."""
+
+
+def real_form(dynamics: IntegerDynamics, threshold: npt.NDArray[Any], reset_mode: ResetMode) -> FloatDynamics:
+    """The float neurons that integer ones stand for, with a `threshold` in membrane units."""
+    model = MODELS[dynamics.kind]
+    unit = dynamics.scale / (1 << dynamics.fraction_bits)
+    values: dict[str, Any] = {
+        "threshold": threshold * unit,
+        "v_reset": dynamics.v_reset * unit,
+        "reset_mode": reset_mode,
+        "reset_place": dynamics.reset_place,
+        "drive": dynamics.drive,
+    }
+    for share, name in model.shares.items():
+        decay: Decay = getattr(dynamics, name)
+        values[share] = 1.0 - decay.c / (1 << decay.k)
+    wanted = {f.name for f in fields(model.dynamics)}
+    return model.dynamics(**{name: value for name, value in values.items() if name in wanted})

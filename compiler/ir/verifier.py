@@ -20,11 +20,8 @@ from .bounds import drive_bounds
 from .connectivity import Dense, Quantised
 from .network import INPUT, Network, Population, Projection
 from .neurons import (
-    IF,
-    LI,
-    LIF,
+    MODELS,
     Arithmetic,
-    CubaLIF,
     Decay,
     Drive,
     Fire,
@@ -49,18 +46,6 @@ MAX_REAL = 1e30
 
 DTYPES = ("float32", "float64")
 
-_FLOAT_PARAMETERS: dict[type, tuple[str, ...]] = {
-    IF: ("threshold", "r", "v_reset", "v_init"),
-    LIF: ("beta", "threshold", "r", "v_leak", "v_reset", "v_init"),
-    CubaLIF: ("alpha", "beta", "threshold", "w_in", "r", "v_leak", "v_reset", "v_init"),
-    LI: ("beta", "r", "v_leak", "v_init"),
-}
-_DECAYS: dict[Kind, tuple[str, ...]] = {
-    Kind.IF: (),
-    Kind.LIF: ("decay",),
-    Kind.LI: ("decay",),
-    Kind.CUBALIF: ("decay", "decay_syn"),
-}
 _CHOICES: dict[str, type[StrEnum]] = {
     "reset_mode": ResetMode,
     "reset_place": ResetPlace,
@@ -179,9 +164,9 @@ def _origin_plausible(network: Network) -> None:
 
 def _levels_not_mixed(network: Network) -> None:
     for population in network.populations:
-        if type(population.dynamics) not in (*_FLOAT_PARAMETERS, IntegerDynamics):
+        if type(population.dynamics) not in (*(model.dynamics for model in MODELS.values()), IntegerDynamics):
             raise ModelError(
-                f"dynamics are IF, LIF, CubaLIF, LI or their integer form: population {quoted(population.name)} "
+                f"dynamics are {', '.join(MODELS)} or their integer form: population {quoted(population.name)} "
                 f"has {type(population.dynamics).__name__}"
             )
     first = network.populations[0]
@@ -233,7 +218,7 @@ def _parameters(population: Population) -> Iterator[tuple[str, npt.NDArray[Any]]
             if isinstance(decay, Decay):
                 yield f"{name}.c", decay.c
     else:
-        for name in _FLOAT_PARAMETERS[type(dynamics)]:
+        for name in MODELS[dynamics.kind].parameters:
             yield name, getattr(dynamics, name)
     yield "bias", population.bias
 
@@ -272,23 +257,22 @@ def _choices_known(population: Population) -> None:
 
 def _reset_combination(population: Population) -> None:
     dynamics = population.dynamics
-    if isinstance(dynamics, LI):
-        return
-    if isinstance(dynamics, IntegerDynamics) and dynamics.reset_mode is ResetMode.NONE:
+    mode = getattr(dynamics, "reset_mode", None)  # what never fires has none
+    if isinstance(dynamics, IntegerDynamics) and mode is ResetMode.NONE:
         raise ModelError(
             f"an integer reset is subtract or value: population {quoted(population.name)} has none; "
             "use subtract with sub = 0"
         )
-    if dynamics.reset_place is ResetPlace.SNNTORCH_SAME and dynamics.reset_mode is ResetMode.VALUE:
+    if mode is ResetMode.VALUE and getattr(dynamics, "reset_place", None) is ResetPlace.SNNTORCH_SAME:
         raise ModelError(
             f"reset place snntorch_same subtracts: population {quoted(population.name)} resets to a value; use same"
         )
 
 
 def _decay_factors(population: Population) -> None:
-    for name in ("alpha", "beta"):
-        value = getattr(population.dynamics, name, None)
-        if value is not None and not np.all((value >= 0) & (value <= 1)):
+    for name in sorted(MODELS[population.dynamics.kind].shares):
+        value = getattr(population.dynamics, name)
+        if not np.all((value >= 0) & (value <= 1)):
             raise ModelError(
                 f"{name} is the share that is kept in a step, 0 to 1: population {quoted(population.name)} has "
                 f"{float(value.flat[np.argmax(np.abs(value - 0.5))]):g}"
@@ -316,11 +300,12 @@ def _integer_dynamics(population: Population, dynamics: IntegerDynamics) -> None
 
 
 def _decays_of_kind(population: Population, dynamics: IntegerDynamics) -> None:
+    expected = MODELS[dynamics.kind].decays
     for name in ("decay", "decay_syn"):
         decay = getattr(dynamics, name)
-        if (decay is not None) != (name in _DECAYS[dynamics.kind]):
+        if (decay is not None) != (name in expected):
             raise ModelError(
-                f"an integer {dynamics.kind} has {' and '.join(_DECAYS[dynamics.kind]) or 'no decay'}: {name} of "
+                f"an integer {dynamics.kind} has {' and '.join(expected) or 'no decay'}: {name} of "
                 f"population {quoted(population.name)} is {'missing' if decay is None else 'one too many'}"
             )
         if decay is not None:

@@ -26,7 +26,7 @@ from ..ir.arrays import FloatArray
 from ..ir.bounds import signed_bits
 from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network, Population, Projection
-from ..ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, Dynamics, Fire, IntegerDynamics, Kind, ResetMode
+from ..ir.neurons import Decay, Dynamics, IntegerDynamics, Kind, ResetMode, real_form
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
 from ..neurons.contract import Folded, fold
 from ..neurons.currents import Spikes
@@ -345,33 +345,13 @@ def _dequantised_population(population: Population) -> Population:
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
     unit = dynamics.scale / (1 << dynamics.fraction_bits)
-    return replace(population, dynamics=_float_dynamics(population, dynamics, unit), bias=population.bias * unit)
+    return replace(population, dynamics=_float_dynamics(population, dynamics), bias=population.bias * unit)
 
 
-def _float_dynamics(population: Population, dynamics: IntegerDynamics, unit: FloatArray) -> Dynamics:
-    beta = None if dynamics.decay is None else 1.0 - dynamics.decay.c / (1 << dynamics.decay.k)
-    if dynamics.kind is Kind.LI:
-        return LI(beta=_given(beta), arithmetic=Arithmetic.DECAY)
-    threshold, mode = _float_threshold(population, dynamics)
-    common: dict[str, Any] = {
-        "threshold": threshold * unit,
-        "v_reset": dynamics.v_reset * unit,
-        "reset_mode": mode,
-        "reset_place": dynamics.reset_place,
-        "fire": Fire.GT,
-    }
-    if dynamics.kind is Kind.IF:
-        return IF(**common)
-    if dynamics.kind is Kind.LIF:
-        return LIF(beta=_given(beta), arithmetic=Arithmetic.DECAY, **common)
-    assert dynamics.decay_syn is not None
-    alpha = 1.0 - dynamics.decay_syn.c / (1 << dynamics.decay_syn.k)
-    return CubaLIF(alpha=alpha, beta=_given(beta), drive=dynamics.drive, arithmetic=Arithmetic.DECAY, **common)
-
-
-def _given(value: FloatArray | None) -> FloatArray:
-    assert value is not None
-    return value
+def _float_dynamics(population: Population, dynamics: IntegerDynamics) -> Dynamics:
+    if not population.fires:
+        return real_form(dynamics, dynamics.fire, dynamics.reset_mode)
+    return real_form(dynamics, *_float_threshold(population, dynamics))
 
 
 def _float_threshold(population: Population, dynamics: IntegerDynamics) -> tuple[FloatArray, ResetMode]:

@@ -16,8 +16,9 @@ integer: what `step` advances.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,15 +28,13 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
 from ..ir.neurons import (
-    IF,
-    LI,
+    MODELS,
     Arithmetic,
-    CubaLIF,
     Decay,
     Drive,
     Fire,
+    FloatDynamics,
     IntegerDynamics,
-    Kind,
     ResetMode,
     ResetPlace,
     Rounding,
@@ -141,7 +140,7 @@ def integer_model(dynamics: IntegerDynamics) -> NeuronModel:
         leak=integer_leak(dynamics.decay),
         leak_syn=integer_leak(dynamics.decay_syn),
         fire=Fire.GT,
-        spiking=dynamics.kind is not Kind.LI,
+        spiking=MODELS[dynamics.kind].fires,
         reset_mode=dynamics.reset_mode,
         reset_place=dynamics.reset_place,
         drive=dynamics.drive,
@@ -202,26 +201,27 @@ def fold(network: Network, population: Population) -> Folded:
     dynamics = population.dynamics
     assert not isinstance(dynamics, IntegerDynamics)
     size = population.size
-    beta = _vector(getattr(dynamics, "beta", np.ones(())), size)
-    gain = _gain(population, beta)
+    model = MODELS[dynamics.kind]
+    parameters = {name: _vector(getattr(dynamics, name), size) for name in model.parameters}
+    beta = parameters.get("beta", np.ones(size))
+    gain = _gain(dynamics, parameters)
     projections = network.projections_into(population.name)
-    v_init = _vector(dynamics.v_init, size)
-    spiking = not isinstance(dynamics, LI)
     zero = np.zeros(size)
-    threshold = zero if isinstance(dynamics, LI) else _vector(dynamics.threshold, size)
+    threshold = parameters.get("threshold", zero)
+    v_init = parameters["v_init"] if model.fires else zero  # what those that never fire compare with nothing
     return Folded(
         population=population,
         projections=projections,
         weights=tuple(_real_weights(p) * gain for p in projections),
         gain=gain,
-        bias=_vector(population.bias, size) * gain + _resting_drive(population, beta),
-        alpha=_vector(dynamics.alpha, size) if isinstance(dynamics, CubaLIF) else None,
+        bias=_vector(population.bias, size) * gain + _resting_drive(population, parameters),
+        alpha=parameters.get("alpha"),
         beta=beta,
-        threshold=threshold - v_init if spiking else zero,
+        threshold=threshold - v_init,
         sub=zero if getattr(dynamics, "reset_mode", ResetMode.NONE) is ResetMode.NONE else threshold,
-        v_reset=zero if isinstance(dynamics, LI) else _vector(dynamics.v_reset, size) - v_init,
-        spiking=spiking,
-        leaky=not isinstance(dynamics, IF),
+        v_reset=parameters.get("v_reset", zero) - v_init,
+        spiking=model.fires,
+        leaky="beta" in parameters,
         reset_mode=getattr(dynamics, "reset_mode", ResetMode.NONE),
         reset_place=getattr(dynamics, "reset_place", ResetPlace.SAME),
         fire=getattr(dynamics, "fire", Fire.GT),
@@ -238,31 +238,27 @@ def _real_weights(projection: Projection) -> FloatArray:
     return projection.weights
 
 
-def _gain(population: Population, beta: FloatArray) -> FloatArray:
-    dynamics = population.dynamics
-    assert not isinstance(dynamics, IntegerDynamics)
-    gain = _vector(dynamics.r, population.size)
-    if isinstance(dynamics, CubaLIF):
-        gain = gain * dynamics.w_in
+def _gain(dynamics: FloatDynamics, parameters: Mapping[str, FloatArray]) -> FloatArray:
+    gain = reduce(np.multiply, (parameters[name] for name in MODELS[dynamics.kind].gains))
     if getattr(dynamics, "arithmetic", Arithmetic.DECAY) is not Arithmetic.DECAY:
-        gain = gain * (1 - beta)
+        gain = gain * (1 - parameters["beta"])
     return gain
 
 
-def _resting_drive(population: Population, beta: FloatArray) -> FloatArray:
+def _resting_drive(population: Population, parameters: Mapping[str, FloatArray]) -> FloatArray:
     """(1 - beta)*(v_leak - v_init), what the resting potential adds in each step."""
-    dynamics = population.dynamics
-    assert not isinstance(dynamics, IntegerDynamics)
-    v_init = _vector(dynamics.v_init, population.size)
-    if isinstance(dynamics, LI) and np.ptp(v_init) > 0:
+    v_init = parameters["v_init"]
+    if not population.fires and np.ptp(v_init) > 0:
         raise ModelError(
             f"the neurons of a readout share v_init, so that their membranes compare: population "
             f"{quoted(population.name)} has {v_init.min():g} to {v_init.max():g}; set one value"
         )
-    v_leak = v_init if isinstance(dynamics, IF) else _vector(dynamics.v_leak, population.size)
-    if isinstance(dynamics, CubaLIF) and np.any(v_leak != v_init):
+    if "v_leak" not in parameters:
+        return np.zeros_like(v_init)
+    v_leak = parameters["v_leak"]
+    if "alpha" in parameters and np.any(v_leak != v_init):
         raise ModelError(
             f"an integer CubaLIF starts at its resting membrane: population {quoted(population.name)} has v_init "
             "different from v_leak; make them equal"
         )
-    return (1 - beta) * (v_leak - v_init)
+    return (1 - parameters["beta"]) * (v_leak - v_init)

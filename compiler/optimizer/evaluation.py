@@ -21,7 +21,6 @@ from ..frontends.nir.writer import write_nir
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
-from ..ir.neurons import LI
 from ..neurons.contract import fold
 from ..plan.folding import Folding, check_folding
 from ..plan.plan import make_plan
@@ -128,7 +127,7 @@ def _narrowed(subject: Subject, removed: float) -> tuple[Network, dict[str, IntA
     hidden = [
         rates
         for population, rates in zip(network.populations, subject.rates[1:], strict=True)
-        if population.name != network.output and not isinstance(population.dynamics, LI)
+        if population.name != network.output and population.fires
     ]
     rates = np.sort(np.concatenate(hidden)) if hidden else np.zeros(0)
     count = round(removed * len(rates))

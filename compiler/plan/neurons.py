@@ -12,7 +12,7 @@ from ...hdl.neurons.neuron_format import NeuronFormat, NeuronRule, PopulationFor
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Network, Population
-from ..ir.neurons import Decay, IntegerDynamics, Kind, ResetMode
+from ..ir.neurons import Decay, IntegerDynamics, ResetMode
 from ..neurons.reachable import accumulator_bits, saturates
 
 
@@ -77,7 +77,7 @@ def _parameters(population: Population, rule: NeuronRule) -> dict[str, IntArray]
 
 def _rule(network: Network, population: Population) -> NeuronRule:
     dynamics = _integer(population)
-    fires = dynamics.kind is not Kind.LI
+    fires = population.fires
     to_value = fires and dynamics.reset_mode is ResetMode.VALUE
     return NeuronRule(
         state_bits=dynamics.state_bits,
@@ -86,7 +86,7 @@ def _rule(network: Network, population: Population) -> NeuronRule:
         has_sub=fires and not to_value and bool(np.any(dynamics.sub)),
         reset_mode="value" if to_value else "subtract",
         reset_place=dynamics.reset_place.value,
-        decay=None if dynamics.kind is Kind.IF else _decay(dynamics.decay),
+        decay=_decay(dynamics.decay),
     )
 
 

@@ -146,11 +146,10 @@ def with_spram(plan: Plan) -> Plan:
 
 def require_spiking_output(network: Network) -> None:
     """ModelError where the output never fires, or its membranes are read: the hardware's output is spikes."""
-    dynamics = network.population(network.output).dynamics
-    kind = dynamics.kind
-    if kind is Kind.LI:
+    if not network.output_fires:
+        kind = network.population(network.output).dynamics.kind
         raise ModelError(
-            f"the output of a core is spikes: population {quoted(network.output)} is LI, which never fires; "
+            f"the output of a core is spikes: population {quoted(network.output)} is {kind}, which never fires; "
             "end the network with IF or LIF neurons"
         )
     if network.reading.of_membranes:

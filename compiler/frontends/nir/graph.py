@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
+from ...ir.neurons import MODELS
 from .hdf5_guard import CheckedFile
 
 NodeFields = Mapping[str, npt.NDArray[Any]]
@@ -25,10 +26,10 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Linear": (("weight",), ()),
     "Affine": (("weight", "bias"), ()),
     "Flatten": (("start_dim", "end_dim"), ("input_type",)),
-    "IF": (("r", "v_threshold"), ("v_reset",)),
-    "LIF": (("tau", "r", "v_leak", "v_threshold"), ("v_reset",)),
-    "LI": (("tau", "r", "v_leak"), ()),
-    "CubaLIF": (("tau_mem", "tau_syn", "r", "v_leak", "v_threshold"), ("v_reset", "w_in")),
+    **{
+        kind.value: (tuple(name for name in model.nir if name not in model.nir_optional), model.nir_optional)
+        for kind, model in MODELS.items()
+    },
 }
 """The node types whose data is read: the fields that a node must and may have. Other types keep only their name."""
 

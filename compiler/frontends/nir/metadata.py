@@ -21,7 +21,7 @@ from ....hdl.errors import ModelError, quoted
 from ...ir.arrays import FloatArray, IntArray
 from ...ir.connectivity import Dense, Quantised
 from ...ir.network import INPUT, Network, Population, Projection
-from ...ir.neurons import IF, LI, LIF, CubaLIF, Decay, Dynamics, IntegerDynamics
+from ...ir.neurons import MODELS, Decay, Dynamics, IntegerDynamics
 from ...ir.origin import ERRORS, Compression, Judged, LayerCompression, Origin
 from ...ir.readout import Readout
 from .dialects import Options
@@ -31,7 +31,9 @@ VERSION = 1
 INPUT_INDEX = -1
 """What a projection's `pre` holds for the network's input; populations are numbered from 0."""
 
-_DYNAMICS: dict[str, type[Dynamics]] = {cls.__name__: cls for cls in (IF, LIF, CubaLIF, LI, IntegerDynamics)}
+_DYNAMICS: dict[str, type[Dynamics]] = {
+    cls.__name__: cls for cls in (*(model.dynamics for model in MODELS.values()), IntegerDynamics)
+}
 _CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire", "tau", "x_max")
 _NETWORK = (
     *("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "readout", "origin"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....hdl.errors import OptionError
 from ...ir.network import Network, Population
-from ...ir.neurons import IF, LIF, CubaLIF, Fire, ResetMode, ResetPlace
+from ...ir.neurons import LI, Fire, IntegerDynamics, ResetMode, ResetPlace
 from .dialects import Options, Reset, reset_place
 
 
@@ -46,7 +46,7 @@ def _with_x_max(network: Network, x_max: int) -> Network:
 
 def _population_with_options(population: Population, options: Options, dialect: str) -> Population:
     dynamics = population.dynamics
-    if not isinstance(dynamics, IF | LIF | CubaLIF):
+    if isinstance(dynamics, LI | IntegerDynamics):
         return population
     mode, place, v_reset = dynamics.reset_mode, dynamics.reset_place, dynamics.v_reset
     delay = place is ResetPlace.NEXT if options.reset_delay is None else options.reset_delay

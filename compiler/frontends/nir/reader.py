@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ....hdl.errors import ModelError, quoted
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
+from ...ir.neurons import MODELS
 from ...ir.verifier import verify
 from .dialects import Conventions, Options, dialect_of, resolve
 from .evidence import evidence
@@ -31,8 +32,8 @@ from .options import with_options
 from .view import check_view
 
 _LAYERS = ("Affine", "Linear")
-_NEURONS = ("CubaLIF", "IF", "LI", "LIF")
-_SUPPORTED = ("Affine", "CubaLIF", "Flatten", "IF", "Input", "LI", "LIF", "Linear", "Output")
+_NEURONS = {kind.value: model for kind, model in MODELS.items()}
+_SUPPORTED = tuple(sorted((*_LAYERS, *_NEURONS, "Flatten", "Input", "Output")))
 
 Shape = tuple[int, ...]
 
@@ -228,8 +229,10 @@ class _Conversion:
             )
         if second == "Output" and first not in _NEURONS:
             raise ModelError(f"the output comes from neurons: {edge} joins {first} and Output; end with IF, LIF or LI")
-        if second in _LAYERS and first == "LI":
-            raise ModelError(f"LI neurons are a readout: {edge} uses their membranes as spikes; make them LIF neurons")
+        if second in _LAYERS and first in _NEURONS and not _NEURONS[first].fires:
+            raise ModelError(
+                f"{first} neurons are a readout: {edge} uses their membranes as spikes; make them LIF neurons"
+            )
 
     def _origin(self, name: str) -> str:
         """The node whose values arrive, looking through Output and Flatten nodes, which keep the order of values."""

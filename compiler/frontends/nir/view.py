@@ -17,7 +17,7 @@ from ....hdl.errors import ModelError, quoted
 from ...ir.arrays import FloatArray
 from ...ir.connectivity import Quantised
 from ...ir.network import INPUT, Network, Population, Projection
-from ...ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Decay, FloatDynamics, IntegerDynamics, Kind
+from ...ir.neurons import MODELS, Arithmetic, FloatDynamics, IntegerDynamics, real_form
 from .graph import NirGraph, NirNode
 
 DEFAULT_DT = 1e-4
@@ -111,46 +111,35 @@ def _layer_node(projection: Projection, bias: FloatArray, size: int, kind: type)
 def _neuron_node(population: Population, dt: float, kind: type) -> NirNode:
     dynamics = population.dynamics
     real = _real_dynamics(dynamics) if isinstance(dynamics, IntegerDynamics) else dynamics
-    fields = _neuron_fields(real, dt)
     shape = (population.size,)
     return NirNode(
-        real.kind.value, {name: _cast(np.broadcast_to(value, shape), kind) for name, value in fields.items()}
+        real.kind.value,
+        {name: _cast(np.broadcast_to(value, shape), kind) for name, value in _neuron_fields(real, dt).items()},
     )
 
 
 def _neuron_fields(dynamics: FloatDynamics, dt: float) -> dict[str, FloatArray]:
-    """NIR's parameters, such that an Euler step of its equation is the network's step."""
-    if isinstance(dynamics, IF):
-        return {"r": dynamics.r / dt, "v_threshold": dynamics.threshold, "v_reset": dynamics.v_reset}
-    leak = np.maximum(1 - dynamics.beta, _LEAST_LEAK)
-    tau = dt / leak
-    r = dynamics.r / leak if dynamics.arithmetic is Arithmetic.DECAY else dynamics.r
-    common = {"r": r, "v_leak": dynamics.v_leak}
-    if isinstance(dynamics, LI):
-        return {"tau": tau, **common}
-    common |= {"v_threshold": dynamics.threshold, "v_reset": dynamics.v_reset}
-    if isinstance(dynamics, LIF):
-        return {"tau": tau, **common}
-    leak_syn = np.maximum(1 - dynamics.alpha, _LEAST_LEAK)
-    return {"tau_mem": tau, "tau_syn": dt / leak_syn, "w_in": dynamics.w_in / leak_syn, **common}
+    """NIR's parameters, such that an Euler step of its equation is the network's step: a share that is kept becomes a
+    time constant, a gain the one of NIR, where the leak scales the input."""
+    model = MODELS[dynamics.kind]
+    leaks = {share: np.maximum(1 - getattr(dynamics, share), _LEAST_LEAK) for share in model.shares}
+    if getattr(dynamics, "arithmetic", Arithmetic.DECAY) is not Arithmetic.DECAY:
+        leaks["beta"] = np.ones(())  # the step scales its input by this leak already
+    result = {}
+    for name, parameter in model.nir.items():
+        value: FloatArray = getattr(dynamics, parameter)
+        if parameter in model.shares:
+            value = dt / np.maximum(1 - value, _LEAST_LEAK)
+        elif parameter in model.gains:
+            share = model.gains[parameter]
+            value = value / (dt if share is None else leaks[share])
+        result[name] = value
+    return result
 
 
 def _real_dynamics(dynamics: IntegerDynamics) -> FloatDynamics:
     """What the integers stand for."""
-    unit = _unit(dynamics)
-    threshold, v_reset = dynamics.fire * unit, dynamics.v_reset * unit
-    if dynamics.kind is Kind.IF:
-        return IF(threshold=threshold, v_reset=v_reset)
-    beta = 1 - _leak_of(dynamics.decay)
-    if dynamics.kind is Kind.LI:
-        return LI(beta=beta)
-    if dynamics.kind is Kind.LIF:
-        return LIF(beta=beta, threshold=threshold, v_reset=v_reset)
-    return CubaLIF(alpha=1 - _leak_of(dynamics.decay_syn), beta=beta, threshold=threshold, v_reset=v_reset)
-
-
-def _leak_of(decay: Decay | None) -> Any:
-    return np.zeros(()) if decay is None else decay.c / 2.0**decay.k
+    return real_form(dynamics, dynamics.fire, dynamics.reset_mode)
 
 
 def _unit(dynamics: IntegerDynamics) -> FloatArray:
