@@ -47,15 +47,17 @@ def design_number(plan: Plan) -> int:
 
 
 def _text(value: Any) -> str:
-    """A value of dataclasses and collections, the same in every process: sets come in another order in each."""
+    """The repr of a value of dataclasses and collections, with sets in order, which differs between processes."""
     if is_dataclass(value):
         return (
             f"{type(value).__name__}({', '.join(f'{f.name}={_text(getattr(value, f.name))}' for f in fields(value))})"
         )
     if isinstance(value, frozenset):
-        return f"{{{', '.join(sorted(map(_text, value)))}}}"
-    if isinstance(value, tuple | list):
-        return f"({', '.join(map(_text, value))})"
+        return f"frozenset({{{', '.join(sorted(map(_text, value)))}}})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
     return repr(value)
 
 
