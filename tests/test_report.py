@@ -389,6 +389,17 @@ def test_plots_of_nothing_are_still_plots() -> None:
     assert "nan" not in lines("one", "step", {"a": (0.0,)}) and lines("none", "step", {}).startswith("<svg")
 
 
+def test_cells_of_an_ecp5_are_comb_beside_lut4() -> None:
+    """Its look-up tables alone say little: adders take cells without one."""
+    given = facts()
+    assert given.device is not None
+    ecp5 = build_report(replace(given, device=replace(given.device, family="ecp5")))
+    for shown in (text_of, render_html):
+        old, new = shown(build_report(given)), shown(ecp5)
+        assert "Logic cells" in old and "COMB" not in old
+        assert "COMB cells" in new and "LUT4" in new and "Logic cells" not in new
+
+
 def test_a_long_name_is_cut_and_kept_whole_as_a_hint() -> None:
     name = "population_with_a_very_long_name"
     svg = bars("long", [Bar(name, 1, "1")])

@@ -76,19 +76,23 @@ class Result:
 
 @dataclass(frozen=True)
 class Rival:
-    """Published work in the plot; latency in microseconds per image of 25 steps, or as published."""
+    """Published work in the plot; latency in microseconds per image of 25 steps, or as published.
+
+    `comb` are all logic cells of an ECP5, where they are known.
+    """
 
     name: str
     luts: float
     us_per_image: float
     source: str
+    comb: float | None = None
 
 
 MEASURED, QUOTED = "measured with the same tools", "quoted"
 SPIKER = "Spiker+ 7,808 LUT4 (11,854 COMB), 31 DP16KD, 924 cycles per step at 46 MHz"
 
 RIVALS = (
-    Rival("Spiker+ 784-128-10", 7808, 924 / 46 * STEPS_OF_AN_IMAGE, MEASURED),
+    Rival("Spiker+ 784-128-10", 7808, 924 / 46 * STEPS_OF_AN_IMAGE, MEASURED, comb=11854),
     Rival("Flexi-NeurA 256-128-10 (Xilinx)", 1623, 1100, QUOTED),
 )
 

@@ -34,7 +34,10 @@ def markdown(results: Mapping[str, Result]) -> str:
         columns = ("luts", "comb", "dp16kd", "fmax_mhz", "cycles_per_step", "us_per_image")
         lines.append(f"| {name} | {' | '.join(number(figures[column]) for column in columns)} |")
     for rival in RIVALS:
-        lines.append(f"| {rival.name}, {rival.source} | {number(rival.luts)} | | | | | {number(rival.us_per_image)} |")
+        comb = "" if rival.comb is None else f"{number(rival.comb)} "
+        lines.append(
+            f"| {rival.name}, {rival.source} | {number(rival.luts)} | {comb}| | | | {number(rival.us_per_image)} |"
+        )
     lines += ["", "![Look-up tables over time per image](benchmarks_hardware.svg)", "", *TOOLS_TEXT.splitlines()]
     return "\n".join(lines) + "\n"
 

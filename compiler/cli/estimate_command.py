@@ -115,6 +115,7 @@ def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict
     assert figures.work is not None
     return {
         "device": None if device is None else device.id,
+        "family": "ice40" if device is None else device.family.value,
         "resources": {
             name: {"estimated": amount, "available": capacity.get(name)}
             for name, amount in asdict(figures.resources).items()
@@ -129,7 +130,7 @@ def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from ..report.text import RESOURCE_NAMES, counted, number, print_tables, share, table
+    from ..report.text import counted, number, print_tables, resource_names, share, table
 
     rows = [
         (
@@ -138,7 +139,7 @@ def _print(summary: dict[str, Any]) -> None:
             "" if entry["available"] is None else number(entry["available"]),
             share({"used": entry["estimated"], "available": entry["available"]}),
         )
-        for key, name in RESOURCE_NAMES.items()
+        for key, name in resource_names(summary["family"]).items()
         if (entry := summary["resources"][key])["estimated"] or entry["available"]
     ]
     where = ["with host link" if summary["host_link"] else "the core alone", summary["device"]]

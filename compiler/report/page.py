@@ -18,11 +18,12 @@ from .plots import Bar, Stack, bars, lines, stacks
 from .text import (
     ENGINE_FIGURES,
     ERROR_COLUMNS,
-    RESOURCE_NAMES,
     accuracy_text,
     counted,
     engine_rows,
+    family_of,
     number,
+    resource_names,
     semantics_rows,
     share,
     title_of,
@@ -124,12 +125,12 @@ def _subtitle(report: Mapping[str, Any]) -> str:
 
 def _tiles(report: Mapping[str, Any]) -> list[Tile]:
     timing, latency, accuracy = report["timing"], report["latency"], report["accuracy"]
-    tiles = []
+    tiles, names = [], resource_names(family_of(report))
     for key in ("lcs", "brams"):
         entry = report["utilization"][key]
         if entry["used"] or key == "brams":
             of = f"{share(entry)} of {number(entry['available'])}" if entry["available"] else entry["source"]
-            tiles.append(Tile(RESOURCE_NAMES[key], number(entry["used"]), of))
+            tiles.append(Tile(names[key], number(entry["used"]), of))
     if timing["fmax_mhz"] is not None:
         verdict = "meets" if timing["met"] else "MISSES"
         expected = "" if timing["fmax_mhz_estimated"] is None else f", estimated {timing['fmax_mhz_estimated']:.0f}"
@@ -146,7 +147,7 @@ def _tiles(report: Mapping[str, Any]) -> list[Tile]:
 
 def _utilization(report: Mapping[str, Any]) -> Section:
     rows = []
-    for key, name in RESOURCE_NAMES.items():
+    for key, name in resource_names(family_of(report)).items():
         entry = report["utilization"][key]
         if entry["used"] or entry["available"]:
             available = entry["available"]

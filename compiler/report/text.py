@@ -18,6 +18,15 @@ RESOURCE_NAMES = {
     "dsps": "DSP blocks",
 }
 
+ECP5_NAMES = {"lcs": "COMB cells", "luts": "LUT4"}
+"""Of an ECP5, whose logic cells are more than those with a look-up table: those of carry chains beside them."""
+
+
+def resource_names(family: str | None) -> dict[str, str]:
+    """What the resources of a device family are called, by their keys."""
+    return RESOURCE_NAMES | (ECP5_NAMES if family == "ecp5" else {})
+
+
 WIDTH = 100
 """Columns of the text; terminals that are narrower get less."""
 
@@ -91,9 +100,10 @@ def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], nu
 
 
 def _utilization(report: Mapping[str, Any]) -> Table:
+    names = resource_names(family_of(report))
     rows = [
         (name, *(_optional(entry[figure]) for figure in ("used", "estimated", "available")), share(entry))
-        for key, name in RESOURCE_NAMES.items()
+        for key, name in names.items()
         if (entry := report["utilization"][key])["used"] or entry["available"]
     ]
     title = f"Utilisation ({report['utilization']['lcs']['source']})"
@@ -242,6 +252,11 @@ def title_of(report: Mapping[str, Any]) -> str:
     if report["board"] is not None:
         return f"{name} on {report['board']['name']}"
     return f"{name}, the core alone" if report["device"] is None else f"{name} on {report['device']['id']}"
+
+
+def family_of(report: Mapping[str, Any]) -> str | None:
+    """The family of the device, where there is one."""
+    return None if report["device"] is None else str(report["device"]["family"])
 
 
 def _optional(value: float | None) -> str:
