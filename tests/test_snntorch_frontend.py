@@ -16,8 +16,10 @@ from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import LIF, ResetMode, ResetPlace
+from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
+from spikeloom.sim.reference import run_reference
 
 torch = pytest.importorskip("torch")
 snn = pytest.importorskip("snntorch")
@@ -522,6 +524,43 @@ def _changed_mechanism() -> Any:
     return _sequence(layer)
 
 
+class QuantLinear(nn.Linear):
+    """As in Brevitas: the weights are rounded when they are used."""
+
+    def forward(self, input: Any) -> Any:
+        return functional.linear(input, torch.round(self.weight * 8) / 8, self.bias)
+
+
+class _Squared(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x * x
+
+
+def _quantisation_aware() -> Any:
+    from torch.ao.nn import qat
+    from torch.ao.quantization import get_default_qat_qconfig
+
+    layer = qat.Linear(6, 3, qconfig=get_default_qat_qconfig("x86"))
+    return nn.Sequential(layer, snn.Leaky(0.9, init_hidden=True))
+
+
+def _one_leaky_in_a_loop() -> Any:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1, self.fc2, self.lif = nn.Linear(6, 3), nn.Linear(3, 3), snn.Leaky(0.9)
+
+        def forward(self, x: Any) -> Any:
+            mem, record = self.lif.reset_mem(), []
+            for now in x:
+                spikes, mem = self.lif(self.fc1(now), mem)
+                spikes, mem = self.lif(self.fc2(spikes), mem)
+                record.append(spikes)
+            return torch.stack(record)
+
+    return Shared()
+
+
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a factor": (lambda: _one_step(lambda spikes: spikes * 2), "'fc2' receives the result of the operation 'mul'"),
     "a constant": (
@@ -654,6 +693,66 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "'fc4' takes it rearranged, mixed or in part",
     ),
     "no module": (lambda: "net", "got str"),
+    "quantised weights": (
+        lambda: nn.Sequential(QuantLinear(6, 3), snn.Leaky(0.9, init_hidden=True)),
+        "'1' receives the result of the operation 'linear' in '0', a QuantLinear, which Spikeloom does not know; put "
+        "an nn.Linear with the weights and the bias that it computes with in its place",
+    ),
+    "quantised weights, in a block": (
+        lambda: nn.Sequential(nn.Sequential(QuantLinear(6, 3), nn.Dropout()), snn.Leaky(0.9, init_hidden=True)),
+        "the operation 'linear' in '0.0', a QuantLinear",
+    ),
+    "quantisation-aware training": (
+        _quantisation_aware,
+        r"'0' is a torch\.ao\.nn\.qat\.modules\.linear\.Linear; put an nn\.Linear with the weights and the bias",
+    ),
+    "an operation in a layer": (
+        lambda: nn.Sequential(nn.Linear(6, 3), _Squared(), snn.Leaky(0.9, init_hidden=True)),
+        "result of the operation 'mul' in '1', a _Squared, which Spikeloom does not know; remove it",
+    ),
+    "data parallel": (lambda: nn.DataParallel(OneStep(init_hidden=True)), "this, a DataParallel.*pass model.module$"),
+    "data parallel within": (
+        lambda: nn.Sequential(nn.DataParallel(nn.Linear(6, 3)), snn.Leaky(0.9, init_hidden=True)),
+        "'0', a DataParallel, stands around one; put model.0.module in its place",
+    ),
+    "compiled": (lambda: torch.compile(OneStep(init_hidden=True)), "this, a OptimizedModule.*pass model._orig_mod$"),
+    "traced": (
+        lambda: torch.jit.trace(nn.Sequential(nn.Linear(6, 3)), torch.zeros(1, 6)),
+        "pass the module that it was scripted or traced from",
+    ),
+    "one Leaky in a loop over two layers": (
+        _one_leaky_in_a_loop,
+        "'lif', a Leaky, serves two, one behind 'fc2': 'lif' receives its own spikes; use one Leaky for each layer",
+    ),
+    "one Leaky for the first and the last of three": (
+        lambda: nn.Sequential(
+            *(nn.Linear(6, 6), (leaky := snn.Leaky(0.9, init_hidden=True)), nn.Linear(6, 6)),
+            *(snn.Leaky(0.9, init_hidden=True), nn.Linear(6, 6), leaky),
+        ),
+        "'1' ran 2 times, '3' 1 times, as one that is shared by several layers does; use one Leaky",
+    ),
+    "batch normalisation": (
+        lambda: _sequence(nn.BatchNorm1d(3), snn.Leaky(0.9, init_hidden=True)),
+        "'1' is a BatchNorm1d; fold it into the Linear before it, both in evaluation, with "
+        r"torch.nn.utils.fusion.fuse_linear_bn_eval\(linear, batch_norm\)",
+    ),
+    "batch normalisation as a function": (
+        lambda: _one_step(lambda s: functional.batch_norm(s, torch.zeros(8), torch.ones(8))),
+        "the operation 'batch_norm', which Spikeloom does not know; fold it into the Linear",
+    ),
+    "the membranes of a membrane loss": (
+        lambda: _forward(lambda net, x: net.lif2(net.fc2(net.lif1(net.fc1(x))[0]))[1]),
+        r"it returns membranes of 'lif2'; return \(spikes, membranes\), and say how a class is read off with "
+        r"network.with_readout\(\"membrane-last\"\)",
+    ),
+    "logits": (
+        lambda: _forward(lambda net, x: net.fc2(net.lif1(net.fc1(x))), init_hidden=True),
+        r"the result of 'fc2' \(logits\), which no neurons receive; end with snntorch.Leaky\(beta=1.0",
+    ),
+    "counts": (
+        lambda: _forward(lambda net, x: TimeFirst.forward(net, x)[0].sum(0)),
+        "the result of the operation 'sum'; return the spikes, and count them outside of forward",
+    ),
 }
 
 
@@ -673,6 +772,55 @@ def test_refusals(case: str) -> None:
 def test_refuses_bad_arguments(shape: Any, x_max: Any) -> None:
     with pytest.raises(ModelError, match="input_shape" if x_max == 1 else "x_max"):
         from_snntorch(OneStep(init_hidden=True), shape, x_max=x_max)
+
+
+def test_numbers_as_arguments() -> None:
+    torch.manual_seed(29)
+    module = OneStep(init_hidden=True)
+    for shape in (6, np.int64(6), [np.int32(6)], torch.Size([6])):
+        network = from_snntorch(module, shape, x_max=np.uint8(3))  # type: ignore[arg-type]
+        assert network.input_shape == (6,) and network.x_max == 3
+        assert type(network.input_shape[0]) is int and type(network.x_max) is int
+    for wrong in (True, "six", 2.5, None, [True]):
+        with pytest.raises(ModelError, match="input_shape is the shape of one step's input, such as"):
+            from_snntorch(module, wrong)  # type: ignore[arg-type]
+
+
+def test_the_ways_that_refusals_name() -> None:
+    """A folded normalisation, and logits and membranes as a readout: read, and the same as the module."""
+    torch.manual_seed(31)
+    linear, norm = nn.Linear(6, 3).eval(), nn.BatchNorm1d(3).eval()
+    norm.running_mean.uniform_(-1, 0), norm.running_var.uniform_(0.1, 0.3)  # type: ignore[union-attr]
+    folded = torch.nn.utils.fusion.fuse_linear_bn_eval(linear, norm)
+    spikes = _spikes(32, 20, 30, 6)
+    module = nn.Sequential(folded, snn.Leaky(0.9, init_hidden=True))
+    _assert_same(from_snntorch(module, (6,)), spikes, _step_by_step(module, spikes))
+    logits = nn.Sequential(nn.Linear(6, 8), snn.Leaky(0.9, init_hidden=True), nn.Linear(8, 3))
+    ending = nn.Sequential(*logits, snn.Leaky(beta=1.0, reset_mechanism="none", init_hidden=True))
+    network = from_snntorch(ending, 6).with_readout("membrane-last")
+    recording = run_float(network, spikes, membranes=True)
+    expected = _step_by_step(logits, spikes).sum(1)
+    assert np.allclose(recording.membranes[:, -1], expected, atol=1e-4)  # type: ignore[index]
+
+
+def test_thresholds_below_zero_come_through() -> None:
+    """snnTorch's Leaky(threshold=-0.4, reset_delay=False), whose first step already takes a threshold off."""
+    torch.manual_seed(33)
+    module = nn.Sequential(
+        nn.Linear(6, 8),
+        snn.Leaky(0.8, threshold=-0.4, reset_delay=False, init_hidden=True),
+        nn.Linear(8, 3),
+        snn.Leaky(0.9, threshold=-0.2, reset_delay=False, init_hidden=True),
+    )
+    with torch.no_grad():
+        for linear, bias in ((module[0], -1.0), (module[2], -0.5)):
+            linear.weight *= 4
+            linear.bias += bias
+    network, spikes = from_snntorch(module, 6), _spikes(34, 20, 30, 6)
+    expected = _step_by_step(module, spikes)
+    _assert_same(network, spikes, expected)
+    integer = quantise(network, 10, spikes)
+    assert np.mean(run_reference(integer, spikes).spikes != expected) < 0.02
 
 
 def test_torch_is_loaded_only_to_read_a_module() -> None:

@@ -8,14 +8,14 @@ read is compared with each step that the module made (`snntorch_check`). What is
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ....hdl.errors import ModelError
+from ....hdl.errors import ModelError, quoted
 from ...ir.arrays import FloatArray
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from .provenance import Unknown
     from .trace import Input, LinearCall, NeuronCall, Trace
 
 Ids = npt.NDArray[np.int64]
 
 
-def from_snntorch(module: nn.Module, input_shape: Sequence[int], *, x_max: int = 1) -> Network:
+def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max: int = 1) -> Network:
     """The float network that a snnTorch module computes.
 
     `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers, `Leaky` and `Synaptic` neurons,
@@ -41,18 +42,28 @@ def from_snntorch(module: nn.Module, input_shape: Sequence[int], *, x_max: int =
     *input_shape], with neurons that keep their states (`init_hidden=True`), or a loop over the steps of [steps, batch,
     *input_shape] or [batch, steps, *input_shape], or of the same [batch, *input_shape] in each; each step must compute
     the same graph. It returns the spikes of the output layer, of a step or stacked, alone or with states.
-    `input_shape` is one step's input of one sample, `x_max` the largest number of spikes per input and step.
+    `input_shape` is one step's input of one sample (a number stands for a vector), `x_max` the largest number of spikes
+    per input and step.
 
     Parameters are taken over exactly. States and the training flag that the module holds are ignored and left as
     they are. Raises ModelError, naming the layer or operation, for anything else.
     """
-    shape = tuple(input_shape)
-    if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-        raise ModelError(f"input_shape is the shape of one step's input, such as (64,): got {input_shape!r}")
-    if not isinstance(x_max, int) or not 1 <= x_max <= MAX_X:
+    shape = _shape(input_shape)
+    if not _is_whole(x_max) or not 1 <= x_max <= MAX_X:
         raise ModelError(f"x_max, the largest input value, is 1 to {MAX_X}: got {x_max!r}")
     _check_module(module)
-    return _read(module, shape, x_max)
+    return _read(module, shape, int(x_max))
+
+
+def _shape(given: Any) -> tuple[int, ...]:
+    shape = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not shape or not all(_is_whole(n) and n > 0 for n in shape):
+        raise ModelError(f"input_shape is the shape of one step's input, such as (64,): got {quoted(given)}")
+    return tuple(int(n) for n in shape)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _check_module(module: Any) -> None:
@@ -66,10 +77,31 @@ def _check_module(module: Any) -> None:
         ) from None
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"from_snntorch reads a torch.nn.Module: got {type(module).__name__}")
+    _check_not_wrapped(module)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.device.type != "cpu":
             raise ModelError(
                 f"from_snntorch reads modules on the CPU: {name!r} is on {tensor.device}; call module.cpu() first"
+            )
+
+
+def _check_not_wrapped(module: nn.Module) -> None:
+    import torch
+
+    from .remedies import wrapper
+
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ModelError(
+            f"from_snntorch runs a module in Python: this is a {type(module).__name__}; pass the module that it was "
+            "scripted or traced from"
+        )
+    for name, layer in module.named_modules():
+        if (attribute := wrapper(layer)) is not None:
+            what = f"{name!r}, a {type(layer).__name__}" if name else f"this, a {type(layer).__name__}"
+            path = f"{name}.{attribute}" if name else attribute
+            raise ModelError(
+                f"from_snntorch reads a module without a wrapper: {what}, stands around one; "
+                + (f"put model.{path} in its place" if name else f"pass model.{path}")
             )
 
 
@@ -182,7 +214,8 @@ def _repeated_terms(trace: Trace) -> dict[str, list[_Term]]:
         if len(others) != len(calls):
             raise ModelError(
                 f"every neuron layer runs once in each step: {first!r} ran {len(calls)} times, {layer!r} "
-                f"{len(others)} times; use one Leaky for each layer of neurons"
+                f"{len(others)} times, as one that is shared by several layers does; use one Leaky for each layer of "
+                "neurons"
             )
     if len(calls) == 1:
         raise ModelError("forward loops over the steps of its input: it took one step only; loop over all of them")
@@ -198,6 +231,7 @@ def _layer_terms(trace: Trace, calls: list[NeuronCall]) -> list[_Term]:
     last: list[_Term] | None = None
     for call in reversed(calls):  # a later step shows a recurrence that starts with constants in the first
         terms = _terms(trace, call.inputs.reshape(len(call.inputs), -1), call.name)
+        _check_not_shared(call, terms)
         for term in terms:
             _check_step(call, term.source)
         if last is not None and [term.signature for term in terms] != [term.signature for term in last]:
@@ -208,6 +242,18 @@ def _layer_terms(trace: Trace, calls: list[NeuronCall]) -> list[_Term]:
         last = terms
     assert last is not None
     return last
+
+
+def _check_not_shared(call: NeuronCall, terms: list[_Term]) -> None:
+    """A layer of neurons that is called for two layers, one after the other, gets but its own spikes."""
+    if len(terms) == 1 and terms[0].source.layer == call.name:
+        linear = terms[0].linear
+        behind = "" if linear is None else f", one behind {linear.name!r}"
+        raise ModelError(
+            f"each layer of neurons is a module of its own, with membranes of its own: {call.name!r}, a "
+            f"{type(call.layer).__name__}, serves two{behind}: {call.name!r} receives its own spikes; use one Leaky "
+            "for each layer of neurons"
+        )
 
 
 def _check_step(call: NeuronCall, source: _Source) -> None:
@@ -267,10 +313,19 @@ def _source(trace: Trace, ids: Ids, reader: str) -> _Source:
     elif isinstance(owner, Sum):
         what = "a sum of spikes; add up the results of linear layers instead"
     elif isinstance(owner, Unknown):
-        what = f"the result of the operation {owner.operation!r}, which Spikeloom does not know; remove it"
+        what = _unknown_result(owner)
     else:
         what = "something that does not come from the input or a layer by known operations; remove it"
     raise ModelError(f"layers receive spikes or sums of linear layers: {reader!r} receives {what}")
+
+
+def _unknown_result(owner: Unknown) -> str:
+    from .remedies import class_name, way_out
+
+    scope = owner.scope
+    where = "" if scope is None else f" in {scope.name!r}, a {class_name(scope.layer)}"
+    way = way_out(owner.operation, None if scope is None else scope.layer)
+    return f"the result of the operation {owner.operation!r}{where}, which Spikeloom does not know; {way}"
 
 
 def _rows(ids: Ids, features: int) -> Ids | None:
@@ -311,9 +366,32 @@ def _output(trace: Trace, terms: Mapping[str, list[_Term]]) -> str:
     if candidates:
         raise ModelError(f"forward returns the spikes of one output layer: it returns those of {', '.join(candidates)}")
     raise ModelError(
-        "forward returns the spikes of its output layer, of a step or stacked: it returns nothing that holds just "
-        "these, in the order of the neurons; return them, alone or as (spikes, membranes)"
+        "forward returns the spikes of its output layer, of a step or stacked: it returns " + _returned_instead(trace)
     )
+
+
+def _returned_instead(trace: Trace) -> str:
+    """What a forward returns that returns no spikes, and what to do about it."""
+    from .provenance import Unknown
+    from .trace import LinearCall, State
+
+    origins = [o for ids in trace.returned for o in trace.provenance.origins(ids.ravel()) if o is not None]
+    owners = [origin.owner for origin in origins]
+    for owner in owners:
+        if isinstance(owner, State):
+            return (
+                f"membranes of {owner.call.name!r}; return (spikes, membranes), and say how a class is read off with "
+                'network.with_readout("membrane-last"), "membrane-max" or "membrane-sum"'
+            )
+        if isinstance(owner, LinearCall):
+            return (
+                f"the result of {owner.name!r} (logits), which no neurons receive; end with snntorch.Leaky(beta=1.0, "
+                'reset_mechanism="none"), whose last membranes are the sum of the logits, return its spikes and call '
+                'network.with_readout("membrane-last")'
+            )
+    if operations := sorted({owner.operation for owner in owners if isinstance(owner, Unknown)}):
+        return f"the result of the operation {operations[0]!r}; return the spikes, and count them outside of forward"
+    return "nothing that holds just these, in the order of the neurons; return them, alone or as (spikes, membranes)"
 
 
 def _spiking_layer(trace: Trace, ids: Ids) -> str | None:

@@ -70,9 +70,10 @@ class Sum:
 
 @dataclass(frozen=True, eq=False)
 class Unknown:
-    """Elements that an operation computed which is neither a move nor a sum."""
+    """Elements that an operation computed which is neither a move nor a sum, and the scope in which it did."""
 
     operation: str
+    scope: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +86,15 @@ class Origin:
 
 
 class Provenance(TorchFunctionMode):
-    """Follows marked tensors through the torch functions that are called while it is active and not `paused`."""
+    """Follows marked tensors through the torch functions that are called while it is active and not `paused`.
+
+    The last of `scopes` is kept with what comes out of unknown operations.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.paused = False
+        self.scopes: list[Any] = []
         self._origins: list[Origin] = []
         self._next = 0
         self._tracked: dict[int, tuple[torch.Tensor, torch.Tensor, int]] = {}
@@ -159,13 +164,13 @@ class Provenance(TorchFunctionMode):
             self._added(name, args, kwargs, known, result)
         else:
             for tensor in tensors_in(result):
-                self.mark(tensor, Unknown(name))
+                self.mark(tensor, self._unknown(name))
 
     def _assigned(self, func: Callable[..., Any], args: tuple[Any, ...], known: dict[int, torch.Tensor]) -> None:
         """`target[index] = value`: the target holds the value's elements there."""
         target, index, value = args
         if any(id(t) in known for t in tensors_in(index)):
-            self.mark(target, Unknown("__setitem__"))
+            self.mark(target, self._unknown("__setitem__"))
             return
         ids = known[id(target)].clone() if id(target) in known else torch.full(target.shape, CONSTANT)
         func(ids, index, known.get(id(value), torch.tensor(CONSTANT)))
@@ -186,7 +191,10 @@ class Provenance(TorchFunctionMode):
         elif len(ids) == 1 and any(isinstance(term, int | float) and term == 0 for term in terms):
             self._track(result, ids[0])  # Python's sum() starts at 0
         else:
-            self.mark(result, Unknown(name))
+            self.mark(result, self._unknown(name))
+
+    def _unknown(self, operation: str) -> Unknown:
+        return Unknown(operation, self.scopes[-1] if self.scopes else None)
 
     def _track(self, tensor: torch.Tensor, ids: torch.Tensor) -> None:
         self._tracked[id(tensor)] = (tensor, ids, _version(tensor))
@@ -196,7 +204,7 @@ class Provenance(TorchFunctionMode):
             return torch.full(tensor.shape, CONSTANT)
         _, ids, version = self._tracked[id(tensor)]
         if version != _version(tensor):
-            self.mark(tensor, Unknown("an operation in place"))
+            self.mark(tensor, self._unknown("an operation in place"))
             return self._tracked[id(tensor)][1]
         return ids
 

@@ -21,6 +21,7 @@ from torch import nn
 
 from ....hdl.errors import ModelError
 from .provenance import Ids, Origin, Provenance, tensors_in
+from .remedies import class_name, replacement
 
 BATCH = 5
 """Samples in a probe; also the steps of a probe with a time axis, so that either of its first axes can be time."""
@@ -91,6 +92,14 @@ class State:
 
     call: NeuronCall
     name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """A layer of the module that is not read itself, while its `forward` runs."""
+
+    name: str
+    layer: nn.Module
 
 
 @dataclass(eq=False)
@@ -217,12 +226,16 @@ class _Recorder:
             type(layer).__module__.startswith(("torch.", "snntorch.")) and not isinstance(layer, _TRANSPARENT)
         ):
             yield layer.register_forward_pre_hook(lambda layer, args: self._refuse(layer, name))
+        elif layer is not self.module:
+            scopes, scope = self.trace.provenance.scopes, Scope(name, layer)
+            yield layer.register_forward_pre_hook(lambda layer, args: scopes.append(scope))
+            yield layer.register_forward_hook(lambda layer, args, result: scopes.remove(scope))
 
     def _refuse(self, layer: nn.Module, name: str) -> None:
         if not self.trace.provenance.paused:  # inside a layer that is read: a parametrisation of its weights
             raise ModelError(
                 "from_snntorch reads Linear, Leaky and Synaptic layers, Flatten, Identity and Dropout: "
-                f"{name!r} is a {type(layer).__name__}; replace it"
+                f"{name!r} is a {class_name(layer)}; {replacement(layer)}"
             )
 
     def _before(self, args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> None:
