@@ -35,8 +35,8 @@ from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.compression.staged import thinned
 from spikeloom.compiler.frontends.nir.reader import read_nir
-from spikeloom.compiler.ir.connectivity import Quantised, Weights
-from spikeloom.compiler.ir.network import INPUT, Network, Projection
+from spikeloom.compiler.ir.connectivity import Connectivity
+from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.names import METHODS
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
@@ -60,20 +60,15 @@ def executed(network: Network, spikes: Spikes, labels: Labels) -> tuple[float, f
     populations = (run_reference if network.is_integer else run_float)(network, spikes).populations
     fired = {name: recorded.spikes.sum(axis=(0, 1), dtype=np.int64) for name, recorded in populations.items()}
     fired[INPUT] = spikes.sum(axis=(0, 1), dtype=np.int64)
-    operations = sum(int(fired[p.pre] @ np.count_nonzero(_numbers(p), axis=1)) for p in network.projections)
+    operations = sum(int(fired[p.pre] @ p.connectivity.fan_out()) for p in network.projections)
     counts = populations[network.output].spikes.sum(axis=1, dtype=np.int64)
     return 100 * float(np.mean(counts.argmax(axis=1) == labels)), operations / len(spikes)
 
 
-def _numbers(projection: Projection) -> npt.NDArray[np.generic]:
-    weights = projection.weights
-    return weights.codes if isinstance(weights, Quantised) else weights
-
-
 def storage(network: Network) -> tuple[float, int, int]:
     """Sparsity, the bits of the remaining weights, and the entropy bound of all."""
-    codes = [_numbers(p) for p in network.projections]
-    widths = [_width(p.weights) for p in network.projections]
+    codes = [p.connectivity.values for p in network.projections]
+    widths = [_width(p.connectivity) for p in network.projections]
     stored = sum(int(np.count_nonzero(c)) * width for c, width in zip(codes, widths, strict=True))
     entropy = sum(
         _entropy(c) if width < 32 else _entropy(c != 0) + int(np.count_nonzero(c)) * 32
@@ -82,9 +77,10 @@ def storage(network: Network) -> tuple[float, int, int]:
     return 1 - sum(int(np.count_nonzero(c)) for c in codes) / sum(c.size for c in codes), stored, entropy
 
 
-def _width(weights: Weights) -> int:
-    if not isinstance(weights, Quantised):
+def _width(connectivity: Connectivity) -> int:
+    if not connectivity.is_integer:
         return 32
+    weights = connectivity.quantised
     return 1 if weights.scheme == "binary" else weights.bits
 
 

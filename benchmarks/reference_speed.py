@@ -57,11 +57,11 @@ def naive(network: Network, spikes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uin
         x = sample.astype(np.int64)
         for population, projection in zip(network.populations, network.projections, strict=True):
             dynamics = population.dynamics
-            assert isinstance(dynamics, IntegerDynamics) and isinstance(projection.weights, Quantised)
+            assert isinstance(dynamics, IntegerDynamics)
             v = np.zeros(population.size, np.int64)
             fired = np.zeros((len(x), population.size), np.int64)
             for step, row in enumerate(x):
-                u = v - ((v * LEAK_C + (1 << (LEAK_K - 1))) >> LEAK_K) + ((row @ projection.weights.codes) << 4)
+                u = v - ((v * LEAK_C + (1 << (LEAK_K - 1))) >> LEAK_K) + ((row @ projection.connectivity.codes) << 4)
                 fired[step] = u > dynamics.fire
                 v = np.clip(u - fired[step] * dynamics.sub, -(1 << (STATE_BITS - 1)), (1 << (STATE_BITS - 1)) - 1)
             x = fired

@@ -25,7 +25,6 @@ from snntorch import surrogate
 from spikeloom.compiler.compression.magnitude import prune
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
-from spikeloom.compiler.ir.connectivity import Quantised
 from spikeloom.compiler.ir.network import Network
 from spikeloom.sim.float_executor import run_float
 from torch import nn
@@ -109,9 +108,9 @@ def compressed(net: DigitsNet, masks: dict[str, torch.Tensor]) -> dict[str, torc
 def pruning_masks(net: DigitsNet, sparsity: float) -> dict[str, torch.Tensor]:
     """Which weights the compiler's own pruning keeps."""
     with warnings.catch_warnings(action="ignore"):  # of neurons that lose their inputs: training may do without them
-        pruned = [p.weights for p in prune(from_snntorch(net, (64,)), sparsity).projections]
+        pruned = [p.connectivity.real for p in prune(from_snntorch(net, (64,)), sparsity).projections]
     names = ("hidden.weight", "output.weight")
-    return {n: torch.from_numpy(w.T != 0) for n, w in zip(names, pruned, strict=True) if not isinstance(w, Quantised)}
+    return {n: torch.from_numpy(w.T != 0) for n, w in zip(names, pruned, strict=True)}
 
 
 def train(net: DigitsNet, images: Images, labels: Images, rng: np.random.Generator) -> None:

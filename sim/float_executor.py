@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.ir.arrays import FloatArray
-from ..compiler.ir.connectivity import Quantised
+from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
 from ..compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
 from ..compiler.ir.verifier import verify
@@ -103,18 +103,17 @@ def _check_supported(network: Network) -> None:
 
 @dataclass(frozen=True)
 class _Synapses:
-    """The synapses of one projection: weights, and their magnitudes for the rounding bound, [pre, post]."""
+    """The synapses of one projection: weights, and their magnitudes for the rounding bound."""
 
     pre: str
+    connectivity: Connectivity
     weights: FloatArray
     magnitudes: npt.NDArray[np.float32]
 
     @classmethod
     def of(cls, projection: Projection, dtype: np.dtype[Any]) -> _Synapses:
-        weights = projection.weights
-        assert not isinstance(weights, Quantised)
-        weights = weights.astype(dtype).astype(np.float64)
-        return cls(projection.pre, weights, np.abs(weights).astype(np.float32))
+        weights = projection.connectivity.real.astype(dtype).astype(np.float64)
+        return cls(projection.pre, projection.connectivity, weights, np.abs(weights).astype(np.float32))
 
 
 @dataclass
@@ -195,8 +194,8 @@ class _Engine:
         terms = np.ones((), np.float32)
         for synapses in self.synapses:
             x = sources[synapses.pre][:, step]
-            total = total + x.astype(np.float64) @ synapses.weights
-            magnitude = magnitude + x.astype(np.float32) @ synapses.magnitudes
+            total = total + synapses.connectivity.currents(x, synapses.weights)
+            magnitude = magnitude + synapses.connectivity.currents(x, synapses.magnitudes)
             terms = terms + np.count_nonzero(x, axis=1, keepdims=True)
         error = ((terms + 2) * self.eps * magnitude).astype(self.dtype)
         return _Current(np.asarray(total).astype(self.dtype), error)

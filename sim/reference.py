@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..compiler.ir.arrays import IntArray
 from ..compiler.ir.bounds import partial_sum_bound
-from ..compiler.ir.connectivity import Quantised
+from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
 from ..compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 from ..compiler.ir.verifier import verify
@@ -90,12 +90,14 @@ def saturate(x: IntArray, bits: int) -> IntArray:
 
 @dataclass(frozen=True)
 class _Synapses:
-    """The synapses of one projection that share a delay, as a matrix [the pre neurons that have any, post]."""
+    """The synapses of one projection that share a delay."""
 
     pre: str
+    connectivity: Connectivity
     rows: npt.NDArray[np.intp] | None
-    """The pre neurons' indices, or None for all of them."""
+    """The indices of the pre neurons that have any, or None for all of them."""
     weights: npt.NDArray[Any]
+    """The codes, in the format in which their sums are exact."""
     delay: int
     shift: int
 
@@ -105,22 +107,19 @@ class _Synapses:
             return  # spikes from before the sample are 0
         x = sources[self.pre][:, step - self.delay]
         x = x if self.rows is None else x[:, self.rows]
-        drive += (x.astype(self.weights.dtype) @ self.weights).astype(np.int64) << self.shift
+        drive += self.connectivity.currents(x, self.weights).astype(np.int64) << self.shift
 
 
 def _synapses(network: Network, projection: Projection) -> list[_Synapses]:
-    assert isinstance(projection.weights, Quantised)
-    codes = projection.weights.codes
+    connectivity = projection.connectivity
     bound = partial_sum_bound(network, projection)
     dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
-    delays = np.broadcast_to(projection.delay, codes.shape)
     groups = []
-    for delay in np.unique(delays[codes != 0]):
-        weights = np.where(delays == delay, codes, 0)
-        used = np.flatnonzero(weights.any(axis=1))
-        rows = used if 2 * len(used) < len(weights) else None
-        matrix = np.ascontiguousarray(weights if rows is None else weights[rows], dtype=dtype)
-        groups.append(_Synapses(projection.pre, rows, matrix, int(delay), projection.shift))
+    for delay, codes in connectivity.by_delay(projection.delay, connectivity.codes):
+        if codes.any():
+            rows, codes = connectivity.compacted(codes)
+            weights = np.ascontiguousarray(codes, dtype=dtype)
+            groups.append(_Synapses(projection.pre, connectivity, rows, weights, delay, projection.shift))
     return groups
 
 

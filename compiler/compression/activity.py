@@ -61,9 +61,9 @@ def _rate(graph: Graph, group: int, rates: list[FloatArray], folded: Folded | No
     for number, connection in enumerate(graph.into(group)):
         if connection.pre < group:
             weights = connection.weights.astype(np.float64) if matrices is None else matrices[number]
-            rate = rates[connection.pre]
-            mean = mean + rate @ weights
-            variance = variance + (rate * (1 - rate)) @ weights**2
+            rate, connectivity = rates[connection.pre], connection.connectivity
+            mean = mean + connectivity.currents(rate, weights)
+            variance = variance + connectivity.currents(rate * (1 - rate), weights**2)
     beta = np.minimum(beta, LONGEST_MEMORY)
     return _exceeds(mean / (1 - beta), np.sqrt(variance / (1 - beta**2)), threshold)
 

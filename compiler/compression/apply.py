@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import OptionError, SampleError, quoted
-from ..ir.connectivity import Dense, Quantised
 from ..ir.network import Network
 from ..lowering.error import quantisation_error
 from ..names import CALIBRATED
@@ -157,8 +156,6 @@ def _like(network: Network, compressed: Network) -> Network:
     """The network without the synapses that compression removed."""
     masked = []
     for before, after in zip(network.projections, compressed.projections, strict=True):
-        assert isinstance(after.weights, Quantised) and not isinstance(before.weights, Quantised)
-        masked.append(
-            replace(before, connectivity=Dense(weights=np.where(after.weights.codes != 0, before.weights, 0)))
-        )
+        kept = np.where(after.connectivity.codes != 0, before.connectivity.real, 0)
+        masked.append(replace(before, connectivity=before.connectivity.with_weights(kept)))
     return replace(network, projections=tuple(masked))

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.arrays import FloatArray
-from ..ir.connectivity import Dense, Quantised
+from ..ir.columns import Columns
+from ..ir.connectivity import Quantised
 from ..ir.network import Network, Projection
 from ..lowering.quantise import quantise, quantise_codes
 from ..neurons.contract import fold
@@ -27,16 +28,17 @@ def pruned(network: Network, shares: Sequence[Share], rates: Mapping[str, FloatA
 
     With `rates`, spikes per step by population and input, a weight counts as often as its pre neuron fires.
     """
-    weights = {id(p): _real(p) for p in network.projections}
     kept: dict[int, npt.NDArray[np.bool_]] = {}
     for share in shares:
         members = [p for p in network.projections if p.post in share.populations]
-        scores = [_real(p) if rates is None else _real(p) * rates[p.pre][:, None] for p in members]
+        scores = [p.connectivity.real for p in members]
+        if rates is not None:
+            scores = [s * p.connectivity.means_seen(rates[p.pre]) for s, p in zip(scores, members, strict=True)]
         kept |= dict(zip(map(id, members), keep_globally(scores, share.sparsity), strict=True))
     return replace(
         network,
         projections=tuple(
-            replace(p, connectivity=Dense(weights=np.where(kept[id(p)], weights[id(p)], 0.0)))
+            replace(p, connectivity=p.connectivity.with_weights(np.where(kept[id(p)], p.connectivity.real, 0.0)))
             for p in network.projections
         ),
     )
@@ -59,8 +61,7 @@ def nearest_codes(
         if form.grid.binary:
             result.append(_binary(network, projection))
         else:
-            weights = integers[form.bits].projections[index].weights
-            assert isinstance(weights, Quantised)
+            weights = integers[form.bits].projections[index].connectivity.quantised
             result.append(replace(_own(network, projection, weights), scheme=form.scheme))
     return result
 
@@ -69,18 +70,17 @@ def _own(network: Network, projection: Projection, weights: Quantised) -> Quanti
     """Codes for the network's own weights, of codes for weights that the neuron's gain was multiplied into."""
     gain = fold(network, network.population(projection.post)).gain
     gain = np.where(gain != 0, gain, 1.0)
-    return replace(weights, codes=weights.codes * np.sign(gain).astype(np.int64), scale=weights.scale / np.abs(gain))
+    codes = projection.connectivity.scaled(np.sign(gain).astype(np.int64), weights.codes)
+    return replace(weights, codes=codes, scale=weights.scale / np.abs(gain))
 
 
 def _binary(network: Network, projection: Projection) -> Quantised:
     """Signs at the least-squares scale of each neuron (Rastegari et al., XNOR-Net, ECCV 2016); of a readout, of all."""
-    sizes = np.concatenate([np.abs(_real(p)) for p in network.projections_into(projection.post)])
+    connectivities = [p.connectivity for p in network.projections_into(projection.post)]
+    columns = Columns.of(connectivities)
+    sizes = columns.stacked([np.abs(c.real) for c in connectivities])
     axis = 0 if network.population(projection.post).fires else None
     total, count = sizes.sum(axis=axis), np.count_nonzero(sizes, axis=axis)
     scale = np.where(count > 0, total / np.maximum(count, 1), 1.0)
-    return Quantised(codes=np.sign(_real(projection)).astype(np.int64), bits=2, scheme="binary", scale=scale)
-
-
-def _real(projection: Projection) -> FloatArray:
-    assert not isinstance(projection.weights, Quantised)
-    return projection.weights
+    codes = np.sign(projection.connectivity.real).astype(np.int64)
+    return Quantised(codes=codes, bits=2, scheme="binary", scale=columns.spread(scale) if scale.ndim else scale)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, SampleError, quoted
 from ..ir.arrays import FloatArray
-from ..ir.connectivity import Dense, Quantised
+from ..ir.connectivity import Connectivity, Dense
 from ..ir.network import INPUT, Network
 from ..ir.verifier import verify
 
@@ -31,11 +31,12 @@ AnyNetwork = TypeVar("AnyNetwork", bound=Sequence[Any] | Network)
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """The matrix (pre, post) between two groups of neurons."""
+    """The weights between two groups of neurons, in their connectivity's form: a matrix (pre, post) where dense."""
 
     pre: int
     post: int
     weights: Matrix
+    connectivity: Connectivity
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,8 @@ def with_matrices(weights: AnyNetwork, matrices: Sequence[Matrix]) -> AnyNetwork
     """The same form with other weights of the same shapes."""
     if isinstance(weights, Network):
         projections = (
-            replace(p, connectivity=Dense(weights=m)) for p, m in zip(weights.projections, matrices, strict=True)
+            replace(p, connectivity=p.connectivity.with_weights(m))
+            for p, m in zip(weights.projections, matrices, strict=True)
         )
         return replace(weights, projections=tuple(projections))
     pairs = zip(weights, matrices, strict=True)
@@ -153,7 +155,7 @@ def _list_graph(weights: Sequence[Any]) -> Graph:
     count = len(matrices)
     return Graph(
         sizes=(matrices[0].shape[0], *(m.shape[1] for m in matrices)),
-        connections=tuple(Connection(number, number + 1, m) for number, m in enumerate(matrices)),
+        connections=tuple(Connection(n, n + 1, m, Dense(weights=m)) for n, m in enumerate(matrices)),
         biases=(None, *biases),
         spiking=(True,) * (count + 1),
         names=("the inputs", *(f"layer {number}" for number in range(count))),
@@ -188,14 +190,11 @@ def _network_graph(network: Network) -> Graph:
     index = {INPUT: 0} | {p.name: number for number, p in enumerate(populations, 1)}
     return Graph(
         sizes=(network.input_size, *(p.size for p in populations)),
-        connections=tuple(Connection(index[p.pre], index[p.post], _real(p.weights)) for p in network.projections),
+        connections=tuple(
+            Connection(index[p.pre], index[p.post], p.connectivity.real, p.connectivity) for p in network.projections
+        ),
         biases=(None, *(np.broadcast_to(p.bias, (p.size,)) for p in populations)),
         spiking=(True, *(p.fires for p in populations)),
         names=("the inputs", *(f"population {quoted(p.name)}" for p in populations)),
         output=index[network.output],
     )
-
-
-def _real(weights: FloatArray | Quantised) -> FloatArray:
-    assert not isinstance(weights, Quantised)
-    return weights

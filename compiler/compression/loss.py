@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from ..ir.arrays import FloatArray
-from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population
 from ..ir.neurons import Drive, IntegerDynamics
 from ..neurons.contract import Folded, fold
@@ -39,9 +38,9 @@ def _real(network: Network, population: Population) -> tuple[list[FloatArray], F
     if not isinstance(dynamics, IntegerDynamics):
         folded = fold(network, population)
         return list(folded.weights), folded.bias
-    weights = [p.weights for p in network.projections_into(population.name)]
+    weights = [p.connectivity.real for p in network.projections_into(population.name)]
     bias = np.broadcast_to(population.bias * (dynamics.scale / (1 << dynamics.fraction_bits)), (population.size,))
-    return [w.dequantise() for w in weights if isinstance(w, Quantised)], bias
+    return weights, bias
 
 
 def _power(

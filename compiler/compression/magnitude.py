@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, quoted
 from ..ir.arrays import FloatArray
-from ..ir.connectivity import Dense, Quantised
-from ..ir.network import Network, Projection
+from ..ir.network import Network
 from ..ir.verifier import verify
 from ..names import SCOPES
 from ..neurons.contract import fold
@@ -43,12 +42,12 @@ def prune(network: Network, sparsity: float, scope: Scope = "global") -> Network
     verify(network)
     if network.is_integer:
         raise ModelError(f"pruning works on float networks: {quoted(network.name)} is quantised; prune first")
-    weights = [_weights(projection) for projection in network.projections]
+    weights = [projection.connectivity.real for projection in network.projections]
     keep = keep_globally(weights, sparsity) if scope == "global" else [_keep([w], sparsity)[0] for w in weights]
     pruned = replace(
         network,
         projections=tuple(
-            replace(p, connectivity=Dense(weights=np.where(k, w, 0.0)))
+            replace(p, connectivity=p.connectivity.with_weights(np.where(k, w, 0.0)))
             for p, w, k in zip(network.projections, weights, keep, strict=True)
         ),
     )
@@ -60,11 +59,6 @@ def check_sparsity(sparsity: float) -> None:
     """OptionError where a network cannot be pruned to this share of zeros."""
     if isinstance(sparsity, bool) or not isinstance(sparsity, (int, float)) or not 0 <= sparsity < 1:
         raise OptionError(f"sparsity is the share of zero weights, 0 <= s < 1: got {sparsity!r}")
-
-
-def _weights(projection: Projection) -> FloatArray:
-    assert not isinstance(projection.weights, Quantised)
-    return projection.weights
 
 
 def keep_globally(weights: Sequence[FloatArray], sparsity: float) -> list[BoolArray]:
@@ -109,8 +103,7 @@ def silenced(before: Network, after: Network) -> dict[str, tuple[int, ...]]:
 def _driven(network: Network, name: str, size: int) -> BoolArray:
     driven = np.zeros(size, np.bool_)
     for projection in network.projections_into(name):
-        weights = projection.weights
-        driven |= np.any((weights.codes if isinstance(weights, Quantised) else weights) != 0, axis=0)
+        driven |= projection.connectivity.fan_in() > 0
     return driven
 
 

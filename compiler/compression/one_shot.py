@@ -25,8 +25,8 @@ import numpy.typing as npt
 
 from ...hdl.errors import SampleError, quoted
 from ..ir.arrays import FloatArray
-from ..ir.connectivity import Dense, Quantised
-from ..ir.network import Network, Projection
+from ..ir.connectivity import Quantised
+from ..ir.network import Network
 from ..lowering.quantise import quantise_codes
 from ..names import FITTED
 from ..neurons.currents import Spikes
@@ -121,17 +121,11 @@ def _trainable(network: Network, training: FineTune) -> FineTune:
 
 def _warn_of_empty(before: Network, after: Network) -> None:
     for old, new in zip(before.projections, after.projections, strict=True):
-        codes = new.weights.codes if isinstance(new.weights, Quantised) else new.weights
-        if np.any(_real(old)) and not codes.any():
+        if old.connectivity.synapses and not new.connectivity.synapses:
             warnings.warn(
                 f"compression removed every synapse from {quoted(new.pre)} to {quoted(new.post)}; lower the sparsity",
                 stacklevel=3,
             )
-
-
-def _real(projection: Projection) -> FloatArray:
-    assert not isinstance(projection.weights, Quantised)
-    return projection.weights
 
 
 def _compressed(
@@ -227,7 +221,8 @@ def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samp
         for projection, (_, size, _) in zip(folded.projections, layer.sources, strict=True):
             part = slice(start, start + size)
             start += size
-            projections[id(projection)] = replace(projection, connectivity=Dense(weights=real[part]))
+            connectivity = projection.connectivity.with_weights(real[part])
+            projections[id(projection)] = replace(projection, connectivity=connectivity)
             if whole is not None and item.scales is not None and job.formats is not None:
                 form = job.formats[layer.name]
                 codes[id(projection)] = Quantised(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import OptionError, quoted
 from ..ir.arrays import FloatArray, IntArray
-from ..ir.connectivity import Dense, Quantised
+from ..ir.connectivity import Connectivity, Dense
 from ..ir.network import INPUT, Network, Population, Projection
 from ..ir.verifier import verify
 from ..names import BASELINES
@@ -85,7 +85,7 @@ def prune_weights(
             keep = [np.abs(matrix) >= threshold for matrix in before]
         else:
             active = _active(graph, _rates(graph, weights, spike_rates), activity_threshold)
-            keep = [active[c.pre][:, None] & active[c.post] for c in graph.connections]
+            keep = [c.connectivity.joining(active[c.pre], active[c.post]) for c in graph.connections]
     after = [np.where(k, matrix, matrix.dtype.type(0)) for k, matrix in zip(keep, before, strict=True)]
     _warn_of_silence(weights, before, after)
     return with_matrices(weights, after), _report(before, after)
@@ -169,6 +169,8 @@ def _constant_drive(graph: Graph, group: int, rates: Sequence[FloatArray], activ
     drive = np.zeros(graph.sizes[group])
     for connection in graph.into(group):
         gone = ~active[connection.pre]
+        if not gone.any():
+            continue
         drive = drive + rates[connection.pre][gone] @ connection.weights[gone]
     return drive
 
@@ -180,7 +182,7 @@ def _smaller_layer(
     layer: Any, connection: Connection, bias: FloatArray | None, active: Sequence[BoolArray], drive: FloatArray
 ) -> Any:
     post = active[connection.post]
-    matrix = connection.weights[np.ix_(active[connection.pre], post)]
+    matrix = connection.weights[connection.connectivity.between(active[connection.pre], post)]
     if not isinstance(layer, Mapping):
         return matrix
     return {**layer, "weight": matrix} | ({} if bias is None else {"bias": (bias + drive)[post]})
@@ -217,10 +219,13 @@ def _smaller_population(population: Population, keep: BoolArray, drive: FloatArr
 
 
 def _smaller_projection(projection: Projection, pre: BoolArray, post: BoolArray) -> Projection:
-    weights, delay = projection.weights, projection.delay
-    assert not isinstance(weights, Quantised)
-    which = np.ix_(pre, post)
-    return replace(projection, connectivity=Dense(weights=weights[which]), delay=delay[which] if delay.shape else delay)
+    connectivity, delay = projection.connectivity, projection.delay
+    which = connectivity.between(pre, post)
+    return replace(
+        projection,
+        connectivity=connectivity.with_weights(connectivity.real[which]),
+        delay=delay[which] if delay.shape else delay,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- report
@@ -238,18 +243,24 @@ def _report(before: Sequence[npt.NDArray[Any]], after: Sequence[npt.NDArray[Any]
     )
 
 
-def _titles(weights: Sequence[Any] | Network) -> list[tuple[str, bool]]:
-    """The name of every matrix, and whether it leads to the output."""
+def _titles(
+    weights: Sequence[Any] | Network, before: Sequence[npt.NDArray[Any]]
+) -> list[tuple[str, bool, Connectivity]]:
+    """The name of every connection, whether it leads to the output, and its connectivity."""
     if isinstance(weights, Network):
-        return [(f"{quoted(p.pre)} -> {quoted(p.post)}", p.post == weights.output) for p in weights.projections]
-    return [(f"layer {number}", number == len(weights) - 1) for number in range(len(weights))]
+        return [
+            (f"{quoted(p.pre)} -> {quoted(p.post)}", p.post == weights.output, p.connectivity)
+            for p in weights.projections
+        ]
+    last = len(weights) - 1
+    return [(f"layer {number}", number == last, Dense(weights=matrix)) for number, matrix in enumerate(before)]
 
 
 def _warn_of_silence(
     weights: Sequence[Any] | Network, before: Sequence[npt.NDArray[Any]], after: Sequence[npt.NDArray[Any]]
 ) -> None:
-    for (title, is_output), old, new in zip(_titles(weights), before, after, strict=True):
-        lost = np.any(old, axis=0) & ~np.any(new, axis=0)
+    for (title, is_output, connectivity), old, new in zip(_titles(weights, before), before, after, strict=True):
+        lost = _driven(connectivity, old) & ~_driven(connectivity, new)
         if old.any() and not new.any():
             what = "no weights"
         elif is_output and lost.any():
@@ -257,3 +268,9 @@ def _warn_of_silence(
         else:
             continue
         warnings.warn(f"pruning left {what} in {title}; lower the threshold to keep some", stacklevel=3)
+
+
+def _driven(connectivity: Connectivity, values: npt.NDArray[Any]) -> BoolArray:
+    """The post neurons with a synapse."""
+    driven: BoolArray = connectivity.totals((values != 0).astype(np.int64)) > 0
+    return driven

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, quoted
 from ..ir.arrays import FloatArray, IntArray
+from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..ir.verifier import verify
@@ -189,15 +190,17 @@ def _network_codes(network: Network, bits: int, scheme: str) -> list[Quantised]:
         members = [number for number, c in enumerate(graph.connections) if c.post == group]
         if not members:
             continue
-        tall = np.concatenate([graph.connections[number].weights for number in members])
+        own = [graph.connections[number].weights for number in members]
+        columns = Columns.of([graph.connections[number].connectivity for number in members])
+        tall = columns.stacked(own)
         shape = tall.shape
         if not graph.spiking[group]:
             tall = tall.reshape(-1, 1)
         quantised = _quantised(tall, bits, scheme, f"the weights into {name}")
-        codes = quantised.codes.reshape(shape)
+        parts = columns.split(quantised.codes.reshape(shape), own)
         scale = quantised.scales if graph.spiking[group] else quantised.scales.reshape(())
-        ends = np.cumsum([len(graph.connections[number].weights) for number in members])[:-1]
-        for number, part in zip(members, np.split(codes, ends), strict=True):
+        scale = columns.spread(scale) if scale.ndim else scale
+        for number, part in zip(members, parts, strict=True):
             result[number] = Quantised(codes=part, bits=max(2, bits), scheme=scheme, scale=scale)
     return [result[number] for number in range(len(graph.connections))]
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
-
-from ..ir.connectivity import Quantised
-from ..ir.network import Network, Projection
+from ..ir.network import Network
 from ..ir.origin import ERRORS, Compression, Judged, LayerCompression, Origin
 from ..ir.verifier import MAX_REAL
 from ..lowering.error import PopulationError
@@ -66,9 +61,9 @@ def projection_reports(
         ProjectionReport(
             pre=before.pre,
             post=before.post,
-            weights=_weights(before),
-            synapses_before=_synapses(before.weights),
-            synapses=_synapses(after.weights),
+            weights=before.connectivity.possible_synapses,
+            synapses_before=before.connectivity.synapses,
+            synapses=after.connectivity.synapses,
             bits=formats[before.post].bits if before.post in formats else None,
             scheme=formats[before.post].scheme if before.post in formats else None,
         )
@@ -78,16 +73,8 @@ def projection_reports(
 
 def zeros_of(network: Network) -> float:
     """The share of a float network's weights that are zero."""
-    synapses = sum(_synapses(p.weights) for p in network.projections)
-    return 1 - synapses / sum(_weights(p) for p in network.projections)
-
-
-def _weights(projection: Projection) -> int:
-    return math.prod(projection.weights.shape)
-
-
-def _synapses(weights: npt.NDArray[np.float64] | Quantised) -> int:
-    return int(np.count_nonzero(weights.codes if isinstance(weights, Quantised) else weights))
+    connectivities = [p.connectivity for p in network.projections]
+    return 1 - sum(c.synapses for c in connectivities) / sum(c.possible_synapses for c in connectivities)
 
 
 def with_origin(

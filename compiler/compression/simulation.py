@@ -84,6 +84,9 @@ def layers_of(network: Network, device: str = "cpu", dtype: torch.dtype | None =
             raise ModelError(f"compression on data works on feed-forward networks: {arrow} is recurrent")
         if projection.delay.ndim:
             raise ModelError(f"compression on data takes one delay per projection: {arrow} has one per synapse")
+        if not projection.connectivity.one_per_pair:
+            kind = type(projection.connectivity).__name__
+            raise ModelError(f"compression on data takes all-to-all projections: {arrow} is {kind}; use magnitude")
     return [_layer(network, fold(network, population), device, dtype) for population in network.populations]
 
 

@@ -17,7 +17,6 @@ from ..cycles.count import busy_cycles
 from ..cycles.lane import PASS_CYCLES
 from ..data.images import encode
 from ..data.samples import Samples
-from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
 from ..ir.origin import Judged
 from ..plan.plan import Plan
@@ -57,9 +56,7 @@ def layer_cycles(network: Network, name: str, sources: dict[str, SpikeArray]) ->
     size, steps = network.size_of(name), sources[INPUT].shape[1]
     cycles = np.full(len(sources[INPUT]), steps * (size + PASS_CYCLES), np.float64)
     for projection in network.projections_into(name):
-        weights = projection.weights
-        assert isinstance(weights, Quantised)
-        cycles += sources[projection.pre].sum(axis=1, dtype=np.int64) @ np.count_nonzero(weights.codes, axis=1)
+        cycles += sources[projection.pre].sum(axis=1, dtype=np.int64) @ projection.connectivity.fan_out()
     return cycles
 
 

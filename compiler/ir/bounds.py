@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from .arrays import IntArray
-from .connectivity import Quantised
 from .network import INPUT, Network, Population, Projection
 
 
@@ -20,9 +19,9 @@ def largest_input(network: Network, pre: str) -> int:
 
 def projection_bounds(network: Network, projection: Projection) -> tuple[IntArray, IntArray]:
     """The smallest and largest sum of codes times inputs of one step per post neuron, before the shift; int64 (n,)."""
-    codes = _codes(projection)
+    low, high = projection.connectivity.input_bounds()
     x = largest_input(network, projection.pre)
-    return np.minimum(codes, 0).sum(axis=0) * x, np.maximum(codes, 0).sum(axis=0) * x
+    return low * x, high * x
 
 
 def partial_sum_bound(network: Network, projection: Projection) -> int:
@@ -54,9 +53,3 @@ def drive_bounds(network: Network, population: Population) -> tuple[int, int]:
 def signed_bits(low: int, high: int) -> int:
     """The smallest two's complement width that holds every integer from `low` to `high`."""
     return 1 + max((-low - 1).bit_length() if low < 0 else 0, max(high, 0).bit_length())
-
-
-def _codes(projection: Projection) -> IntArray:
-    weights = projection.weights
-    assert isinstance(weights, Quantised)
-    return weights.codes

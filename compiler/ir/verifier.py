@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ...hdl.errors import ModelError, quoted
 from ..names import SCHEMES
 from .bounds import drive_bounds
-from .connectivity import Dense, Quantised
+from .connectivity import Connectivity, Quantised
 from .network import INPUT, Network, Population, Projection
 from .neurons import (
     MODELS,
@@ -81,8 +81,8 @@ def verify(network: Network) -> None:
         _weights_finite(projection)
         _delays_valid(network, projection)
         _shift_valid(network, projection)
-        if isinstance(projection.weights, Quantised):
-            _codes_valid(network, projection, projection.weights)
+        if projection.connectivity.is_integer:
+            _codes_valid(network, projection, projection.connectivity.quantised)
     _evaluation_order(network)
     _readout_suits(network)
     _origin_plausible(network)
@@ -179,7 +179,7 @@ def _levels_not_mixed(network: Network) -> None:
                 f"{quoted(population.name)} is not; quantise the network as a whole"
             )
     for projection in network.projections:
-        if isinstance(projection.weights, Quantised) != integer:
+        if projection.connectivity.is_integer != integer:
             raise ModelError(
                 f"a network is float or integer as a whole: the populations are {level}, {_title(projection)} is not; "
                 "quantise the network as a whole"
@@ -355,7 +355,7 @@ def _ends_exist(network: Network, projection: Projection) -> None:
 
 
 def _connectivity_known(projection: Projection) -> None:
-    if not isinstance(projection.connectivity, Dense):
+    if not isinstance(projection.connectivity, Connectivity):
         raise ModelError(
             f"connectivity is dense: {_title(projection)} has {type(projection.connectivity).__name__}, which is not "
             "supported yet"
@@ -363,15 +363,14 @@ def _connectivity_known(projection: Projection) -> None:
 
 
 def _weight_shape(network: Network, projection: Projection) -> None:
-    expected = (network.size_of(projection.pre), network.size_of(projection.post))
-    if projection.weights.shape != expected:
-        raise ModelError(
-            f"weights have the shape (pre, post) = {expected}: {_title(projection)} has {projection.weights.shape}"
-        )
+    expected, shape = (network.size_of(projection.pre), network.size_of(projection.post)), projection.connectivity.shape
+    if shape != expected:
+        raise ModelError(f"weights have the shape (pre, post) = {expected}: {_title(projection)} has {shape}")
 
 
 def _weights_finite(projection: Projection) -> None:
-    weights = projection.weights.scale if isinstance(projection.weights, Quantised) else projection.weights
+    connectivity = projection.connectivity
+    weights = connectivity.quantised.scale if connectivity.is_integer else connectivity.values
     if not np.all(np.isfinite(weights)):
         raise ModelError(f"weights are finite: {_title(projection)} holds NaN or Inf; retrain or repair it")
     if np.max(np.abs(weights)) > MAX_REAL:
@@ -380,9 +379,10 @@ def _weights_finite(projection: Projection) -> None:
 
 def _delays_valid(network: Network, projection: Projection) -> None:
     delay = projection.delay
-    shape = (network.size_of(projection.pre), network.size_of(projection.post))
+    shape = projection.connectivity.shape if projection.connectivity.one_per_pair else ()
     if delay.shape not in ((), shape):
-        raise ModelError(f"a delay is a scalar or has the shape {shape}: {_title(projection)} has {delay.shape}")
+        rule = f"is a scalar or has the shape {shape}" if shape else "is a scalar where neurons share weights"
+        raise ModelError(f"a delay {rule}: {_title(projection)} has {delay.shape}")
     if not np.all((delay >= 0) & (delay <= MAX_DELAY)):
         raise ModelError(
             f"delays are 0 to {MAX_DELAY} steps: {_title(projection)} has {np.min(delay)} to {np.max(delay)}"
@@ -414,6 +414,9 @@ def _codes_valid(network: Network, projection: Projection, weights: Quantised) -
             f"a weight scale is positive, a scalar or one per post neuron: {_title(projection)} has shape "
             f"{weights.scale.shape}, smallest {np.min(weights.scale, initial=np.inf):g}"
         )
+    groups = projection.connectivity.scale_groups()
+    if weights.scale.shape and np.any(weights.scale != weights.scale[np.unique(groups, return_index=True)[1]][groups]):
+        raise ModelError(f"neurons that share weights share a scale: {_title(projection)} has several for one group")
 
 
 def _sums_fit(network: Network, population: Population) -> None:

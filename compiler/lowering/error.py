@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir.arrays import FloatArray
 from ..ir.bounds import signed_bits
-from ..ir.connectivity import Quantised
+from ..ir.columns import Columns
 from ..ir.network import Network, Population, Projection
 from ..ir.neurons import Decay, IntegerDynamics, ResetMode
 from ..neurons.contract import Folded, fold
@@ -58,7 +58,7 @@ def _population_error(folded: Folded, network: Network, population: Population) 
     projections = network.projections_into(population.name)
     return PopulationError(
         population=population.name,
-        weight_bits=max(_quantised(p).bits for p in projections),
+        weight_bits=max(p.connectivity.quantised.bits for p in projections),
         weights=_weight_error(folded, projections),
         threshold=_relative(threshold, folded.threshold) if folded.spiking else 0.0,
         bias=_relative(population.bias * unit - folded.bias, folded.threshold),
@@ -71,18 +71,13 @@ def _population_error(folded: Folded, network: Network, population: Population) 
     )
 
 
-def _quantised(projection: Projection) -> Quantised:
-    assert isinstance(projection.weights, Quantised)
-    return projection.weights
-
-
 def _relative(error: FloatArray, reference: FloatArray) -> float:
     return float(np.max(np.abs(error) / np.where(reference != 0, np.abs(reference), 1.0)))
 
 
 def _weight_error(folded: Folded, projections: Sequence[Projection]) -> float:
-    real = np.concatenate(folded.weights)
-    integer = np.concatenate([_quantised(p).dequantise() for p in projections])
+    columns = Columns.of([p.connectivity for p in projections])
+    real, integer = columns.stacked(folded.weights), columns.stacked([p.connectivity.real for p in projections])
     power = (real**2).sum(axis=0)
     return float(np.sqrt(np.max(((integer - real) ** 2).sum(axis=0) / np.where(power > 0, power, 1.0))))
 

@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, quoted
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, IntArray
 from ..ir.bounds import signed_bits
-from ..ir.connectivity import Dense, Quantised
+from ..ir.columns import Columns
+from ..ir.connectivity import Connectivity, Quantised
 from ..ir.network import Network, Population, Projection
 from ..ir.neurons import Decay, Dynamics, IntegerDynamics, Kind, ResetMode, real_form
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
@@ -117,7 +118,8 @@ def _quantised(
         population, shift = _quantise_neurons(network, item, weights, sources)
         populations.append(population)
         for projection, quantised in zip(item.projections, weights, strict=True):
-            projections[id(projection)] = replace(projection, connectivity=Dense(weights=quantised), shift=shift)
+            connectivity = projection.connectivity.with_codes(quantised)
+            projections[id(projection)] = replace(projection, connectivity=connectivity, shift=shift)
     result = replace(
         network, populations=tuple(populations), projections=tuple(projections[id(p)] for p in network.projections)
     )
@@ -136,34 +138,61 @@ def check_bits(bits: int) -> None:
 
 
 def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] | None, x_max: int) -> list[Quantised]:
-    weights = np.concatenate(folded.weights)
-    scale = _scales(folded, weights, _activity(folded, sources), bits)
+    columns = _columns(folded)
+    weights = columns.stacked(folded.weights)
+    scale = _scales(folded, columns, weights, _activity(folded, columns, sources), bits)
     if folded.spiking:
-        scale = _without_quiet_outliers(folded, scale, _may_fire(folded, sources, x_max))
-    return [Quantised(codes=codes_of(w, scale, bits), bits=bits, scale=scale) for w in folded.weights]
+        scale = _without_quiet_outliers(folded, columns, scale, _may_fire(folded, sources, x_max))
+    codes = columns.split(codes_of(weights, scale, bits), folded.weights)
+    return [Quantised(codes=c, bits=bits, scale=columns.spread(scale)) for c in codes]
 
 
-def _activity(folded: Folded, sources: Mapping[str, Spikes] | None) -> Activity:
-    """How active the pre neurons of all projections are, in their order; without samples all alike."""
+def _columns(folded: Folded) -> Columns:
+    return Columns.of([p.connectivity for p in folded.projections])
+
+
+def _activity(folded: Folded, columns: Columns, sources: Mapping[str, Spikes] | None) -> Activity:
+    """How active what the weights see is, in the order of the columns; without samples all alike."""
+    connectivities = [p.connectivity for p in folded.projections]
     if sources is None:
-        size = sum(len(w) for w in folded.weights)
+        size = len(columns.stacked(folded.weights))
         return Activity(np.full(size, UNMEASURED_RATE), np.full(size, UNMEASURED_RATE * (1 - UNMEASURED_RATE)))
-    x = np.concatenate(
-        [sources[p.pre].reshape(-1, len(w)) for p, w in zip(folded.projections, folded.weights, strict=True)], axis=1
-    )
-    mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
+    seen = [_seen(c, sources[p.pre]) for c, p in zip(connectivities, folded.projections, strict=True)]
+    if all(len(parts) == 1 for parts in seen) and len({len(parts[0][1]) for parts in seen}) == 1:
+        x = np.concatenate([parts[0][1] for parts in seen], axis=1)
+        mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
+    else:
+        mean, variance = (
+            columns.laid([_statistic(c, parts, name) for c, parts in zip(connectivities, seen, strict=True)])
+            for name in ("mean", "var")
+        )
     return Activity(mean, variance + 0.01 * variance.mean() + QUIET_VARIANCE)
 
 
-def _scales(folded: Folded, weights: FloatArray, activity: Activity, bits: int) -> FloatArray:
-    """The real value of a weight unit for each neuron."""
+def _seen(connectivity: Connectivity, spikes: Spikes) -> list[tuple[IntArray, Spikes]]:
+    """What the weights see [observations, fan-in], for each set of scale groups that see the same."""
+    alike = connectivity.alike()
+    views = (connectivity.seen(spikes, int(groups[0])) for groups in alike)
+    return [(groups, view.reshape(-1, view.shape[-1])) for groups, view in zip(alike, views, strict=True)]
+
+
+def _statistic(connectivity: Connectivity, seen: Sequence[tuple[IntArray, Spikes]], name: str) -> FloatArray:
+    """The mean or variance of what each weight sees, in columns [fan-in, groups]."""
+    result = np.empty((seen[0][1].shape[1], sum(len(groups) for groups, _ in seen)))
+    for groups, x in seen:
+        result[:, groups] = getattr(x, name)(axis=0, dtype=np.float64)[:, None]
+    return result
+
+
+def _scales(folded: Folded, columns: Columns, weights: FloatArray, activity: Activity, bits: int) -> FloatArray:
+    """The real value of a weight unit for each column."""
     shared = not folded.spiking
     limit = largest_code(bits)
-    bias = np.abs(folded.bias).max(keepdims=True) if shared else np.abs(folded.bias)
+    bias = columns.joined(np.abs(folded.bias), np.maximum)
     scales = search_scales(weights, activity, bits, shared)
-    scales = np.where(scales > 0, scales, bias / limit)  # without synapses the bias is the only weight
+    scales = np.where(scales > 0, scales, (bias.max(keepdims=True) if shared else bias) / limit)
     scales = np.broadcast_to(np.where(scales > 0, scales, 1.0), (weights.shape[1],))
-    constants = _largest_constant(folded)
+    constants = columns.joined(_largest_constant(folded), np.maximum)
     if shared:
         constants = constants.max(keepdims=True)
     return np.maximum(scales, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
@@ -181,16 +210,19 @@ def _may_fire(folded: Folded, sources: Mapping[str, Spikes] | None, x_max: int) 
     return may_fire(folded, x_max)
 
 
-def _without_quiet_outliers(folded: Folded, scale: FloatArray, may_fire: npt.NDArray[np.bool_]) -> FloatArray:
-    """The scales with those of silent neurons raised until their constants are no wider than those that may fire.
+def _without_quiet_outliers(
+    folded: Folded, columns: Columns, scale: FloatArray, fires: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """The scales of the columns, those of silent ones raised until their constants are no wider than the others'.
 
     Neurons that training left without use have tiny weights, and would widen everybody's membranes.
     """
-    constants = _largest_constant(folded)
-    if not may_fire.any() or not np.any(constants[may_fire] > 0):
+    constants = columns.joined(_largest_constant(folded), np.maximum)
+    active = columns.joined(fires, np.logical_or)
+    if not active.any() or not np.any(constants[active] > 0):
         return scale
-    widest = float((constants[may_fire] / scale[may_fire]).max())
-    return np.where(may_fire, scale, np.maximum(scale, constants / widest))
+    widest = float((constants[active] / scale[active]).max())
+    return np.where(active, scale, np.maximum(scale, constants / widest))
 
 
 def _folded_codes(folded: Folded, weights: Sequence[Quantised]) -> list[Quantised]:
@@ -209,20 +241,25 @@ def _folded_codes(folded: Folded, weights: Sequence[Quantised]) -> list[Quantise
         raise ModelError(f"{rule}: those of population {quoted(folded.population.name)} differ; quantise them together")
     scale = np.broadcast_to(shared, (size,))
     sign = np.sign(folded.gain).astype(np.int64)
-    return [replace(w, codes=w.codes * sign, scale=np.where(scale > 0, scale, 1.0)) for w in weights]
+    scale = np.where(scale > 0, scale, 1.0)
+    pairs = zip(folded.projections, weights, strict=True)
+    return [replace(w, codes=p.connectivity.scaled(sign, w.codes), scale=scale) for p, w in pairs]
 
 
 def _coarsened(
     folded: Folded, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None, x_max: int
 ) -> list[Quantised]:
     """The same weights, with coarser scales and rounded codes for neurons that they hardly move."""
-    limit, scale, constants = largest_code(weights[0].bits), weights[0].scale, _largest_constant(folded)
-    empty = ~np.any(np.concatenate([w.codes for w in weights]), axis=0)
+    columns = _columns(folded)
+    limit, scale = largest_code(weights[0].bits), columns.joined(weights[0].scale, np.maximum)
+    constants = columns.joined(_largest_constant(folded), np.maximum)
+    codes = columns.stacked([w.codes for w in weights])
+    empty = ~np.any(codes, axis=0)
     wanted = np.where(empty & (constants > 0), constants / limit, scale)
     wanted = np.maximum(wanted, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
-    wanted = _without_quiet_outliers(folded, wanted, _may_fire(folded, sources, x_max))
-    codes = (np.where(wanted == scale, w.codes, np.rint(w.codes * (scale / wanted))) for w in weights)
-    return [replace(w, codes=c, scale=wanted) for w, c in zip(weights, codes, strict=True)]
+    wanted = _without_quiet_outliers(folded, columns, wanted, _may_fire(folded, sources, x_max))
+    rounded = columns.split(np.where(wanted == scale, codes, np.rint(codes * (scale / wanted))), folded.weights)
+    return [replace(w, codes=c, scale=columns.spread(wanted)) for w, c in zip(weights, rounded, strict=True)]
 
 
 # ----------------------------------------------------------------------------------------------------- neurons
@@ -289,7 +326,8 @@ def _unmeasured_fraction_bits(folded: Folded, scale: FloatArray) -> int:
 
 def _proven_bits(folded: Folded, weights: Sequence[Quantised], x_max: int) -> int:
     """A width that every membrane fits without fraction bits: the largest input, added up over the leak."""
-    drive = sum(np.abs(w.codes).sum(axis=0, dtype=np.float64) for w in weights) * x_max
+    pairs = zip(folded.projections, weights, strict=True)
+    drive = sum(p.connectivity.totals(np.abs(w.codes)).astype(np.float64) for p, w in pairs) * x_max
     drive = drive + np.abs(folded.bias) / weights[0].scale
     for keep in (folded.alpha, folded.beta):
         if keep is not None:
@@ -332,13 +370,10 @@ def dequantise(network: Network) -> Network:
     if not network.is_integer:
         raise ModelError(f"dequantisation starts from an integer network: {quoted(network.name)} is a float network")
     populations = tuple(_dequantised_population(p) for p in network.populations)
-    projections = tuple(replace(p, connectivity=Dense(weights=_real_weights(p)), shift=0) for p in network.projections)
+    projections = tuple(
+        replace(p, connectivity=p.connectivity.with_weights(p.connectivity.real), shift=0) for p in network.projections
+    )
     return replace(network, populations=populations, projections=projections, dtype="float64")
-
-
-def _real_weights(projection: Projection) -> FloatArray:
-    assert isinstance(projection.weights, Quantised)
-    return projection.weights.dequantise()
 
 
 def _dequantised_population(population: Population) -> Population:

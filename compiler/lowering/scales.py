@@ -32,14 +32,14 @@ _LATTICE_ERROR = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """Mean and variance of each pre neuron's input per step, (pre,)."""
+    """Mean and variance of what each weight sees per step: (fan-in,), or [fan-in, columns] where columns differ."""
 
     mean: FloatArray
     variance: FloatArray
 
 
 def search_scales(weights: FloatArray, activity: Activity, bits: int, shared: bool) -> FloatArray:
-    """The best scale of each post neuron of `weights` [pre, post], or one for all (shape (1,)) where `shared`.
+    """The best scale of each column of `weights` [fan-in, columns], or one for all (shape (1,)) where `shared`.
 
     0 where there is no weight but zeros.
     """
@@ -84,7 +84,7 @@ class _Search:
     shared: bool
 
     def over_columns(self, values: FloatArray, join: Callable[..., FloatArray]) -> FloatArray:
-        """One value per post neuron, or all joined into one where they share a scale."""
+        """One value per column, or all joined into one where they share a scale."""
         return join(values, keepdims=True) if self.shared else values
 
     def error(self, scales: FloatArray) -> FloatArray:
@@ -106,9 +106,9 @@ class _Search:
         return np.where(fitted > 0, fitted, scales)
 
     def _power(self, a: FloatArray, b: FloatArray) -> FloatArray:
-        """E[(a . x)(b . x)] for each post neuron."""
-        mean = self.activity.mean[:, None]
-        result: FloatArray = (self.activity.variance[:, None] * a * b).sum(axis=0)
+        """E[(a . x)(b . x)] for each column."""
+        mean, variance = (x if x.ndim == 2 else x[:, None] for x in (self.activity.mean, self.activity.variance))
+        result: FloatArray = (variance * a * b).sum(axis=0)
         return result + (mean * a).sum(axis=0) * (mean * b).sum(axis=0)
 
 

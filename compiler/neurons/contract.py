@@ -25,7 +25,6 @@ import numpy as np
 
 from ...hdl.errors import ModelError, quoted
 from ..ir.arrays import FloatArray
-from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
 from ..ir.neurons import (
     MODELS,
@@ -152,7 +151,7 @@ def integer_model(dynamics: IntegerDynamics) -> NeuronModel:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Folded:
-    """One population in the contract's coordinates; all arrays float64 (n,), weights [pre, post] per projection.
+    """One population in the contract's coordinates; all arrays float64 (n,), weights as their connectivities have them.
 
     `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. A readout (LI) has
     `spiking` False and zeros for what it lacks; IF has beta 1.
@@ -212,7 +211,7 @@ def fold(network: Network, population: Population) -> Folded:
     return Folded(
         population=population,
         projections=projections,
-        weights=tuple(_real_weights(p) * gain for p in projections),
+        weights=tuple(p.connectivity.scaled(gain, p.connectivity.real) for p in projections),
         gain=gain,
         bias=_vector(population.bias, size) * gain + _resting_drive(population, parameters),
         alpha=parameters.get("alpha"),
@@ -231,11 +230,6 @@ def fold(network: Network, population: Population) -> Folded:
 
 def _vector(value: FloatArray, size: int) -> FloatArray:
     return np.broadcast_to(value, (size,)).astype(np.float64)
-
-
-def _real_weights(projection: Projection) -> FloatArray:
-    assert not isinstance(projection.weights, Quantised)
-    return projection.weights
 
 
 def _gain(dynamics: FloatDynamics, parameters: Mapping[str, FloatArray]) -> FloatArray:

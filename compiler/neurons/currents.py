@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.arrays import FloatArray
+from ..ir.connectivity import Connectivity
 from ..ir.network import INPUT, Network
 from .contract import Folded
 
@@ -24,22 +25,25 @@ def currents(
     network: Network, folded: Folded, weights: Sequence[FloatArray], bias: FloatArray, sources: Mapping[str, Spikes]
 ) -> FloatArray:
     """The input currents of a population [steps, samples, neurons] for given spikes of all its sources."""
-    parts = split_by_delay(folded, on_grid(weights, network.x_max))
+    parts = split_by_delay(folded, on_grid(folded, weights, network.x_max))
     return np.stack([current_at(bias, parts, sources, step) for step in range(sources[INPUT].shape[1])])
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The synapses of one projection that share a delay."""
+    """The synapses of one projection that share a delay, in its connectivity's form."""
 
     pre: str
+    connectivity: Connectivity
     delay: int
     weights: FloatArray
 
 
-def on_grid(weights: Sequence[FloatArray], x_max: int) -> list[FloatArray]:
+def on_grid(folded: Folded, weights: Sequence[FloatArray], x_max: int) -> list[FloatArray]:
     """The weights on a power-of-two grid on which every sum is exact in float64 in any order."""
-    largest = max(float(np.abs(w).sum(axis=0).max(initial=0)) for w in weights) * x_max * len(weights)
+    pairs = zip(folded.projections, weights, strict=True)
+    totals = [p.connectivity.totals(np.abs(w)) for p, w in pairs]
+    largest = max(float(total.max(initial=0)) for total in totals) * x_max * len(weights)
     if largest == 0:
         return list(weights)
     grid = 2.0 ** (math.frexp(largest)[1] - 51)  # rounding may add half a grid step per weight: one bit to spare
@@ -47,16 +51,16 @@ def on_grid(weights: Sequence[FloatArray], x_max: int) -> list[FloatArray]:
 
 
 def split_by_delay(folded: Folded, weights: Sequence[FloatArray]) -> list[_Part]:
-    parts = []
-    for projection, matrix in zip(folded.projections, weights, strict=True):
-        for delay in np.unique(projection.delay):
-            parts.append(_Part(projection.pre, int(delay), np.where(projection.delay == delay, matrix, 0.0)))
-    return parts
+    return [
+        _Part(projection.pre, projection.connectivity, delay, part)
+        for projection, values in zip(folded.projections, weights, strict=True)
+        for delay, part in projection.connectivity.by_delay(projection.delay, values)
+    ]
 
 
 def current_at(bias: FloatArray, parts: Sequence[_Part], sources: Mapping[str, Spikes], step: int) -> FloatArray:
     total = np.zeros((len(sources[INPUT]), len(bias)))
     for part in parts:
         if step >= part.delay:
-            total += sources[part.pre][:, step - part.delay].astype(np.float64) @ part.weights
+            total += part.connectivity.currents(sources[part.pre][:, step - part.delay], part.weights)
     return total + bias

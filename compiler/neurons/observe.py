@@ -42,7 +42,7 @@ def observe(network: Network, populations: Sequence[Folded], inputs: Spikes) -> 
         sources[folded.population.name] = np.zeros((samples, steps, folded.population.size), np.uint8)
     models = [f.model for f in populations]
     states = [State.cleared(np.zeros((samples, f.population.size))) for f in populations]
-    synapses = [split_by_delay(f, on_grid(f.weights, network.x_max)) for f in populations]
+    synapses = [split_by_delay(f, on_grid(f, f.weights, network.x_max)) for f in populations]
     for time in range(steps):
         for index, (folded, parts) in enumerate(zip(populations, synapses, strict=True)):
             current = current_at(folded.bias, parts, sources, time)

@@ -158,7 +158,8 @@ def may_fire(folded: Folded, x_max: int) -> npt.NDArray[np.bool_]:
 
     The others never fire, whatever the input.
     """
-    membrane = sum(np.maximum(w, 0).sum(axis=0) for w in folded.weights) * x_max + np.maximum(folded.bias, 0)
+    pairs = zip(folded.projections, folded.weights, strict=True)
+    membrane = sum(p.connectivity.input_bounds(w)[1] for p, w in pairs) * x_max + np.maximum(folded.bias, 0)
     for keep in (folded.alpha, folded.beta):
         if keep is not None:
             membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import warnings
 import zlib
@@ -19,7 +18,6 @@ from ..estimate.candidates import searched_foldings
 from ..frontends.nir.reader import read_nir
 from ..frontends.nir.writer import write_nir
 from ..ir.arrays import FloatArray, IntArray
-from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
 from ..neurons.contract import fold
 from ..plan.folding import Folding, check_folding
@@ -92,7 +90,7 @@ def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
         point=point,
         quality=quality,
         judged=judged,
-        sparsity=1 - _synapses(network) / sum(math.prod(p.weights.shape) for p in subject.network.projections),
+        sparsity=1 - _synapses(network) / _possible_synapses(subject.network),
         sizes=tuple((subject.network.size_of(p.name), p.size) for p in network.populations),
         foldings=_predictions(network, target, spikes),
         network=packed(with_origin(network, subject.network, report)),
@@ -138,7 +136,11 @@ def _narrowed(subject: Subject, removed: float) -> tuple[Network, dict[str, IntA
 
 
 def _synapses(network: Network) -> int:
-    return sum(int(np.count_nonzero(p.weights.codes)) for p in network.projections if isinstance(p.weights, Quantised))
+    return sum(p.connectivity.synapses for p in network.projections)
+
+
+def _possible_synapses(network: Network) -> int:
+    return sum(p.connectivity.possible_synapses for p in network.projections)
 
 
 def _weights_kept(original: Network, compressed: Network, kept: dict[str, IntArray]) -> float:
@@ -146,10 +148,9 @@ def _weights_kept(original: Network, compressed: Network, kept: dict[str, IntArr
     shares = []
     for number, projection in enumerate(original.projections):
         weights = _folded_weights(original, number)
-        found = compressed.projections[number].weights
-        assert isinstance(found, Quantised)
         after = np.zeros_like(weights)
-        after[np.ix_(kept[projection.pre], kept[projection.post])] = found.dequantise()
+        where = projection.connectivity.between(kept[projection.pre], kept[projection.post])
+        after[where] = compressed.projections[number].connectivity.real
         total = float(np.sum(weights**2))
         shares.append(1 - float(np.sum((after - weights) ** 2)) / total if total else 1.0)
     return float(np.clip(np.mean(shares), 0, 1))

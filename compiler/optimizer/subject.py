@@ -196,7 +196,7 @@ def network_of(weights: Sequence[Any]) -> Network:
 
 
 def _check_shapes(layer_shapes: Sequence[Sequence[int]], network: Network) -> None:
-    actual = [tuple(projection.weights.shape) for projection in network.projections]
+    actual = [projection.connectivity.shape for projection in network.projections]
     try:
         given = [tuple(int(size) for size in shape) for shape in layer_shapes]
     except (TypeError, ValueError):

@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 
 from ..ir.arrays import IntArray
-from ..ir.connectivity import Quantised
 from ..ir.network import Network
 
 
@@ -48,6 +47,5 @@ def _synapses(network: Network, name: str) -> IntArray:
     """The synapses into each neuron."""
     total = np.zeros(network.size_of(name), np.int64)
     for projection in network.projections_into(name):
-        assert isinstance(projection.weights, Quantised)
-        total += np.count_nonzero(projection.weights.codes, axis=0)
+        total += projection.connectivity.fan_in()
     return total

@@ -18,7 +18,7 @@ from ..ir.network import INPUT, Network
 from ..ir.neurons import Kind
 from ..ir.verifier import verify
 from .folding import Folding, check_folding, default_folding, input_beats
-from .weights import EngineWeights, quantised
+from .weights import EngineWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
     folding contradicts it; CapacityError where its weights need more SPRAM than any device has.
     """
     verify(network)
-    for check in (_is_integer, _has_no_cubalif, _has_no_recurrence, _has_no_delays):
+    for check in (_is_integer, _has_no_cubalif, _has_matrices, _has_no_recurrence, _has_no_delays):
         check(network)
     if folding is None:
         folding = default_folding(network)
@@ -173,6 +173,15 @@ def _has_no_cubalif(network: Network) -> None:
             )
 
 
+def _has_matrices(network: Network) -> None:
+    for projection in network.projections:
+        if not projection.connectivity.one_per_pair:
+            raise ModelError(
+                f"the hardware has all-to-all connectivity: the projection from {quoted(projection.pre)} to "
+                f"{quoted(projection.post)} is {type(projection.connectivity).__name__}; use the reference executor"
+            )
+
+
 def _has_no_recurrence(network: Network) -> None:
     numbers = {population.name: number for number, population in enumerate(network.populations)}
     for projection in network.projections:
@@ -199,14 +208,14 @@ def _has_spram(family: Family, folding: Folding) -> None:
 
 def _plan_layer(network: Network, name: str, engine: int) -> LayerPlan:
     projections = network.projections_into(name)
-    codes = [quantised(projection).codes for projection in projections]
+    codes = [projection.connectivity.codes for projection in projections]
     return LayerPlan(
         population=name,
         engine=engine,
         neurons=network.size_of(name),
         fan_in=sum(network.size_of(projection.pre) for projection in projections),
-        synapses=sum(int(np.count_nonzero(part)) for part in codes),
-        weight_bits=max(quantised(projection).bits for projection in projections),
+        synapses=sum(projection.connectivity.synapses for projection in projections),
+        weight_bits=max(projection.connectivity.quantised.bits for projection in projections),
         weight_levels=len(np.unique(np.concatenate([part[part != 0] for part in codes]))),
     )
 

@@ -10,7 +10,6 @@ from ...hdl.engines.row_format import Section
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..encodings.cost import LOGIC_LUTS, Scarce
 from ..ir.arrays import IntArray
-from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network, Projection
 from .neurons import plan_neurons
 
@@ -69,8 +68,8 @@ class EngineWeights:
         codes = np.zeros((sum(map(size, self._rows)), sum(map(size, self.names))), np.int64)
         widths = []
         for (pre, post), parallel in self._parallel().items():
-            parts = [quantised(p).codes << (p.shift - self._shifts[post]) for p in parallel]
-            bits = [quantised(p).bits + p.shift - self._shifts[post] for p in parallel]
+            parts = [p.connectivity.codes << (p.shift - self._shifts[post]) for p in parallel]
+            bits = [p.connectivity.quantised.bits + p.shift - self._shifts[post] for p in parallel]
             widths.append(max(bits) + (len(parts) - 1).bit_length())
             row, column = self._rows[pre], self._posts[post]
             block = np.sum(parts, axis=0)
@@ -104,12 +103,6 @@ def sources_of(network: Network, names: Sequence[str]) -> tuple[str, ...]:
     heard = [p.pre for name in names for p in network.projections_into(name)]
     everyone = [INPUT, *(population.name for population in network.populations)]
     return tuple(name for name in everyone if name in heard and name not in names)
-
-
-def quantised(projection: Projection) -> Quantised:
-    """The weights of a projection of an integer network."""
-    assert isinstance(projection.weights, Quantised)
-    return projection.weights
 
 
 def _offsets(network: Network, names: Sequence[str]) -> dict[str, int]:

@@ -6,7 +6,6 @@ the simulation, and each group says whether it is `measured` or `estimated`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -214,7 +213,7 @@ def _accuracy(facts: Facts) -> dict[str, Any] | None:
 def _network(facts: Facts) -> dict[str, Any]:
     network = facts.plan.network
     stored = sum(layer.synapses for layer in facts.plan.layers)
-    possible = sum(math.prod(projection.weights.shape) for projection in network.projections)
+    possible = sum(projection.connectivity.possible_synapses for projection in network.projections)
     return {
         "name": network.name,
         "dialect": network.dialect,

@@ -84,17 +84,17 @@ def _store_population(population: Population) -> Stored:
 
 
 def _store_projection(projection: Projection, index: dict[str, int]) -> Stored:
-    weights = projection.weights
+    connectivity = projection.connectivity
     stored: Stored = {
         "pre": np.int64(index[projection.pre]),
         "post": np.int64(index[projection.post]),
         "delay": _shrunk(projection.delay),
         "shift": np.int64(projection.shift),
     }
-    if isinstance(weights, Quantised):
-        stored["quantised"] = _store_fields(weights)
+    if connectivity.is_integer:
+        stored["quantised"] = _store_fields(connectivity.quantised)
     else:
-        stored["weights"] = _shrunk(weights)
+        stored["weights"] = _shrunk(connectivity.real)
     return stored
 
 

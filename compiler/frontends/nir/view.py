@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
 from ...ir.arrays import FloatArray
-from ...ir.connectivity import Quantised
+from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.neurons import MODELS, Arithmetic, FloatDynamics, IntegerDynamics, real_form
 from .graph import NirGraph, NirNode
@@ -100,9 +100,13 @@ def _flatten_node(network: Network) -> NirNode:
 
 
 def _layer_node(projection: Projection, bias: FloatArray, size: int, kind: type) -> NirNode:
-    weights = projection.weights
-    real = weights.dequantise() if isinstance(weights, Quantised) else weights
-    fields = {"weight": _cast(real.T, kind)}
+    connectivity = projection.connectivity
+    if not isinstance(connectivity, Dense):
+        raise ModelError(
+            f"a NIR file holds dense connectivity: the projection from {quoted(projection.pre)} to "
+            f"{quoted(projection.post)} is {type(connectivity).__name__}; unroll it"
+        )
+    fields = {"weight": _cast(connectivity.real.T, kind)}
     if not np.any(bias):
         return NirNode("Linear", fields)
     return NirNode("Affine", fields | {"bias": _cast(np.broadcast_to(bias, (size,)), kind)})

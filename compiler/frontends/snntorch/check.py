@@ -65,6 +65,7 @@ def _current(folded: Folded, sources: Mapping[str, FloatArray]) -> tuple[FloatAr
     """The current of a step, and the sum of the magnitudes of its terms."""
     current, magnitude = folded.bias, np.abs(folded.bias)
     for projection, weights in zip(folded.projections, folded.weights, strict=True):
-        current = current + sources[projection.pre] @ weights
-        magnitude = magnitude + np.abs(sources[projection.pre]) @ np.abs(weights)
+        connectivity, inputs = projection.connectivity, sources[projection.pre]
+        current = current + connectivity.currents(inputs, weights)
+        magnitude = magnitude + connectivity.currents(np.abs(inputs), np.abs(weights))
     return current, magnitude
