@@ -84,14 +84,13 @@ def _check_supported(network: Network) -> None:
             f"the float executor runs float networks: {network.name!r} is an integer network; "
             "run the integer reference, or dequantise it"
         )
-    position = {INPUT: -1, **{p.name: i for i, p in enumerate(network.populations)}}
     for projection in network.projections:
-        if position[projection.pre] >= position[projection.post]:
+        if network.is_recurrent(projection):
             raise ModelError(
                 f"the float executor runs feed-forward networks: {projection.pre!r} -> {projection.post!r} is a "
                 "recurrent projection"
             )
-        if np.any(projection.delay):
+        if projection.step_edge:
             raise ModelError(
                 f"the float executor has no delays yet: {projection.pre!r} -> {projection.post!r} has a delay of "
                 f"{projection.delay.max()} steps"

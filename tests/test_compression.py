@@ -220,6 +220,11 @@ def test_per_neuron_parameters_and_delays_follow_their_neurons() -> None:
     assert np.array_equal(smaller.populations[0].dynamics.beta, dynamics.beta[1:])
     assert smaller.populations[0].shape == (7,) and smaller.populations[1].shape == (6,)
     assert np.array_equal(smaller.projections[1].delay, delay[1:])
+    late = np.zeros((8, 6), np.int64)
+    late[0] = 3
+    net = replace(net, projections=(net.projections[0], net.projections[1].delayed(late), net.projections[2]))
+    smaller, _ = prune_neurons(net, spike_rates=rates(g1=[0]))
+    assert net.projections[1].step_edge and not smaller.projections[1].step_edge
 
 
 def test_the_most_active_neuron_of_a_dead_layer_stays() -> None:
@@ -454,6 +459,8 @@ def test_delays_of_lists_and_networks() -> None:
     coarse = quantize_delays(net, resolution=4)
     assert np.array_equal(coarse.projections[0].delay, (delays + 2) // 4 * 4)
     assert not coarse.projections[1].delay.any()
+    none = quantize_delays(replace(net, projections=(net.projections[0].delayed(np.array(1)), *net.projections[1:])), 4)
+    assert not any(p.step_edge or p.delay.any() for p in none.projections)
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,27 @@ def test_network_metadata_is_not_trusted(tmp_path: Path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_step_edges_are_written_where_there_are_some_and_read_from_older_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.nir"
+    plain = _network(LIF(beta=[0.5, 0.25], threshold=1.0), weights=[[1.0, 2.0]])
+    loop = Projection(pre="neurons", post="neurons", connectivity=Dense(weights=np.eye(2)), delay=1)
+    network = dataclasses.replace(plain, projections=(*plain.projections, loop))
+    assert [p.step_edge for p in network.projections] == [False, True]
+    write_nir(network, path)
+    stored = nir.read(path, type_check=False).metadata["spikeloom"]["network"]["projections"]
+    assert "step_edge" not in stored["0"] and stored["1"]["step_edge"] == 1
+    _change_metadata(path, lambda n: n["projections"]["1"].pop("step_edge"))
+    assert flattened(read_nir(path)) == flattened(network)
+    for change, message in (
+        ({"step_edge": np.int64(0)}, "step_edge.*is 1, or absent where spikes act in their own step, got 0"),
+        ({"delay": np.int8(0)}, "a step edge has a delay of a step or more: projection 'neurons' -> 'neurons'"),
+    ):
+        write_nir(network, path)
+        _change_metadata(path, lambda n, change=change: n["projections"]["1"].update(change))  # type: ignore[misc]
+        with pytest.raises(ModelError, match=message):
+            read_nir(path)
+
+
 def test_nodes_changed_behind_the_metadata(tmp_path: Path) -> None:
     path = tmp_path / "a.nir"
     write_nir(_network(LIF(beta=0.5, threshold=1.0)), path)

@@ -145,6 +145,10 @@ BROKEN: dict[str, tuple[Network, str]] = {
     "negative delay": (with_projection(delay=-1), "0 to 4095 steps: projection 'input' -> 'hidden' has -1"),
     "endless delay": (with_projection(delay=1 << 40), "0 to 4095 steps"),
     "delays of another shape": (with_projection(delay=[1, 2]), r"a scalar or has the shape \(4, 3\)"),
+    "step edge without a delay": (
+        with_projection(step_edge=True),
+        "a delay of a step or more: projection 'input' -> 'hidden' says True and has 0 steps; give it a delay",
+    ),
     "float shift": (with_projection(shift=1), "a float projection has no shift"),
     # integers
     "negative shift": (integer_network(shift=-1), "0 to 24: projection 'input' -> 'hidden' has -1"),
@@ -213,6 +217,28 @@ def test_valid_networks_pass() -> None:
 def test_golden_networks_pass() -> None:
     for case in golden_cases():
         verify(case.network)
+        for projection in case.network.projections:
+            assert projection.step_edge == bool(np.any(projection.delay))
+
+
+def test_step_edges_and_cycles_are_said_by_the_graph_and_not_by_places() -> None:
+    forward, loop = recurrent(1).projections[1:]
+    assert (forward.step_edge, loop.step_edge) == (False, True)
+    assert [recurrent(1).is_recurrent(p) for p in (forward, loop)] == [False, True]
+    network = float_network()
+    assert not any(network.is_recurrent(p) or p.step_edge for p in network.projections)
+    late = replace(network, projections=(network.projections[0], forward.delayed(np.array(2))))
+    turned = replace(late, populations=late.populations[::-1])  # an edge to an earlier population is no cycle
+    verify(turned)
+    assert turned.projections[1].step_edge and not turned.is_recurrent(turned.projections[1])
+    back = replace(turned, projections=(network.projections[0], late.projections[1].delayed(np.array(0))))
+    assert not back.projections[1].step_edge
+    with pytest.raises(ModelError, match="'hidden' -> 'out' has none and does not lead to a later population"):
+        verify(back)
+    untold = replace(late.projections[1])
+    object.__setattr__(untold, "step_edge", False)
+    with pytest.raises(ModelError, match="projection 'hidden' -> 'out' says False and has 2 steps; give"):
+        verify(replace(network, projections=(network.projections[0], untold)))
 
 
 def test_names_are_shown_short_and_on_one_line() -> None:

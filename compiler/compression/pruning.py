@@ -221,11 +221,8 @@ def _smaller_population(population: Population, keep: BoolArray, drive: FloatArr
 def _smaller_projection(projection: Projection, pre: BoolArray, post: BoolArray) -> Projection:
     connectivity, delay = projection.connectivity, projection.delay
     which = connectivity.between(pre, post)
-    return replace(
-        projection,
-        connectivity=connectivity.with_weights(connectivity.real[which]),
-        delay=delay[which] if delay.shape else delay,
-    )
+    delay = delay[which] if delay.shape else delay
+    return replace(projection, connectivity=connectivity.with_weights(connectivity.real[which])).delayed(delay)
 
 
 # ------------------------------------------------------------------------------------------------------- report

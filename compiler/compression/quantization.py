@@ -164,9 +164,7 @@ def quantize_delays(delays: Any, resolution: int = 1, *, rounding: str = "neares
 
     if isinstance(delays, Network):
         verify(delays)
-        result = replace(
-            delays, projections=tuple(replace(p, delay=rounded(p.delay, p.post)) for p in delays.projections)
-        )
+        result = replace(delays, projections=tuple(p.delayed(rounded(p.delay, p.post)) for p in delays.projections))
         verify(result)
         return result
     if isinstance(delays, list | tuple) and any(isinstance(part, np.ndarray) and part.ndim for part in delays):

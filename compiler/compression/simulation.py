@@ -77,10 +77,9 @@ def layers_of(network: Network, device: str = "cpu", dtype: torch.dtype | None =
 
     Raises ModelError for recurrent projections and for delays per synapse.
     """
-    position = {INPUT: -1, **{p.name: i for i, p in enumerate(network.populations)}}
     for projection in network.projections:
         arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
-        if position[projection.pre] >= position[projection.post]:
+        if network.is_recurrent(projection):
             raise ModelError(f"compression on data works on feed-forward networks: {arrow} is recurrent")
         if projection.delay.ndim:
             raise ModelError(f"compression on data takes one delay per projection: {arrow} has one per synapse")

@@ -56,6 +56,9 @@ class Projection:
 
     `delay` is in time steps: a scalar, or [pre, post] for one per synapse. `shift` is the e_p of the contract: the
     integer sum is shifted left by it into membrane units.
+
+    `step_edge` says that spikes cross into a later step. A delay makes a projection one, and in every cycle there is
+    one; any other projection acts within the step, from the input or an earlier population.
     """
 
     pre: str
@@ -63,9 +66,16 @@ class Projection:
     connectivity: Connectivity
     delay: IntArray = field(default_factory=zero_int)
     shift: int = 0
+    step_edge: bool = False
 
     def __post_init__(self) -> None:
         freeze(self, ("delay",), np.int64)
+        if np.any(self.delay):
+            object.__setattr__(self, "step_edge", True)
+
+    def delayed(self, delay: IntArray) -> Projection:
+        """The same synapses with another delay, a step edge where there is any."""
+        return replace(self, delay=delay, step_edge=bool(np.any(delay)))
 
     @property
     def weights(self) -> Weights:
@@ -76,7 +86,7 @@ class Projection:
 class Network:
     """A spiking network in discrete time.
 
-    `populations` stand in evaluation order: a projection without delay comes from the input or from a population
+    `populations` stand in evaluation order: a projection that is no step edge comes from the input or from a population
     listed earlier. `input_shape` is the shape of one step's input, `x_max` the largest input value (spikes per step).
     `output` names the population that is read out. `dtype` is the framework's float type, `dt` its time step in seconds
     where that is known, `dialect` the conventions that it came from (for reports). `readout` says how a class is read
@@ -137,6 +147,17 @@ class Network:
     def projections_into(self, name: str) -> tuple[Projection, ...]:
         """The projections whose post population is `name`, in order."""
         return tuple(p for p in self.projections if p.post == name)
+
+    def is_recurrent(self, projection: Projection) -> bool:
+        """Whether a projection is a step edge from whose post population a way leads back to its pre population."""
+        reached: set[str] = set()
+        waiting = [projection.post]
+        while waiting:
+            name = waiting.pop()
+            if name not in reached:
+                reached.add(name)
+                waiting += [p.post for p in self.projections if p.pre == name]
+        return projection.step_edge and projection.pre in reached
 
     def with_readout(
         self, by: str | None = None, *, classes: int | None = None, threshold: int | None = None

@@ -198,7 +198,7 @@ def _evaluation_order(network: Network) -> None:
     for projection in network.projections:
         if projection.pre == INPUT or position[projection.pre] < position[projection.post]:
             continue
-        if np.min(projection.delay) < 1:
+        if not projection.step_edge or np.min(projection.delay) < 1:
             raise ModelError(
                 f"populations stand in evaluation order and every cycle has a delay: {_title(projection)} has none "
                 "and does not lead to a later population; reorder the populations or give it a delay of a step"
@@ -386,6 +386,11 @@ def _delays_valid(network: Network, projection: Projection) -> None:
     if not np.all((delay >= 0) & (delay <= MAX_DELAY)):
         raise ModelError(
             f"delays are 0 to {MAX_DELAY} steps: {_title(projection)} has {np.min(delay)} to {np.max(delay)}"
+        )
+    if projection.step_edge is not bool(np.any(delay)):
+        raise ModelError(
+            f"a step edge has a delay of a step or more: {_title(projection)} says {quoted(projection.step_edge)} and "
+            f"has {np.max(delay)} steps; give it a delay, or make it no step edge"
         )
 
 

@@ -183,9 +183,8 @@ def _has_matrices(network: Network) -> None:
 
 
 def _has_no_recurrence(network: Network) -> None:
-    numbers = {population.name: number for number, population in enumerate(network.populations)}
     for projection in network.projections:
-        if projection.pre != INPUT and numbers[projection.pre] >= numbers[projection.post]:
+        if network.is_recurrent(projection):
             raise ModelError(
                 f"the hardware has no recurrence: {quoted(projection.pre)} projects to {quoted(projection.post)}; "
                 "use the reference executor"
@@ -194,7 +193,7 @@ def _has_no_recurrence(network: Network) -> None:
 
 def _has_no_delays(network: Network) -> None:
     for projection in network.projections:
-        if np.any(projection.delay):
+        if projection.step_edge:
             raise ModelError(
                 f"the hardware has no delays: the projection from {quoted(projection.pre)} to "
                 f"{quoted(projection.post)} has some; use the reference executor"

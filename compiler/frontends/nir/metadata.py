@@ -42,7 +42,7 @@ _NETWORK = (
 _ORIGIN = ("steps", "original", "compressed", "errors")
 _COMPRESSION = ("method", "sparsity", "bits", "scheme", "layers")
 _POPULATION = ("name", "shape", "bias", "model", "dynamics")
-_PROJECTION = ("pre", "post", "weights", "quantised", "delay", "shift")
+_PROJECTION = ("pre", "post", "weights", "quantised", "delay", "shift", "step_edge")
 
 Stored = dict[str, Any]
 T = TypeVar("T")
@@ -91,6 +91,8 @@ def _store_projection(projection: Projection, index: dict[str, int]) -> Stored:
         "delay": _shrunk(projection.delay),
         "shift": np.int64(projection.shift),
     }
+    if projection.step_edge:
+        stored["step_edge"] = np.int64(1)
     if connectivity.is_integer:
         stored["quantised"] = _store_fields(connectivity.quantised)
     else:
@@ -219,7 +221,18 @@ def _read_projection(reader: _Reader, names: list[str]) -> Projection:
         connectivity=Dense(weights=weights),
         delay=reader.integers("delay"),
         shift=reader.integer("shift"),
+        step_edge=_is_step_edge(reader),
     )
+
+
+def _is_step_edge(reader: _Reader) -> bool:
+    """Whether the projection says that it is one; older files, without a word for it, say so by a delay."""
+    if not reader.has("step_edge"):
+        return False
+    value = reader.integer("step_edge")
+    if value != 1:
+        raise reader.error("step_edge", "is 1, or absent where spikes act in their own step", value)
+    return True
 
 
 def _name(reader: _Reader, field: str, names: list[str], or_input: bool = False) -> str:
