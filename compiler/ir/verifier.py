@@ -1,7 +1,9 @@
 """The rules that every network obeys, at the float and at the integer level.
 
 Passes and executors do not check their input: they call `verify`, or are only reachable through something that did.
-Each rule is one function that raises `ModelError` with the name of the node at fault.
+A network is frozen and its arrays read-only, so that one that was found valid stays so: `verify` remembers it, and the
+rules run once per network, where it comes in and after each pass that makes another one. Each rule is one function
+that raises `ModelError` with the name of the node at fault.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +58,18 @@ _CHOICES: dict[str, type[StrEnum]] = {
 }
 
 
+_VALID: WeakSet[Network] = WeakSet()
+"""The networks, as long as they live, that obey every rule."""
+
+
 def verify(network: Network) -> None:
-    """Check every rule of the IR; ModelError names the node that breaks the first broken one."""
+    """Check every rule of the IR, once; ModelError names the node that breaks the first broken one."""
+    if network not in _VALID:
+        _check_rules(network)
+        _VALID.add(network)
+
+
+def _check_rules(network: Network) -> None:
     _populations_exist(network)
     _names_unique(network)
     _sizes_positive(network)
