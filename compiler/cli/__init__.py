@@ -1,1 +1,1 @@
-"""The command line. It sits on top of all: it alone may import the simulation and the boards beside the compiler."""
+"""The command line: what a person types, and what comes back."""

@@ -1,1 +1,1 @@
-"""Models in."""
+"""Models in: NIR files and snnTorch modules."""
