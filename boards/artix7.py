@@ -7,12 +7,11 @@ are as large as half a block RAM of the Artix-7.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from ..hdl.emit.emit import to_rtlil
-from ..hdl.emit.tools import find_tool, run_tool
+from ..hdl.emit.tools import find_tool, read_tool_json, run_tool
 from ..hdl.resources import Resources
 from .critical_path import TOP
 from .top import SerialCore
@@ -34,9 +33,9 @@ def synthesise_artix7(core: SerialCore, folder: Path, *, native: bool = False) -
     passes.append("tee -q -o stat.json stat -json")
     (folder / "logs").mkdir(exist_ok=True)
     argv = [*find_tool("yosys", native), "-q", "-l", "logs/yosys.log", "-p", "; ".join(passes)]
-    run_tool(argv, cwd=folder, log=folder / "logs" / "yosys.console.log")
-    statistics = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
-    return count_artix7_cells(statistics["design"]["num_cells_by_type"])
+    log = folder / "logs" / "yosys.console.log"
+    run_tool(argv, cwd=folder, log=log, outputs=["stat.json"])
+    return count_artix7_cells(read_tool_json(folder / "stat.json", log, "design", "num_cells_by_type"))
 
 
 def count_artix7_cells(cells: dict[str, int]) -> Resources:

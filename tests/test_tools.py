@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version, warm_up
+from spikeloom.hdl.emit.tools import find_tool, read_tool_json, run_tool, tool_version, warm_up
 from spikeloom.hdl.errors import ToolError
 
 PYTHON = sys.executable
@@ -90,6 +90,38 @@ def test_a_failure_names_the_status_the_reason_and_the_log(tmp_path: Path) -> No
     assert str(caught.value) == f"router failed with exit status 3 (ERROR: no room for x); see {log}"
     assert caught.value.log == log
     assert caught.value.exit_status == 1
+
+
+@pytest.mark.parametrize("script", ["true", "touch out.v", "mkdir -p out.v"])
+def test_a_tool_must_write_what_it_is_run_for(tmp_path: Path, script: str) -> None:
+    tool, log = make_tool(tmp_path / "yosys", script), tmp_path / "log"
+    with pytest.raises(ToolError) as caught:
+        run_tool([str(tool)], cwd=tmp_path, log=log, outputs=["out.v"])
+    assert str(caught.value) == (
+        f"yosys ended without an error but wrote no out.v: is it the tool of that name?; see {log}"
+    )
+
+
+def test_an_output_of_an_earlier_run_is_none(tmp_path: Path) -> None:
+    (tmp_path / "out.v").write_text("module top; endmodule")
+    run_tool(
+        [str(make_tool(tmp_path / "good", "echo new >out.v"))], cwd=tmp_path, log=tmp_path / "log", outputs=["out.v"]
+    )
+    assert (tmp_path / "out.v").read_text() == "new\n"
+    with pytest.raises(ToolError, match=r"wrote no out\.v"):
+        run_tool([str(make_tool(tmp_path / "idle", "true"))], cwd=tmp_path, log=tmp_path / "log", outputs=["out.v"])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", "3", '{"design": {}}', '{"design": {"cells": 3}}', '{"design": null}']
+)
+def test_figures_of_another_form_are_a_tools_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "stat.json"
+    file.write_text('{"design": {"cells": {"SB_LUT4": 3}}}')
+    assert read_tool_json(file, tmp_path, "design", "cells") == {"SB_LUT4": 3}
+    file.write_text(text)
+    with pytest.raises(ToolError, match=r"^a tool's stat\.json must hold JSON with design\.cells: it does not; is the"):
+        read_tool_json(file, tmp_path, "design", "cells")
 
 
 def test_a_killed_tool_is_named_with_its_signal(tmp_path: Path) -> None:

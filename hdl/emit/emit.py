@@ -94,7 +94,7 @@ def _run_yosys(il_file: Path, v_file: Path, passes: list[str], log: Path) -> Non
     if v_file.parent != il_file.parent:
         raise ValueError(f"{v_file} must lie beside {il_file}: yosys sees that folder only")
     script = "; ".join([f"read_rtlil {_name(il_file)}", *passes])
-    run_tool([*find_tool("yosys"), "-p", script], cwd=il_file.parent, log=log)
+    run_tool([*find_tool("yosys"), "-p", script], cwd=il_file.parent, log=log, outputs=[v_file.name])
 
 
 def _strip_attributes() -> list[str]:

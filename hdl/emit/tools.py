@@ -7,6 +7,7 @@ to a tool is relative to `cwd`; absolute paths would also make outputs differ fr
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from ..errors import ToolError
 
@@ -84,19 +86,24 @@ def run_tool(
     *,
     cwd: Path,
     log: Path,
+    outputs: Iterable[str] = (),
     timeout: float | None = None,
     announce: Callable[[str], None] = _tell,
 ) -> None:
     """Run a tool in the folder `cwd` and write what it prints to the file `log`.
 
-    `argv` starts with what `find_tool` returns; its paths are relative to `cwd`. `timeout` is in seconds. The tool has
-    no terminal input, and is stopped with all its children when this process is interrupted. `announce` hears when the
-    tool's very first run takes minutes. Raises `ToolError` when the tool fails, is killed or takes too long.
+    `argv` starts with what `find_tool` returns; its paths are relative to `cwd`. `outputs` are the files there that the
+    tool must write. `timeout` is in seconds. The tool has no terminal input, and is stopped with all its children when
+    this process is interrupted. `announce` hears when the tool's very first run takes minutes. Raises `ToolError` when
+    the tool fails, is killed, takes too long or leaves an output out.
     """
     name = Path(argv[0]).name
     if name.startswith(_PREFIX):
         warm_up([name.removeprefix(_PREFIX)], announce=announce)
     log.parent.mkdir(parents=True, exist_ok=True)
+    files = [cwd / file for file in outputs]
+    for file in files:
+        file.unlink(missing_ok=True)  # an older one proves nothing
     with log.open("wb") as output:
         try:
             process = _start(argv, cwd, output.fileno())
@@ -114,6 +121,27 @@ def run_tool(
         raise ToolError(f"{name} was killed by {_signal_name(-status)}", log)
     if status > 0:
         raise ToolError(f"{name} failed with exit status {status}{_reason(log)}", log)
+    for file in files:
+        if not file.is_file() or not file.stat().st_size:
+            raise ToolError(
+                f"{name} ended without an error but wrote no {file.name}: is it the tool of that name?", log
+            )
+
+
+def read_tool_json(file: Path, log: Path, *keys: str) -> dict[str, Any]:
+    """The object under `keys` in a JSON file that a tool wrote. Raises `ToolError` where it is not there."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        for key in keys:
+            found = found[key]
+    except (ValueError, LookupError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        where = f" with {'.'.join(keys)}" if keys else ""
+        raise ToolError(
+            f"a tool's {file.name} must hold JSON{where}: it does not; is the tool too old or too new?", log
+        )
+    return found
 
 
 def _start(argv: list[str], cwd: Path, output: int) -> subprocess.Popen[bytes]:
