@@ -15,6 +15,7 @@ from spikeloom.compiler.ir.neurons import ResetPlace
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import (
     Folding,
+    check_folding,
     default_folding,
     folding_data,
     pipelined_folding,
@@ -258,3 +259,12 @@ def test_a_step_takes_little_more_than_its_synapses(lanes: int) -> None:
     passes = 20 * (64 // lanes + 9)
     if lanes == 1:
         assert operations >= 0.9 * (cycles - passes)
+
+
+def test_a_folding_of_very_many_engines_is_refused_in_a_short_line() -> None:
+    network = chain(1, (3, 4, 2))
+    for name, end in (("nobody", "'nobody' is none of 'p0', 'p1'"), ("p0", " and 299,992 more")):
+        engine = dataclasses.replace(shared_folding(network).engines[0], populations=(name,))
+        with pytest.raises(ModelError) as caught:
+            check_folding(network, Folding(engines=(engine,) * 300_000))
+        assert str(caught.value).endswith(end) and len(str(caught.value)) < 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,11 @@ def _check_texts(network: Network) -> None:
 
 
 def _write(graph: Any, path: Path) -> None:
+    image = io.BytesIO()  # a disk that is full while HDF5 writes to it ends the process
     try:
+        nir.write(image, graph)
         with replacement(path) as part:
-            nir.write(part, graph)
+            part.write_bytes(image.getvalue())
     except OSError as error:
         raise InputError(
             f"the file must be writable: {quoted(str(path))} is not ({error.strerror or error})"
