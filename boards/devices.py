@@ -6,6 +6,7 @@ LFE5U-12F is the die of a 25F and nextpnr uses all of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -82,16 +83,27 @@ DEVICES: dict[str, Device] = {
 }
 
 
+FAMILIES = {"ice40": "up5k", "ecp5": "lfe5u-25f"}
+"""The device that a family's name stands for."""
+
+
 def find_device(id: str) -> Device:
-    """The device of that id, in any case. Raises `OptionError` with near matches when there is none."""
-    device = DEVICES.get(id.lower())
+    """The device of that id, or the usual one of a family, in any case. `OptionError` with near matches for others."""
+    device = DEVICES.get(FAMILIES.get(id.lower(), id.lower()))
     if device is None:
-        raise OptionError(unknown("device", id, DEVICES))
+        raise OptionError(unknown("device", id, [*DEVICES, *FAMILIES]))
     return device
 
 
 def unknown(kind: str, id: str, known: Iterable[str]) -> str:
-    """What to say about an id that is not among the known ones."""
-    near = get_close_matches(id.lower(), list(known), n=3, cutoff=0.5)
+    """What to say about an id that is not among the known ones; half a likeness is named beside a good one only."""
+    plain = {_plain(name): name for name in known}
+    close = get_close_matches(_plain(id), plain, n=1, cutoff=0.7)
+    near = [plain[name] for name in get_close_matches(_plain(id), plain, n=3, cutoff=0.5)] if close else []
     advice = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(known)}"
     return f"an unknown {kind}: {id!r}; {advice}"
+
+
+def _plain(name: str) -> str:
+    """A name without case and punctuation, which people leave out."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -6,6 +6,7 @@ The same design, target, options and tool versions give the same bytes in any fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from amaranth.back import rtlil
 from ..hdl.emit.emit import Synthesis, verilog_from_rtlil
 from ..hdl.emit.synthesis import synthesis_passes
 from ..hdl.emit.tools import find_tool, read_tool_json, run_tool
-from ..hdl.errors import OptionError, ToolError
+from ..hdl.errors import OptionError, TimingError, ToolError
 from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
 from .boards import Board
@@ -97,7 +98,7 @@ def build(
     serves for figures, not for a board.
 
     Raises `OptionError` for a bad option, `CapacityError` when the design does not fit, and `ToolError` when a tool
-    fails or the design is too slow for its clock.
+    fails, and `TimingError` when the design, which stays in the folder, is too slow for its clock.
     """
     if not 0 <= seed <= _MAX_SEED:
         raise OptionError(f"a seed must lie in 0 to {_MAX_SEED}: {seed}; choose another")
@@ -256,9 +257,10 @@ def _nextpnr_log(folder: Path) -> str:
 
 def _check_timing(timing: Timing, folder: Path) -> None:
     if not timing.met:
-        raise ToolError(
+        fastest = math.floor(timing.fmax_mhz * 10) / 10
+        raise TimingError(
             f"the design is too slow: {timing.fmax_mhz:.1f} MHz for a clock of {timing.constraint_mhz:.1f} MHz; "
-            "choose a lower clock or another seed",
+            f"choose a clock of at most {fastest:g} MHz (--clock-mhz), or another seed",
             folder / "logs" / "nextpnr.log",
         )
 

@@ -1,6 +1,6 @@
 """Training in torch on snnTorch's neurons: a small spiking network, its training epoch, and learnable delays.
 
-This module needs torch and snntorch (pip install 'spikeloom[torch]'); nothing else in the package imports it.
+This module needs torch and snntorch (the extra `torch`); nothing else in the package imports it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from ..hdl.errors import ModelError, OptionError, SampleError, installing
+
 try:
     import snntorch
     import torch
@@ -21,11 +23,10 @@ try:
 except ImportError as error:
     raise ImportError(
         f"spikeloom.compiler.training needs torch and snntorch: {error.name} is missing; "
-        "install them with pip install 'spikeloom[torch]'",
+        f"install them with {installing('torch')}",
         name=error.name,
     ) from error
 
-from ..hdl.errors import ModelError, OptionError, SampleError
 from .compression.layers import checked_layers
 from .compression.quantization import quantize_delays
 from .ir.arrays import IntArray

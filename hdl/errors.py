@@ -51,8 +51,19 @@ class ToolError(SpikeloomError):
         self.log = log
 
 
+class TimingError(ToolError):
+    """A design that does not reach the clock that was asked for."""
+
+    exit_status = 2
+
+
 class MismatchError(SpikeloomError):
     """Two executors disagree; the message is the first divergence."""
+
+
+def installing(extra: str) -> str:
+    """How to install what an optional part of Spikeloom needs."""
+    return f"pip install '.[{extra}]' in Spikeloom's checkout"
 
 
 def quoted(name: object) -> str:

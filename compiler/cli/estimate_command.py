@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--board", metavar="BOARD", help="the board that it is for (see spikeloom boards)")
-    target.add_argument("--device", metavar="DEVICE", help="the FPGA that it is for")
+    target.add_argument("--device", metavar="DEVICE", help="the FPGA that it is for, or ice40 (UP5K), ecp5 (25F)")
     parser.add_argument("--data", type=Path, metavar="SAMPLES.npz", help="samples to quantise with and count cycles on")
     parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import OptionError, SampleError, quoted
+from ...hdl.errors import OptionError, SampleError, installing, quoted
 from ..ir.network import Network
 from ..lowering.error import quantisation_error
 from ..names import CALIBRATED
@@ -89,10 +89,10 @@ def _check(recipe: Recipe, calibration: npt.NDArray[Any] | None) -> None:
 def _check_torch(recipe: Recipe) -> None:
     """OptionError where torch or its device is missing."""
     if find_spec("torch") is None:
-        raise OptionError(
-            f"{recipe.method} compression computes with torch, which is not installed: pip install 'spikeloom[torch]', "
-            "or choose the method magnitude"
-        )
+        what, instead = f"{recipe.method} compression", "choose the method magnitude"
+        if recipe.method not in CALIBRATED:  # magnitude needs torch where the weights are trained after it
+            what, instead = "fine-tuning", "leave the fine-tuning out"
+        raise OptionError(f"{what} computes with torch, which is not installed: {installing('torch')}, or {instead}")
     import torch
 
     try:

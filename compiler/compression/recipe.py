@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Literal
 
-from ...hdl.errors import OptionError, quoted
+from ...hdl.errors import OptionError, installing, quoted
 from ..names import FITTED, METHODS, SCOPES
 from .allocation import check_operation_weight
 from .grid import ONLY_BITS, Format, check_scheme
@@ -122,7 +122,7 @@ def default_method(calibrated: bool) -> str:
     if not calibrated:
         reason = "there are no calibration samples"
     elif find_spec("torch") is None:
-        reason = "torch is not installed (pip install 'spikeloom[torch]')"
+        reason = f"torch is not installed ({installing('torch')})"
     else:
         return "osbc"
     warnings.warn(f"weights are compressed by magnitude, as {reason}; OSBC keeps more of the accuracy", stacklevel=3)

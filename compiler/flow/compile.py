@@ -20,7 +20,7 @@ from ...boards.toolchain import BuildResult, build
 from ...boards.top import SerialCore
 from ...hdl.emit.emit import to_rtlil, verilog_from_rtlil
 from ...hdl.emit.tools import tool_version
-from ...hdl.errors import OptionError, SampleError, ToolError, quoted
+from ...hdl.errors import OptionError, SampleError, TimingError, ToolError, quoted
 from ...hdl.images.coding import Decoder, ImageCoding
 from ...hdl.link.flash_loader import FlashFormat
 from ...hdl.link.flashed_core import FlashedCore
@@ -53,6 +53,7 @@ from ..output.build_folder import (
     WEIGHTS,
     BuildFolder,
     check_target,
+    free_name,
     load_build_folder,
     staged,
     write_json,
@@ -148,7 +149,7 @@ def compile_network(
     require_spiking_output(network)
     if target is not None:
         check_capacity(plan.needs, target)
-    with staged(output, force=force) as folder, _logs_kept(folder):
+    with staged(output, force=force) as folder, _kept(folder, output):
         write_nir(source, folder / SOURCE)
         write_nir(network, folder / NETWORK)
         write_json(folder / FOLDING, folding_data(plan.folding))
@@ -392,10 +393,18 @@ def _versions(built: BuildResult | None, integers: Integers, options: CompileOpt
 
 
 @contextmanager
-def _logs_kept(folder: Path) -> Iterator[None]:
-    """Moves the log of a tool that fails out of a folder that is about to vanish."""
+def _kept(folder: Path, output: Path) -> Iterator[None]:
+    """Keeps what is worth it of a folder that is about to vanish.
+
+    That is the log of a tool that fails, and of a design that is too slow all of it but a manifest: in `OUTPUT.slow`.
+    """
     try:
         yield
+    except TimingError as error:
+        place = free_name(output, ".slow")
+        shutil.copytree(folder, place)
+        message = str(error).removesuffix(f"; see {error.log}")
+        raise TimingError(f"{message}; what was placed is kept in {place}") from error
     except ToolError as error:
         if error.log is None or not error.log.is_relative_to(folder) or not error.log.is_file():
             raise

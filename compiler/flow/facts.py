@@ -172,7 +172,8 @@ def _warnings(design: Design, recording: Recording | None) -> Iterator[str]:
     """What a user should know; `recording` is what the integer network did on the calibration samples, if any."""
     yield from design.integers.warnings
     if recording is None:
-        yield "no samples were given: cycles come from random spikes, and quantisation did not see data"
+        blind = "" if design.integers.recipe is None else ", and quantisation did not see data"
+        yield f"no samples were given: cycles come from random spikes{blind}"
     else:
         for name, population in recording.populations.items():
             if not population.spikes.any():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...boards.boards import Board
+from ...boards.devices import FAMILIES
 from ..data.samples import Samples
 from ..flow.compile import CompileOptions, compile_network, silent
 from ..flow.facts import Step
@@ -15,7 +16,6 @@ from ..frontends.nir.writer import write_nir
 from ..output.build_folder import SOURCE, BuildFolder, load_build_folder, staged, write_json, write_manifest
 from .fit import PLACEMENT_SEED
 from .result import FitResult
-from .target import FAMILIES
 
 FIT = "fit.json"
 FRONT = "pareto.svg"

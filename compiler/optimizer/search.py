@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ...hdl.errors import OptionError
+from ...hdl.errors import OptionError, installing
 from ...hdl.json_files import ShapeError
 from .candidate import Candidate, Outcome, candidates_of
 from .database import Database
@@ -49,7 +49,7 @@ def require_optuna() -> None:
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise OptionError("a search needs Optuna, which is not installed: pip install 'spikeloom[fit]'") from None
+        raise OptionError(f"a search needs Optuna, which is not installed: {installing('fit')}") from None
 
 
 def search(

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from ...boards.artix7 import ARTIX7_CAPACITY
 from ...boards.boards import BOARDS, Board, find_board
 from ...boards.clock import plan_clock
-from ...boards.devices import DEVICES, Device, find_device, unknown
+from ...boards.devices import DEVICES, FAMILIES, Device, find_device, unknown
 from ...hdl.errors import OptionError, quoted
 from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
-
-FAMILIES = {"ice40": "up5k", "ecp5": "lfe5u-25f"}
-"""The device that a family's name stands for."""
 
 ARTIX7 = "artix7"
 """The family whose designs are synthesised, and no more."""

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
-from ...hdl.errors import OptionError
+from ...hdl.errors import OptionError, installing
 
 Hear = Callable[[str], None]
 """Takes a line about what happened."""
@@ -251,7 +251,7 @@ class DaskCrew:
             from distributed import Client
         except ImportError:
             raise OptionError(
-                "a scheduler needs Dask, which is not installed: pip install 'spikeloom[fit]', or leave it out"
+                f"a scheduler needs Dask, which is not installed: {installing('fit')}, or leave it out"
             ) from None
         self._context, self._workers, self._hear = context, workers, hear
         self._stand_in: Crew | None = None

@@ -92,7 +92,7 @@ def _put_in_place(staging: Path, target: Path, force: bool) -> None:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise
     check_target(target, force=force)  # somebody else may have made it meanwhile
-    retired = _free_name(target)
+    retired = free_name(target, ".old")
     if is_build(target):
         if exchange(staging, target):
             return  # the old build goes with the staging folder
@@ -114,11 +114,12 @@ def _rename_both(staging: Path, target: Path, retired: Path) -> None:
         raise
 
 
-def _free_name(target: Path) -> Path:
-    candidate, number = target.with_name(target.name + ".old"), 1
+def free_name(target: Path, suffix: str) -> Path:
+    """The first of `NAME.old`, `NAME.old2`, ... beside `target` that nothing has, for the suffix `.old`."""
+    candidate, number = target.with_name(target.name + suffix), 1
     while candidate.exists():
         number += 1
-        candidate = target.with_name(f"{target.name}.old{number}")
+        candidate = target.with_name(f"{target.name}{suffix}{number}")
     return candidate
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ....hdl.errors import ModelError, quoted
+from ....hdl.errors import ModelError, installing, quoted
 from ...ir.arrays import FloatArray
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
@@ -73,7 +73,7 @@ def _check_module(module: Any) -> None:
     except ImportError as error:
         raise ModelError(
             f"reading a snnTorch module needs torch and snntorch: {error.name} is missing; "
-            "install them with pip install 'spikeloom[torch]'"
+            f"install them with {installing('torch')}"
         ) from None
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"from_snntorch reads a torch.nn.Module: got {type(module).__name__}")
