@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from spikeloom.hdl.link.linked_core import FrameReceiver, WordKind, at_least, link_memories
+from spikeloom.hdl.link.frame_receiver import FrameReceiver, WordKind, at_least
+from spikeloom.hdl.link.linked_core import link_memories
 from spikeloom.hdl.link.protocol import Frame, Header, LinkFormat, Reason, encode_frame
 from spikeloom.hdl.memories.memory import Family
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value
@@ -11,11 +11,41 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, ShapedMemory, select_from
-from ..memories.spram import load_signature
+from ..memories.spram import SpramMemory, load_signature
 from ..streams.contribution import contribution_layout
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapFormat, BitmapImage
 from .rows import add_entries, read_directory, weight_of
+
+
+class _Asked(NamedTuple):
+    """A token that asks for chunk `number` of its row, of which `base` + `offset` is the first entry; `ask` is when."""
+
+    valid: Signal
+    ask: Signal
+    kind: Signal
+    number: Signal
+    base: Value
+    offset: Value
+
+
+class _Fetched(NamedTuple):
+    """A chunk in the memory's output; it is taken by `take`."""
+
+    valid: Signal
+    take: Signal
+    kind: Signal
+    number: Signal
+
+
+class _Walked(NamedTuple):
+    """The chunk that is walked, the bits of its `mask` that are left, and whether it `emits` in this cycle."""
+
+    valid: Signal
+    emits: Value
+    kind: Signal
+    number: Signal
+    mask: Signal
 
 
 class BitmapWalker(wiring.Component):
@@ -59,8 +89,16 @@ class BitmapWalker(wiring.Component):
         # The last two stages move when the output can, the first two when the chunk before them is done with.
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        chunk = self._ask(m, masks)
+        fetched = self._fetch(m, chunk)
+        walked = self._walk(m, chunk, fetched, masks, entries, advance)
+        self._emit(m, walked, entries, advance)
+        m.d.comb += self.idle.eq(~Cat(chunk.valid, fetched.valid, walked.valid, self.o.valid).any())
+        return m
 
-        # Stage 1: a token asks for its chunks, one after another. An end asks for one and takes no notice of it.
+    def _ask(self, m: Module, masks: ShapedMemory) -> _Asked:
+        """Stage 1: a token asks for its chunks, one after another. An end asks for one and takes no notice of it."""
+        form = self._format
         asking = Signal()
         asking_kind = Signal(TokenKind)
         row = Signal(address_bits(form.rows))
@@ -76,23 +114,38 @@ class BitmapWalker(wiring.Component):
             m.d.sync += [asking.eq(self.i.valid), asking_kind.eq(self.i.payload.kind), row.eq(self.i.payload.address)]
         with m.If(ask):
             m.d.sync += number.eq(number + (asking_kind == TokenKind.EVENT))
-        base, offset, _ = read_directory(m, form, family, self._image.rows, row, ask)
+        base, offset, _ = read_directory(m, form, self._family, self._image.rows, row, ask)
+        return _Asked(asking, ask, asking_kind, number, base, offset)
 
-        # Stage 2: a chunk waits in the memory's output, beside its row's directory word.
+    def _fetch(self, m: Module, asked: _Asked) -> _Fetched:
+        """Stage 2: a chunk waits in the memory's output, beside its row's directory word."""
+        ask = asked.ask
         fetched = Signal()
         fetched_kind = Signal(TokenKind)
-        fetched_number = Signal.like(number)
+        fetched_number = Signal.like(asked.number)
         take = Signal()
-        m.d.comb += ask.eq(asking & (~fetched | take))
+        m.d.comb += ask.eq(asked.valid & (~fetched | take))
         with m.If(ask | take):
             m.d.sync += fetched.eq(ask)
         with m.If(ask):
-            m.d.sync += [fetched_kind.eq(asking_kind), fetched_number.eq(number)]
+            m.d.sync += [fetched_kind.eq(asked.kind), fetched_number.eq(asked.number)]
+        return _Fetched(fetched, take, fetched_kind, fetched_number)
 
-        # Stage 3: the lowest bit leaves in each cycle. An end is a walk of one beat without a synapse.
+    def _walk(
+        self,
+        m: Module,
+        asked: _Asked,
+        fetched: _Fetched,
+        masks: ShapedMemory,
+        entries: ShapedMemory | SpramMemory,
+        advance: Signal,
+    ) -> _Walked:
+        """Stage 3: the lowest bit leaves in each cycle. An end is a walk of one beat without a synapse."""
+        form = self._format
+        take = fetched.take
         walking = Signal()
         kind = Signal(TokenKind)
-        walked_number = Signal.like(number)
+        walked_number = Signal.like(asked.number)
         mask = Signal(form.chunk_bits)
         pointer = Signal(form.start_bits)
         reached = _or_up_to(list(mask))
@@ -100,42 +153,42 @@ class BitmapWalker(wiring.Component):
         is_end = kind != TokenKind.EVENT
         last = is_end | ~rest.any()
         m.d.comb += [
-            take.eq(fetched & (~walking | (last & advance))),
+            take.eq(fetched.valid & (~walking | (last & advance))),
             entries.read_address.eq(pointer),
             entries.read_enable.eq(advance),
         ]
         with m.If(take):
             m.d.sync += [
                 walking.eq(1),
-                kind.eq(fetched_kind),
-                walked_number.eq(fetched_number),
+                kind.eq(fetched.kind),
+                walked_number.eq(fetched.number),
                 mask.eq(masks.read_data),
             ]
         with m.Elif(advance):
             m.d.sync += [walking.eq(walking & ~last), mask.eq(rest)]
-        with m.If(take & ~fetched_number.any()):
-            m.d.sync += pointer.eq(base + offset)
+        with m.If(take & ~fetched.number.any()):
+            m.d.sync += pointer.eq(asked.base + asked.offset)
         with m.Elif(advance):
             m.d.sync += pointer.eq(pointer + reached[-1])
+        return _Walked(walking, walking & (is_end | reached[-1]), kind, walked_number, mask)
 
-        # Stage 4: the output; the code comes from the memory.
-        emits = walking & (is_end | reached[-1])
+    def _emit(self, m: Module, walked: _Walked, entries: ShapedMemory | SpramMemory, advance: Signal) -> None:
+        """Stage 4: the output; the code comes from the memory."""
+        form = self._format
         firsts = [Const(n * form.chunk_bits, address_bits(form.post)) for n in range(form.row_chunks)]
         post = Signal(address_bits(form.post))
         m.d.comb += [
-            post.eq(select_from(firsts, walked_number) + _lowest(list(mask))[1]),
+            post.eq(select_from(firsts, walked.number) + _lowest(list(walked.mask))[1]),
             self.o.payload.weight.eq(weight_of(entries.read_data, form.levels, form.weight_bits)),
         ]
         with m.If(advance):
-            m.d.sync += self.o.valid.eq(emits)
-            with m.If(emits):
+            m.d.sync += self.o.valid.eq(walked.emits)
+            with m.If(walked.emits):
                 m.d.sync += [
-                    self.o.payload.kind.eq(kind),
+                    self.o.payload.kind.eq(walked.kind),
                     self.o.payload.post.eq(post),
                     self.o.payload.repeats.eq(post == self.o.payload.post),
                 ]
-        m.d.comb += self.idle.eq(~Cat(asking, fetched, walking, self.o.valid).any())
-        return m
 
 
 def _or_up_to(bits: Sequence[Value]) -> list[Value]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value
@@ -59,6 +59,27 @@ def read_directory(
     return base, before[0], Value.cast(select_from(lengths, place))
 
 
+class _Fetched(NamedTuple):
+    """A token and where its row lies: `base` + `offset`, of that `length`; it is taken by `take`."""
+
+    valid: Signal
+    take: Signal
+    kind: Signal
+    section: Signal
+    base: Value
+    offset: Value
+    length: Value
+
+
+class _Walked(NamedTuple):
+    """The beat whose entry is asked for; `first` is the first of its row."""
+
+    valid: Signal
+    kind: Signal
+    first: Signal
+    section: Signal
+
+
 class RowWalker(wiring.Component):
     """Reads the row of every event and emits its entries as contributions; ends and aborts pass through in order.
 
@@ -99,8 +120,14 @@ class RowWalker(wiring.Component):
         # Every stage moves when the last one can: one enable for the whole pipeline.
         advance = Signal()
         m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        fetched = self._fetch(m)
+        walked = self._walk(m, fetched, entries, advance)
+        entry_valid = self._emit(m, walked, entries, advance)
+        m.d.comb += self.idle.eq(~Cat(fetched.valid, walked.valid, entry_valid, self.o.valid).any())
+        return m
 
-        # Stage 1: a token waits beside its directory word.
+    def _fetch(self, m: Module) -> _Fetched:
+        """Stage 1: a token waits beside its directory word."""
         fetched = Signal()
         fetched_kind = Signal(TokenKind)
         take = Signal()
@@ -116,28 +143,32 @@ class RowWalker(wiring.Component):
                 fetched_section.eq(section),
             ]
         base, offset, length = self._find(m, row, intake)
+        return _Fetched(fetched, take, fetched_kind, fetched_section, base, offset, length)
 
-        # Stage 2: the pointer walks along the row. An end is a walk of one beat without an entry.
+    def _walk(self, m: Module, fetched: _Fetched, entries: ShapedMemory | SpramMemory, advance: Signal) -> _Walked:
+        """Stage 2: the pointer walks along the row. An end is a walk of one beat without an entry."""
+        form = self._format
+        take = fetched.take
         walking = Signal()
         kind = Signal(TokenKind)
         first = Signal()
-        walked_section = Signal.like(section)
+        walked_section = Signal.like(fetched.section)
         pointer = Signal(form.start_bits)
         remaining = Signal(form.length_bits)
         last = remaining[1:] == 0
         m.d.comb += [
-            take.eq(fetched & (~walking | (last & advance))),
+            take.eq(fetched.valid & (~walking | (last & advance))),
             entries.read_address.eq(pointer),
             entries.read_enable.eq(walking & advance),
         ]
-        is_event = fetched_kind == TokenKind.EVENT
+        is_event = fetched.kind == TokenKind.EVENT
         with m.If(take):
             m.d.sync += [
-                walking.eq(~is_event | length.any()),
-                kind.eq(fetched_kind),
+                walking.eq(~is_event | fetched.length.any()),
+                kind.eq(fetched.kind),
                 first.eq(1),
-                walked_section.eq(fetched_section),
-                remaining.eq(Mux(is_event, length, 1)),
+                walked_section.eq(fetched.section),
+                remaining.eq(Mux(is_event, fetched.length, 1)),
             ]
         with m.Elif(walking & advance):
             m.d.sync += [
@@ -147,30 +178,26 @@ class RowWalker(wiring.Component):
             ]
 
         with m.If(take | (walking & advance)):  # one adder for both: it is as wide as the entries' address
-            m.d.sync += pointer.eq(Mux(take, base, pointer) + Mux(take, offset, 1))
+            m.d.sync += pointer.eq(Mux(take, fetched.base, pointer) + Mux(take, fetched.offset, 1))
+        return _Walked(walking, kind, first, walked_section)
 
-        # Stage 3: the entry is there; stage 4 is the output register.
+    def _emit(self, m: Module, walked: _Walked, entries: ShapedMemory | SpramMemory, advance: Signal) -> Signal:
+        """Stage 3: the entry is there; stage 4 is the output register. Gives whether stage 3 is taken."""
+        form = self._format
         entry_valid = Signal()
         entry_kind = Signal(TokenKind)
         entry_first = Signal()
-        entry_section = Signal.like(section)
+        entry_section = Signal.like(walked.section)
         code, index = entries.read_data[: form.code_bits], entries.read_data[form.code_bits :]
         is_bridge = index.all() if form.escapes else Const(0, 1)
         past = Signal()  # whether the post neuron of the output register is taken
-        origin = Signal(address_bits(form.post))
-        step = Signal()
-        with m.If(entry_first):
-            m.d.comb += origin.eq(select_from([s.first_post for s in form.sections], entry_section))
-        with m.Else():
-            m.d.comb += [origin.eq(self.o.payload.post), step.eq(past)]
-        post = Signal(address_bits(form.post))
-        m.d.comb += post.eq(origin + index + step)
+        post = self._post(m, entry_first, entry_section, index, past)
         with m.If(advance):
             m.d.sync += [
-                entry_valid.eq(walking),
-                entry_kind.eq(kind),
-                entry_first.eq(first),
-                entry_section.eq(walked_section),
+                entry_valid.eq(walked.valid),
+                entry_kind.eq(walked.kind),
+                entry_first.eq(walked.first),
+                entry_section.eq(walked.section),
                 self.o.valid.eq(entry_valid & ~(is_bridge & (entry_kind == TokenKind.EVENT))),
             ]
             with m.If(entry_valid):
@@ -181,8 +208,20 @@ class RowWalker(wiring.Component):
                     self.o.payload.weight.eq(weight_of(code, form.levels, form.weight_bits)),
                     past.eq(~is_bridge),
                 ]
-        m.d.comb += self.idle.eq(~Cat(fetched, walking, entry_valid, self.o.valid).any())
-        return m
+        return entry_valid
+
+    def _post(self, m: Module, entry_first: Signal, entry_section: Value, index: Value, past: Signal) -> Signal:
+        """The post neuron of an entry: relative to where its section starts, or to the one before."""
+        form = self._format
+        origin = Signal(address_bits(form.post))
+        step = Signal()
+        with m.If(entry_first):
+            m.d.comb += origin.eq(select_from([s.first_post for s in form.sections], entry_section))
+        with m.Else():
+            m.d.comb += [origin.eq(self.o.payload.post), step.eq(past)]
+        post = Signal(address_bits(form.post))
+        m.d.comb += post.eq(origin + index + step)
+        return post
 
     def _section(self, row: Value) -> Value:
         """The number of the section that a row lies in."""

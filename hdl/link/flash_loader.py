@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from amaranth import Cat, Const, Module, Signal
-from amaranth.hdl import signed
+from amaranth.hdl import Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.crc.catalog import CRC32_MPEG_2
 from amaranth.lib.wiring import In, Out
@@ -118,9 +118,6 @@ class FlashLoader(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         form = self._format
-        initial = flash_crc(form.header)
-        m.submodules.crc = crc = SerialCrc(CRC32_MPEG_2.crc_width, CRC32_MPEG_2.polynomial, initial)
-
         # A bit on the line takes two cycles. The pins are registers: they show what `bit` and `half` say one cycle
         # later, and `cipo` is taken at the end of the clock's high half, so the bit that arrives is number `bit - 1`.
         half = Signal()
@@ -131,29 +128,10 @@ class FlashLoader(wiring.Component):
         # Bits -48 to -17 are the command, -16 to -1 the first word: word n has arrived at bit 16 * n.
         arrived = half & (bit[:4] == 0)
         word = bit[4:]
-        in_words, in_crc, intact = Signal(), Signal(), Signal()
-        m.d.comb += [
-            crc.bit.eq(self.cipo),
-            crc.shift.eq(~half),
-            crc.restart.eq(~in_words),
-            self.load.address.eq(word[: form.address_bits]),
-            self.load.block.eq(word[form.address_bits :]),
-        ]
-        with m.If(~half):
-            m.d.sync += [
-                self.load.data.eq(Cat(self.cipo, self.load.data)),
-                intact.eq(~in_crc | (intact & ~crc.differs)),
-            ]
-
+        in_words, in_crc = Signal(), Signal()
+        intact = self._receive(m, half, word, in_words, in_crc)
         reading = Signal()
-        command = Const(_READ << 24 | form.offset + HEADER.size, 32)
-        wake = Const(_WAKE << 24, 32)
-        number = Cat(~bit[:4], bit[4])  # 31 at the first bit: commands leave with their highest bit first
-        with m.If(reading):
-            m.d.sync += self.copi.eq(command.bit_select(number, 1))
-        with m.Else():
-            m.d.sync += self.copi.eq(wake.bit_select(number, 1))
-
+        self._send(m, bit, reading)
         awake = Signal()
         with m.FSM():
             with m.State("PAUSE"):
@@ -185,3 +163,33 @@ class FlashLoader(wiring.Component):
             with m.State("READY"):
                 pass
         return m
+
+    def _send(self, m: Module, bit: Value, reading: Signal) -> None:
+        """The command for each bit: to read from where the words begin, or to wake."""
+        command = Const(_READ << 24 | self._format.offset + HEADER.size, 32)
+        wake = Const(_WAKE << 24, 32)
+        number = Cat(~bit[:4], bit[4])  # 31 at the first bit: commands leave with their highest bit first
+        with m.If(reading):
+            m.d.sync += self.copi.eq(command.bit_select(number, 1))
+        with m.Else():
+            m.d.sync += self.copi.eq(wake.bit_select(number, 1))
+
+    def _receive(self, m: Module, half: Signal, word: Value, in_words: Signal, in_crc: Signal) -> Signal:
+        """Words to load from the bits of each low half, and whether their checksum holds so far."""
+        form = self._format
+        initial = flash_crc(form.header)
+        m.submodules.crc = crc = SerialCrc(CRC32_MPEG_2.crc_width, CRC32_MPEG_2.polynomial, initial)
+        intact = Signal()
+        m.d.comb += [
+            crc.bit.eq(self.cipo),
+            crc.shift.eq(~half),
+            crc.restart.eq(~in_words),
+            self.load.address.eq(word[: form.address_bits]),
+            self.load.block.eq(word[form.address_bits :]),
+        ]
+        with m.If(~half):
+            m.d.sync += [
+                self.load.data.eq(Cat(self.cipo, self.load.data)),
+                intact.eq(~in_crc | (intact & ~crc.differs)),
+            ]
+        return intact

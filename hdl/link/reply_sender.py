@@ -1,0 +1,123 @@
+"""Replies to the host: the core's output tokens, and what else answers a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import ValueLike
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..streams.tokens import TokenKind, token_layout
+from .protocol import REASON_BITS, Code, LinkFormat
+from .serial_crc import SerialCrc
+from .slip import FrameByte, SlipEncoder
+
+
+class ReplySender(wiring.Component):
+    """Frames the core's output tokens, and what else answers a frame, as replies.
+
+    ======== === ==========================================================================================
+    Port     Dir Meaning
+    ======== === ==========================================================================================
+    i        in  stream of the core's output tokens
+    other    in  stream of frames that reach no core: those that end no step are accepted, images are refused
+    reason   in  the reason of the next ERROR reply
+    o        out stream of bytes for the transmitter
+    ======== === ==========================================================================================
+
+    A token that makes n bytes takes n * (10 + the transmitter's time) cycles; `i.ready` depends on registers only.
+    """
+
+    i: stream.Interface
+    other: stream.Interface
+    reason: Signal
+    o: stream.Interface
+
+    def __init__(self, form: LinkFormat) -> None:
+        self._format = form
+        super().__init__(
+            {
+                "i": In(stream.Signature(token_layout(form.outputs))),
+                "other": In(stream.Signature(0)),
+                "reason": In(REASON_BITS),
+                "o": Out(stream.Signature(8)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.crc = crc = SerialCrc()
+        m.submodules.slip = slip = SlipEncoder()
+        wiring.connect(m, slip.o, wiring.flipped(self.o))
+        high = Signal(max(0, len(self.i.payload.address) - 8))  # of an address of two bytes
+        byte = Signal(8)  # what to send
+        turns = Signal(4)  # while the top bit is set, `byte` turns once, into the checksum or out of it
+        loaded = Signal()
+        sent = Signal()
+        under_way = Signal()  # a reply has begun
+        m.d.comb += [
+            crc.shift.eq(turns[-1]),
+            crc.bit.eq(byte[-1]),
+            slip.i.valid.eq(loaded & ~turns[-1]),
+            slip.i.payload.byte.eq(byte),
+            sent.eq(slip.i.valid & slip.i.ready),
+        ]
+        with m.If(turns[-1]):
+            m.d.sync += [turns.eq(turns + 1), byte.eq(Cat(Mux(crc.unload, crc.top, byte[-1]), byte[:-1]))]
+        with m.If(sent):
+            m.d.sync += loaded.eq(0)
+
+        def load(value: ValueLike, state: str) -> None:
+            m.d.sync += [byte.eq(value), turns.eq(8), loaded.eq(1)]
+            m.next = state
+
+        with m.FSM():
+            with m.State("IDLE"):
+                self._await(m, under_way, high, load)
+            if self._format.output_bytes == 2:
+                with m.State("LOW"), m.If(sent):
+                    load(high, "EVENT")
+            with m.State("EVENT"), m.If(sent):
+                m.next = "IDLE"
+            with m.State("REASON"), m.If(sent):
+                load(Code.ERROR, "CODE")
+            with m.State("CODE"), m.If(sent):
+                load(byte, "CRC_HIGH")
+            with m.State("CRC_HIGH"):
+                m.d.comb += crc.unload.eq(1)
+                with m.If(sent):
+                    load(byte, "CRC_LOW")
+            with m.State("CRC_LOW"):
+                m.d.comb += crc.unload.eq(1)
+                with m.If(sent):
+                    m.d.sync += loaded.eq(1)
+                    m.next = "END"
+            with m.State("END"):
+                m.d.comb += [slip.i.payload.kind.eq(FrameByte.END), crc.restart.eq(1)]
+                with m.If(sent):
+                    m.d.sync += under_way.eq(0)
+                    m.next = "IDLE"
+        return m
+
+    def _await(self, m: Module, under_way: Signal, high: Signal, load: Callable[[ValueLike, str], None]) -> None:
+        """The first byte of what comes next; `load` takes a byte and the state in which it is sent."""
+        token = self.i.payload
+        m.d.comb += [self.i.ready.eq(1), self.other.ready.eq(~self.i.valid & ~under_way)]
+        with m.If(self.i.valid):
+            m.d.sync += [under_way.eq(1), high.eq(token.address[8:])]
+            with m.Switch(token.kind):
+                with m.Case(TokenKind.EVENT):
+                    load(token.address[:8], "LOW" if self._format.output_bytes == 2 else "EVENT")
+                with m.Case(TokenKind.END_OF_STEP):
+                    load(Code.STEP, "CODE")
+                with m.Case(TokenKind.END_OF_SAMPLE):
+                    load(Code.SAMPLE, "CODE")
+                with m.Case(TokenKind.ABORT):
+                    load(self.reason, "REASON")
+        with m.Elif(self.other.valid & ~under_way):
+            if self._format.coding is None:
+                load(Code.ACCEPTED, "CODE")
+            else:
+                load(self.reason, "REASON")
