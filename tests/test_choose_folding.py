@@ -6,8 +6,9 @@ from functools import cache
 
 import pytest
 from networks import chain, random_spikes
+from spikeloom.compiler.estimate import estimate as estimate_module
 from spikeloom.compiler.estimate.choose_folding import Objective, Purpose, candidate_foldings, choose_folding
-from spikeloom.compiler.estimate.estimate import Estimate, estimate
+from spikeloom.compiler.estimate.estimate import Estimate, estimate, parts_of
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding
 from spikeloom.compiler.plan.plan import make_plan
@@ -63,6 +64,19 @@ def test_a_device_bounds_the_choice() -> None:
     most = figures(chosen(Objective.LATENCY)).resources
     smaller = chosen(Objective.LATENCY, capacity=Resources(luts=most.luts - 1, ffs=10**6, lcs=10**6, brams=99, dsps=9))
     assert smaller != chosen(Objective.LATENCY)
+
+
+def test_a_choice_by_a_guess_says_so(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    """Of a kind of engine of which nothing was measured, and only where it is the one that is chosen."""
+    plans = [make_plan(NETWORK, "ecp5", folding) for folding in candidate_foldings(NETWORK)]
+    every = {kind: {part for plan in plans for part in getattr(parts_of(plan), kind)} for kind in ("luts", "ffs")}
+    prices = {kind: {part: 1.0 for part in parts if not part.startswith("vector")} for kind, parts in every.items()}
+    factors = estimate_module._factors()["ecp5"] | prices
+    monkeypatch.setattr(estimate_module, "_factors", lambda: {"ecp5": factors})
+    assert len(chosen(Objective.LUTS).engines) == 1
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="by a first guess: no price was measured of its vector pass, vector queue"):
+        chosen(Objective.LATENCY)
 
 
 def test_what_cannot_be_had_is_said_with_the_nearest() -> None:

@@ -120,6 +120,7 @@ def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict
             name: {"estimated": amount, "available": capacity.get(name)}
             for name, amount in asdict(figures.resources).items()
         },
+        "guessed_parts": list(figures.guessed),
         "fits": None if device is None else figures.resources.fits(device.capacity),
         "fmax_mhz": figures.fmax_mhz,
         "clock_mhz": round(clock_mhz, 6),
@@ -155,6 +156,8 @@ def _print(summary: dict[str, Any]) -> None:
         ("Fmax", f"{summary['fmax_mhz']:.1f} MHz", ""),
         ("Clock", f"{summary['clock_mhz']:g} MHz", "" if summary["device"] else "assumed for the time below"),
     ]
+    if summary["guessed_parts"]:
+        figures.append(("First guess", "", f"no price was measured of: {', '.join(summary['guessed_parts'])}"))
     if summary["fits"] is not None:
         figures.insert(0, ("Fits", "yes" if summary["fits"] else "NO", summary["device"]))
     if (cycles := summary["cycles_per_sample"]) is not None:

@@ -6,6 +6,7 @@ estimates (`spikeloom.compiler.estimate.estimate`), but for block RAMs, which ar
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -88,8 +89,9 @@ def choose_folding(
     """The folding of an integer network that serves the purpose best.
 
     `rates` are mean events per step of the input and every population. With a `capacity` the design, with its `link`,
-    must fit it by the estimate. With `wide` only foldings are weighed whose first engine takes beats, as the core's
-    input then brings them. Raises CapacityError where no folding is fast enough or fits, naming the nearest.
+    must fit it by the estimate. Warns where the choice rests on prices that are a guess. With `wide` only foldings are
+    weighed whose first engine takes beats, as the core's input then brings them. Raises CapacityError where no folding
+    is fast enough or fits, naming the nearest.
     """
     foldings = list(wide_foldings(network) if wide else candidate_foldings(network))
     candidates = []
@@ -103,7 +105,13 @@ def choose_folding(
     fast = [c for c in fitting if c.cycles <= purpose.most_cycles]
     if not fast:
         raise CapacityError(_too_slow(fitting, purpose) if fitting else _too_large(candidates, capacity))
-    return min(fast, key=lambda c: c.cost(purpose.objective)).folding
+    best = min(fast, key=lambda c: c.cost(purpose.objective))
+    if best.figures.guessed:
+        message = (
+            f"the folding was chosen by a first guess: no price was measured of its {', '.join(best.figures.guessed)}"
+        )
+        warnings.warn(message, UserWarning, stacklevel=2)
+    return best.folding
 
 
 def _too_large(candidates: list[_Candidate], capacity: Resources | None) -> str:

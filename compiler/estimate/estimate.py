@@ -28,7 +28,7 @@ from ..cycles.model import has_model
 from ..ir.network import INPUT
 from ..plan.plan import Plan
 from .engines import Work, engine_estimates
-from .parts import Parts, link_parts, memory_parts
+from .parts import Parts, flash_parts, link_parts, memory_parts, spram_parts
 
 COEFFICIENTS = "coefficients.json"
 
@@ -39,12 +39,14 @@ DEVICES_WITH_DSP = ("up5k", "u4k")
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """What a design should cost. `cycles` per sample, their mean, and `work` are None where no activity is known, and
-    `cycles` of engines that skip passes, of which there is no model."""
+    `cycles` of engines that skip passes, of which there is no model. `guessed` are the parts of the design of which
+    nothing was measured: of these look-up tables, flip-flops and cells are a first guess."""
 
     resources: Resources
     fmax_mhz: float
     cycles: float | None = None
     work: Work | None = None
+    guessed: tuple[str, ...] = ()
 
 
 def estimate(
@@ -80,7 +82,8 @@ def estimate(
         sizes = {name: plan.network.size_of(name) for name in (INPUT, *plan.populations)}
         work = _work(plan, {name: np.broadcast_to(rates[name], size) * steps for name, size in sizes.items()}, steps)
     fmax_mhz = _fmax(factors, parts, amounts["luts"], device)
-    return Estimate(resources=resources, fmax_mhz=fmax_mhz, cycles=cycles, work=work)
+    guessed = guessed_parts(factors, parts)
+    return Estimate(resources=resources, fmax_mhz=fmax_mhz, cycles=cycles, work=work, guessed=guessed)
 
 
 @cache
@@ -95,6 +98,12 @@ def _factors() -> dict[str, Any]:
 def _amount(factors: Mapping[str, float], parts: Mapping[str, float]) -> float:
     """The parts times their factors; a part that none of the measured networks had counts as it is."""
     return sum(count * factors.get(part, 1.0) for part, count in parts.items())
+
+
+def guessed_parts(factors: Mapping[str, Any], parts: Parts) -> tuple[str, ...]:
+    """The parts that have no measured factor, or one below 0, which is no price."""
+    found = {part for part in parts.luts if factors["luts"].get(part, -1.0) < 0}
+    return tuple(sorted(found | {part for part in parts.ffs if factors["ffs"].get(part, -1.0) < 0}))
 
 
 def cell_amounts(logic: Resources, parts: Parts) -> dict[str, float]:
@@ -146,9 +155,13 @@ def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
         for shape in instance.form.memories(plan.family).values():
             if isinstance(shape, MemoryShape):
                 memory_parts(parts, shape)
+            else:
+                spram_parts(parts, shape)
     _streams(parts, plan)
     if link is not None:
         link_parts(parts, link)
+        if plan.sprams:
+            flash_parts(parts, sum(map(len, plan.sprams)))
     return parts
 
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from ...hdl.engines.bitmap_format import BitmapFormat
 from ...hdl.engines.engine import Rows
 from ...hdl.engines.row_format import RowFormat
+from ...hdl.images.coding import PIXEL_BITS, RATE_TAPS, Decoder, Encoder, ImageCoding
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family, MemoryShape
+from ...hdl.memories.spram import SPRAM_DEPTH, SpramShape
 from ...hdl.neurons.decay import DecayFormat, signed_digits
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import address_bits
@@ -247,11 +249,62 @@ def memory_parts(parts: Parts, shape: MemoryShape) -> None:
             parts.path("entries", 3 + (blocks - 1).bit_length(), 8)
 
 
+def spram_parts(parts: Parts, shape: SpramShape) -> None:
+    """A memory in SPRAMs: an address to read or to load at, writes of one's own, the word chosen from banks and parts
+    of words."""
+    fields = shape.fields
+    parts.lut("spram", 14 * len(fields) + 3 * shape.spram)
+    for low, high, depth in fields:
+        choices = -(-shape.depth // depth) * (depth // SPRAM_DEPTH)
+        parts.lut("spram choices", (choices - 1) * (high - low))
+        parts.ff("spram choices", (choices - 1).bit_length())
+
+
+def flash_parts(parts: Parts, words: int) -> None:
+    """The loader that fills SPRAMs from flash (spikeloom.hdl.link.flash_loader)."""
+    bits = words.bit_length() + 4
+    parts.lut("flash loader", 70)
+    parts.adder("flash loader", bits)
+    parts.ff("flash loader", 68 + bits)
+
+
 def link_parts(parts: Parts, link: LinkFormat) -> None:
-    """The host link."""
+    """The host link: of events, or of images with an encoder and a decoder."""
     inputs, outputs = address_bits(link.inputs), address_bits(link.outputs)
+    parts.carries += 24
+    if link.coding is not None:
+        parts.lut("image link", 230)
+        parts.ff("image link", 130)
+        _encoder_parts(parts, inputs, link.coding)
+        _decoder_parts(parts, outputs, link.coding)
+        return
     parts.lut("link", 230)
     parts.ff("link", 130)
     parts.lut("link addresses", inputs + outputs + 10 * (link.input_bytes - 1) + 10 * (link.output_bytes - 1))
     parts.ff("link addresses", inputs + max(0, outputs - 8))
-    parts.carries += 24
+
+
+def _encoder_parts(parts: Parts, inputs: int, coding: ImageCoding) -> None:
+    """An encoder (spikeloom.hdl.images.encoders): a walk over the pixels, and the rule by which they spike."""
+    steps, name = (coding.steps - 1).bit_length(), f"encoder {coding.encoder}"
+    parts.adder("encoder", inputs + 1 + steps + coding.value_bits)
+    parts.lut("encoder", 12 + (inputs + steps) * COMPARE)
+    parts.ff("encoder", inputs + 1 + steps + coding.value_bits + 6)
+    if coding.encoder is Encoder.RATE:
+        parts.lut(name, PIXEL_BITS * (1 + COMPARE))
+        parts.ff(name, RATE_TAPS[0])
+    elif coding.encoder is Encoder.LATENCY:
+        parts.adder(name, 4 * PIXEL_BITS)
+        parts.ff(name, 3 * PIXEL_BITS)
+    else:
+        parts.lut(name, 2 * coding.value_bits)
+
+
+def _decoder_parts(parts: Parts, outputs: int, coding: ImageCoding) -> None:
+    """A decoder (spikeloom.hdl.images.decoders): that of all spikes is a few gates."""
+    if coding.decoder is not Decoder.ARGMAX:
+        return
+    bits = coding.steps.bit_length()
+    parts.adder("decoder argmax", outputs + bits)
+    parts.lut("decoder argmax", 14 + bits * COMPARE + 2 * outputs)
+    parts.ff("decoder argmax", 2 * outputs + bits + 6)

@@ -52,6 +52,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "map": [_memory(use) for use in facts.plan.memories],
         },
         "input": _input(facts),
+        "guessed_parts": [] if facts.estimate is None else list(facts.estimate.guessed),
         "engines": [_engine(facts, number) for number in range(len(facts.plan.engines))],
         "layers": layers,
         "blocks": {

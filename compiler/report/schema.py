@@ -265,6 +265,7 @@ class ReportData(TypedDict):
     work: WorkData | None
     memory: MemoryData
     input: NotRequired[InputData]  # older reports do not say
+    guessed_parts: NotRequired[list[str]]  # older reports do not say
     engines: list[EngineData]
     layers: list[LayerData]
     blocks: BlocksData

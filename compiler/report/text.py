@@ -106,7 +106,7 @@ def _utilization(report: Mapping[str, Any]) -> Table:
         for key, name in names.items()
         if (entry := report["utilization"][key])["used"] or entry["available"]
     ]
-    title = f"Utilisation ({report['utilization']['lcs']['source']})"
+    title = f"Utilisation ({report['utilization']['lcs']['source']}{guess_text(report)})"
     return table(title, ("Resource", "Used", "Estimated", "Available", "Share"), rows, numeric=(1, 2, 3, 4))
 
 
@@ -301,6 +301,12 @@ def accuracy_text(accuracy: Mapping[str, Any]) -> str:
     if "readout" in accuracy:
         parts.append(f"by {accuracy['readout']}")
     return ", ".join(parts)
+
+
+def guess_text(report: Mapping[str, Any]) -> str:
+    """What of the estimate is a guess."""
+    parts = report.get("guessed_parts", ())
+    return f"; a first guess estimates {', '.join(parts)}" if parts else ""
 
 
 def beats_text(shape: Mapping[str, Any]) -> str:

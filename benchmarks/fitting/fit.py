@@ -1,0 +1,136 @@
+"""Factors from measurements: least squares without negative prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+from spikeloom.compiler.estimate.engines import engine_estimates
+from spikeloom.compiler.estimate.estimate import cell_amounts, estimate, parts_of, path_amounts
+from spikeloom.compiler.estimate.parts import Parts
+from spikeloom.compiler.plan.plan import Plan
+from spikeloom.hdl.resources import Resources
+
+from .measurements import Measurement, Routed
+from .trials import Trial
+
+Prior = Mapping[str, tuple[float, float]]
+"""By name: a factor before anything is measured, and how far it may be from that."""
+
+PART = (0.9, 0.5)
+FLIP_FLOPS = (0.9, 0.3)
+
+LEAST_CELLS: Prior = {"luts": (1.0, 0.3), "ffs": (0.3, 0.3), "carries": (0.5, 0.5), "rams": (6.0, 1.0)}
+
+DELAYS: Prior = {
+    "constant": (6.0, 3.0),
+    "level": (0.6, 0.4),
+    "carry": (0.1, 0.06),
+    "kiloluts": (0.4, 0.4),
+    "walker": (0.0, 1.0),
+    "integrate": (0.0, 1.0),
+    "decide": (0.0, 1.0),
+    "next": (0.0, 1.0),
+    "entries": (0.0, 1.0),
+}
+"""Nanoseconds: of registers and wires, a look-up table, a bit of carry, a thousand look-up tables in the design, and
+what each kind of path has beside."""
+
+ROUNDS = 30
+
+PARTS = 5
+"""In how many the designs are divided: no divisor of the number of kinds."""
+
+NOISE = 0.05
+"""What cannot be explained of a figure, relative to it: synthesis has its moods."""
+
+Rows = list[tuple[dict[str, float], float]]
+"""Amounts by name, and the figure that they should add up to."""
+
+
+def fit(rows: Rows, prior: Prior | tuple[float, float] = PART, noise: float = NOISE) -> dict[str, float]:
+    """Factors by name, none below 0: least squares of the relative errors, drawn towards the prior where little is
+    known."""
+    names = sorted({name for amounts, _ in rows for name in amounts})
+    priors = [prior if isinstance(prior, tuple) else prior[name] for name in names]
+    middle, width = (np.array(column) for column in zip(*priors, strict=True))
+    wanted = np.array([figure for _, figure in rows])
+    matrix = np.array([[amounts.get(name, 0.0) for name in names] for amounts, _ in rows]) / wanted[:, None] / noise
+    system = np.vstack([matrix, np.diag(1 / width)])
+    target = np.concatenate([np.full(len(rows), 1 / noise), middle / width])
+    solution, _ = nnls(system, target)
+    return {name: round(float(value), 5) for name, value in zip(names, solution, strict=True)}
+
+
+def fit_family(results: Sequence[tuple[Trial, Measurement]]) -> dict[str, Any]:
+    """All coefficients of a family."""
+    luts: Rows = []
+    ffs: Rows = []
+    for trial, found in results:
+        luts += module_rows(trial.plan, found.modules)
+        for parts, used in ((parts_of(trial.plan), found.core), (parts_of(trial.plan, trial.link), found.linked)):
+            luts.append((parts.luts, used.luts))
+            ffs.append((parts.ffs, used.ffs))
+    placed = [(found, parts_of(trial.plan, trial.link)) for trial, found in results if isinstance(found, Routed)]
+    cells = [(cell_amounts(found.whole, parts), found.whole.lcs) for found, parts in placed]
+    periods = [(parts, found.whole.luts, 1000 / found.fmax_mhz) for found, parts in placed]
+    return {
+        "luts": fit(luts),
+        "ffs": fit(ffs, FLIP_FLOPS, noise=0.02),
+        "lcs": fit(cells, LEAST_CELLS, noise=0.02),
+        "period_ns": fit_periods(periods),
+    }
+
+
+def fit_periods(rows: Sequence[tuple[Parts, float, float]]) -> dict[str, float]:
+    """Nanoseconds of each thing in a path, from parts, look-up tables and periods. The path that is the longest depends
+    on what is looked for: a few rounds settle it."""
+    delays = {name: prior for name, (prior, _) in DELAYS.items()}
+    for _ in range(ROUNDS):
+        found = fit([(path_amounts(parts, luts, delays), period) for parts, luts, period in rows], DELAYS, noise=0.08)
+        delays = {name: round((delays[name] + found.get(name, delays[name])) / 2, 5) for name in DELAYS}
+    return delays
+
+
+def module_rows(plan: Plan, modules: Mapping[str, Resources]) -> Rows:
+    """The parts and look-up tables of the modules that are known one by one: none where yosys had to flatten."""
+    return [
+        (parts.luts, modules[name].luts)
+        for number, engine in enumerate(engine_estimates(plan))
+        for path, parts in engine.modules(plan.family)
+        if (name := f"engine{number}.{path}") in modules and modules[name].luts
+    ]
+
+
+def errors_of(results: Sequence[tuple[Trial, Measurement]], factors: dict[str, Any]) -> dict[str, list[float]]:
+    """Relative errors of every figure that was measured, and of the cores of each kind."""
+    errors: dict[str, list[float]] = {}
+
+    def add(name: str, guess: float, found: float) -> None:
+        errors.setdefault(name, []).append(guess / found - 1)
+
+    for trial, found in results:
+        alone = estimate(trial.plan, factors=factors).resources.luts
+        linked = estimate(trial.plan, link=trial.link, factors=factors)
+        add("core LUTs", alone, found.core.luts)
+        add("LUTs", linked.resources.luts, found.linked.luts)
+        add("FFs", linked.resources.ffs, found.linked.ffs)
+        if isinstance(found, Routed):
+            add("LCs", linked.resources.lcs, found.whole.lcs)
+            add("block RAMs", linked.resources.brams, found.whole.brams)
+            add("Fmax", linked.fmax_mhz, found.fmax_mhz)
+        add(f"LUTs, {trial.kind}", linked.resources.luts, found.linked.luts)
+    return errors
+
+
+def held_out(results: Sequence[tuple[Trial, Measurement]], slower: dict[str, float]) -> dict[str, list[float]]:
+    """Errors on each design of factors fitted to the others: in five parts, in which every kind is."""
+    errors: dict[str, list[float]] = {}
+    for part in range(PARTS):
+        rest = [result for number, result in enumerate(results) if number % PARTS != part]
+        factors = fit_family(rest) | {"slower": slower}
+        for name, values in errors_of(results[part::PARTS], factors).items():
+            errors.setdefault(name, []).extend(values)
+    return errors

@@ -1,0 +1,130 @@
+"""What the tools say of the designs; figures are kept, so that only what has changed is built again."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from spikeloom.boards.devices import DEVICES, Device
+from spikeloom.boards.toolchain import build, synthesise_hierarchical
+from spikeloom.boards.utilisation import count_cells
+from spikeloom.hdl.emit.emit import to_rtlil
+from spikeloom.hdl.emit.synthesis import synthesis_passes
+from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version
+from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.resources import Resources
+
+from .trials import Trial
+
+TOP = "core"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What synthesis says: of the core's modules by path, synthesised apart, of the core alone, and of the whole
+    design with its host link."""
+
+    modules: dict[str, Resources]
+    core: Resources
+    linked: Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Routed(Measurement):
+    """The whole design placed and routed besides."""
+
+    whole: Resources
+    fmax_mhz: float
+
+
+def measure(trial: Trial, device: Device, cache: Path, *, route: bool = True) -> Measurement:
+    """The measurement of a design, from the cache where it is there; without `route` nothing is placed."""
+    family = trial.plan.family
+    core, linked = to_rtlil(trial.plan.core(), TOP), to_rtlil(trial.design(), TOP)
+    dsp = device.capacity.dsps > 0
+    yosys = [tool_version("yosys", False), family.value, str(dsp)]
+    figures = _cached(cache, ["modules", core, *yosys], lambda folder: _modules(core, family, folder))
+    modules = {name: Resources(**amounts) for name, amounts in figures.items()}
+    flat = [
+        Resources(**_cached(cache, ["core", text, *yosys], lambda folder, text=text: _flat(text, family, dsp, folder)))
+        for text in (core, linked)
+    ]
+    if not (route and trial.placeable):
+        return Measurement(modules=modules, core=flat[0], linked=flat[1])
+    texts = ["whole", linked, *yosys, tool_version(f"nextpnr-{family.value}", False), device.id]
+    whole = _cached(cache, texts, lambda folder: _routed(trial, device, folder))
+    used, fmax_mhz = Resources(**whole["used"]), whole["fmax_mhz"]
+    return Routed(modules=modules, core=flat[0], linked=flat[1], whole=used, fmax_mhz=fmax_mhz)
+
+
+def _cached(cache: Path, texts: list[str], compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What `compute` made in a folder of its own, now or in an earlier run."""
+    file = cache / f"{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:32]}.json"
+    if not file.is_file():
+        with tempfile.TemporaryDirectory(prefix="spikeloom-fit-") as name:
+            (Path(name) / "logs").mkdir()
+            data = compute(Path(name))
+        temporary = file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps(data), encoding="utf-8")
+        temporary.replace(file)
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _modules(rtlil: str, family: Family, folder: Path) -> dict[str, Any]:
+    (folder / "core.il").write_text(rtlil, encoding="utf-8")
+    found = synthesise_hierarchical(folder / "core.il", family, top=TOP)
+    return {name: asdict(resources) for name, resources in found.items()}
+
+
+def _flat(rtlil: str, family: Family, dsp: bool, folder: Path) -> dict[str, Any]:
+    (folder / "core.il").write_text(rtlil, encoding="utf-8")
+    passes = ["read_rtlil core.il", *synthesis_passes(family, TOP, dsp=dsp), "tee -q -o stat.json stat -json"]
+    run_tool([*find_tool("yosys", False), "-q", "-p", "; ".join(passes)], cwd=folder, log=folder / "logs" / "core.log")
+    cells = json.loads((folder / "stat.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
+    return asdict(count_cells(cells))
+
+
+def _routed(trial: Trial, device: Device, folder: Path) -> dict[str, Any]:
+    built = build(trial.design(), device, folder)
+    path = [hop.block for hop in built.timing.critical_path]
+    return {"used": asdict(built.utilisation.used), "fmax_mhz": built.timing.fmax_mhz, "path": path}
+
+
+def _measure_one(job: tuple[Trial, str, Path, bool]) -> Measurement | str:
+    trial, device, cache, route = job
+    warnings.filterwarnings("ignore", message=".*created but never used")
+    try:
+        return measure(trial, DEVICES[device], cache, route=route)
+    except Exception as error:  # one that fails must not cost the others
+        return f"{type(error).__name__}: {error}"
+
+
+def measure_all(trials: Sequence[Trial], device: str, options: argparse.Namespace) -> list[tuple[Trial, Measurement]]:
+    """The measurements that could be made, in order; says how far it is."""
+    jobs = [(trial, device, options.cache, number < options.routed) for number, trial in enumerate(trials)]
+    results: list[tuple[Trial, Measurement]] = []
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for number, (trial, result) in enumerate(zip(trials, pool.map(_measure_one, jobs), strict=True)):
+            shown = result if isinstance(result, str) else f"{result.core.luts} LUTs"
+            if isinstance(result, Measurement):
+                results.append((trial, result))
+                shown += f", {result.fmax_mhz:.1f} MHz" if isinstance(result, Routed) else ""
+            print(f"{device} {number + 1}/{len(trials)} {trial.kind}: {shown}", flush=True)
+    return results
+
+
+def fmax_of(trial: Trial, device: str, cache: Path) -> float:
+    """Of a design that can be placed."""
+    found = measure(trial, DEVICES[device], cache)
+    assert isinstance(found, Routed)
+    return found.fmax_mhz
