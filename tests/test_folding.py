@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from networks import chain, random_spikes
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.ir.neurons import ResetPlace
+from spikeloom.compiler.ir.neurons import Kind, ResetPlace
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import (
     Folding,
@@ -242,6 +242,18 @@ def test_passes_that_change_nothing_are_left_out(fold: Callable[[Network], Foldi
     for stress in (None, seed):
         assert np.array_equal(run_amaranth(skipping, spikes, stress=stress).spikes, expected.spikes)
         assert np.array_equal(run_shipped(skipping, spikes, stress=stress), expected.spikes)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_neuron_that_fires_and_keeps_its_word_is_not_skipped(steps: int) -> None:
+    """A bias above the threshold that the spike takes off again: V is 0 after every step, each of which has a spike,
+    the first one of a sample too, whatever the pass that ended the sample before has changed."""
+    network = chain(1, (2, 1), kind=Kind.IF, decay=None, reset_place=ResetPlace.SAME, fire=3, sub=5)
+    population = dataclasses.replace(network.populations[0], bias=np.array([5]))
+    network = dataclasses.replace(network, populations=(population,))
+    engine = dataclasses.replace(shared_folding(network).engines[0], skips=True)
+    plan = make_plan(network, "ice40", Folding(engines=(engine,)))
+    assert run_shipped(plan, np.zeros((3, steps, 2), np.uint8)).tolist() == [[[1]] * steps] * 3
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
