@@ -64,10 +64,9 @@ class Interval:
         """This interval for the neurons that are `chosen`, the other one for the rest."""
         return Interval(np.where(chosen, self.low, other.low), np.where(chosen, self.high, other.high))
 
-    @property
-    def is_bounded(self) -> bool:
-        """Whether it stays within `MAX_REACH_BITS`."""
-        return max(-int(self.low.min()), int(self.high.max())) < 1 << MAX_REACH_BITS
+    def fits(self, bits: int) -> bool:
+        """Whether two's complement of so many bits holds it."""
+        return signed_bits(int(self.low.min()), int(self.high.max())) <= bits
 
 
 class Course:
@@ -138,7 +137,7 @@ def reachable_membranes(network: Network, population: Population, rounds: int = 
     growing: a proof, as every decay is monotone. None where it outgrows every membrane, or still grows after `rounds`
     (no leak, or nearly none).
     """
-    states = _reachable_states(network, population, rounds)
+    states = _reachable_states(network, population, MAX_REACH_BITS + 1, rounds)
     if states is None:
         return None
     membranes, current = states
@@ -148,9 +147,7 @@ def reachable_membranes(network: Network, population: Population, rounds: int = 
 
 def saturates(network: Network, population: Population) -> bool:
     """Whether a membrane might reach its bounds: False where a proof excludes it (`reachable_membranes`)."""
-    dynamics = _integer(population)
-    reach = reachable_membranes(network, population)
-    return reach is None or signed_bits(*reach) > dynamics.state_bits
+    return _reachable_states(network, population, _integer(population).state_bits) is None
 
 
 def may_fire(folded: Folded, x_max: int) -> npt.NDArray[np.bool_]:
@@ -174,7 +171,7 @@ def accumulator_bits(network: Network, population: Population) -> int:
     excluded, else any that the membrane's width holds.
     """
     dynamics = _integer(population)
-    states = None if saturates(network, population) else _reachable_states(network, population)
+    states = _reachable_states(network, population, dynamics.state_bits)
     if states is None:
         limit = 1 << (dynamics.state_bits - 1)
         size = population.size
@@ -192,9 +189,9 @@ def _integer(population: Population) -> IntegerDynamics:
 
 
 def _reachable_states(
-    network: Network, population: Population, rounds: int = 4_000
+    network: Network, population: Population, bits: int, rounds: int = 4_000
 ) -> tuple[Interval, Interval | None] | None:
-    """The intervals of V, and of g in a CubaLIF; None as for `reachable_membranes`."""
+    """The intervals of V, and of g in a CubaLIF; None as for `reachable_membranes`, and where they outgrow `bits`."""
     model = integer_model(_integer(population))
     lows, highs = drive_bounds_per_neuron(network, population)
     if max(-min(lows), max(highs)) >= 1 << MAX_REACH_BITS:
@@ -202,22 +199,22 @@ def _reachable_states(
     drive = Interval(np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64))
     current = None
     if model.leak_syn is not None:
-        current = _grown(lambda g: filtered(Course(False, None), model, g, drive)[0], drive, rounds)
+        current = _grown(lambda g: filtered(Course(False, None), model, g, drive)[0], drive, bits, rounds)
         if current is None:
             return None
         drive, model = current, replace(model, leak_syn=None)
-    membranes = _grown(lambda v: _stepped(model, v, drive), drive, rounds)
+    membranes = _grown(lambda v: _stepped(model, v, drive), drive, bits, rounds)
     return None if membranes is None else (membranes, current)
 
 
-def _grown(step: Callable[[Interval], Interval], like: Interval, rounds: int) -> Interval | None:
-    """The smallest interval that holds 0 and whatever `step` makes of it; None where it does not end."""
+def _grown(step: Callable[[Interval], Interval], like: Interval, bits: int, rounds: int) -> Interval | None:
+    """The smallest interval that holds 0 and whatever `step` makes of it; None where it does not end or fit `bits`."""
     reached = Interval.at(np.zeros_like(like.low))
     for _ in range(rounds):
         wider = reached.hull(step(reached))
         if np.array_equal(reached.low, wider.low) and np.array_equal(reached.high, wider.high):
             return reached
-        if not wider.is_bounded:
+        if not wider.fits(bits):
             return None
         reached = wider
     return None
