@@ -22,10 +22,16 @@ from spikeloom.compiler.plan.folding import (
     read_folding,
     shared_folding,
 )
-from spikeloom.compiler.plan.kinds import engine_folding
+from spikeloom.compiler.plan.kinds import NAMES, engine_folding
 from spikeloom.compiler.plan.lane_assignment import lane_neurons
+from spikeloom.compiler.plan.lanes import LanesFolding
 from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.compiler.plan.sparse import SparseFolding
+from spikeloom.compiler.plan.vector import VectorFolding
 from spikeloom.hdl.errors import InputError, ModelError
+from spikeloom.hdl.memories.memory import Family, MemoryShape
+from spikeloom.hdl.streams.token_queue import TokenQueue
+from spikeloom.hdl.streams.tokens import token_layout
 from spikeloom.sim import simulate
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped
 from spikeloom.sim.reference import run_reference
@@ -214,6 +220,22 @@ def test_a_folding_that_contradicts_the_network(engines: list[dict[str, object]]
     network = chain(12, (8, 5, 4))
     with pytest.raises(ModelError, match=message):
         make_plan(network, "ice40", Folding(engines=tuple(engine_folding(**engine) for engine in engines)))
+
+
+def test_a_queue_has_at_least_two_words() -> None:
+    layout = token_layout(6)
+    with pytest.raises(ValueError, match="a queue of 5 bits has a power of two of such words, at least 2"):
+        TokenQueue(layout, MemoryShape(Family.ICE40, 1, layout.size, writable=True))
+
+
+def test_a_field_that_makes_no_difference_is_left_out() -> None:
+    """As files say it: of one lane there is no queue, and a vector engine has nothing to trade for block RAM."""
+    assert engine_folding(("a",), queue=16) == engine_folding(("a",)) == SparseFolding(populations=("a",))
+    assert engine_folding(("a",), kind="vector", scarce="luts") == VectorFolding(populations=("a",))
+    assert isinstance(engine_folding(("a",), lanes=2), LanesFolding)
+    assert [NAMES[type(engine_folding(("a",), **way))] for way in ({}, {"lanes": 2}, {"kind": "vector"})] == list(
+        NAMES.values()
+    )
 
 
 def test_a_population_inside_an_engine_is_not_heard_outside() -> None:
