@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from spikeloom.compiler import names
 from spikeloom.compiler.estimate.choose_folding import Objective
-from spikeloom.compiler.frontends.nir.dialects import DIALECTS, Reset
+from spikeloom.compiler.frontends.nir.dialects import DIALECTS, Reset, Tau
 from spikeloom.compiler.ir.neurons import Fire
 from spikeloom.compiler.ir.readout import ReadBy
 from spikeloom.hdl.images.coding import Decoder, Encoder
@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
     ("offered", "known"),
     [
         (names.DIALECTS, DIALECTS),
+        (names.TAUS, Tau),
         (names.RESETS, Reset),
         (names.FIRES, Fire),
         (names.READOUTS, ReadBy),

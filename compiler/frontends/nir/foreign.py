@@ -16,13 +16,14 @@ import h5py
 import numpy as np
 
 from ....hdl.errors import OptionError, quoted
+from ...names import RESETS
 from .dialects import Dialect, Options
 from .graph import NirGraph
 from .hdf5_guard import CheckedFile
 
 _OWN = "spikeloom"
 _FIRING = ("IF", "LIF", "CubaLIF")
-_RESETS = {"reset": ("subtract", "zero", "value"), "resetmechanism": ("subtract", "zero")}
+_RESETS = {"reset": RESETS, "resetmechanism": ("subtract", "zero")}
 """Entries that name a reset, and the words that we take: our own, and the arguments of snnTorch's neurons."""
 
 _STEP = re.compile(r"dt[munp]?s?(ec(onds)?)?|.*(timestep|deltat|timeresolution|stepsize|simdt)(ms|us|s)?")
