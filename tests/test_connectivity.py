@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler.compression.apply import compress
+from spikeloom.compiler.compression.finetune import FineTune
+from spikeloom.compiler.compression.hessian import filtered, problems_of
 from spikeloom.compiler.compression.loss import membrane_losses
 from spikeloom.compiler.compression.quantization import quantize_weights
 from spikeloom.compiler.compression.recipe import Recipe
+from spikeloom.compiler.compression.simulation import gather, inputs_of, layers_of, simulate
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.arrays import IntArray, freeze
 from spikeloom.compiler.ir.bounds import drive_bounds_per_neuron, partial_sum_bound, projection_bounds
@@ -325,3 +328,63 @@ def test_what_has_no_form_yet_says_so(tmp_path: Any) -> None:
         make_plan(whole)
     with pytest.raises(ModelError, match=r"a NIR file holds dense connectivity: .* 'input' to 'hidden' is OneToOne"):
         write_nir(whole, tmp_path / "a.nir")
+
+
+@pytest.mark.parametrize("method", ["activity", "obc", "osbc"])
+@pytest.mark.parametrize("bits", [None, 4])
+def test_compression_on_data_fits_shared_weights(method: str, bits: int | None) -> None:
+    net = network(sliding())
+    found, report = compress(net, Recipe(method=method, sparsity=0.5, bits=bits, distil=False), inputs())
+    total = sum(p.connectivity.possible_synapses for p in net.projections)
+    assert sum(p.synapses for p in report.projections) <= total - round(0.5 * total)
+    first = found.projections[0].connectivity
+    assert isinstance(first, Sliding) and first.is_integer == (bits is not None) and first.synapses > 0
+    assert found.populations[0].size == SIZE * CHANNELS
+    run = run_float if bits is None else run_reference
+    spikes, expected = run(found, inputs()).populations, run_float(net, inputs()).populations
+    assert np.mean(spikes["hidden"].spikes != expected["hidden"].spikes) < 0.2 * np.mean(expected["hidden"].spikes)
+
+
+def test_the_view_of_shared_weights_is_the_matrix() -> None:
+    torch = pytest.importorskip("torch")
+    net = network(sliding())
+    samples = inputs_of(inputs(), dtype=torch.float64)
+    layers, matrices = (layers_of(n, dtype=torch.float64) for n in (net, dense_form(net)))
+    assert layers[0].weight.shape == (TAPS, CHANNELS) and matrices[0].weight.shape == (SIZE, SIZE * CHANNELS)
+    for surrogate in (False, True):
+        found, expected = (simulate(form, samples, surrogate=surrogate) for form in (layers, matrices))
+        for name in ("hidden", "out"):
+            assert torch.equal(found[name].spikes, expected[name].spikes)
+            torch.testing.assert_close(found[name].membranes, expected[name].membranes)
+    seen = gather(layers[0], {INPUT: samples})
+    assert seen.shape == (12, 24 * SIZE, TAPS)
+    assert torch.equal(
+        layers[0].view.per_neuron(torch.arange(CHANNELS)), torch.arange(CHANNELS).repeat_interleave(SIZE)
+    )
+    (problem,) = problems_of(layers[0], layers[0].weight, layers[0].bias, seen, free_bias=False, damping=0.0)
+    trace = filtered(seen, None, 0.5, layers[0].model).flatten(0, 1)
+    torch.testing.assert_close(problem.hessian, 2 * trace.T @ trace / len(trace))
+
+
+def test_training_moves_shared_weights_together() -> None:
+    net = network(sliding())
+    training = FineTune(epochs=2, batch_size=8)
+    found, _ = compress(net, Recipe(method="osbc", sparsity=0.3, bits=4), inputs(), finetune=training)
+    first = found.projections[0].connectivity
+    assert isinstance(first, Sliding) and first.codes.shape == (TAPS, CHANNELS)
+    scale = first.quantised.scale.reshape(CHANNELS, SIZE)
+    assert np.array_equal(scale, np.repeat(scale[:, :1], SIZE, axis=1))
+
+
+def test_compression_on_data_says_what_it_cannot_see() -> None:
+    with pytest.raises(
+        ModelError, match=r"see the same inputs: those of 'input' -> 'hidden' \(OneToOne\) do not; use m"
+    ):
+        compress(network(one_to_one()), Recipe(method="osbc", sparsity=0.5), inputs())
+    mixed = network(sliding(), dense(SIZE, SIZE * CHANNELS))
+    with pytest.raises(ModelError, match=r"'input' -> 'hidden' \(Dense\) do not"):
+        compress(mixed, Recipe(method="osbc", sparsity=0.5), inputs())
+    net = network(sliding())
+    uneven = replace(net.populations[0], bias=np.linspace(0, 0.1, SIZE * CHANNELS))
+    with pytest.raises(ModelError, match="share their parameters: bias of population 'hidden' differs between some"):
+        compress(replace(net, populations=(uneven, net.populations[1])), Recipe(method="osbc", sparsity=0.5), inputs())

@@ -39,7 +39,7 @@ def fitted(job: Job, layers: Sequence[Layer], data: Calibration, meter: Meter) -
     problems = [_problems(job, x, x.weight, x.bias, gather(x, data.spikes)) for x in layers]
     kept = _kept(job, layers, problems, meter)
     plain = [_weights(job, layer, p, k) for layer, p, k in zip(layers, problems, kept, strict=True)]
-    if job.recipe.method == "obc" or all(pre == INPUT for layer in layers for pre, _, _ in layer.sources):
+    if job.recipe.method == "obc" or all(pre == INPUT for layer in layers for pre, _ in layer.sources):
         return plain
     return data.better(layers, plain, _sequential(job, layers, data, plain, kept))
 
@@ -90,7 +90,7 @@ def _sequential(
     result = []
     for layer, item, masks in zip(layers, plain, kept, strict=True):
         inputs = gather(layer, seen)
-        if any(pre != INPUT for pre, _, _ in layer.sources):
+        if any(pre != INPUT for pre, _ in layer.sources):
             problems = _problems(job, layer, layer.weight, layer.bias, gather(layer, data.spikes), inputs)
             item = _weights(job, layer, problems, masks)
         result.append(item)

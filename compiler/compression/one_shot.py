@@ -208,29 +208,23 @@ def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samp
     """The network with these weights and biases: integer where they are codes."""
     populations, projections, codes = [], {}, {}
     for layer, item in zip(layers, weights, strict=True):
-        folded = layer.folded
+        folded, view = layer.folded, layer.view
         gain = _gain(layer)
-        change = (_array(item.bias) - _array(layer.bias)) / gain
+        change = ((_array(item.bias) - _array(layer.bias)) / gain)[view.groups]
         bias = (
             np.broadcast_to(folded.population.bias, change.shape) + change if change.any() else folded.population.bias
         )
         populations.append(replace(folded.population, bias=bias))
-        real = _array(item.effective()) / gain
-        whole = None if item.scales is None else _array(item.codes()).astype(np.int64)
-        start = 0
-        for projection, (_, size, _) in zip(folded.projections, layer.sources, strict=True):
-            part = slice(start, start + size)
-            start += size
-            connectivity = projection.connectivity.with_weights(real[part])
+        for projection, real in zip(folded.projections, view.split(_array(item.effective()) / gain), strict=True):
+            connectivity = projection.connectivity.with_weights(real)
             projections[id(projection)] = replace(projection, connectivity=connectivity)
-            if whole is not None and item.scales is not None and job.formats is not None:
-                form = job.formats[layer.name]
-                codes[id(projection)] = Quantised(
-                    codes=whole[part] * np.sign(gain).astype(np.int64),
-                    bits=form.stored_bits,
-                    scheme=form.scheme,
-                    scale=_array(item.scales) / np.abs(gain),
-                )
+        if item.scales is not None and job.formats is not None:
+            form = job.formats[layer.name]
+            scale = (_array(item.scales) / np.abs(gain))[view.groups]
+            whole = _array(item.codes()).astype(np.int64) * np.sign(gain).astype(np.int64)
+            for projection, part in zip(folded.projections, view.split(whole), strict=True):
+                quantised = Quantised(codes=part, bits=form.stored_bits, scheme=form.scheme, scale=scale)
+                codes[id(projection)] = quantised
     order = [id(p) for p in job.network.projections]
     network = replace(job.network, populations=tuple(populations), projections=tuple(projections[key] for key in order))
     if job.formats is None:
@@ -260,7 +254,7 @@ def _baseline(job: Job, layers: Sequence[Layer], data: Calibration) -> list[Weig
         item = Weights(layer.weight, layer.bias, layer.weight != 0)
         if job.formats is not None and codes is not None:
             scale = next(c.scale for c, p in zip(codes, network.projections, strict=True) if p.post == layer.name)
-            scale = np.broadcast_to(scale * np.abs(_gain(layer)), layer.bias.shape)
+            scale = np.broadcast_to(scale, layer.view.groups.shape)[layer.view.first] * np.abs(_gain(layer))
             item.scales = item.least_scales = layer.bias.new_tensor(scale)
             item.grid, item.shared = job.formats[layer.name].grid, not layer.folded.spiking
         result.append(item)

@@ -21,6 +21,7 @@ from ..ir.network import INPUT, Network
 from ..ir.neurons import Drive, ResetMode
 from ..neurons.contract import Folded, NeuronModel, fold
 from ..neurons.step import TENSORS, steps
+from .view import View
 
 if TYPE_CHECKING:
     import torch
@@ -31,13 +32,15 @@ SLOPE = 2.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
-    """One population as tensors: `weight` [fan-in of all projections, n], the constants of its neurons (n,).
+    """One population as tensors: `weight` [fan-in of all projections, groups], the constants of its groups (groups,).
 
-    `sources` names the pre populations in the order of the weight's rows, with their sizes and delays.
+    A group are the neurons that share weights (see `view`), mostly one; `folded` has one neuron per group too.
+    `sources` names the pre populations in the order of the weight's rows, with their delays.
     """
 
     folded: Folded
-    sources: tuple[tuple[str, int, int], ...]
+    view: View
+    sources: tuple[tuple[str, int], ...]
     weight: torch.Tensor
     bias: torch.Tensor
     model: NeuronModel
@@ -75,7 +78,7 @@ class Response:
 def layers_of(network: Network, device: str = "cpu", dtype: torch.dtype | None = None) -> list[Layer]:
     """The populations of a float network in evaluation order (`dtype` float32 unless told).
 
-    Raises ModelError for recurrent projections and for delays per synapse.
+    Raises ModelError for recurrent projections, for delays per synapse, and for what `View` cannot show.
     """
     for projection in network.projections:
         arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
@@ -83,21 +86,22 @@ def layers_of(network: Network, device: str = "cpu", dtype: torch.dtype | None =
             raise ModelError(f"compression on data works on feed-forward networks: {arrow} is recurrent")
         if projection.delay.ndim:
             raise ModelError(f"compression on data takes one delay per projection: {arrow} has one per synapse")
-        if not projection.connectivity.one_per_pair:
-            kind = type(projection.connectivity).__name__
-            raise ModelError(f"compression on data takes all-to-all projections: {arrow} is {kind}; use magnitude")
-    return [_layer(network, fold(network, population), device, dtype) for population in network.populations]
+    return [_layer(fold(network, population), device, dtype) for population in network.populations]
 
 
-def _layer(network: Network, folded: Folded, device: str, dtype: torch.dtype | None) -> Layer:
+def _layer(neurons: Folded, device: str, dtype: torch.dtype | None) -> Layer:
     import torch
+
+    view = View.of(neurons)
+    folded = view.grouped(neurons)
 
     def tensor(array: npt.NDArray[Any]) -> torch.Tensor:
         return torch.as_tensor(np.array(array), dtype=dtype or torch.float32, device=device)
 
     return Layer(
         folded=folded,
-        sources=tuple((p.pre, network.size_of(p.pre), int(p.delay)) for p in folded.projections),
+        view=view,
+        sources=tuple((p.pre, int(p.delay)) for p in folded.projections),
         weight=tensor(np.concatenate(folded.weights)),
         bias=tensor(folded.bias),
         model=folded.model.converted(tensor),
@@ -107,12 +111,12 @@ def _layer(network: Network, folded: Folded, device: str, dtype: torch.dtype | N
 
 
 def gather(layer: Layer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """What reaches a population's synapses, [steps, samples, fan-in], from its sources' spikes."""
+    """What reaches a population's weights, [steps, samples * members, fan-in], from its sources' spikes."""
     import torch
 
     parts = []
-    for pre, _, delay in layer.sources:
-        x = spikes[pre]
+    for number, (pre, delay) in enumerate(layer.sources):
+        x = layer.view.seen(spikes[pre], number)
         parts.append(_delayed(x, delay) if delay else x)
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
@@ -148,9 +152,10 @@ def simulate(
 
 
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
-    """A population's response to its input currents [steps, samples, n], bias included."""
+    """A population's response to the input currents of its groups [steps, samples * members, groups], with the bias."""
     spikes, membranes = _steps().apply(currents, layer) if surrogate else _stepped(layer, currents)
-    return Response(spikes if layer.model.spiking else None, membranes)
+    by_neuron = layer.view.by_neuron
+    return Response(by_neuron(spikes) if layer.model.spiking else None, by_neuron(membranes))
 
 
 def _delayed(x: torch.Tensor, steps: int) -> torch.Tensor:
