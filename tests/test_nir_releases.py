@@ -362,7 +362,11 @@ def test_foreign_metadata_from_the_command_line(shared: Path, capsys: pytest.Cap
     [
         ({"dt": 1e-3}, 1e-3, ResetMode.VALUE),
         ({"dt": np.array([2e-3])}, 2e-3, ResetMode.VALUE),
-        ({"sim": {"dt": np.float32(0.5e-3)}, "author": "me", "dtype": "float32"}, 0.5e-3, ResetMode.VALUE),
+        (
+            {"sim": {"dt": np.float32(0.5e-3)}, "dtype": "float32", "preset": "fast"},
+            0.5e-3,
+            ResetMode.VALUE,
+        ),
         ({"dt": 1e-3, "reset_mechanism": "subtract", "spikeloom_note": "dt"}, 1e-3, ResetMode.SUBTRACT),
         ({"dt": 1e-3, "Reset": "zero", "reset_delay": True}, 1e-3, ResetMode.VALUE),
     ],

@@ -122,7 +122,7 @@ def _option(key: str) -> str | None:
         return "dt"
     if key == "resetdelay":
         return "reset_delay"
-    return "reset" if "reset" in key else None
+    return "reset" if re.search("(?<!p)reset", key) else None  # a preset is none
 
 
 def _taken(key: str, value: Any) -> Any:

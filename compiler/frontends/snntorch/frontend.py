@@ -1,8 +1,8 @@
 """snnTorch modules as networks.
 
 `forward` runs on probes while every layer's inputs are traced to the elements that they came from
-(`snntorch_trace`). From the trace the graph is read, each step must repeat it, and one step of the network that was
-read is compared with each step that the module made (`snntorch_check`). What is left over is refused by name.
+(`trace`). From the trace the graph is read, each step must repeat it, and one step of the network that was
+read is compared with each step that the module made (`check`). What is left over is refused by name.
 """
 
 from __future__ import annotations
@@ -16,19 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, installing, quoted
-from ...ir.arrays import FloatArray
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
-from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
 from ...ir.verifier import MAX_X, verify
 from .check import check_steps
 
 if TYPE_CHECKING:
-    import snntorch
-    import torch
     from torch import nn
 
-    from .provenance import Unknown
     from .trace import Input, LinearCall, NeuronCall, Trace
 
 Ids = npt.NDArray[np.int64]
@@ -75,33 +70,15 @@ def _check_module(module: Any) -> None:
             f"reading a snnTorch module needs torch and snntorch: {error.name} is missing; "
             f"install them with {installing('torch')}"
         ) from None
+    from .remedies import check_not_wrapped
+
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"from_snntorch reads a torch.nn.Module: got {type(module).__name__}")
-    _check_not_wrapped(module)
+    check_not_wrapped(module)
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.device.type != "cpu":
             raise ModelError(
                 f"from_snntorch reads modules on the CPU: {name!r} is on {tensor.device}; call module.cpu() first"
-            )
-
-
-def _check_not_wrapped(module: nn.Module) -> None:
-    import torch
-
-    from .remedies import wrapper
-
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ModelError(
-            f"from_snntorch runs a module in Python: this is a {type(module).__name__}; pass the module that it was "
-            "scripted or traced from"
-        )
-    for name, layer in module.named_modules():
-        if (attribute := wrapper(layer)) is not None:
-            what = f"{name!r}, a {type(layer).__name__}" if name else f"this, a {type(layer).__name__}"
-            path = f"{name}.{attribute}" if name else attribute
-            raise ModelError(
-                f"from_snntorch reads a module without a wrapper: {what}, stands around one; "
-                + (f"put model.{path} in its place" if name else f"pass model.{path}")
             )
 
 
@@ -133,18 +110,20 @@ class _LayoutError(ModelError):
 
 
 def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) -> Network:
+    from .parameters import bias_of, dynamics_of, float_type, weights_of
+
     if not trace.neurons:
         raise ModelError(f"a spiking network has neurons: forward of {name} calls no snntorch.Leaky or Synaptic layer")
     terms = _repeated_terms(trace)
     output = _output(trace, terms)
     _check_reached(terms, output)
-    dtype = _dtype(trace, terms)
+    dtype = float_type(trace, [term.linear for into in terms.values() for term in into if term.linear is not None])
     renamed = {layer: f"{INPUT}_neurons" if layer == INPUT else layer for layer in terms}
     populations = []
     for layer, calls in trace.neurons.items():
         shape = calls[0].spikes.shape[1:]
-        dynamics = _dynamics(layer, calls[0].layer, shape, dtype)
-        bias = sum((_bias(term) for term in terms[layer]), np.zeros(()))
+        dynamics = dynamics_of(layer, calls[0].layer, shape, dtype)
+        bias = sum((bias_of(term.linear) for term in terms[layer]), np.zeros(()))
         populations.append(Population(name=renamed[layer], shape=shape, dynamics=dynamics, bias=bias))
     network = Network(
         input_shape=input_shape,
@@ -153,7 +132,7 @@ def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) 
             Projection(
                 pre=INPUT if term.source.layer is None else renamed[term.source.layer],
                 post=renamed[layer],
-                connectivity=Dense(weights=_weights(term, population.size)),
+                connectivity=Dense(weights=weights_of(term.linear, population.size)),
             )
             for (layer, into), population in zip(terms.items(), populations, strict=True)
             for term in into
@@ -293,6 +272,7 @@ def _terms(trace: Trace, ids: Ids, reader: str) -> list[_Term]:
 def _source(trace: Trace, ids: Ids, reader: str) -> _Source:
     """Where the elements `ids` [batch, features], which the layer `reader` receives, come from."""
     from .provenance import Sum, Unknown
+    from .remedies import unknown_result
     from .trace import STATES, Input, LinearCall, Spikes, State
 
     origin = trace.origin(ids)
@@ -313,19 +293,10 @@ def _source(trace: Trace, ids: Ids, reader: str) -> _Source:
     elif isinstance(owner, Sum):
         what = "a sum of spikes; add up the results of linear layers instead"
     elif isinstance(owner, Unknown):
-        what = _unknown_result(owner)
+        what = unknown_result(owner)
     else:
         what = "something that does not come from the input or a layer by known operations; remove it"
     raise ModelError(f"layers receive spikes or sums of linear layers: {reader!r} receives {what}")
-
-
-def _unknown_result(owner: Unknown) -> str:
-    from .remedies import class_name, way_out
-
-    scope = owner.scope
-    where = "" if scope is None else f" in {scope.name!r}, a {class_name(scope.layer)}"
-    way = way_out(owner.operation, None if scope is None else scope.layer)
-    return f"the result of the operation {owner.operation!r}{where}, which Spikeloom does not know; {way}"
 
 
 def _rows(ids: Ids, features: int) -> Ids | None:
@@ -358,6 +329,8 @@ def _input_source(trace: Trace, owner: Input, ids: Ids, reader: str) -> _Source:
 
 def _output(trace: Trace, terms: Mapping[str, list[_Term]]) -> str:
     """The neuron layer whose spikes `forward` returns; of several the one that feeds no other."""
+    from .remedies import returned_instead
+
     returned = {layer for ids in trace.returned if (layer := _spiking_layer(trace, ids)) is not None}
     feeding = {term.source.layer for into in terms.values() for term in into}
     candidates = sorted(returned if len(returned) == 1 else returned - feeding)
@@ -366,32 +339,8 @@ def _output(trace: Trace, terms: Mapping[str, list[_Term]]) -> str:
     if candidates:
         raise ModelError(f"forward returns the spikes of one output layer: it returns those of {', '.join(candidates)}")
     raise ModelError(
-        "forward returns the spikes of its output layer, of a step or stacked: it returns " + _returned_instead(trace)
+        "forward returns the spikes of its output layer, of a step or stacked: it returns " + returned_instead(trace)
     )
-
-
-def _returned_instead(trace: Trace) -> str:
-    """What a forward returns that returns no spikes, and what to do about it."""
-    from .provenance import Unknown
-    from .trace import LinearCall, State
-
-    origins = [o for ids in trace.returned for o in trace.provenance.origins(ids.ravel()) if o is not None]
-    owners = [origin.owner for origin in origins]
-    for owner in owners:
-        if isinstance(owner, State):
-            return (
-                f"membranes of {owner.call.name!r}; return (spikes, membranes), and say how a class is read off with "
-                'network.with_readout("membrane-last"), "membrane-max" or "membrane-sum"'
-            )
-        if isinstance(owner, LinearCall):
-            return (
-                f"the result of {owner.name!r} (logits), which no neurons receive; end with snntorch.Leaky(beta=1.0, "
-                'reset_mechanism="none"), whose last membranes are the sum of the logits, return its spikes and call '
-                'network.with_readout("membrane-last")'
-            )
-    if operations := sorted({owner.operation for owner in owners if isinstance(owner, Unknown)}):
-        return f"the result of the operation {operations[0]!r}; return the spikes, and count them outside of forward"
-    return "nothing that holds just these, in the order of the neurons; return them, alone or as (spikes, membranes)"
 
 
 def _spiking_layer(trace: Trace, ids: Ids) -> str | None:
@@ -435,115 +384,3 @@ def _input_values(trace: Trace, terms: Mapping[str, list[_Term]]) -> npt.NDArray
         axis = next(t.source.axis for into in terms.values() for t in into if t.source.layer is None)
         return _steps(list(np.moveaxis(trace.probes[0], axis or 0, 0)[:steps]))
     return _steps(trace.probes if len(trace.probes) > 1 else trace.probes * steps)
-
-
-# -------------------------------------------------------------------------------------------------- parameters
-
-
-def _dtype(trace: Trace, terms: Mapping[str, list[_Term]]) -> str:
-    """The one float type of everything that is not a single number (torch fits those to their operands)."""
-    tensors: dict[str, Any] = {}
-    for layer, calls in trace.neurons.items():
-        names = ("alpha", "beta", "threshold") if "syn" in calls[0].states else ("beta", "threshold")
-        tensors |= {f"{layer}.{name}": getattr(calls[0].layer, name) for name in names}
-        for call in (term.linear for term in terms[layer] if term.linear is not None):
-            tensors |= {f"{call.name}.weight": call.layer.weight, f"{call.name}.bias": call.layer.bias}
-    found = {
-        str(tensor.dtype).removeprefix("torch."): name
-        for name, tensor in tensors.items()
-        if tensor is not None and tensor.ndim and tensor.is_floating_point()
-    }
-    if not found:
-        return "float32"
-    if len(found) > 1 or not found.keys() <= {"float32", "float64"}:
-        held = ", ".join(f"{name!r} is {dtype}" for dtype, name in sorted(found.items()))
-        raise ModelError(f"a module is float32 or float64 as a whole: {held}; convert it, e.g. with module.float()")
-    return next(iter(found))
-
-
-def _dynamics(
-    name: str, layer: snntorch.Leaky | snntorch.Synaptic, shape: tuple[int, ...], dtype: str
-) -> LIF | CubaLIF:
-    import snntorch
-
-    _check_neurons(name, layer)
-    mode, place = _reset(name, layer)
-    threshold = _per_neuron(f"{name}.threshold", layer.threshold, shape, dtype)
-    if place is not ResetPlace.SNNTORCH_SAME and mode is not ResetMode.NONE and np.any(threshold < 0):
-        raise ModelError(
-            f"thresholds are not negative: {name!r} has {threshold.min():g}, and snnTorch resets its membranes at the "
-            "start; use a threshold of at least 0"
-        )
-    beta = np.clip(_per_neuron(f"{name}.beta", layer.beta, shape, dtype), 0, 1)
-    if isinstance(layer, snntorch.Synaptic):
-        alpha = np.clip(_per_neuron(f"{name}.alpha", layer.alpha, shape, dtype), 0, 1)
-        return CubaLIF(alpha=alpha, beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
-    return LIF(beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
-
-
-def _check_neurons(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> None:
-    import torch
-
-    for option in ("inhibition", "state_quant"):
-        if getattr(layer, option):
-            raise ModelError(f"{option} of snnTorch's neurons is not supported: {name!r} uses it; turn it off")
-    if torch.any(layer.graded_spikes_factor != 1):
-        raise ModelError(
-            f"spikes are 0 or 1: {name!r} has a graded_spikes_factor of {layer.graded_spikes_factor.tolist()}; "
-            "scale the weights of the next layer instead"
-        )
-    distances = torch.linspace(-4, 4, 1025)
-    with torch.no_grad():
-        if not torch.equal(layer.spike_grad(distances), (distances > 0).float()):
-            raise ModelError(
-                f"a neuron fires above its threshold: spike_grad of {name!r} is no step function; replace it"
-            )
-
-
-def _reset(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> tuple[ResetMode, ResetPlace]:
-    """The reset's mode and place; of snnTorch's four kinds and none."""
-    modes = ("_base_sub", "_base_zero", "_base_int")
-    value = int(layer.reset_mechanism_val)
-    if layer.state_function.__name__ != modes[value]:
-        raise ModelError(
-            f"the reset is chosen when a {type(layer).__name__} is made: {name!r} was made with another than "
-            f"reset_mechanism_val {value}; make it anew with the reset_mechanism that you want"
-        )
-    if value == 2:
-        return ResetMode.NONE, ResetPlace.SAME
-    if value == 1 and layer.reset_delay and hasattr(layer, "alpha"):
-        raise ModelError(
-            f"a Synaptic that resets to zero a step later also loses that step's current, which is not supported: "
-            f"{name!r} does; use reset_delay=False, or subtract"
-        )
-    if value == 1:
-        return ResetMode.VALUE, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SAME
-    return ResetMode.SUBTRACT, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SNNTORCH_SAME
-
-
-def _per_neuron(name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype: str) -> FloatArray:
-    """A parameter as one number, or one per neuron, rounded to the network's float type as torch does."""
-    value = tensor.detach().numpy().astype(dtype).astype(np.float64)
-    if value.size == 1:
-        return value.reshape(())
-    if value.ndim > len(shape) and all(n == 1 for n in value.shape[: value.ndim - len(shape)]):
-        value = value.reshape(value.shape[value.ndim - len(shape) :])
-    try:
-        return np.broadcast_to(value, shape).ravel()
-    except ValueError:
-        raise ModelError(
-            f"a parameter is one number or one per neuron {list(shape)}: {name!r} has the shape {list(value.shape)}"
-        ) from None
-
-
-def _bias(term: _Term) -> FloatArray:
-    if term.linear is None or term.linear.layer.bias is None:
-        return np.zeros(())
-    return term.linear.layer.bias.detach().double().numpy()
-
-
-def _weights(term: _Term, size: int) -> FloatArray:
-    """[pre, post]; spikes as they are have one synapse of weight 1 each."""
-    if term.linear is None:
-        return np.eye(size)
-    return term.linear.layer.weight.detach().double().numpy().T

@@ -2,7 +2,7 @@
 
 The module runs on probes (spikes, and values far outside the range of spikes) in evaluation mode. Hooks on its linear,
 `Leaky` and `Synaptic` layers record each call with the identities of the elements that it was given
-(`torch_provenance`), its spikes and its states. Nothing is concluded here; `snntorch_frontend` reads the network off
+(`provenance`), its spikes and its states. Nothing is concluded here; `frontend` reads the network off
 the trace.
 """
 
@@ -21,7 +21,6 @@ from torch import nn
 
 from ....hdl.errors import ModelError
 from .provenance import Ids, Origin, Provenance, tensors_in
-from .remedies import class_name, replacement
 
 BATCH = 5
 """Samples in a probe; also the steps of a probe with a time axis, so that either of its first axes can be time."""
@@ -232,6 +231,8 @@ class _Recorder:
             yield layer.register_forward_hook(lambda layer, args, result: scopes.remove(scope))
 
     def _refuse(self, layer: nn.Module, name: str) -> None:
+        from .remedies import class_name, replacement  # which knows what a trace holds
+
         if not self.trace.provenance.paused:  # inside a layer that is read: a parametrisation of its weights
             raise ModelError(
                 "from_snntorch reads Linear, Leaky and Synaptic layers, Flatten, Identity and Dropout: "
