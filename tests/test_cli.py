@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
@@ -493,6 +494,32 @@ def test_regress_a_build(capsys: pytest.CaptureFixture[str], built: Path, level:
     assert main(["regress", str(built), "--data", data, "--level", level, "--limit", "3"]) == 0
     membranes = 3 * STEPS * (HIDDEN + OUTPUTS)
     assert f"{membranes} membranes of 3 samples of {STEPS} steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["regress"], ["simulate", "--executor", "verilog"], ["regress", "--level", "pins"]])
+def test_foreign_verilog_is_not_run(
+    capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path, argv: list[str]
+) -> None:
+    out, ran = tmp_path / "out", tmp_path / "ran"
+    shutil.copytree(built, out)
+    name = "top.v" if "pins" in argv else "core_traced.v"
+    foreign = f'\nmodule theirs; integer file; initial file = $fopen("{ran}", "w"); endmodule\n'
+    text = (out / name).read_text() + foreign
+    (out / name).write_text(text)
+    manifest = json.loads((out / "manifest.json").read_text())
+    manifest["outputs"][name]["sha256"] = hashlib.sha256(text.encode()).hexdigest()  # whoever forges does this too
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    line = refused(capsys, [*argv, out, "--data", built.parent / "samples.npz", "--limit", "1"])
+    assert f"a build's Verilog must be that of its RTLIL: {out / name} is not what this yosys makes of" in line
+    assert not ran.exists()
+
+
+def test_foreign_verilog_is_run_on_demand(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(built, out)
+    (out / "core_traced.v").write_text("// by hand\n" + (out / "core_traced.v").read_text())
+    argv = ["regress", str(out), "--data", str(built.parent / "samples.npz"), "--limit", "1"]
+    assert main(argv) == 2 and main([*argv, "--trust"]) == 0
 
 
 def test_regress_names_the_first_divergence(capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     parser.add_argument("--waves", type=Path, metavar="FILE.fst", help="write waveforms (and FILE-shipped.fst)")
     parser.add_argument("--force", action="store_true", help="replace existing waveforms")
+    parser.add_argument(
+        "--trust", action="store_true", help="run the folder's Verilog even where it is not that of its RTLIL"
+    )
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
     parser.set_defaults(run=run)
     return parser
@@ -43,6 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Compare; MismatchError says where the first difference is."""
     from ...hdl.errors import OptionError
+    from ...sim.own_verilog import require_own_verilog
     from ...sim.regress import regress, wave_file
     from ..data.samples import load_samples
     from ..frontends.nir.reader import read_nir
@@ -61,6 +65,9 @@ def run(options: argparse.Namespace) -> int:
     samples = load_samples(options.data, network, coding=build.coding).first(options.limit)
     if options.level == "pins":
         return _at_the_pins(options, build, network, samples)
+    if not options.trust:
+        for name in ("core_traced", "core"):
+            require_own_verilog(build.path, name)
     label = f"comparing {len(samples)} samples ({options.level}, {options.simulator})"
     with common.progress_bar(label) as progress:
         result = regress(
@@ -105,6 +112,7 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
     """Compare what a host gets at the UART of the whole design."""
     from ...sim.divergence import check_output_events
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
+    from ...sim.own_verilog import require_own_verilog
     from ...sim.reference import run_reference
     from ...sim.uart_executor import run_through_uart
     from ..flow.board_pins import uart_top
@@ -112,6 +120,8 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
     from ..report.text import counted
 
     top, coding = uart_top(build), build.coding
+    if not options.trust:
+        require_own_verilog(build.path, top.top)
     form = link_of(network, coding)
     with common.progress_bar(f"sending {len(samples)} samples to the pins ({options.simulator})") as progress:
         if coding is not None:

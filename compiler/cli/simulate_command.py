@@ -34,6 +34,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--output", type=Path, metavar="OUT.npz", help="write spikes and predicted classes")
     parser.add_argument("--force", action="store_true", help="replace an existing OUT.npz")
     parser.add_argument("--membranes", action="store_true", help="write the outputs' membranes too")
+    parser.add_argument(
+        "--trust", action="store_true", help="run the folder's Verilog even where it is not that of its RTLIL"
+    )
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -44,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """Simulate, write OUT.npz and print the summary."""
     from ...hdl.errors import OptionError
     from ...sim import simulate
+    from ...sim.own_verilog import require_own_verilog
     from ..data.samples import load_samples
     from ..output.build_folder import check_file, replaced
 
@@ -55,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     network = _network(options, build)
     coding = None if build is None else build.coding
     samples = load_samples(options.data, network, coding=coding).first(options.limit)
+    if build is not None and options.executor in ("verilog", "netlist") and not options.trust:
+        require_own_verilog(build.path, "core_traced")
     with common.progress_bar(f"simulating {len(samples)} samples ({options.executor})") as progress:
         recording = simulate(
             network,
