@@ -10,7 +10,7 @@ SOURCES := $(shell find compiler hdl boards sim examples -name '*.py' -o -name '
 
 LEFTOVERS := build/lib build/bdist.* spikeloom.egg-info
 
-.PHONY: setup demo test test-slow lint clean
+.PHONY: setup demo test test-slow mutants lint clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -47,6 +47,10 @@ test: setup lint
 
 test-slow: setup
 	$(BIN)/python -m pytest
+
+# One change at a time in a copy of the package, and the tests that should see it; MUTANTS are words of names or files.
+mutants: setup
+	cd tests && ../$(BIN)/python -m mutants $(MUTANTS)
 
 clean:
 	rm -rf $(VENV) build

@@ -185,6 +185,20 @@ def test_rounding_loses_less_than_nearest_codes_and_keeps_the_mask(bits: int) ->
         assert loss(h, w, found.weights).sum() - floor < 0.75 * (loss(h, w, nearest).sum() - floor)
 
 
+def test_no_single_code_would_be_better() -> None:
+    """At the scales that were found, a code more or less loses more, in every place."""
+    h, w = hessian(8, seed=3), rows(6, 8)
+    kept = w.abs() > 0.2
+    found = round_rows(h, w, kept, Grid(3), least_scales=torch.zeros(6, dtype=torch.float64))
+    best = loss(h, w, found.weights)
+    for row, place in kept.nonzero().tolist():
+        for change in (-1, 1):
+            codes = found.codes.clone()
+            codes[row, place] += change
+            if abs(codes[row, place]) <= 3:
+                assert loss(h, w, codes * found.scales[:, None])[row] > best[row]
+
+
 def test_a_readout_has_one_scale_and_small_scales_are_raised() -> None:
     h, w = hessian(20), rows(5, 20) * 10.0 ** torch.arange(5)[:, None]
     kept = torch.ones_like(w, dtype=torch.bool)

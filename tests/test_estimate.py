@@ -17,8 +17,8 @@ from spikeloom.boards.toolchain import build
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles.count import count_cycles
-from spikeloom.compiler.estimate.estimate import COEFFICIENTS, estimate, parts_of
-from spikeloom.compiler.estimate.parts import leak_cost
+from spikeloom.compiler.estimate.estimate import COEFFICIENTS, estimate, parts_of, path_amounts
+from spikeloom.compiler.estimate.parts import Parts, leak_cost
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import ResetMode, ResetPlace
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
@@ -74,6 +74,9 @@ def test_work_is_counted(fold: Any) -> None:
     )
     assert synapses <= work.synaptic_operations  # bridges and zeros of dense rows count too
     assert work.memory_writes == pytest.approx(work.synaptic_operations + work.neuron_updates)
+    # an entry and a neuron for each operation, a neuron and its parameters for each update, directories
+    directories = work.memory_reads - 2 * (work.synaptic_operations + work.neuron_updates)
+    assert 0 <= directories <= work.events + 1e-9
     mean = {name: train.mean(axis=(0, 1)) for name, train in trains.items()}
     again = estimate(plan, rates=mean, steps=7).work
     assert again is not None and again.synaptic_operations == pytest.approx(work.synaptic_operations)
@@ -91,6 +94,22 @@ def test_more_takes_more(family: str) -> None:
     assert wide.resources.luts > shared.resources.luts
     linked = estimate(make_plan(network, family), link=link_of(network))
     assert linked.resources.luts > shared.resources.luts + 100
+
+
+def test_parts_that_were_never_measured_count_as_they_are() -> None:
+    plan = make_plan(chain(4, (30, 20, 10)))
+    measured = json.loads(files("spikeloom.compiler.estimate").joinpath(COEFFICIENTS).read_text())["ice40"]
+    bare = estimate(plan, factors={**measured, "luts": {}, "ffs": {}}).resources
+    parts = parts_of(plan)
+    assert (bare.luts, bare.ffs) == (round(sum(parts.luts.values())), round(sum(parts.ffs.values())))
+
+
+def test_the_longest_path_sets_the_clock() -> None:
+    parts = Parts(paths={("bank", 2, 10), ("walker", 5, 4)})
+    delays = {"bank": 1.0, "walker": 0.5, "level": 1.0, "carry": 0.1}
+    found = path_amounts(parts, 2000, delays)
+    assert found == {"constant": 1.0, "kiloluts": 2.0, "walker": 1.0, "level": 5, "carry": 4}
+    assert path_amounts(parts, 0, delays | {"carry": 1.0})["bank"] == 1.0
 
 
 def test_slower_devices_are_slower() -> None:

@@ -12,13 +12,14 @@ import pytest
 from compressing import compress_weights
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression import FineTune
+from spikeloom.compiler.compression.finetune import _one_cycle
 from spikeloom.compiler.compression.gradual import PRUNED_BY, most_valuable, synapses_at
 from spikeloom.compiler.compression.one_shot import FITTING
 from spikeloom.compiler.compression.simulation import SLOPE, inputs_of, layers_of, simulate
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
-from spikeloom.compiler.ir.neurons import LIF, ResetMode, ResetPlace
+from spikeloom.compiler.ir.neurons import LI, LIF, ResetMode, ResetPlace
 from spikeloom.hdl.errors import OptionError, SampleError
 
 torch = pytest.importorskip("torch")
@@ -191,6 +192,21 @@ def test_codes_stay_on_the_grid_while_synapses_leave(bits: int, scheme: str, lar
     result = tuned(bits=bits, scheme=scheme)
     assert result.is_integer and 0 < synapses(result) <= WEIGHTS - int(0.8 * WEIGHTS + 0.5)
     assert all(np.abs(c).max() <= largest for c in codes(result))
+
+
+def test_a_readouts_scale_stays_shared_while_it_is_trained() -> None:
+    net = network()
+    readout = replace(net.populations[1], dynamics=LI(beta=0.8))
+    result = tuned(replace(net, populations=(net.populations[0], readout)), bits=4, sparsity=0.5)
+    hidden, out = (p.weights for p in result.projections)
+    assert isinstance(hidden, Quantised) and isinstance(out, Quantised)
+    assert len(np.unique(hidden.scale)) > 1 and len(np.unique(out.scale)) == 1
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+    rates = [_one_cycle(share) for share in np.linspace(0, 1, 21)]
+    assert rates[0] < 0.05 and rates[2] == pytest.approx(1) and rates[-1] == pytest.approx(0)
+    assert rates == sorted(rates[:3]) + sorted(rates[3:], reverse=True)
 
 
 # -------------------------------------------------------------------------------------------- progress and options

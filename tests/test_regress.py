@@ -178,7 +178,7 @@ module spikeloom_core(
     always @(posedge clk) samples <= rst ? 0 : samples + (o__valid && o__ready && o__payload[1:0] == 2);
     always @(posedge clk) since <= samples == 3 ? since + 1 : 0;
     shipped inner(
-        .clk(clk), .rst(%(rst)s), .i__valid(i__valid), .i__ready(inner_ready), .i__payload(i__payload),
+        .clk(clk), .rst(%(rst)s), .i__valid(%(offer)s), .i__ready(inner_ready), .i__payload(i__payload),
         .o__valid(inner_valid), .o__ready(o__ready), .o__payload(inner_payload)
     );
     assign i__ready = %(ready)s;
@@ -186,10 +186,20 @@ module spikeloom_core(
     assign o__payload = %(payload)s;
 endmodule
 """
-HEALTHY = {"rst": "rst", "ready": "inner_ready", "valid": "inner_valid", "payload": "inner_payload"}
+HEALTHY = {
+    "rst": "rst",
+    "offer": "i__valid",
+    "ready": "inner_ready",
+    "valid": "inner_valid",
+    "payload": "inner_payload",
+}
 FAULTS = {
     "keeps state over a reset": ({"rst": "rst && !used"}, r"sample 0, step \d"),
     "deaf": ({"ready": "1'b0"}, r"sample 0, step 0, the output stream: nothing has moved for \d+ cycles.*hangs"),
+    "deaf to aborts": (
+        {"offer": "i__valid && i__payload[1:0] != 3", "ready": "inner_ready || i__payload[1:0] == 3"},
+        r"sample 1, step \d, population 'p1', neuron \d: output events expected \d, got \d",
+    ),
     "mute": ({"valid": "inner_valid && tokens < 12"}, r"sample \d, step \d, the output stream: .* the core hangs"),
     "unknown": ({"valid": "tokens == 2 ? 1'bx : inner_valid"}, r"a port has no known value: o__valid is X"),
     "unknown payload": ({"payload": "5'bx"}, r"a port has no known value: o__payload is XXXXX"),

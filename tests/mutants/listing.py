@@ -1,0 +1,687 @@
+"""The list of mutants, by what they break; each was chosen because it makes something wrong that a user relies on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` in `file` becomes `new`, which `tests` (arguments of pytest) should see; `name` says what is wrong then."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+AMARANTH = ("tests/test_hardware_executors.py", "-k", "amaranth_equals")
+"""Small cores in Amaranth's simulator against the reference, at full speed and under stress."""
+
+ENGINES = "tests/test_sample_starts.py"
+FOLDINGS = ("tests/test_folding.py", "-k", "branching or left_out or lanes_carry")
+REGRESS = "tests/test_regress.py"
+EXECUTORS = "tests/test_hardware_executors.py"
+OBS = "tests/test_compression_obs.py"
+SIMULATION = "tests/test_compression_simulation.py"
+QUANTISE = "tests/test_quantise.py"
+
+MEMORIES = (
+    Mutant(
+        "a read does not see the word being written",
+        "hdl/memories/memory.py",
+        "read = block.read_port(transparent_for=(write,) if self._transparent else ())",
+        "read = block.read_port()",
+        ("tests/test_memory.py", "-k", "being_written"),
+    ),
+    Mutant(
+        "the first of several blocks is always read",
+        "hdl/memories/memory.py",
+        "m.d.sync += block_index.eq(self.read_address[offset_bits:])",
+        "m.d.sync += block_index.eq(0)",
+        ("tests/test_memory.py", "-k", "read_only_words"),
+    ),
+    Mutant(
+        "both ports read the first address",
+        "hdl/memories/dual_port.py",
+        'read.addr.eq(getattr(self, f"address{port}"))',
+        "read.addr.eq(self.address0)",
+        ("tests/test_vector.py", "-k", "both_ports"),
+    ),
+    Mutant(
+        "the part of an SPRAM word is not remembered",
+        "hdl/memories/spram.py",
+        "m.d.sync += selected.eq(Cat(self.read_address[:part_bits], bank))",
+        "m.d.sync += selected.eq(Cat(Const(0, part_bits), bank))",
+        ("tests/test_spram.py", "-k", "words_are_read_back"),
+    ),
+)
+
+STREAMS = (
+    Mutant(
+        "a beat ends after its first event",
+        "hdl/streams/beats.py",
+        "left = mask & (mask - 1)[: self._slots]",
+        "left = mask & 0",
+        ("tests/test_vector.py", "-k", "unpacked"),
+    ),
+    Mutant(
+        "a fork hands a token to a fast listener again",
+        "hdl/streams/routing.py",
+        "m.d.sync += done.eq((done | taken) & ~self.i.ready.replicate(self._outputs))",
+        "m.d.sync += done.eq(0)",
+        FOLDINGS,
+    ),
+    Mutant(
+        "a merge forgets the offset of an input",
+        "hdl/streams/routing.py",
+        "offset += size",
+        "offset += 0",
+        FOLDINGS,
+    ),
+    Mutant(
+        "a queue overwrites what waits at its output",
+        "hdl/streams/token_queue.py",
+        "load.eq((taken != written) & (~self.o.valid | self.o.ready))",
+        "load.eq(taken != written)",
+        ("tests/test_cycles.py", "-k", "lanes_with_queues"),
+    ),
+)
+
+NEURONS = (
+    Mutant(
+        "a neuron behind a spike that waits is lost",
+        "hdl/neurons/bank.py",
+        "again = stall & stages[0]",
+        "again = Const(0, 1)",
+        AMARANTH,
+    ),
+    Mutant(
+        "a contribution reads a word that is being written",
+        "hdl/neurons/bank.py",
+        "collides = adding & is_event & (post == self.i.payload.post)",
+        "collides = Const(0, 1)",
+        AMARANTH,
+    ),
+    Mutant(
+        "a sample starts from the last membrane",
+        "hdl/neurons/bank.py",
+        "m.d.sync += [kept_v.eq(0), kept_spike.eq(0)]",
+        "m.d.sync += kept_spike.eq(0)",
+        AMARANTH,
+    ),
+    Mutant(
+        "a pass is skipped though its neurons fired",
+        "hdl/neurons/bank.py",
+        "(before != word) | kept_spike",
+        "before != word",
+        ("tests/test_folding.py", "-k", "keeps_its_word"),
+    ),
+    Mutant(
+        "the pass that ends a sample lets the next be skipped",
+        "hdl/neurons/bank.py",
+        "still[number].eq(~changed & ~clear)",
+        "still[number].eq(~changed)",
+        ("tests/test_folding.py", "-k", "keeps_its_word"),
+    ),
+    Mutant(
+        "the pass that ends a sample is skipped",
+        "hdl/neurons/bank.py",
+        "with m.Else():\n                    m.d.sync += still.eq(0)",
+        "with m.Else():\n                    self._skip(m, job, neuron, still, 0)",
+        ("tests/test_folding.py", "-k", "left_out or keeps_its_word"),
+    ),
+    Mutant(
+        "the threshold itself fires",
+        "hdl/neurons/dynamics.py",
+        'spike = u > parameters["fire"]',
+        'spike = u >= parameters["fire"]',
+        AMARANTH,
+    ),
+    Mutant(
+        "a membrane saturates at the other end",
+        "hdl/neurons/dynamics.py",
+        "value[-1].replicate(bits - 1) ^ ((1 << (bits - 1)) - 1)",
+        "value[-1].replicate(bits - 1)",
+        AMARANTH,
+    ),
+    Mutant(
+        "snntorch_same does not give back what it took",
+        "hdl/neurons/dynamics.py",
+        "Mux(spike == was_firing, 0, Mux(spike, sub, -sub))",
+        "Mux(spike, sub, 0)",
+        AMARANTH,
+    ),
+    Mutant(
+        "a spike takes one too many",
+        "hdl/neurons/dynamics.py",
+        "carry = ~delta if masked else fires & ~delta",
+        "carry = 0 if masked else fires & 0",
+        AMARANTH,
+    ),
+    Mutant(
+        "nearest rounds down",
+        "hdl/neurons/decay.py",
+        '(1 << form.k) >> 1 if form.rounding == "nearest" else 0)',
+        "0)",
+        ("tests/test_decay.py", "-k", "test_decay"),
+    ),
+    Mutant(
+        "rounding toward zero is off by one",
+        "hdl/neurons/decay.py",
+        "Mux(product < 0, (1 << form.k) - 1, 0)",
+        "Mux(product < 0, 1 << form.k, 0)",
+        ("tests/test_decay.py", "-k", "test_decay"),
+    ),
+)
+
+WALKERS = (
+    Mutant(
+        "a bridge is taken for a synapse",
+        "hdl/engines/rows.py",
+        "self.o.valid.eq(entry_valid & ~(is_bridge & (entry_kind == TokenKind.EVENT)))",
+        "self.o.valid.eq(entry_valid)",
+        ("tests/test_cycles.py", "-k", "bridged"),
+    ),
+    Mutant(
+        "chunks without a synapse take an entry",
+        "hdl/engines/bitmap_rows.py",
+        "pointer.eq(pointer + reached[-1])",
+        "pointer.eq(pointer + 1)",
+        ("tests/test_bitmap_rows.py", "-k", "cores"),
+    ),
+    Mutant(
+        "every neuron of an engine is heard outside",
+        "hdl/engines/engine.py",
+        "leaves.eq((bank.o.payload.address >= first_output) | (bank.o.payload.kind != TokenKind.EVENT))",
+        "leaves.eq(1)",
+        AMARANTH,
+    ),
+    Mutant(
+        "a slot without an event reads a row",
+        "hdl/engines/vector.py",
+        "return Mux(payload.mask[slot], payload.rows[slot], form.rows)",
+        "return payload.rows[slot]",
+        ("tests/test_vector.py", "-k", "every_folding"),
+    ),
+    Mutant(
+        "sums go on into the next step",
+        "hdl/engines/vector.py",
+        "m.d.sync += total.eq(0)",
+        "m.d.sync += total.eq(total)",
+        ("tests/test_vector.py", "-k", "every_reset_rule"),
+    ),
+    Mutant(
+        "a pass reads words that are not written yet",
+        "hdl/engines/vector.py",
+        "_SHORTEST_PASS = 4",
+        "_SHORTEST_PASS = 2",
+        ("tests/test_vector.py", "-k", "every_folding"),
+    ),
+)
+
+LINK = (
+    Mutant(
+        "half a checksum is enough",
+        "hdl/link/frame_decoder.py",
+        "clean_before.eq(clean)",
+        "clean_before.eq(1)",
+        ("tests/test_link.py", "-k", "faulty_frame"),
+    ),
+    Mutant(
+        "any byte may be escaped",
+        "hdl/link/slip.py",
+        "self.i.payload.broken | (escaping & (byte != END) & ~is_escaped)",
+        "self.i.payload.broken",
+        ("tests/test_link.py", "-k", "faulty_frame"),
+    ),
+    Mutant(
+        "of several winners the last is named",
+        "hdl/images/decoders.py",
+        "with m.If(read.data > most):",
+        "with m.If(read.data >= most):",
+        ("tests/test_decoders.py", "-k", "several_winners"),
+    ),
+)
+
+PLANNING = (
+    Mutant(
+        "float32 sums beyond its integers",
+        "sim/reference.py",
+        "np.float32 if bound < 1 << 24",
+        "np.float32 if bound < 1 << 25",
+        ("tests/test_reference.py", "-k", "float32 or proven"),
+    ),
+    Mutant(
+        "the bound of a sum forgets x_max",
+        "compiler/ir/bounds.py",
+        "return low * x, high * x",
+        "return low * x, high",
+        ("tests/test_reference.py", "-k", "bound"),
+    ),
+    Mutant(
+        "an accumulator has no room for a delayed reset",
+        "compiler/neurons/reachable.py",
+        "return rested.hull(_over(_courses(late), lambda course: step(course, late, State.cleared(v), nothing).u))",
+        "return rested",
+        ("tests/test_reference.py", "-k", "delayed_reset"),
+    ),
+    Mutant(
+        "a membrane is proven one bit too narrow",
+        "compiler/neurons/reachable.py",
+        "return signed_bits(int(self.low.min()), int(self.high.max())) <= bits",
+        "return signed_bits(int(self.low.min()), int(self.high.max())) <= bits + 1",
+        ("tests/test_reference.py", "-k", "every_sum"),
+    ),
+    Mutant(
+        "an old drive is a new one",
+        "compiler/neurons/step.py",
+        "return new, g if model.drive is Drive.OLD else new",
+        "return new, new",
+        (SIMULATION, "-k", "float_executors"),
+    ),
+    Mutant(
+        "snntorch_same pays twice",
+        "compiler/neurons/step.py",
+        "(spiked if before is None else 1 * spiked - before)",
+        "spiked",
+        (SIMULATION, "-k", "float_executors"),
+    ),
+    Mutant(
+        "parallel projections lose their shift",
+        "compiler/plan/weights.py",
+        "parts = [p.connectivity.codes << (p.shift - self._shifts[post]) for p in parallel]",
+        "parts = [p.connectivity.codes for p in parallel]",
+        FOLDINGS,
+    ),
+    Mutant(
+        "outputs leave in the order of their work",
+        "compiler/plan/lane_assignment.py",
+        "if name == network.output:",
+        "if not name:",
+        FOLDINGS,
+    ),
+    Mutant(
+        "a gap is bridged by too few entries",
+        "compiler/encodings/rows.py",
+        "return gaps.gap // (reach - 1) if index_bits else np.zeros_like(gaps.gap)",
+        "return gaps.gap // reach if index_bits else np.zeros_like(gaps.gap)",
+        ("tests/test_encode.py",),
+    ),
+    Mutant(
+        "groups of rows are aligned downwards",
+        "compiler/encodings/directory.py",
+        "aligned = (sizes + (1 << align) - 1) >> align << align",
+        "aligned = sizes >> align << align",
+        ("tests/test_encode.py",),
+    ),
+)
+
+LOWERING = (
+    Mutant(
+        "`>=` fires above its threshold only",
+        "compiler/lowering/constants.py",
+        "math.floor(t) if floor else math.ceil(t) - 1",
+        "math.floor(t)",
+        (QUANTISE, "-k", "exact_floor"),
+    ),
+    Mutant(
+        "constants are rounded down",
+        "compiler/lowering/constants.py",
+        "half = Fraction(1, 2)",
+        "half = Fraction(0)",
+        (QUANTISE, "-k", "half_a_unit"),
+    ),
+    Mutant(
+        "the leak is always the most exact one",
+        "compiler/lowering/leak.py",
+        "return next((c for c in within[:-1] if measure(c) <= allowed), within[-1])",
+        "return within[-1]",
+        (QUANTISE, "-k", "leak"),
+    ),
+    Mutant(
+        "the clip search forgets the mean drive",
+        "compiler/lowering/scales.py",
+        "return result + (mean * a).sum(axis=0) * (mean * b).sum(axis=0)",
+        "return result",
+        (QUANTISE, "-k", "mean_drive"),
+    ),
+    Mutant(
+        "weights on a grid leave it",
+        "compiler/lowering/scales.py",
+        "result[fits] = largest[fits] / code",
+        "result[fits] = best[fits]",
+        (QUANTISE, "-k", "keep_their_grid"),
+    ),
+    Mutant(
+        "half the room of a membrane",
+        "compiler/lowering/quantise.py",
+        "MARGIN = 2",
+        "MARGIN = 1",
+        (QUANTISE, "-k", "twice_the_room"),
+    ),
+)
+
+COMPRESSION = (
+    Mutant(
+        "what stays does not make up for what goes",
+        "compiler/compression/obs.py",
+        "w = w - column * step.unsqueeze(1)",
+        "w = w.clone()",
+        (OBS, "-k", "of_the_paper"),
+    ),
+    Mutant(
+        "panels are not applied to the inverse",
+        "compiler/compression/obs.py",
+        "u, u.transpose(1, 2), alpha=-1.0)",
+        "u, u.transpose(1, 2), alpha=0.0)",
+        (OBS, "-k", "of_the_paper or add_up"),
+    ),
+    Mutant(
+        "the order forgets the price",
+        "compiler/compression/obs.py",
+        "score = (price * w * w / diagonal)",
+        "score = (w * w / diagonal)",
+        (OBS, "tests/test_compression_one_shot.py", "-k", "price or operations_count"),
+    ),
+    Mutant(
+        "a refit pulls towards the weights alone",
+        "compiler/compression/obs.py",
+        "right = support.take(pull)",
+        "right = support.take(target)",
+        (OBS,),
+    ),
+    Mutant(
+        "kept synapses start from their old weights",
+        "compiler/compression/obs.py",
+        "weights = torch.bmm(inverse, support.take(pull).unsqueeze(2)).squeeze(2)",
+        "weights = support.take(target)",
+        (OBS, "-k", "rest_alone"),
+    ),
+    Mutant(
+        "the traces of the membrane loss have no leak",
+        "compiler/compression/hessian.py",
+        "leak=Kept(beta), leak_syn",
+        "leak=None, leak_syn",
+        (SIMULATION, "-k", "mean_square_error"),
+    ),
+    Mutant(
+        "the bias is left in the problem",
+        "compiler/compression/hessian.py",
+        "(torch.outer(slope, slope) * bias_power if free_bias else 0.0)",
+        "0.0",
+        (SIMULATION, "-k", "mean_square_error"),
+    ),
+    Mutant(
+        "sequential targets ignore what the original saw",
+        "compiler/compression/hessian.py",
+        "moments.cross @ target.T",
+        "moments.seen @ target.T",
+        (SIMULATION, "-k", "sequential"),
+    ),
+    Mutant(
+        "groups of leaks take the first one's",
+        "compiler/compression/hessian.py",
+        "float(folded.beta[neurons].mean())",
+        "float(folded.beta[0])",
+        (SIMULATION, "-k", "leaks"),
+    ),
+    Mutant(
+        "damping forgets the size of the problem",
+        "compiler/compression/hessian.py",
+        "ridge = damping * float(diagonal.mean()) if bool(active.any()) else 1.0",
+        "ridge = damping if bool(active.any()) else 1.0",
+        (SIMULATION, "-k", "hessian or damping"),
+    ),
+    Mutant(
+        "rounding errors are not passed on",
+        "compiler/compression/gptq.py",
+        "w[:, i:] -= error[:, None] * self.factor[:, i, i:]",
+        "w[:, i:] -= 0 * error[:, None] * self.factor[:, i, i:]",
+        (OBS, "-k", "rounding or single_code"),
+    ),
+    Mutant(
+        "codes are not improved one by one",
+        "compiler/compression/gptq.py",
+        "search.descend(search.rescaled(best))",
+        "search.rescaled(best)",
+        (OBS, "-k", "rounding or single_code"),
+    ),
+    Mutant(
+        "scales fall below what constants need",
+        "compiler/compression/gptq.py",
+        "scales = torch.maximum(scales, self.joined(self.least, torch.max))",
+        "scales = scales.clone()",
+        (OBS, "-k", "small_scales"),
+    ),
+    Mutant(
+        "the share of zeros is rounded down",
+        "compiler/compression/allocation.py",
+        "return math.floor(sparsity * weights + 0.5)",
+        "return math.floor(sparsity * weights)",
+        (OBS, "tests/test_compression_one_shot.py", "-k", "allocation or exactly"),
+    ),
+    Mutant(
+        "a row's order is not kept",
+        "compiler/compression/allocation.py",
+        "(row / energy if energy > 0 else row).cummax(dim=1).values",
+        "(row / energy if energy > 0 else row)",
+        (OBS, "-k", "allocation"),
+    ),
+    Mutant(
+        "layers with much energy keep everything",
+        "compiler/compression/allocation.py",
+        "(row / energy if energy > 0 else row)",
+        "row",
+        (OBS, "-k", "allocation"),
+    ),
+    Mutant(
+        "busy inputs cost less",
+        "compiler/compression/allocation.py",
+        "torch.ones_like(used)) ** -operation_weight",
+        "torch.ones_like(used)) ** operation_weight",
+        ("tests/test_compression_one_shot.py", "-k", "operations_count"),
+    ),
+    Mutant(
+        "pruned synapses come back in training",
+        "compiler/compression/finetune.py",
+        "* self.scales * self.kept",
+        "* self.scales",
+        ("tests/test_finetune.py", "-k", "stay_on_the_grid or codes_stay"),
+    ),
+    Mutant(
+        "a readout's scales drift apart",
+        "compiler/compression/finetune.py",
+        "item.scales.mean().expand_as(item.scales) if item.shared else item.scales",
+        "item.scales",
+        ("tests/test_finetune.py", "-k", "shared"),
+    ),
+    Mutant(
+        "labels teach nothing",
+        "compiler/compression/finetune.py",
+        "loss = (1 - mix) * loss + mix * functional.cross_entropy(given, batch.labels)",
+        "loss = (1 - mix) * loss",
+        ("tests/test_compression_one_shot.py", "-k", "learns_them"),
+    ),
+    Mutant(
+        "the learning rate does not fall",
+        "compiler/compression/finetune.py",
+        "return rising if rising < 1 else 0.5 + 0.5 * math.cos(math.pi * (share - RISES_FOR) / (1 - RISES_FOR))",
+        "return min(1.0, rising)",
+        ("tests/test_finetune.py", "-k", "learning_rate"),
+    ),
+    Mutant(
+        "the membrane loss has no leak",
+        "compiler/compression/loss.py",
+        "replace(folded.model.free(), drive=Drive.NEW)",
+        "replace(folded.model.free(), drive=Drive.NEW, leak=None)",
+        (SIMULATION, "-k", "has_the_leak"),
+    ),
+    Mutant(
+        "tiles may leave one too few",
+        "compiler/compression/staged.py",
+        "(size[order].cumsum(0) <= count)",
+        "(size[order].cumsum(0) < count)",
+        ("tests/test_compression_one_shot.py", OBS, "-k", "tiles or stages"),
+    ),
+    Mutant(
+        "layers are compared by raw magnitude",
+        "compiler/compression/magnitude.py",
+        "return _keep([_lamps(w) for w in weights], sparsity)",
+        "return _keep(list(weights), sparsity)",
+        ("tests/test_prune.py",),
+    ),
+)
+
+ESTIMATES = (
+    Mutant(
+        "parts that were never measured cost nothing",
+        "compiler/estimate/estimate.py",
+        "count * factors.get(part, 1.0)",
+        "count * factors.get(part, 0.0)",
+        ("tests/test_estimate.py", "-k", "factor or never_measured"),
+    ),
+    Mutant(
+        "slow devices are as fast as others",
+        "compiler/estimate/estimate.py",
+        "return round(1000 / (period * slower), 2)",
+        "return round(1000 / period, 2)",
+        ("tests/test_estimate.py", "-k", "slower"),
+    ),
+    Mutant(
+        "the link has no memory",
+        "compiler/estimate/estimate.py",
+        "brams=sum(shape.brams for shape in around)",
+        "brams=0",
+        ("tests/test_estimate.py", "-k", "block_rams"),
+    ),
+    Mutant(
+        "the shortest path sets the clock",
+        "compiler/estimate/estimate.py",
+        "| max(paths, key=",
+        "| min(paths, key=",
+        ("tests/test_estimate.py", "-k", "longest_path"),
+    ),
+    Mutant(
+        "a synaptic operation reads one word",
+        "compiler/estimate/engines.py",
+        "reads = 2 * additions",
+        "reads = additions",
+        ("tests/test_estimate.py", "-k", "work"),
+    ),
+    Mutant(
+        "contributions do not hold the pass up",
+        "compiler/cycles/lane.py",
+        "hold = stall or (several and adding)",
+        "hold = stall",
+        ("tests/test_cycles.py", "-k", "chains"),
+    ),
+)
+
+CHECKERS = (
+    Mutant(
+        "cocotb does not compare membranes",
+        "sim/cocotb_bench.py",
+        'recorded = {SPIKE: ("spikes", trace.spikes), MEMBRANE: ("membranes", trace.membranes)}',
+        'recorded: dict[str, tuple[str, Any]] = {SPIKE: ("spikes", trace.spikes)}',
+        (REGRESS, "-k", "moves_no_spike"),
+    ),
+    Mutant(
+        "cocotb stops listening after the last sample",
+        "sim/cocotb_bench.py",
+        'await ClockCycles(self.dut.clk, int(self.job["drain_cycles"]))',
+        "pass",
+        (REGRESS, "-k", "fault and never"),
+    ),
+    Mutant(
+        "cocotb never stalls",
+        "sim/cocotb_bench.py",
+        "self.ready = not self.ready",
+        "self.ready = True",
+        (REGRESS, "-k", "stalls_and_pauses"),
+    ),
+    Mutant(
+        "cocotb never pauses",
+        "sim/cocotb_bench.py",
+        "            if gap:\n",
+        "            if not gap and gap:\n",
+        (REGRESS, "-k", "stalls_and_pauses"),
+    ),
+    Mutant(
+        "cocotb resets an unused core",
+        "sim/cocotb_bench.py",
+        "        await self._leave_half_a_sample()\n",
+        "",
+        (REGRESS, "-k", "fault and keeps"),
+    ),
+    Mutant(
+        "Amaranth stops listening after the last sample",
+        "sim/amaranth_executor.py",
+        "if finished and quiet >= drain:",
+        "if finished:",
+        (EXECUTORS, "-k", "listens_on"),
+    ),
+    Mutant(
+        "Amaranth never stalls",
+        "sim/amaranth_executor.py",
+        "for ready in (0, 1):",
+        "for ready in (1, 1):",
+        (EXECUTORS, "-k", "listens_on"),
+    ),
+    Mutant(
+        "a stimulus has no pauses",
+        "sim/stimulus.py",
+        "if rng is None:\n        return np.zeros(count, np.int64)",
+        "if True:\n        return np.zeros(count, np.int64)",
+        (EXECUTORS, "-k", "listens_on"),
+    ),
+    Mutant(
+        "a regression runs without stress",
+        "sim/regress.py",
+        "            expected=expected,\n            stress=stress if traced else None,",
+        "            expected=expected,\n            stress=None,",
+        (REGRESS, "-k", "stalls_and_pauses"),
+    ),
+    Mutant(
+        "a regression aborts nothing",
+        "sim/regress.py",
+        "abort = None if traced else min(1, len(inputs) - 1)",
+        "abort = None",
+        (REGRESS, "-k", "fault and abort"),
+    ),
+    Mutant(
+        "a population comes before its step",
+        "sim/divergence.py",
+        "key=lambda d: (d.sample, d.step, d.population, d.neuron)",
+        "key=lambda d: (d.sample, d.population, d.step, d.neuron)",
+        (EXECUTORS, "-k", "first_divergence"),
+    ),
+    Mutant(
+        "any token ends a step",
+        "sim/observer.py",
+        "        if kind is not due:\n",
+        "        if kind is None:\n",
+        (EXECUTORS, "-k", "observer"),
+    ),
+    Mutant(
+        "an aborted sample stays",
+        "sim/observer.py",
+        "        self.finished = sample * self.steps\n",
+        "",
+        (EXECUTORS, "-k", "observer or abort"),
+    ),
+)
+
+MUTANTS = (
+    *MEMORIES,
+    *STREAMS,
+    *NEURONS,
+    *WALKERS,
+    *LINK,
+    *PLANNING,
+    *LOWERING,
+    *COMPRESSION,
+    *ESTIMATES,
+    *CHECKERS,
+)
