@@ -1,15 +1,15 @@
 """Fits the resource and timing estimates (spikeloom.compiler.estimate) to random designs built with the real tools.
 
-    python benchmarks/fit_estimates.py --cache FOLDER [--ice40 28] [--ecp5 21] [--routed 8] [--jobs 2] [--write]
+    python benchmarks/fit_estimates.py --cache FOLDER [--ice40 21] [--ecp5 21] [--routed 7] [--jobs 2] [--write]
 
 Every design is random in its sizes, density, weights and neurons; its kind is taken in turn: shared and separate
-engines, lanes, vector engines, bitmap rows, weights in SPRAM with their loader, encoders and decoders in the host link.
-Each core alone and each whole design is synthesised, and some of the latter are placed and routed too: about 15 minutes
-in all on two cores. Figures are kept in FOLDER under a hash of the RTLIL, the device and the tools' versions, so that a
-second run measures only what has changed. Printed are the errors on the designs that the factors were fitted to, and on
-those that they were not (each fifth in turn); with `--write` the factors fitted to all of them, none below 0, become
-`compiler/estimate/coefficients.json`. A part of which nothing was measured has no factor, and an estimate with such a
-part says that it is a guess.
+engines, lanes, vector engines, bitmap rows, weights in SPRAM with their loader, encoders and decoders in the host
+link. The core alone is synthesised, flat and module by module, or where the link is what it is about the whole design,
+and some of the latter are placed and routed: about 15 minutes in all on two cores. Figures are kept in FOLDER under a
+hash of the RTLIL, the device and the tools' versions, so that a second run measures only what has changed. Printed are
+the errors on the designs that the factors were fitted to, and on those that they were not (each fifth in turn); with
+`--write` the factors fitted to all of them, none below 0, become `compiler/estimate/coefficients.json`. A part of
+which nothing was measured has no factor, and an estimate with such a part says that it is a guess.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def _print(title: str, errors: Mapping[str, Sequence[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="where measurements are kept")
-    parser.add_argument("--ice40", type=int, default=28, help="designs for the iCE40; 0 leaves its factors as they are")
+    parser.add_argument("--ice40", type=int, default=21, help="designs for the iCE40; 0 leaves its factors as they are")
     parser.add_argument("--ecp5", type=int, default=21, help="designs for the ECP5")
-    parser.add_argument("--routed", type=int, default=8, help="how many of each are placed and routed")
+    parser.add_argument("--routed", type=int, default=7, help="how many of each are placed and routed")
     parser.add_argument("--others", type=int, default=1, help="how many of them on the family's other devices too")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--write", action="store_true", help="write the coefficients into the package")

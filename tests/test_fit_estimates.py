@@ -32,8 +32,8 @@ def fitting() -> Iterator[SimpleNamespace]:
 
 @pytest.mark.parametrize("family", ["ice40", "ecp5"])
 def test_every_kind_of_engine_memory_and_encoder_has_its_designs(fitting: SimpleNamespace, family: str) -> None:
-    """By the defaults: 28 and 21."""
-    trials = fitting.random_trials(family, {"ice40": 28, "ecp5": 21}[family])
+    """By the defaults, 21."""
+    trials = fitting.random_trials(family, 21)
     assert {trial.kind for trial in trials} == set(fitting.KINDS[family])
     assert {NAMES[type(engine)] for trial in trials for engine in trial.plan.folding.engines} == set(NAMES.values())
     assert {trial.link.coding.encoder for trial in trials if trial.link.coding is not None} == set(Encoder)
@@ -71,7 +71,7 @@ def test_the_designs_fit_themselves(fitting: SimpleNamespace) -> None:
             lcs=round(1.2 * sum(linked.luts.values())),
             brams=trial.plan.brams + 1,
         )
-        found = {"modules": {}, "core": core, "linked": whole}
+        found = {"modules": {}, "core": None if trial.about_its_link else core, "linked": whole}
         if number < 4:
             results.append((trial, fitting.Routed(**found, whole=whole, fmax_mhz=40.0)))
         else:
@@ -80,7 +80,7 @@ def test_the_designs_fit_themselves(fitting: SimpleNamespace) -> None:
     assert all(value >= 0 for name in ("luts", "ffs", "lcs", "period_ns") for value in factors[name].values())
     errors = fitting.errors_of(results, factors | {"slower": {}})
     assert max(map(abs, errors["LUTs"])) < 0.05 and max(map(abs, errors["FFs"])) < 0.05
-    assert set(errors) >= {"core LUTs", "LUTs", "FFs", "LCs", "Fmax", "LUTs, vector", "LUTs, spram", "LUTs, encoder"}
+    assert set(errors) >= {"core LUTs", "LUTs", "FFs", "LCs", "Fmax", "core LUTs, vector", "LUTs, spram"}
     assert set(fitting.held_out(results, {})) == set(errors)
 
 

@@ -71,8 +71,9 @@ def fit_family(results: Sequence[tuple[Trial, Measurement]]) -> dict[str, Any]:
     for trial, found in results:
         luts += module_rows(trial.plan, found.modules)
         for parts, used in ((parts_of(trial.plan), found.core), (parts_of(trial.plan, trial.link), found.linked)):
-            luts.append((parts.luts, used.luts))
-            ffs.append((parts.ffs, used.ffs))
+            if used is not None:
+                luts.append((parts.luts, used.luts))
+                ffs.append((parts.ffs, used.ffs))
     placed = [(found, parts_of(trial.plan, trial.link)) for trial, found in results if isinstance(found, Routed)]
     cells = [(cell_amounts(found.whole, parts), found.whole.lcs) for found, parts in placed]
     periods = [(parts, found.whole.luts, 1000 / found.fmax_mhz) for found, parts in placed]
@@ -112,16 +113,17 @@ def errors_of(results: Sequence[tuple[Trial, Measurement]], factors: dict[str, A
         errors.setdefault(name, []).append(guess / found - 1)
 
     for trial, found in results:
-        alone = estimate(trial.plan, factors=factors).resources.luts
+        alone = estimate(trial.plan, factors=factors)
         linked = estimate(trial.plan, link=trial.link, factors=factors)
-        add("core LUTs", alone, found.core.luts)
-        add("LUTs", linked.resources.luts, found.linked.luts)
-        add("FFs", linked.resources.ffs, found.linked.ffs)
+        for name, guess, used in (("core ", alone.resources, found.core), ("", linked.resources, found.linked)):
+            if used is not None:
+                add(f"{name}LUTs", guess.luts, used.luts)
+                add(f"{name}FFs", guess.ffs, used.ffs)
+                add(f"{name}LUTs, {trial.kind}", guess.luts, used.luts)
         if isinstance(found, Routed):
             add("LCs", linked.resources.lcs, found.whole.lcs)
             add("block RAMs", linked.resources.brams, found.whole.brams)
             add("Fmax", linked.fmax_mhz, found.fmax_mhz)
-        add(f"LUTs, {trial.kind}", linked.resources.luts, found.linked.luts)
     return errors
 
 

@@ -30,12 +30,12 @@ TOP = "core"
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What synthesis says: of the core's modules by path, synthesised apart, of the core alone, and of the whole
-    design with its host link."""
+    """What synthesis says of a core's modules by path, synthesised apart, and of the core alone; of the whole design
+    with its host link where that is what it is about, or where it was placed. What it was not asked is None."""
 
     modules: dict[str, Resources]
-    core: Resources
-    linked: Resources
+    core: Resources | None = None
+    linked: Resources | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,21 +49,25 @@ class Routed(Measurement):
 def measure(trial: Trial, device: Device, cache: Path, *, route: bool = True) -> Measurement:
     """The measurement of a design, from the cache where it is there; without `route` nothing is placed."""
     family = trial.plan.family
-    core, linked = to_rtlil(trial.plan.core(), TOP), to_rtlil(trial.design(), TOP)
     dsp = device.capacity.dsps > 0
     yosys = [tool_version("yosys", False), family.value, str(dsp)]
-    figures = _cached(cache, ["modules", core, *yosys], lambda folder: _modules(core, family, folder))
-    modules = {name: Resources(**amounts) for name, amounts in figures.items()}
-    flat = [
-        Resources(**_cached(cache, ["core", text, *yosys], lambda folder, text=text: _flat(text, family, dsp, folder)))
-        for text in (core, linked)
-    ]
+    linked = to_rtlil(trial.design(), TOP)
+
+    def flat(text: str) -> Resources:
+        return Resources(**_cached(cache, ["core", text, *yosys], lambda folder: _flat(text, family, dsp, folder)))
+
+    found = Measurement(modules={}, linked=flat(linked)) if trial.about_its_link else Measurement(modules={})
+    if not trial.about_its_link:
+        core = to_rtlil(trial.plan.core(), TOP)
+        figures = _cached(cache, ["modules", core, *yosys], lambda folder: _modules(core, family, folder))
+        modules = {name: Resources(**amounts) for name, amounts in figures.items()}
+        found = Measurement(modules=modules, core=flat(core))
     if not (route and trial.placeable):
-        return Measurement(modules=modules, core=flat[0], linked=flat[1])
+        return found
     texts = ["whole", linked, *yosys, tool_version(f"nextpnr-{family.value}", False), device.id]
     whole = _cached(cache, texts, lambda folder: _routed(trial, device, folder))
-    used, fmax_mhz = Resources(**whole["used"]), whole["fmax_mhz"]
-    return Routed(modules=modules, core=flat[0], linked=flat[1], whole=used, fmax_mhz=fmax_mhz)
+    used = Resources(**whole["used"])
+    return Routed(modules=found.modules, core=found.core, linked=used, whole=used, fmax_mhz=whole["fmax_mhz"])
 
 
 def _cached(cache: Path, texts: list[str], compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -115,9 +119,11 @@ def measure_all(trials: Sequence[Trial], device: str, options: argparse.Namespac
     results: list[tuple[Trial, Measurement]] = []
     with ProcessPoolExecutor(options.jobs) as pool:
         for number, (trial, result) in enumerate(zip(trials, pool.map(_measure_one, jobs), strict=True)):
-            shown = result if isinstance(result, str) else f"{result.core.luts} LUTs"
+            shown = result
             if isinstance(result, Measurement):
                 results.append((trial, result))
+                used = result.core or result.linked
+                shown = "" if used is None else f"{used.luts} LUTs"
                 shown += f", {result.fmax_mhz:.1f} MHz" if isinstance(result, Routed) else ""
             print(f"{device} {number + 1}/{len(trials)} {trial.kind}: {shown}", flush=True)
     return results

@@ -49,6 +49,11 @@ class Trial:
     link: LinkFormat
 
     @property
+    def about_its_link(self) -> bool:
+        """Whether it is there for what stands around the core: an encoder and a decoder, or a loader."""
+        return self.kind in ("encoder", "spram")
+
+    @property
     def placeable(self) -> bool:
         """Whether the family's device of `DEVICE` has everything that it takes."""
         return not self.plan.sprams
