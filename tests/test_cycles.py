@@ -161,6 +161,15 @@ def test_long_samples_cost_no_more_to_estimate() -> None:
     assert year / day == pytest.approx(365, rel=0.01)
 
 
+def test_tokens_keep_a_vector_engine_busy_one_by_one() -> None:
+    """However many events a beat could have."""
+    network = chain(3, (20, 10, 4))
+    trains = spikes_of(network, random_spikes(1, network, 2, 5, 0.8))
+    engines = (engine_folding(("p0",), kind="vector", lanes=0, events_per_beat=4), engine_folding(("p1",)))
+    plan = make_plan(network, "ecp5", Folding(engines=engines))
+    assert busy_cycles(plan, trains)[0].tolist() == trains[INPUT].sum(axis=(1, 2)).tolist()
+
+
 def test_busy_cycles_are_those_of_rows_and_passes() -> None:
     network = chain(3, (20, 10, 4))
     spikes = random_spikes(1, network, 3, 5, 0.4)

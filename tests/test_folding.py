@@ -233,6 +233,8 @@ def test_a_field_that_makes_no_difference_is_left_out() -> None:
     assert engine_folding(("a",), queue=16) == engine_folding(("a",)) == SparseFolding(populations=("a",))
     assert engine_folding(("a",), kind="vector", scarce="luts") == VectorFolding(populations=("a",))
     assert isinstance(engine_folding(("a",), lanes=2), LanesFolding)
+    with pytest.raises(TypeError, match=r"skips: got lane$"):
+        engine_folding(("a",), lane=2)
     assert [NAMES[type(engine_folding(("a",), **way))] for way in ({}, {"lanes": 2}, {"kind": "vector"})] == list(
         NAMES.values()
     )

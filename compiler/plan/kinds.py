@@ -60,8 +60,11 @@ FIELDS: Mapping[str, Any] = {
 def engine_folding(populations: tuple[str, ...], **given: Any) -> EngineFolding:
     """The folding of an engine from what a folding file says of it (`FIELDS`).
 
-    A field that makes no difference to the kind is left out; ModelError for one that it cannot have.
+    A field that makes no difference to the kind is left out; ModelError for one that it cannot have, TypeError for one
+    that no kind has.
     """
+    if not given.keys() <= FIELDS.keys():
+        raise TypeError(f"an engine has {', '.join(FIELDS)}: got {', '.join(sorted(given.keys() - FIELDS.keys()))}")
     values = {**FIELDS, **given}
     check_queue(populations[0], values["queue"])
     chosen = _chosen(values)
