@@ -7,9 +7,10 @@ compares, resets, saturates, and writes the start of the next step back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
+from typing import NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value, signed, unsigned
@@ -30,6 +31,49 @@ class _Job(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
     PASS = 1
     DRAIN = 2
     END = 3
+
+
+class _Wires:
+    """What the parts of a bank tell each other: the job, the pass under way, and the contribution that is added."""
+
+    def __init__(self, form: NeuronFormat, i: stream.Interface, o: stream.Interface, state: ShapedMemory) -> None:
+        self.state = state
+        self.accumulator = state.read_data[: form.accumulator_bits].as_signed()
+        self.kept_bit = state.read_data[form.accumulator_bits :]
+        self.shared = len(form.populations) > 1
+
+        self.job = Signal(_Job, init=_Job.PASS)
+        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
+        self.announce = Signal()  # the pass after a reset ends nothing
+        self.quiet = self.end == TokenKind.ABORT
+        self.clear = self.end != TokenKind.END_OF_STEP
+        self.still = Signal(len(form.populations))  # populations that a pass would not change
+
+        self.neuron = Signal(range(form.neurons + 1))  # the next one of the pass
+        self.stages = [Signal(name=f"stage{number}") for number in (1, 2)]
+        self.read, self.written = (self.neuron - 1)[: len(self.neuron)], Signal.like(self.neuron, name="written")
+        self.spike = Signal()
+        self.spikes = self.stages[1] & self.spike
+        self.stall = self.spikes & ~o.ready
+
+        self.accept = i.valid & i.ready
+        self.is_event = i.payload.kind == TokenKind.EVENT
+        self.adding = Signal()
+        self.post = Signal(address_bits(form.neurons))
+        self.weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
+        self.comes = i.valid & self.is_event if self.shared else self.job == _Job.INTEGRATE
+        self.issue = (self.job == _Job.PASS) & ~self.comes & ~self.stall
+        self.hold = self.stall | self.adding if self.shared else self.stall
+
+
+class _Compared(NamedTuple):
+    """Stage 2: the membrane and spike that are traced, and those and the parameters that the next step starts from."""
+
+    v: Signal
+    traced_spike: Signal
+    kept_v: Signal
+    kept_spike: Signal
+    kept: Mapping[str, Signal]
 
 
 class NeuronBank(wiring.Component):
@@ -77,164 +121,171 @@ class NeuronBank(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        form = self._format
-        memories = form.memories(self._family)
+        memories = self._format.memories(self._family)
         m.submodules.state = state = ShapedMemory(memories["state"], transparent=False)
-        accumulator = state.read_data[: form.accumulator_bits].as_signed()
-
-        shared = len(form.populations) > 1
-        job = Signal(_Job, init=_Job.PASS)
-        end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
-        announce = Signal()  # the pass after a reset ends nothing
-        quiet = end == TokenKind.ABORT
-        clear = end != TokenKind.END_OF_STEP
-        neuron = Signal(range(form.neurons + 1))  # the next one of the pass
-        stages = [Signal(name=f"stage{number}") for number in (1, 2)]
-        read, written = ((neuron - 1)[: len(neuron)], Signal.like(neuron))  # the ones in the stages
-        spike = Signal()
-        spikes = stages[1] & spike
-        stall = spikes & ~self.o.ready
-
-        still = Signal(len(form.populations))  # populations that a pass would not change
-        changed = Signal()  # the pass under way changed something
-
-        # Integration: read, then add and write back one cycle later, when the same word must not be read.
-        accept = self.i.valid & self.i.ready
-        is_event = self.i.payload.kind == TokenKind.EVENT
-        adding = Signal()
-        post = Signal(address_bits(form.neurons))
-        weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
-        collides = adding & is_event & (post == self.i.payload.post)
-        if not shared:
-            m.d.comb += self.i.ready.eq((job == _Job.INTEGRATE) & ~collides)
-        else:
-            m.d.comb += self.i.ready.eq(((job == _Job.INTEGRATE) | (is_event & ~quiet)) & ~collides)
-        m.d.sync += adding.eq(accept & is_event)
-        with m.If(accept):
-            m.d.sync += [post.eq(self.i.payload.post), weight.eq(self._shifted(self.i.payload))]
-            with m.If(~is_event):
-                m.d.sync += [job.eq(_Job.PASS), end.eq(self.i.payload.kind), announce.eq(1)]
-                with m.If(self.i.payload.kind == TokenKind.END_OF_STEP):
-                    self._skip(m, job, neuron, still, 0)
-                with m.Else():
-                    m.d.sync += still.eq(0)
-
-        # The pass asks for one neuron's words per cycle, unless a contribution comes. A neuron whose words arrive while
-        # the spike before it cannot leave is asked for again.
-        comes = self.i.valid & is_event if shared else job == _Job.INTEGRATE
-        issue = (job == _Job.PASS) & ~comes & ~stall
-        again = stall & stages[0]
-        with m.If(issue | again):
-            m.d.sync += neuron.eq(neuron + Cat(Const(1, 1), again.replicate(len(neuron) - 1)))
-        with m.If(issue & ((neuron == form.neurons - 1) | (self._any(neuron, form.bases[1:], -1) & ~quiet))):
-            m.d.sync += job.eq(_Job.DRAIN)
-        with m.If(again):
-            m.d.sync += job.eq(_Job.PASS)
+        w = _Wires(self._format, self.i, self.o, state)
+        self._integrate(m, w)
+        self._issue(m, w)
+        parameters = self._read_parameters(m, memories.get("parameters"), w.neuron)
+        after = self._compare(m, w, parameters)
+        word = self._write(m, w, after)
+        passed = self._leave(m, w)
+        if self._format.skips:
+            self._watch_still(m, w, word, after.kept_spike, passed)
         m.d.comb += [
-            state.read_enable.eq(1),  # unused words do no harm
-            state.read_address.eq(Mux(comes, self.i.payload.post, neuron)),
+            self.trace.valid.eq(w.stages[1] & ~w.hold & ~w.quiet),
+            self.trace.neuron.eq(w.written),
+            self.trace.membrane.eq(after.v),
+            self.trace.spike.eq(after.traced_spike),
         ]
-        parameters = self._read_parameters(m, memories.get("parameters"), neuron)
+        return m
 
-        # Stage 1: both words are there. Stage 2: spike and membrane, and the start of the next step is written, which
-        # waits while contributions are.
-        u = accumulator + parameters["bias"]
-        kept_bit = state.read_data[form.accumulator_bits :]
-        results = [fired(rule, u, kept_bit, parameters) for rule in self._rules]
-        fires = self._of_rule(read, [result[0] for result in results])
-        membrane = self._of_rule(read, [result[1] for result in results])
-        v = Signal(signed(form.state_bits))
+    def _integrate(self, m: Module, w: _Wires) -> None:
+        """Read, then add and write back one cycle later, when the same word must not be read."""
+        collides = w.adding & w.is_event & (w.post == self.i.payload.post)
+        if not w.shared:
+            m.d.comb += self.i.ready.eq((w.job == _Job.INTEGRATE) & ~collides)
+        else:
+            m.d.comb += self.i.ready.eq(((w.job == _Job.INTEGRATE) | (w.is_event & ~w.quiet)) & ~collides)
+        m.d.sync += w.adding.eq(w.accept & w.is_event)
+        with m.If(w.accept):
+            m.d.sync += [w.post.eq(self.i.payload.post), w.weight.eq(self._shifted(self.i.payload))]
+            with m.If(~w.is_event):
+                m.d.sync += [w.job.eq(_Job.PASS), w.end.eq(self.i.payload.kind), w.announce.eq(1)]
+                with m.If(self.i.payload.kind == TokenKind.END_OF_STEP):
+                    self._skip(m, w, 0)
+                with m.Else():
+                    m.d.sync += w.still.eq(0)
+
+    def _issue(self, m: Module, w: _Wires) -> None:
+        """The pass asks for one neuron's words per cycle, unless a contribution comes.
+
+        A neuron whose words arrive while the spike before it cannot leave is asked for again.
+        """
+        form = self._format
+        again = w.stall & w.stages[0]
+        with m.If(w.issue | again):
+            m.d.sync += w.neuron.eq(w.neuron + Cat(Const(1, 1), again.replicate(len(w.neuron) - 1)))
+        with m.If(w.issue & ((w.neuron == form.neurons - 1) | (self._any(w.neuron, form.bases[1:], -1) & ~w.quiet))):
+            m.d.sync += w.job.eq(_Job.DRAIN)
+        with m.If(again):
+            m.d.sync += w.job.eq(_Job.PASS)
+        m.d.comb += [
+            w.state.read_enable.eq(1),  # unused words do no harm
+            w.state.read_address.eq(Mux(w.comes, self.i.payload.post, w.neuron)),
+        ]
+
+    def _compare(self, m: Module, w: _Wires, parameters: Mapping[str, Value]) -> _Compared:
+        """Stage 1: both words are there. Stage 2, which waits while contributions are written, has what follows."""
+        u = w.accumulator + parameters["bias"]
+        results = [fired(rule, u, w.kept_bit, parameters) for rule in self._rules]
+        fires = self._of_rule(w.read, [result[0] for result in results])
+        membrane = self._of_rule(w.read, [result[1] for result in results])
+        v = Signal(signed(self._format.state_bits))
         kept_v, kept_spike = Signal.like(v), Signal()  # a sample ends with neither
         traced_spike = Signal()
         kept = {name: Signal(value.shape(), name=f"{name}2") for name, value in parameters.items()}
-        masked = all(map(loses_later, self._rules))  # a register's reset does it at no cost
-        hold = stall | adding if shared else stall
-        m.d.sync += stages[0].eq(issue)
-        with m.If(~hold):
+        m.d.sync += w.stages[0].eq(w.issue)
+        with m.If(~w.hold):
             m.d.sync += [
-                stages[1].eq(stages[0]),
-                written.eq(read),
+                w.stages[1].eq(w.stages[0]),
+                w.written.eq(w.read),
                 v.eq(membrane),
-                spike.eq(fires & ~quiet),
+                w.spike.eq(fires & ~w.quiet),
                 kept_v.eq(membrane),
                 kept_spike.eq(fires),
                 traced_spike.eq(fires),
                 *(kept[name].eq(value) for name, value in parameters.items()),
             ]
-            with m.If(clear):
+            with m.If(w.clear):
                 m.d.sync += [kept_v.eq(0), kept_spike.eq(0)]
-            if masked:
-                with m.If(clear | ~fires):
+            if self._masked:
+                with m.If(w.clear | ~fires):
                     m.d.sync += [kept["fire"].eq(0), kept["sub_delta"].eq(0)]
         with m.Elif(self.o.ready):
-            m.d.sync += spike.eq(0)  # it left before its neuron was written
-        bits = form.accumulator_bits
-        starts = [next_start(rule, kept_v, kept_spike, kept, bits, masked=masked) for rule in self._rules]
-        word = Signal(bits + form.remembers_firing)
-        m.d.comb += word.eq(self._of_rule(written, starts))
-        m.d.comb += [
-            state.write_enable.eq(adding | (stages[1] & ~hold)),
-            state.write_address.eq(written),
-            state.write_data.eq(word),
-        ]
-        with m.If(adding):
-            total = (accumulator + weight)[: form.accumulator_bits]
-            m.d.comb += [state.write_address.eq(post), state.write_data.eq(Cat(total, kept_bit))]
+            m.d.sync += w.spike.eq(0)  # it left before its neuron was written
+        return _Compared(v, traced_spike, kept_v, kept_spike, kept)
 
-        # Spikes leave from stage 2, the end of the step when the last word is written back.
-        m.d.comb += [
-            self.o.valid.eq(spikes),
-            self.o.payload.kind.eq(TokenKind.EVENT),
-            self.o.payload.address.eq(written),
+    def _write(self, m: Module, w: _Wires, after: _Compared) -> Signal:
+        """Stage 2: the start of the next step is written, or a contribution's sum. Gives the former."""
+        form = self._format
+        bits = form.accumulator_bits
+        starts = [
+            next_start(rule, after.kept_v, after.kept_spike, after.kept, bits, masked=self._masked)
+            for rule in self._rules
         ]
-        last_passed = neuron == form.neurons
-        passed = (job == _Job.DRAIN) & ~Cat(*stages, adding).any() & (last_passed | self.settled)
+        word = Signal(bits + form.remembers_firing)
+        m.d.comb += word.eq(self._of_rule(w.written, starts))
+        m.d.comb += [
+            w.state.write_enable.eq(w.adding | (w.stages[1] & ~w.hold)),
+            w.state.write_address.eq(w.written),
+            w.state.write_data.eq(word),
+        ]
+        with m.If(w.adding):
+            total = (w.accumulator + w.weight)[:bits]
+            m.d.comb += [w.state.write_address.eq(w.post), w.state.write_data.eq(Cat(total, w.kept_bit))]
+        return word
+
+    def _leave(self, m: Module, w: _Wires) -> Value:
+        """Spikes leave from stage 2, the end of the step when the last word is written back.
+
+        Gives whether the pass of a population is over.
+        """
+        form = self._format
+        m.d.comb += [
+            self.o.valid.eq(w.spikes),
+            self.o.payload.kind.eq(TokenKind.EVENT),
+            self.o.payload.address.eq(w.written),
+        ]
+        last_passed = w.neuron == form.neurons
+        passed = (w.job == _Job.DRAIN) & ~Cat(*w.stages, w.adding).any() & (last_passed | self.settled)
         with m.If(passed):
             with m.If(last_passed):
-                m.d.sync += job.eq(_Job.END)
-            if shared:
+                m.d.sync += w.job.eq(_Job.END)
+            if w.shared:
                 with m.Else():
-                    m.d.sync += job.eq(_Job.PASS)
+                    m.d.sync += w.job.eq(_Job.PASS)
                     for number, base in enumerate(form.bases[1:], start=1):
-                        with m.If((neuron == base) & ~clear):
-                            self._skip(m, job, neuron, still, number)
-                    m.d.comb += self.release.eq((neuron == form.bases[-1]) & form.overlaps)
-        with m.If(job == _Job.END):
-            m.d.comb += [self.o.valid.eq(announce), self.o.payload.kind.eq(end)]
-            m.d.sync += neuron.eq(0)
-            with m.If(self.o.ready | ~announce):
-                m.d.sync += job.eq(_Job.INTEGRATE)
-                m.d.comb += self.release.eq(quiet | (not form.overlaps))
+                        with m.If((w.neuron == base) & ~w.clear):
+                            self._skip(m, w, number)
+                    m.d.comb += self.release.eq((w.neuron == form.bases[-1]) & form.overlaps)
+        with m.If(w.job == _Job.END):
+            m.d.comb += [self.o.valid.eq(w.announce), self.o.payload.kind.eq(w.end)]
+            m.d.sync += w.neuron.eq(0)
+            with m.If(self.o.ready | ~w.announce):
+                m.d.sync += w.job.eq(_Job.INTEGRATE)
+                m.d.comb += self.release.eq(w.quiet | (not form.overlaps))
+        return passed
 
-        if form.skips:
-            before = Signal.like(word)
-            with m.If(~hold):
-                m.d.sync += before.eq(state.read_data)
-            with m.If(stages[1] & ((before != word) | kept_spike)):
-                m.d.sync += changed.eq(1)
-            with m.If(passed):
-                m.d.sync += changed.eq(0)
-                for number, past in enumerate(form.ends):
-                    with m.If(neuron == past):
-                        m.d.sync += still[number].eq(~changed & ~clear)
-            with m.If(accept & is_event):
-                for number, (base, past) in enumerate(zip(form.bases, form.ends, strict=True)):
-                    with m.If((self.i.payload.post >= base) & (self.i.payload.post < past)):
-                        m.d.sync += still[number].eq(0)
+    def _watch_still(self, m: Module, w: _Wires, word: Signal, kept_spike: Signal, passed: Value) -> None:
+        """Which populations a pass would not change: the last one changed nothing, and nothing has arrived since."""
+        form = self._format
+        changed = Signal()  # by the pass under way
+        before = Signal.like(word)
+        with m.If(~w.hold):
+            m.d.sync += before.eq(w.state.read_data)
+        with m.If(w.stages[1] & ((before != word) | kept_spike)):
+            m.d.sync += changed.eq(1)
+        with m.If(passed):
+            m.d.sync += changed.eq(0)
+            for number, past in enumerate(form.ends):
+                with m.If(w.neuron == past):
+                    m.d.sync += w.still[number].eq(~changed & ~w.clear)
+        with m.If(w.accept & w.is_event):
+            for number, (base, past) in enumerate(zip(form.bases, form.ends, strict=True)):
+                with m.If((self.i.payload.post >= base) & (self.i.payload.post < past)):
+                    m.d.sync += w.still[number].eq(0)
 
-        m.d.comb += [
-            self.trace.valid.eq(stages[1] & ~hold & ~quiet),
-            self.trace.neuron.eq(written),
-            self.trace.membrane.eq(v),
-            self.trace.spike.eq(traced_spike),
-        ]
-        return m
-
-    def _skip(self, m: Module, job: Signal, neuron: Signal, still: Signal, number: int) -> None:
+    def _skip(self, m: Module, w: _Wires, number: int) -> None:
         """Instead of the pass of a population that starts now, go to its end if it would change nothing."""
         if self._format.skips:
-            with m.If(still[number]):
-                m.d.sync += [job.eq(_Job.DRAIN), neuron.eq(self._format.ends[number])]
+            with m.If(w.still[number]):
+                m.d.sync += [w.job.eq(_Job.DRAIN), w.neuron.eq(self._format.ends[number])]
+
+    @property
+    def _masked(self) -> bool:
+        """Whether parameters are 0 unless a neuron fires: a register's reset does it at no cost."""
+        return all(map(loses_later, self._rules))
 
     @property
     def _rules(self) -> list[NeuronRule]:
