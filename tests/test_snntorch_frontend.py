@@ -786,6 +786,17 @@ def test_numbers_as_arguments() -> None:
             from_snntorch(module, wrong)  # type: ignore[arg-type]
 
 
+def test_a_module_that_is_compiled_in_place_is_read_as_it_was() -> None:
+    torch.manual_seed(30)
+    module = OneStep(init_hidden=True).eval()
+    spikes = _spikes(31, 20, 30, 6)
+    expected = _step_by_step(module, spikes)
+    module.compile()
+    compiled = module._compiled_call_impl
+    _assert_same(from_snntorch(module, 6), spikes, expected)
+    assert module._compiled_call_impl is compiled is not None
+
+
 def test_the_ways_that_refusals_name() -> None:
     """A folded normalisation, and logits and membranes as a readout: read, and the same as the module."""
     torch.manual_seed(31)

@@ -185,6 +185,8 @@ class _Recorder:
 
     def run(self, shape: tuple[int, ...], x_max: int) -> Trace:
         names = {layer: name or type(layer).__name__.lower() for name, layer in self.module.named_modules()}
+        for layer in names:
+            vars(layer).pop("_compiled_call_impl", None)  # of module.compile(): a compiled forward shows no operations
         handles = [handle for layer, name in names.items() for handle in self._hook(layer, name)]
         try:
             self._forward(shape, x_max)
