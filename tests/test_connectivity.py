@@ -276,7 +276,7 @@ def test_columns_of_unlike_connectivities() -> None:
     matrix = columns.stacked(values)
     assert matrix.shape == (TAPS + SIZE * SIZE, CHANNELS) and np.array_equal(columns.groups, members[0].scale_groups())
     assert np.count_nonzero(matrix) == sum(m.synapses for m in members)
-    for found, expected in zip(columns.split(matrix, values), values, strict=True):
+    for found, expected in zip(columns.split(matrix), values, strict=True):
         assert np.array_equal(found, expected)
     for channel in range(CHANNELS):
         expected = np.concatenate([values[0][:, channel], values[1][:, columns.groups == channel].T.ravel()])

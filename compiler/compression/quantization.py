@@ -195,7 +195,7 @@ def _network_codes(network: Network, bits: int, scheme: str) -> list[Quantised]:
         if not graph.spiking[group]:
             tall = tall.reshape(-1, 1)
         quantised = _quantised(tall, bits, scheme, f"the weights into {name}")
-        parts = columns.split(quantised.codes.reshape(shape), own)
+        parts = columns.split(quantised.codes.reshape(shape))
         scale = quantised.scales if graph.spiking[group] else quantised.scales.reshape(())
         scale = columns.spread(scale) if scale.ndim else scale
         for number, part in zip(members, parts, strict=True):

@@ -103,6 +103,4 @@ class View:
 
     def split(self, matrix: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """What a matrix [fan-in, groups] holds for each projection, in its connectivity's form."""
-        sizes = [len(c.columns(c.values)) for c in self.connectivities]
-        parts = np.split(matrix, np.cumsum(sizes)[:-1])
-        return [c.from_columns(part) for c, part in zip(self.connectivities, parts, strict=True)]
+        return Columns.of(self.connectivities).split(matrix)

@@ -73,9 +73,9 @@ class Columns:
         """One matrix [fan-in, groups] of an array per connectivity, in its own form."""
         return self.laid([p.connectivity.columns(v) for p, v in zip(self.places, values, strict=True)])
 
-    def split(self, matrix: Array, like: Sequence[Array]) -> list[Array]:
-        """The arrays of which `stacked` made `matrix`; `like` are arrays of the same forms."""
-        sizes = [p.slots * len(p.connectivity.columns(v)) for p, v in zip(self.places, like, strict=True)]
+    def split(self, matrix: Array) -> list[Array]:
+        """The arrays of which `stacked` made `matrix`."""
+        sizes = [p.slots * len(p.connectivity.columns(p.connectivity.values)) for p in self.places]
         parts = np.split(matrix, np.cumsum(sizes)[:-1])
         return [p.connectivity.from_columns(p.taken(part)) for p, part in zip(self.places, parts, strict=True)]
 

@@ -143,7 +143,7 @@ def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] |
     scale = _scales(folded, columns, weights, _activity(folded, columns, sources), bits)
     if folded.spiking:
         scale = _without_quiet_outliers(folded, columns, scale, _may_fire(folded, sources, x_max))
-    codes = columns.split(codes_of(weights, scale, bits), folded.weights)
+    codes = columns.split(codes_of(weights, scale, bits))
     return [Quantised(codes=c, bits=bits, scale=columns.spread(scale)) for c in codes]
 
 
@@ -258,7 +258,7 @@ def _coarsened(
     wanted = np.where(empty & (constants > 0), constants / limit, scale)
     wanted = np.maximum(wanted, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
     wanted = _without_quiet_outliers(folded, columns, wanted, _may_fire(folded, sources, x_max))
-    rounded = columns.split(np.where(wanted == scale, codes, np.rint(codes * (scale / wanted))), folded.weights)
+    rounded = columns.split(np.where(wanted == scale, codes, np.rint(codes * (scale / wanted))))
     return [replace(w, codes=c, scale=columns.spread(wanted)) for w, c in zip(weights, rounded, strict=True)]
 
 
