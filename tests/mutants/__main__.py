@@ -20,7 +20,7 @@ from .listing import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOUSES = ("compiler", "hdl", "boards", "sim")
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 300
 
 
 class Fate(StrEnum):

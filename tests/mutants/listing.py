@@ -60,10 +60,10 @@ MEMORIES = (
 
 STREAMS = (
     Mutant(
-        "a beat ends after its first event",
+        "the events of a beat have one address",
         "hdl/streams/beats.py",
-        "left = mask & (mask - 1)[: self._slots]",
-        "left = mask & 0",
+        "(number * self._slots + slot)[: address_bits(self._addresses)]",
+        "(number * self._slots)[: address_bits(self._addresses)]",
         ("tests/test_vector.py", "-k", "unpacked"),
     ),
     Mutant(
