@@ -93,14 +93,14 @@ NEURONS = (
     Mutant(
         "a neuron behind a spike that waits is lost",
         "hdl/neurons/bank.py",
-        "again = stall & stages[0]",
+        "again = w.stall & w.stages[0]",
         "again = Const(0, 1)",
         AMARANTH,
     ),
     Mutant(
         "a contribution reads a word that is being written",
         "hdl/neurons/bank.py",
-        "collides = adding & is_event & (post == self.i.payload.post)",
+        "collides = w.adding & w.is_event & (w.post == self.i.payload.post)",
         "collides = Const(0, 1)",
         AMARANTH,
     ),
@@ -121,15 +121,15 @@ NEURONS = (
     Mutant(
         "the pass that ends a sample lets the next be skipped",
         "hdl/neurons/bank.py",
-        "still[number].eq(~changed & ~clear)",
-        "still[number].eq(~changed)",
+        "w.still[number].eq(~changed & ~w.clear)",
+        "w.still[number].eq(~changed)",
         ("tests/test_folding.py", "-k", "keeps_its_word"),
     ),
     Mutant(
         "the pass that ends a sample is skipped",
         "hdl/neurons/bank.py",
-        "with m.Else():\n                    m.d.sync += still.eq(0)",
-        "with m.Else():\n                    self._skip(m, job, neuron, still, 0)",
+        "with m.Else():\n                    m.d.sync += w.still.eq(0)",
+        "with m.Else():\n                    self._skip(m, w, 0)",
         ("tests/test_folding.py", "-k", "left_out or keeps_its_word"),
     ),
     Mutant(
