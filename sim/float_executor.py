@@ -184,7 +184,10 @@ class _Engine:
         if isinstance(self.dynamics, LI):
             state.v, state.error = self.integrated(state.v, state.error, drive)
             return np.zeros_like(state.spiked)
-        return _RESETS[self.dynamics.reset_place](self, self.dynamics, state, drive)
+        unsure = _RESETS[self.dynamics.reset_place](self, self.dynamics, state, drive)
+        if "v_min" in self.parameters:  # no two membranes are further apart after it
+            state.v = np.maximum(state.v, self.parameters["v_min"])
+        return unsure
 
     def current(self, sources: Mapping[str, SpikeArray], step: int) -> _Current:
         """I of the contract: the bias and the sum over all synapses, rounded once."""

@@ -164,6 +164,8 @@ class _Engine:
             state.v = saturate(_leak(dynamics, state.v) + drive, dynamics.state_bits)
         else:
             _RESETS[dynamics.reset_place](dynamics, state, drive)
+            if dynamics.v_min is not None:
+                state.v = np.maximum(state.v, dynamics.v_min)
 
 
 def _filter(dynamics: IntegerDynamics, state: _State, inputs: IntArray) -> IntArray:

@@ -1,7 +1,8 @@
-"""Golden cases of the arithmetic contract as integer networks (`contract.json`, format 1)."""
+"""Golden cases of the arithmetic contract as integer networks (every file of `golden/`, formats 1 and 2)."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from spikeloom.compiler.ir.network import Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 
 ROOT = Path(__file__).resolve().parent.parent
-FORMAT = 1
+FORMATS = (1, 2)
+
+IMPLEMENTED = frozenset({"IF", "LIF", "CubaLIF", "LI", "recurrence", "delays", "floor"})
+"""What the IR has, in the words of the cases' `needs`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,26 +33,40 @@ class GoldenCase:
     expected: dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]
 
 
-def golden_file() -> Path:
-    """Where the cases are: `$SPIKELOOM_SHARED/golden/contract.json`; it may be absent."""
-    return ROOT / os.environ.get("SPIKELOOM_SHARED", "../shared") / "golden" / "contract.json"
+def golden_folder() -> Path:
+    """Where the cases are: `$SPIKELOOM_SHARED/golden`; it may be absent."""
+    return ROOT / os.environ.get("SPIKELOOM_SHARED", "../shared") / "golden"
 
 
 def golden_entries() -> list[dict[str, Any]]:
-    """The data of all cases, in file order; none where the file is absent."""
-    file = golden_file()
-    if not file.is_file():
-        return []
-    document = json.loads(file.read_text())
-    if document["format"] != FORMAT:
-        raise ValueError(f"{file} has format {document['format']}, this loader knows {FORMAT}")
-    entries: list[dict[str, Any]] = document["cases"]
-    return entries
+    """The data of the cases that need only what the IR has, file by file; none where there are no files."""
+    return [entry for entry in _all_entries() if not lacking(entry)]
+
+
+def entries_ahead() -> list[dict[str, Any]]:
+    """The data of the other cases."""
+    return [entry for entry in _all_entries() if lacking(entry)]
+
+
+def lacking(entry: dict[str, Any]) -> list[str]:
+    """What a case needs and the IR does not have yet."""
+    return sorted(set(entry["needs"]) - IMPLEMENTED)
 
 
 def golden_cases() -> list[GoldenCase]:
-    """All cases, in file order; none where the file is absent."""
+    """The cases that need only what the IR has."""
     return [_case(entry) for entry in golden_entries()]
+
+
+@functools.cache
+def _all_entries() -> list[dict[str, Any]]:
+    entries = []
+    for file in sorted(golden_folder().glob("*.json")):
+        document = json.loads(file.read_text())
+        if document["format"] not in FORMATS:
+            raise ValueError(f"{file} has format {document['format']}, this loader knows {FORMATS}")
+        entries += document["cases"]
+    return entries
 
 
 def network_of(entry: dict[str, Any]) -> Network:
@@ -81,6 +99,7 @@ def _population(entry: dict[str, Any]) -> Population:
         fire=entry["fire"],
         sub=entry["sub"],
         v_reset=entry["v_reset"],
+        v_min=entry.get("v_min"),
         decay=None if kind is Kind.IF else _decay(entry["decay"]),
         decay_syn=_decay(entry["decay_syn"]) if kind is Kind.CUBALIF else None,
         drive=Drive(entry["drive"]),
@@ -102,6 +121,11 @@ def _projection(entry: dict[str, Any]) -> Projection:
         pre=entry["pre"],
         post=entry["post"],
         connectivity=Dense(weights=Quantised(codes=codes, bits=bits)),
-        delay=entry["delay"],
+        delay=_delay(np.array(entry["delay"]), codes.shape),
         shift=entry["shift"],
     )
+
+
+def _delay(delay: npt.NDArray[np.int64], shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """A delay for each pre neuron is one for each of its synapses."""
+    return np.broadcast_to(delay[:, None], shape) if delay.ndim == 1 else delay

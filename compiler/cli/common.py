@@ -56,6 +56,11 @@ def real(minimum: float, maximum: float = math.inf, *, open_: bool = False) -> C
     return parse
 
 
+def floor(text: str) -> float | str:
+    """An argparse type: a finite number, or the word for minus the threshold."""
+    return text if text == "threshold" else real(-math.inf)(text)
+
+
 def model_options() -> argparse.ArgumentParser:
     """The parent parser of every command that takes a MODEL: what a NIR file leaves open."""
     parent = argparse.ArgumentParser(add_help=False)
@@ -70,6 +75,12 @@ def model_options() -> argparse.ArgumentParser:
     )
     group.add_argument("--fire", choices=FIRES, help="fire above the threshold (gt), or at it too (ge)")
     group.add_argument("--tau", choices=TAUS, help="Norse's time constants: in seconds, or times dt (release 1.1.0)")
+    group.add_argument(
+        "--v-min",
+        type=floor,
+        metavar="V|threshold",
+        help="a floor of the membranes of neurons that fire: V, or minus the threshold (Sinabs' IF); default: none",
+    )
     group.add_argument("--x-max", type=whole(1, 255), metavar="N", help="the largest value of an input; default: 1")
     group = parent.add_argument_group("readout: how a class is read off the output (docs/arithmetic.md)")
     group.add_argument("--readout", choices=READOUTS, help="default: spikes, or of LI membrane-sum")
@@ -147,9 +158,9 @@ def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
 
 
 def conventions(options: argparse.Namespace) -> dict[str, Any]:
-    """What `model_options` say, as `read_nir` takes it; None for what was left open, `tau` and `x_max` where given."""
+    """What `model_options` say, as `read_nir` takes it; None for what was left open, the rest where given."""
     said = {name: getattr(options, name) for name in ("dialect", "dt", "reset", "reset_delay", "fire")}
-    return said | {name: value for name in ("tau", "x_max") if (value := getattr(options, name)) is not None}
+    return said | {name: value for name in ("tau", "x_max", "v_min") if (value := getattr(options, name)) is not None}
 
 
 def read_model(options: argparse.Namespace) -> Network:

@@ -165,13 +165,17 @@ def _delayed(x: torch.Tensor, steps: int) -> torch.Tensor:
     return torch.cat([torch.zeros_like(x[:steps]), x[:-steps]])[: len(x)]
 
 
-def _stepped(layer: Layer, currents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Spikes and compared membranes."""
+def _stepped(
+    layer: Layer, currents: torch.Tensor, floored: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes and compared membranes; into `floored` goes 1 where the floor ended the step, else 0."""
     import torch
 
     membranes, spikes = torch.empty_like(currents), torch.empty_like(currents)
     for t, state in enumerate(steps(TENSORS, layer.model, currents, torch.zeros_like(currents[0]))):
         spikes[t], membranes[t] = state.spiked, state.u
+        if floored is not None:
+            floored[t] = state.v <= layer.model.v_min
     return spikes, membranes
 
 
@@ -186,23 +190,24 @@ def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor 
 def _steps() -> Any:
     """The autograd function `(currents, layer) -> (spikes, membranes)`.
 
-    One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value: spikes
-    count as constants in resets. So the gradient of all steps is one leaky sum backwards in time, and one more for the
-    synaptic current of a CubaLIF.
+    One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value or ended
+    on the floor: spikes count as constants in resets. So the gradient of all steps is one leaky sum backwards in time,
+    and one more for the synaptic current of a CubaLIF.
     """
     import torch
 
     class Steps(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, currents: torch.Tensor, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
-            spikes, membranes = _stepped(layer, currents)
+            floored = None if layer.model.v_min is None else torch.empty_like(currents)
+            spikes, membranes = _stepped(layer, currents, floored)
             ctx.layer = layer
-            ctx.save_for_backward(spikes, membranes)
+            ctx.save_for_backward(spikes, membranes, floored)
             return spikes, membranes
 
         @staticmethod
         def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-            spikes, membranes = ctx.saved_tensors
+            spikes, membranes, floored = ctx.saved_tensors
             layer = ctx.layer
             if layer.model.spiking:
                 unit = layer.threshold.abs().clamp(min=1e-6)
@@ -212,7 +217,10 @@ def _steps() -> Any:
             else:
                 gradient = gradients[1].clone()
             forgets = layer.model.spiking and layer.model.reset_mode is ResetMode.VALUE
-            _leaky_sum(gradient, layer.beta, 1 - spikes if forgets else None)
+            passes = 1 - spikes if forgets else None
+            if floored is not None:
+                passes = 1 - floored if passes is None else passes * (1 - floored)
+            _leaky_sum(gradient, layer.beta, passes)
             if layer.alpha is not None:
                 if layer.model.drive is Drive.OLD:
                     gradient = torch.cat([gradient[1:], torch.zeros_like(gradient[:1])])

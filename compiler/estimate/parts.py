@@ -146,6 +146,10 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
         parts.adder("compare", bits + 1)
     saturated = {rule.state_bits for rule in rules if rule.saturates}
     parts.lut("saturate", sum(width + (bits - width + 2) / 3 for width in saturated))
+    floors = {rule.state_bits for rule in rules if rule.has_floor}
+    if floors:
+        parts.adder("compare", max(floors) + 1)
+        parts.lut("reset value", sum(floors))
     now = {(rule.reset_mode, rule.reset_place) for rule in rules if rule.fires and rule.reset_place != "next"}
     later = {rule.reset_mode for rule in rules if rule.fires and rule.reset_place == "next"}
     for mode, place in now:
@@ -175,9 +179,8 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     parts.path("integrate", 2, bits)
     shared = len(form.populations) > 1
     subtracts = any(mode == "subtract" for mode, _ in now)
-    parts.path(
-        "decide", 3 + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + kinds + shared, bits * (1 + subtracts)
-    )
+    decision = 3 + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + 2 * bool(floors) + kinds + shared
+    parts.path("decide", decision, bits * (1 + subtracts))
     for decay in decays:
         cost = leak_cost(decay, state)
         adders = 3 if form.c_bits else math.log(max(1.0, cost.terms / 2), 1.5)

@@ -24,8 +24,8 @@ def freeze(instance: object, names: tuple[str, ...], dtype: type) -> None:
 
 
 def array_fields(cls: type[Any]) -> tuple[str, ...]:
-    """The fields of a dataclass that hold float arrays."""
-    return tuple(name for name, hint in get_type_hints(cls).items() if hint == FloatArray)
+    """The fields of a dataclass that hold float arrays, or may."""
+    return tuple(name for name, hint in get_type_hints(cls).items() if hint in (FloatArray, FloatArray | None))
 
 
 def zero() -> FloatArray:

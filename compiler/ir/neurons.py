@@ -31,6 +31,8 @@ class ResetPlace(StrEnum):
     - `next`, value: u = decay(v_reset if s_prev else V) + I; s = fires(u); V = u
     - `snntorch_same` (subtract only; snnTorch with `reset_delay=False`): r = fires(V);
       u = decay(V) + I - r*threshold; s = fires(u); V = u - (s - r)*threshold.
+
+    Neurons with a floor `v_min` end every step, whatever the place, with V = max(V, v_min).
     """
 
     SAME = "same"
@@ -105,6 +107,7 @@ class IF(_FloatNeurons):
     r: FloatArray = field(default_factory=one)
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
+    v_min: FloatArray | None = None
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
     fire: Fire = Fire.GT
@@ -126,6 +129,7 @@ class LIF(_FloatNeurons):
     v_leak: FloatArray = field(default_factory=zero)
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
+    v_min: FloatArray | None = None
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
     fire: Fire = Fire.GT
@@ -149,6 +153,7 @@ class CubaLIF(_FloatNeurons):
     v_leak: FloatArray = field(default_factory=zero)
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
+    v_min: FloatArray | None = None
     drive: Drive = Drive.NEW
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
@@ -185,16 +190,18 @@ class Decay:
 class IntegerDynamics:
     """The integer neuron of the arithmetic contract (DESIGN section 3); every executor from the reference on obeys it.
 
-    `decay` is None for IF, `decay_syn` only for CubaLIF. `fire`, `sub`, `v_reset` and the population's bias are in
-    membrane units: `scale` is the real value of one weight unit per neuron, a membrane unit `scale / 2**fraction_bits`.
-    A spike is u > fire. `state_bits` is the two's complement width of V and g, to which they saturate.
-    `reset_mode` is `subtract` or `value` (`none` is subtract with sub = 0).
+    `decay` is None for IF, `decay_syn` only for CubaLIF. `fire`, `sub`, `v_reset`, `v_min` and the population's bias
+    are in membrane units: `scale` is the real value of one weight unit per neuron, a membrane unit
+    `scale / 2**fraction_bits`. A spike is u > fire. `state_bits` is the two's complement width of V and g, to which
+    they saturate; where there is a floor, V is `v_min` at least after that. `reset_mode` is `subtract` or `value`
+    (`none` is subtract with sub = 0).
     """
 
     kind: Kind
     fire: IntArray
     sub: IntArray
     v_reset: IntArray = field(default_factory=zero_int)
+    v_min: IntArray | None = None
     decay: Decay | None = None
     decay_syn: Decay | None = None
     drive: Drive = Drive.NEW
@@ -205,7 +212,7 @@ class IntegerDynamics:
     scale: FloatArray = field(default_factory=one)
 
     def __post_init__(self) -> None:
-        freeze(self, ("fire", "sub", "v_reset"), np.int64)
+        freeze(self, ("fire", "sub", "v_reset", "v_min"), np.int64)
         freeze(self, ("scale",), np.float64)
 
 
@@ -234,10 +241,10 @@ class Model:
     nir: Mapping[str, str]
     nir_optional: tuple[str, ...] = ()
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The parameters at the float level, each a scalar or one per neuron."""
-        return array_fields(self.dynamics)
+    def parameters(self, dynamics: FloatDynamics) -> dict[str, FloatArray]:
+        """The parameters that neurons of this model have, each a scalar or one per neuron."""
+        values = {name: getattr(dynamics, name) for name in array_fields(self.dynamics)}
+        return {name: value for name, value in values.items() if value is not None}
 
     @property
     def decays(self) -> tuple[str, ...]:
@@ -282,6 +289,7 @@ def real_form(dynamics: IntegerDynamics, threshold: npt.NDArray[Any], reset_mode
     values: dict[str, Any] = {
         "threshold": threshold * unit,
         "v_reset": dynamics.v_reset * unit,
+        "v_min": None if dynamics.v_min is None else dynamics.v_min * unit,
         "reset_mode": reset_mode,
         "reset_place": dynamics.reset_place,
         "drive": dynamics.drive,

@@ -84,6 +84,7 @@ def _check_rules(network: Network) -> None:
         _parameters_finite(population)
         _choices_known(population)
         _reset_combination(population)
+        _floor_below_start(population)
         _has_inputs(network, population)
         if isinstance(population.dynamics, IntegerDynamics):
             _integer_dynamics(population, population.dynamics)
@@ -224,15 +225,15 @@ def _evaluation_order(network: Network) -> None:
 def _parameters(population: Population) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     dynamics = population.dynamics
     if isinstance(dynamics, IntegerDynamics):
-        for name in ("fire", "sub", "v_reset", "scale"):
-            yield name, getattr(dynamics, name)
+        for name in ("fire", "sub", "v_reset", "v_min", "scale"):
+            if getattr(dynamics, name) is not None:
+                yield name, getattr(dynamics, name)
         for name in ("decay", "decay_syn"):
             decay = getattr(dynamics, name)
             if isinstance(decay, Decay):
                 yield f"{name}.c", decay.c
     else:
-        for name in MODELS[dynamics.kind].parameters:
-            yield name, getattr(dynamics, name)
+        yield from MODELS[dynamics.kind].parameters(dynamics).items()
     yield "bias", population.bias
 
 
@@ -279,6 +280,23 @@ def _reset_combination(population: Population) -> None:
     if mode is ResetMode.VALUE and getattr(dynamics, "reset_place", None) is ResetPlace.SNNTORCH_SAME:
         raise ModelError(
             f"reset place snntorch_same subtracts: population {quoted(population.name)} resets to a value; use same"
+        )
+
+
+def _floor_below_start(population: Population) -> None:
+    floor = getattr(population.dynamics, "v_min", None)
+    if floor is None:
+        return
+    if isinstance(population.dynamics, IntegerDynamics) and population.dynamics.kind is Kind.LI:
+        raise ModelError(
+            f"v_min, the floor of the membrane, belongs to neurons that fire: population {quoted(population.name)} is "
+            f"{Kind.LI}; leave it out"
+        )
+    above = floor > getattr(population.dynamics, "v_init", 0)
+    if np.any(above):
+        raise ModelError(
+            "v_min, the floor of the membrane, is not above the membrane that a sample starts from: population "
+            f"{quoted(population.name)} has {np.broadcast_to(floor, above.shape)[above][0]:g}; lower it"
         )
 
 
@@ -342,11 +360,14 @@ def _decay_valid(population: Population, name: str, decay: object) -> None:
 def _constants_fit(population: Population, dynamics: IntegerDynamics) -> None:
     low, high = -(1 << (dynamics.state_bits - 1)), (1 << (dynamics.state_bits - 1)) - 1
     constants = {"fire": dynamics.fire, "sub": dynamics.sub, "v_reset": dynamics.v_reset, "bias": population.bias}
+    names = "fire, sub, v_reset and bias"
+    if dynamics.v_min is not None:
+        names, constants["v_min"] = "fire, sub, v_reset, bias and v_min", dynamics.v_min
     for name, value in constants.items():
         if not np.all((value >= low) & (value <= high)):
             raise ModelError(
-                f"fire, sub, v_reset and bias fit the membrane's {dynamics.state_bits} bits ({low} to {high}): {name} "
-                f"of population {quoted(population.name)} has {np.min(value)} to {np.max(value)}; use more state_bits"
+                f"{names} fit the membrane's {dynamics.state_bits} bits ({low} to {high}): {name} of population "
+                f"{quoted(population.name)} has {np.min(value)} to {np.max(value)}; use more state_bits"
             )
 
 

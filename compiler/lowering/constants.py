@@ -16,6 +16,7 @@ import numpy as np
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.bounds import signed_bits
 from ..ir.neurons import Fire
+from ..ir.verifier import MAX_STATE_BITS
 from ..neurons.contract import Folded
 
 
@@ -27,10 +28,11 @@ class Constants:
     sub: IntArray
     v_reset: IntArray
     bias: IntArray
+    v_min: IntArray | None
 
     @property
     def bits(self) -> int:
-        """The two's complement width that holds them all."""
+        """The two's complement width that holds them all, a floor apart: one below the width's range does nothing."""
         values = (self.fire, self.sub, self.v_reset, self.bias)
         return signed_bits(min(int(v.min()) for v in values), max(int(v.max()) for v in values))
 
@@ -39,6 +41,7 @@ def integer_constants(folded: Folded, scale: FloatArray, fraction_bits: int) -> 
     """The constants of a population at `scale` (n,), the real value of a weight unit, with F fraction bits."""
     units = [Fraction(s) / (1 << fraction_bits) for s in scale.tolist()]
     threshold = [Fraction(t) / unit for t, unit in zip(folded.threshold.tolist(), units, strict=True)]
+    lowest = -(scale / (1 << fraction_bits)) * float(1 << MAX_STATE_BITS)  # no membrane is as low
     floor = folded.fire is Fire.GT
     fire = [math.floor(t) if floor else math.ceil(t) - 1 for t in threshold]
     return Constants(
@@ -46,7 +49,13 @@ def integer_constants(folded: Folded, scale: FloatArray, fraction_bits: int) -> 
         sub=_rounded(folded.sub, units),
         v_reset=_rounded(folded.v_reset, units),
         bias=_rounded(folded.bias, units),
+        v_min=None if folded.v_min is None else _rounded(np.maximum(folded.v_min, lowest), units),
     )
+
+
+def floor_within(v_min: IntArray | None, state_bits: int) -> IntArray | None:
+    """The same floor for membranes of `state_bits`, which saturate before they reach a lower one."""
+    return None if v_min is None else np.maximum(v_min, -(1 << (state_bits - 1)))
 
 
 def _rounded(values: FloatArray, units: Sequence[Fraction]) -> IntArray:

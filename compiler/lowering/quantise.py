@@ -33,7 +33,7 @@ from ..neurons.contract import Folded, fold
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from ..neurons.reachable import may_fire, reachable_membranes
-from .constants import Constants, integer_constants
+from .constants import Constants, floor_within, integer_constants
 from .error import PopulationError, quantisation_error
 from .leak import choose_decay
 from .rehearsal import Trial, slowest_leak, starting_fraction_bits
@@ -282,17 +282,19 @@ def _quantise_neurons(
         fraction_bits = trial.choose_fraction_bits(decay, decay_syn)
         largest = trial.largest_state(fraction_bits, decay, decay_syn)
     constants = integer_constants(folded, scale, fraction_bits)
+    state_bits = _calibrated_bits(constants, largest)
     dynamics = IntegerDynamics(
         kind=_kind(folded),
         fire=constants.fire,
         sub=constants.sub,
         v_reset=constants.v_reset,
+        v_min=floor_within(constants.v_min, state_bits),
         decay=decay,
         decay_syn=decay_syn,
         drive=folded.drive,
         reset_mode=ResetMode.VALUE if folded.reset_mode is ResetMode.VALUE else ResetMode.SUBTRACT,
         reset_place=folded.reset_place,
-        state_bits=_calibrated_bits(constants, largest),
+        state_bits=state_bits,
         fraction_bits=fraction_bits,
         scale=scale,
     )
@@ -345,16 +347,19 @@ def _calibrated_bits(constants: Constants, largest: float | None) -> int:
 
 def _tightened(network: Network, population: Population) -> Population:
     """The population with the narrowest membrane that is proven not to saturate, where that is narrower or a word of
-    `WORD_BITS` holds it: hardware that need not saturate is smaller than bits are dear."""
+    `WORD_BITS` holds it: hardware that need not saturate is smaller than bits are dear. A floor that no membrane
+    reaches goes."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
     reach = reachable_membranes(network, population)
     if reach is None:
         return population
-    constants = Constants(dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias)
+    constants = Constants(dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias, dynamics.v_min)
     proven = max(MIN_STATE_BITS, constants.bits, signed_bits(*reach))
     bits = proven if proven <= WORD_BITS else min(dynamics.state_bits, proven)
-    return replace(population, dynamics=replace(dynamics, state_bits=bits))
+    reached = dynamics.v_min is not None and reach[0] <= int(dynamics.v_min.max())
+    floor = floor_within(dynamics.v_min, bits) if reached else None
+    return replace(population, dynamics=replace(dynamics, state_bits=bits, v_min=floor))
 
 
 # --------------------------------------------------------------------------------------------------- dequantise

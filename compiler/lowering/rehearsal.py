@@ -120,6 +120,7 @@ class Trial:
             threshold=constants.fire.astype(np.float64),
             sub=constants.sub.astype(np.float64),
             v_reset=constants.v_reset.astype(np.float64),
+            v_min=None if constants.v_min is None else constants.v_min.astype(np.float64),
             leak=integer_leak(decay, np.float64),
             leak_syn=integer_leak(decay_syn, np.float64),
             fire=Fire.GT,

@@ -95,12 +95,14 @@ class NeuronModel:
     """Neurons in the contract's form: their constants, real or integer, and their leaks.
 
     The constants are NumPy arrays, or torch tensors (`converted`), scalar or one per neuron. A leak of None keeps
-    everything; `leak_syn` is there for CubaLIF only. What is not `spiking` neither fires nor resets.
+    everything; `leak_syn` is there for CubaLIF only. What is not `spiking` neither fires nor resets. With a floor, V is
+    `v_min` at least at the end of a step.
     """
 
     threshold: Any
     sub: Any
     v_reset: Any
+    v_min: Any | None
     leak: Leak | None
     leak_syn: Leak | None
     fire: Fire
@@ -116,12 +118,13 @@ class NeuronModel:
             threshold=convert(self.threshold),
             sub=convert(self.sub),
             v_reset=convert(self.v_reset),
+            v_min=None if self.v_min is None else convert(self.v_min),
             leak=None if self.leak is None else self.leak.converted(convert),
             leak_syn=None if self.leak_syn is None else self.leak_syn.converted(convert),
         )
 
     def free(self) -> NeuronModel:
-        """The same neurons without threshold: a spike's membrane passes through them undisturbed."""
+        """The same neurons without threshold and floor: their membranes are linear in the input."""
         return replace(self, spiking=False)
 
 
@@ -136,6 +139,7 @@ def integer_model(dynamics: IntegerDynamics) -> NeuronModel:
         threshold=dynamics.fire,
         sub=dynamics.sub,
         v_reset=dynamics.v_reset,
+        v_min=dynamics.v_min,
         leak=integer_leak(dynamics.decay),
         leak_syn=integer_leak(dynamics.decay_syn),
         fire=Fire.GT,
@@ -167,6 +171,7 @@ class Folded:
     threshold: FloatArray
     sub: FloatArray
     v_reset: FloatArray
+    v_min: FloatArray | None
     spiking: bool
     leaky: bool
     reset_mode: ResetMode
@@ -181,6 +186,7 @@ class Folded:
             threshold=self.threshold,
             sub=self.sub,
             v_reset=self.v_reset,
+            v_min=self.v_min,
             leak=Kept(self.beta) if self.leaky else None,
             leak_syn=None if self.alpha is None else Kept(self.alpha),
             fire=self.fire,
@@ -201,7 +207,7 @@ def fold(network: Network, population: Population) -> Folded:
     assert not isinstance(dynamics, IntegerDynamics)
     size = population.size
     model = MODELS[dynamics.kind]
-    parameters = {name: _vector(getattr(dynamics, name), size) for name in model.parameters}
+    parameters = {name: _vector(value, size) for name, value in model.parameters(dynamics).items()}
     beta = parameters.get("beta", np.ones(size))
     gain = _gain(dynamics, parameters)
     projections = network.projections_into(population.name)
@@ -219,6 +225,7 @@ def fold(network: Network, population: Population) -> Folded:
         threshold=threshold - v_init,
         sub=zero if getattr(dynamics, "reset_mode", ResetMode.NONE) is ResetMode.NONE else threshold,
         v_reset=parameters.get("v_reset", zero) - v_init,
+        v_min=parameters["v_min"] - v_init if "v_min" in parameters else None,
         spiking=model.fires,
         leaky="beta" in parameters,
         reset_mode=getattr(dynamics, "reset_mode", ResetMode.NONE),

@@ -56,6 +56,10 @@ class Interval:
         """What is not above `value`."""
         return Interval(self.low, np.minimum(self.high, value))
 
+    def at_least(self, value: IntArray) -> Interval:
+        """Raised to `value` where it is below."""
+        return Interval(np.maximum(self.low, value), np.maximum(self.high, value))
+
     def above(self, value: IntArray) -> Interval:
         """What is above `value`."""
         return Interval(np.maximum(self.low, value + 1), self.high)
@@ -104,6 +108,10 @@ class Course:
     def chosen(self, spiked: int, fired: IntArray, silent: Interval) -> Interval:
         """Spikes are known."""
         return Interval.at(fired) if spiked else silent
+
+    def at_least(self, v: Interval, floor: IntArray) -> Interval:
+        """The floor is known."""
+        return v.at_least(floor)
 
     def _fired(self, model: NeuronModel, v: Interval) -> Interval:
         self.possible = self.possible & (v.high > model.threshold)
@@ -176,6 +184,8 @@ def accumulator_bits(network: Network, population: Population) -> int:
         limit = 1 << (dynamics.state_bits - 1)
         size = population.size
         membranes = Interval(np.full(size, -limit, dtype=np.int64), np.full(size, limit - 1, dtype=np.int64))
+        if dynamics.v_min is not None:
+            membranes = membranes.at_least(dynamics.v_min)
     else:
         membranes = states[0]
     start = _started(integer_model(dynamics), membranes)

@@ -38,6 +38,9 @@ class Domain(Protocol):
     def chosen(self, spiked: Any, fired: Any, silent: Any) -> Any:
         """One value where there is a spike, the other where there is none."""
 
+    def at_least(self, v: Any, floor: Any) -> Any:
+        """`v`, or the floor where that is higher."""
+
 
 class State(NamedTuple):
     """What neurons have after a step: membrane V, synaptic current g, spikes, and the membrane u that was compared."""
@@ -72,6 +75,8 @@ def step(domain: Domain, model: NeuronModel, state: State, current: Any) -> Stat
         u = u - before * model.sub
     u, spiked = domain.compared(model, u)
     v = u if place is ResetPlace.NEXT else _reset(domain, model, u, spiked, before)
+    if model.v_min is not None:
+        v = domain.at_least(v, model.v_min)
     return State(v, g, spiked, u)
 
 
@@ -130,6 +135,9 @@ class _Arrays(_Numbers):
     def chosen(self, spiked: Any, fired: FloatArray, silent: FloatArray) -> FloatArray:
         return np.where(spiked, fired, silent)
 
+    def at_least(self, v: FloatArray, floor: FloatArray) -> FloatArray:
+        return np.maximum(v, floor)
+
 
 class _Tensors(_Numbers):
     """torch tensors; spikes are 0.0 or 1.0. Nothing here loads torch."""
@@ -142,6 +150,9 @@ class _Tensors(_Numbers):
 
     def chosen(self, spiked: Any, fired: Any, silent: Any) -> Any:
         return silent + spiked * (fired - silent)
+
+    def at_least(self, v: Any, floor: Any) -> Any:
+        return v.maximum(floor)
 
 
 ARRAYS: Domain = _Arrays()

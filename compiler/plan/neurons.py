@@ -48,6 +48,7 @@ def plan_neurons(
         v_reset_bits=_field_bits(values["v_reset"]),
         bias_bits=_field_bits(values["bias"]),
         c_bits=_field_bits(values["c"]),
+        v_min_bits=_field_bits(values["v_min"]),
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
         skips=skips,
@@ -70,6 +71,7 @@ def _parameters(population: Population, rule: NeuronRule) -> dict[str, IntArray]
         "sub_delta": dynamics.sub - dynamics.fire if rule.has_sub else zero,
         "v_reset": dynamics.v_reset if rule.reset_mode == "value" else zero,
         "bias": population.bias,
+        "v_min": zero if dynamics.v_min is None else dynamics.v_min,
         "c": dynamics.decay.c if dynamics.decay is not None and dynamics.decay.c.ndim else zero,
     }
     return {name: np.broadcast_to(value, (population.size,)) for name, value in values.items()}
@@ -87,6 +89,7 @@ def _rule(network: Network, population: Population) -> NeuronRule:
         reset_mode="value" if to_value else "subtract",
         reset_place=dynamics.reset_place.value,
         decay=_decay(dynamics.decay),
+        has_floor=dynamics.v_min is not None,
     )
 
 

@@ -324,6 +324,7 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
         "fire": real.fire if real.spiking else None,
         "decay": _decay(dynamics.decay),
         "decay_syn": _decay(dynamics.decay_syn),
+        "floor": _floor(dynamics),
         "saturation_excluded": error.saturation_excluded,
         "errors": {
             "weights_relative": _figure(error.weights),
@@ -333,6 +334,14 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
             "leak_syn_relative": _figure(error.leak_syn),
         },
     }
+
+
+def _floor(dynamics: IntegerDynamics) -> dict[str, Any] | None:
+    """The floor of the membrane over the neurons, in real units."""
+    if dynamics.v_min is None:
+        return None
+    real = dynamics.v_min * (dynamics.scale / (1 << dynamics.fraction_bits))
+    return {"min": _figure(np.min(real)), "max": _figure(np.max(real))}
 
 
 def _decay(decay: Decay | None) -> dict[str, Any] | None:

@@ -47,6 +47,11 @@ class DecayData(TypedDict):
     rounding: str
 
 
+class FloorData(TypedDict):
+    min: float
+    max: float
+
+
 class ErrorsData(TypedDict):
     weights_relative: float
     threshold_relative: float
@@ -62,6 +67,7 @@ class PopulationData(TypedDict):
     fire: Literal["gt", "ge"] | None
     decay: DecayData | None
     decay_syn: DecayData | None
+    floor: NotRequired[FloorData | None]
     saturation_excluded: bool
     errors: ErrorsData
 

@@ -59,7 +59,8 @@ def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters)
         after = _less_sub(rule, u, spike, parameters)
     else:
         after = Mux(spike, parameters["v_reset"], u)
-    return spike, _stored(rule, after)
+    v = _stored(rule, after)
+    return spike, _raised(v, parameters["v_min"]) if rule.has_floor else v
 
 
 def next_start(
@@ -88,6 +89,11 @@ def loses_later(rule: NeuronRule) -> bool:
 def _stored(rule: NeuronRule, value: Value) -> Value:
     """V as it is kept: saturated, unless a proof excludes that it ever is."""
     return saturated(value, rule.state_bits) if rule.saturates else value[: rule.state_bits].as_signed()
+
+
+def _raised(v: Value, floor: Value) -> Value:
+    """V, or the floor where that is higher."""
+    return Mux(v < floor, floor, v)[: len(v)].as_signed()
 
 
 def _less_sub(rule: NeuronRule, value: Value, fires: Value, parameters: Parameters, masked: bool = False) -> Value:

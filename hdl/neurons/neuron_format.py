@@ -18,7 +18,7 @@ from .decay import DecayFormat
 @dataclass(frozen=True, kw_only=True)
 class NeuronRule:
     """What a population's neurons do at the end of a step. V has `state_bits`, and saturates unless a proof excludes
-    that it ever does."""
+    that it ever does; where it `has_floor`, it is the parameter `v_min` at least after that."""
 
     state_bits: int
     saturates: bool
@@ -27,6 +27,7 @@ class NeuronRule:
     reset_mode: Literal["subtract", "value"]
     reset_place: Literal["same", "next", "snntorch_same"]
     decay: DecayFormat | None
+    has_floor: bool = False
 
     @property
     def remembers_firing(self) -> bool:
@@ -62,6 +63,7 @@ class NeuronFormat:
     v_reset_bits: int
     bias_bits: int
     c_bits: int
+    v_min_bits: int = 0
     unsigned: frozenset[str] = frozenset({"c"})
     overlaps: bool = False
     skips: bool = False
@@ -91,15 +93,20 @@ class NeuronFormat:
         return any(population.rule.remembers_firing for population in self.populations)
 
     @property
+    def has_floor(self) -> bool:
+        return any(population.rule.has_floor for population in self.populations)
+
+    @property
     def parameter_fields(self) -> tuple[tuple[str, int], ...]:
-        """(name, width) of each field of a parameter word, low bits first."""
-        return (
+        """(name, width) of each field of a parameter word, low bits first; a floor only where a population has one."""
+        fields = (
             ("fire", self.fire_bits),
             ("sub_delta", self.sub_delta_bits),
             ("v_reset", self.v_reset_bits),
             ("bias", self.bias_bits),
             ("c", self.c_bits),
         )
+        return (*fields, ("v_min", self.v_min_bits)) if self.has_floor else fields
 
     @property
     def parameter_bits(self) -> int:

@@ -88,6 +88,7 @@ def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
         "fire": fire,
         "sub": fire if draw(st.booleans()) else draw(_parameter(size, subs)),
         "v_reset": draw(_parameter(size, low | state)) if mode == "value" else 0,
+        "v_min": draw(st.none() | _parameter(size, st.integers(max(-limit, -40), 0))) if kind != "LI" else None,
         **leaks,
         "drive": draw(st.sampled_from(("new", "old"))) if kind == "CubaLIF" else "new",
         "reset_mode": mode,

@@ -102,6 +102,8 @@ def _step(population: Data, index: int, neuron: _Neuron, current: int) -> int:
         u = _decay(leak, index, neuron.v) + drive - r * sub
         spike = int(u > fire)
         neuron.v = _sat(u - (spike - r) * sub, bits)
+    if population.get("v_min") is not None:
+        neuron.v = max(neuron.v, _of(population["v_min"], index))
     neuron.spiked = spike
     return spike
 
@@ -128,4 +130,5 @@ def _of(value: Any, index: int) -> int:
 
 
 def _delay(delay: Any, pre: int, post: int) -> int:
-    return delay[pre][post] if isinstance(delay, list) else delay
+    row = delay[pre] if isinstance(delay, list) else delay
+    return row[post] if isinstance(row, list) else row

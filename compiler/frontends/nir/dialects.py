@@ -19,6 +19,9 @@ from ....hdl.errors import OptionError, quoted
 from ...ir.neurons import Fire, ResetMode, ResetPlace
 from ...ir.verifier import MAX_X
 
+MINUS_THRESHOLD = "threshold"
+"""The floor that Sinabs gives an IF that it reads from NIR: as far below 0 as the threshold is above."""
+
 
 class Reset(StrEnum):
     """What a spike does to the membrane: subtract the threshold, set it to 0, or set it to the node's `v_reset`."""
@@ -127,6 +130,8 @@ class Options:
     fire: str | None = None
     tau: str | None = None
     x_max: int | None = None
+    v_min: float | str | None = None
+    """The floor of the membranes of all that fire: a number, or `MINUS_THRESHOLD`."""
 
     def __post_init__(self) -> None:
         _check_choice("dialect", self.dialect, tuple(DIALECTS))
@@ -139,6 +144,8 @@ class Options:
             _check_dt(self.dt)
         if self.x_max is not None:
             _check_x_max(self.x_max)
+        if self.v_min is not None:
+            _check_v_min(self.v_min)
 
     @property
     def given(self) -> list[str]:
@@ -251,3 +258,12 @@ def _check_x_max(x_max: object) -> None:
     valid = isinstance(x_max, int | np.integer) and not isinstance(x_max, bool)
     if not valid or not 1 <= x_max <= MAX_X:  # type: ignore[operator]
         raise OptionError(f"x_max, the largest input value, is a whole number from 1 to {MAX_X}: got {quoted(x_max)}")
+
+
+def _check_v_min(v_min: object) -> None:
+    number = isinstance(v_min, int | float | np.integer | np.floating) and not isinstance(v_min, bool)
+    if v_min != MINUS_THRESHOLD and not (number and math.isfinite(v_min)):  # type: ignore[arg-type]
+        raise OptionError(
+            f"v_min, the floor of the membrane, is a number or {MINUS_THRESHOLD!r} (as far below 0 as that is above): "
+            f"got {quoted(v_min)}"
+        )

@@ -266,9 +266,9 @@ def _read_instance(cls: type[T], reader: _Reader) -> T:
 
 
 def _read_field(reader: _Reader, name: str, hint: Any) -> Any:
-    if hint == FloatArray:
+    if hint in (FloatArray, FloatArray | None):
         return reader.floats(name)
-    if hint == IntArray:
+    if hint in (IntArray, IntArray | None):
         return reader.integers(name)
     if hint in (int, int | None):
         return reader.integer(name)

@@ -9,7 +9,7 @@ import numpy as np
 from ....hdl.errors import OptionError
 from ...ir.network import Network, Population
 from ...ir.neurons import LI, Fire, IntegerDynamics, ResetMode, ResetPlace
-from .dialects import Options, Reset, reset_place
+from .dialects import MINUS_THRESHOLD, Options, Reset, reset_place
 
 
 def with_options(network: Network, options: Options) -> Network:
@@ -21,7 +21,7 @@ def with_options(network: Network, options: Options) -> Network:
         raise OptionError(f"the file's network is already in time steps of its own: got dt {options.dt}; omit it")
     if options.tau is not None:
         raise OptionError(f"the file's network is already in time steps of its own: got tau {options.tau}; omit it")
-    given = [name for name in options.given if name in ("reset", "reset_delay", "fire")]
+    given = [name for name in options.given if name in ("reset", "reset_delay", "fire", "v_min")]
     if network.is_integer and given:
         raise OptionError(
             f"an integer network's neurons are fixed: got {' and '.join(given)}; change the float network"
@@ -30,9 +30,23 @@ def with_options(network: Network, options: Options) -> Network:
         network = _with_x_max(network, options.x_max)
     if not given:
         return network
-    return replace(
-        network, populations=tuple(_population_with_options(p, options, network.dialect) for p in network.populations)
-    )
+    populations = tuple(_population_with_options(p, options, network.dialect) for p in network.populations)
+    return with_floor(replace(network, populations=populations), options.v_min)
+
+
+def with_floor(network: Network, v_min: float | str | None) -> Network:
+    """The float network with this floor of the membranes of all that fire (see `Options`); None changes nothing."""
+    if v_min is None:
+        return network
+    return replace(network, populations=tuple(_population_with_floor(p, v_min) for p in network.populations))
+
+
+def _population_with_floor(population: Population, v_min: float | str) -> Population:
+    dynamics = population.dynamics
+    if isinstance(dynamics, LI | IntegerDynamics):
+        return population
+    floor = -dynamics.threshold if v_min == MINUS_THRESHOLD else np.array(v_min, np.float64)
+    return replace(population, dynamics=replace(dynamics, v_min=floor))
 
 
 def _with_x_max(network: Network, x_max: int) -> Network:

@@ -28,7 +28,7 @@ from .graph import NirGraph, NirNode, read_graph, spikeloom_metadata
 from .hdf5_guard import CheckedFile, open_checked
 from .metadata import holds_network, read_conventions, read_network
 from .neurons import dynamics_of
-from .options import with_options
+from .options import with_floor, with_options
 from .view import check_view
 
 _LAYERS = ("Affine", "Linear")
@@ -48,6 +48,7 @@ def read_nir(
     fire: str | None = None,
     tau: str | None = None,
     x_max: int | None = None,
+    v_min: float | str | None = None,
 ) -> Network:
     """Read the NIR file at `path` into a verified network.
 
@@ -56,12 +57,15 @@ def read_nir(
     `tau` (seconds, scaled) says how a release of Norse wrote its time constants. `x_max` is the largest value of an
     input in a step, 1 by default. They win over the file's metadata (Spikeloom's own, then what is unmistakable in that
     of other tools, with a warning), over what the file's numbers decide, and over the dialect's own conventions. A file
-    written by `write_nir` needs none of them.
+    written by `write_nir` needs none of them. `v_min` is the floor of the membranes of all neurons that fire, of which
+    only files of our own speak: a number, or "threshold" for one as far below 0 as the threshold is above.
 
     Raises InputError for a file that is unreadable or hostile, OptionError for conventions that are unknown or still
     open, ModelError for a graph that is malformed or not supported.
     """
-    options = Options(dialect=dialect, dt=dt, reset=reset, reset_delay=reset_delay, fire=fire, tau=tau, x_max=x_max)
+    options = Options(
+        dialect=dialect, dt=dt, reset=reset, reset_delay=reset_delay, fire=fire, tau=tau, x_max=x_max, v_min=v_min
+    )
     with open_checked(path) as file:
         network = _read(file, options)
     verify(network)
@@ -77,7 +81,7 @@ def _read(file: CheckedFile, options: Options) -> Network:
         check_view(network, graph)
         return with_options(network, options)
     _check_types(graph)
-    return _Conversion(graph, _conventions(file, graph, options)).network()
+    return with_floor(_Conversion(graph, _conventions(file, graph, options)).network(), options.v_min)
 
 
 def _conventions(file: CheckedFile, graph: NirGraph, options: Options) -> Conventions:
