@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
+from ..compiler.ir.arrays import IntArray
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
 from .cocotb_runner import require_simulator
 from .divergence import EVENTS, MEMBRANE, SPIKE
 from .inputs import checked_spikes
+from .numbering import lean_in, of_core
 from .recording import Recording, SpikeArray
 from .reference import run_reference
 from .stimulus import make_stimulus
@@ -29,7 +31,8 @@ class RegressionResult:
     `spikes_compared` and `membranes_compared` are the neuron-steps that the bench says it compared: every
     population's on the traced core, and the output's spikes once more on the shipped core. `cycles` are the shipped
     core's clock cycles of each sample, from its first token in to its end out at full speed, back to back; `waves`
-    are the waveform files.
+    are the waveform files. `left_out` neurons are not in the cores (`plan.lean`): nothing of them is compared, but the
+    reference kept them silent.
     """
 
     simulator: str
@@ -40,6 +43,7 @@ class RegressionResult:
     membranes_compared: int
     cycles: tuple[int, ...]
     waves: tuple[Path, ...]
+    left_out: int = 0
 
 
 def regress(
@@ -69,7 +73,8 @@ def regress(
     """
     inputs = checked_spikes(network, spikes)
     require_simulator(simulator, waves is not None)
-    expected = run_reference(network, inputs, membranes=True)
+    lean = lean_in(folder, network)
+    expected = of_core(lean, run_reference(network, inputs, membranes=True))
     runs: list[CoreRun] = []
     files: list[Path] = []
     for traced in (True, False):
@@ -77,10 +82,11 @@ def regress(
         try:
             runs.append(
                 regress_core(
-                    network,
+                    lean.network,
                     folder,
                     inputs,
                     expected,
+                    kept=lean.kept,
                     traced=traced,
                     family=family,
                     dsp=dsp,
@@ -106,6 +112,7 @@ def regress(
         membranes_compared=traced_run.compared[MEMBRANE],
         cycles=shipped_run.cycles,
         waves=tuple(files),
+        left_out=lean.left_out,
     )
 
 
@@ -116,6 +123,7 @@ def regress_core(
     expected: Recording,
     *,
     traced: bool,
+    kept: Mapping[str, IntArray] | None = None,
     family: str = "ice40",
     dsp: bool = False,
     simulator: str = "icarus",
@@ -126,7 +134,8 @@ def regress_core(
 ) -> CoreRun:
     """One core of a build folder against `expected`, the reference's recording with membranes; see `regress`.
 
-    The traced core is compared in everything it shows, the shipped one in its output spikes. Raises as `regress` does.
+    `network` is what the core runs and `kept` the whole network's numbers of its neurons (`plan.lean`). The traced core
+    is compared in everything it shows, the shipped one in its output spikes. Raises as `regress` does.
     """
     abort = None if traced else min(1, len(inputs) - 1)
     source = core_in(folder, traced)
@@ -143,6 +152,7 @@ def regress_core(
             traced=traced,
             simulator=simulator,
             expected=expected,
+            kept=kept,
             stress=stress if traced else None,
             waves=waves,
             progress=progress,

@@ -12,6 +12,7 @@ from ..compiler.ir.network import Network
 from ..compiler.names import EXECUTORS
 from ..compiler.plan.folding import Folding
 from ..hdl.errors import ModelError, OptionError
+from .numbering import lean_in, of_whole
 from .recording import Recording
 
 
@@ -33,7 +34,8 @@ def simulate(
     `executor` is "float" (an integer network runs as the real numbers that it stands for), "reference" (the integer
     reference), "amaranth" (the core in Amaranth's simulator), "verilog" (the core's Verilog) or "netlist" (the core
     after synthesis), the last two under cocotb with `simulator` "icarus" or "verilator" and with the core of the build
-    folder `folder` where one is given. `family` is the device family that the core is planned or synthesised for,
+    folder `folder` where one is given. Neurons that a build's core lacks are silent in its recordings, with the
+    reference's membranes. `family` is the device family that the core is planned or synthesised for,
     `folding` which engine runs which populations (by default the smallest core's), `dsp` whether synthesis may use an
     iCE40's multipliers. `membranes` records V at the end of each step too; `progress(done, total)` counts samples.
 
@@ -56,7 +58,9 @@ def simulate(
         from ..compiler.plan.plan import make_plan
         from .amaranth_executor import run_amaranth
 
-        return run_amaranth(make_plan(network, family, folding), spikes, membranes, progress)
+        lean = lean_in(folder, network)
+        recording = run_amaranth(make_plan(lean.network, family, folding), spikes, membranes, progress)
+        return of_whole(lean, recording, spikes)
     from .verilog_executor import run_verilog
 
     level = "rtl" if executor == "verilog" else "netlist"

@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.ir.arrays import IntArray
 from ..compiler.ir.network import Network
 from ..compiler.output.build_folder import FOLDING, WEIGHTS
 from ..compiler.output.flash_image import MAX_IMAGE_BYTES, parse_flash_image, plan_flash
@@ -29,6 +30,7 @@ from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles, run_cycles
+from .numbering import lean_in, of_whole
 from .observer import describe_problem
 from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 from .stimulus import Stimulus, make_stimulus
@@ -105,6 +107,8 @@ def run_verilog(
     """
     inputs = checked_spikes(network, spikes)
     require_simulator(simulator)
+    lean = lean_in(folder, network)
+    network = lean.network
     with run_folder() as work:
         source = core_in(work if folder is None else folder, traced=True)
         if folder is None:
@@ -123,7 +127,7 @@ def run_verilog(
             progress=progress,
         )
     check_output_events(network, run.events, run.populations[network.output].spikes)
-    return _recording(network, run, membranes)
+    return of_whole(lean, _recording(network, run, membranes), inputs)
 
 
 @contextmanager
@@ -194,14 +198,15 @@ def run_core(
     traced: bool,
     simulator: str,
     expected: Recording | None = None,
+    kept: Mapping[str, IntArray] | None = None,
     stress: int | None = None,
     waves: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CoreRun:
     """Run one core on a stimulus of `shape` = (samples, steps) in the run folder `work`.
 
-    With `expected`, everything recorded must equal it. `waves` is the file for waveforms. Raises MismatchError with the
-    first divergence, and ToolError.
+    With `expected`, everything recorded must equal it; messages number neurons by `kept` where the core lacks some
+    (`plan.lean`). `waves` is the file for waveforms. Raises MismatchError with the first divergence, and ToolError.
     """
     _write_job(work, network, stimulus, shape, traced, expected, stress)
     try:
@@ -218,7 +223,7 @@ def run_core(
         if waves is not None and (work / WAVES).is_file():
             waves.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(work / WAVES, waves)
-    return _read_outcome(work, network, traced)
+    return _read_outcome(work, network, traced, kept or {})
 
 
 def _write_job(
@@ -274,13 +279,16 @@ def _loads(weights: Path) -> npt.NDArray[np.int64]:
     return np.stack([block, address, np.array(image.words)], axis=1)
 
 
-def _read_outcome(work: Path, network: Network, traced: bool) -> CoreRun:
+def _read_outcome(work: Path, network: Network, traced: bool, kept: Mapping[str, IntArray]) -> CoreRun:
     outcome = json.loads((work / _OUTCOME).read_text(encoding="ascii"))
     status = outcome.pop("status")
     names = [population.name for population in network.populations]
     if status == "divergence":
         divergence = Divergence(**outcome)
-        raise MismatchError(divergence.describe(names[divergence.population]))
+        name = names[divergence.population]
+        if name in kept:
+            divergence = replace(divergence, neuron=int(kept[name][divergence.neuron]))
+        raise MismatchError(divergence.describe(name))
     if status == "protocol":
         raise MismatchError(describe_problem(**outcome, populations=names))
     with np.load(work / "recorded.npz") as recorded:

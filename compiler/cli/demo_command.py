@@ -74,14 +74,15 @@ def _summarise(
     build: BuildFolder, accuracies: list[float], samples: int, readout: str, result: RegressionResult
 ) -> None:
     """What came out. Accuracies are those of the float executor and the integer reference."""
-    from ..report.text import number, share
+    from ..report.text import number, share, silent_text
 
     report = build.report()
     network, timing, latency = report["network"], report["timing"], report["latency"]
     lcs, brams = report["utilization"]["lcs"], report["utilization"]["brams"]
     cycles, time = number(latency["cycles_per_sample"]), number(latency["microseconds_per_sample"])
     rows = {
-        "Network": f"{network['inputs']} inputs, {network['neurons']} neurons, {number(network['synapses'])} synapses "
+        "Network": f"{network['inputs']} inputs, {network['neurons']} neurons{silent_text(network)}, "
+        f"{number(network['synapses'])} synapses "
         f"of {BITS} bits ({network['sparsity']:.0%} sparse)",
         "Accuracy": f"float executor {accuracies[0]:.2%}, integer reference {accuracies[1]:.2%} of {samples} test "
         f"samples, by {readout}",

@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     )
     from ..flow.measure import affordable, random_samples
     from ..plan.host_link import link_of
+    from ..plan.lean import lean_for
 
     wanted = CompileOptions(
         board=options.board,
@@ -80,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     samples = None if options.data is None else load_samples(options.data, source)
     network = integers_of(source, wanted, samples, common.progress_bar).network
     wanted = replace(wanted, folding=common.folding_of(options, network))
+    network = lean_for(network, wanted.folding).network
     check_wide(wanted)
     link = link_of(network)
     wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)

@@ -85,6 +85,9 @@ def run(options: argparse.Namespace) -> int:
         f"equal: {result.spikes_compared:,} spikes and {result.membranes_compared:,} membranes of "
         f"{counted(result.samples, 'sample')} of {counted(result.steps, 'step')} ({result.level}, {result.simulator})"
     )
+    if result.left_out:
+        left_out = counted(result.left_out, "neuron")
+        print(f"{left_out} can never fire and the core lacks them: in the reference they did not")
     for file in result.waves:
         print(f"waveforms: {file}")
     if build.coding is not None:
@@ -96,11 +99,13 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
     """Compare the classes that encoder, core and decoder make of every image."""
     from ...sim.image_executor import check_classes, reference_classes, run_images
     from ..plan.folding import read_folding
+    from ..plan.lean import read_lean
     from ..plan.plan import make_plan
     from ..report.text import counted
 
     assert samples.images is not None
-    plan = make_plan(network, build.family, read_folding(build.folding_file))
+    core = read_lean(build.numbering_file, network).network
+    plan = make_plan(core, build.family, read_folding(build.folding_file))
     with common.progress_bar(f"classifying {len(samples)} images (encoder, core and decoder)") as progress:
         run = run_images(plan, samples.images, coding, progress)
     check_classes(reference_classes(network, samples.images, coding), run.classes, "the simulated hardware")

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from ...hdl.errors import OptionError, quoted
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Connectivity, Dense
-from ..ir.network import INPUT, Network, Population, Projection
+from ..ir.narrow import narrowed
+from ..ir.network import Network
 from ..ir.verifier import verify
 from ..names import BASELINES
 from .activity import estimated_rates
@@ -189,40 +190,16 @@ def _smaller_layer(
 
 
 def _smaller_network(network: Network, active: Sequence[BoolArray], drive: Sequence[FloatArray]) -> Network:
-    names = (INPUT, *(p.name for p in network.populations))
-    keep = dict(zip(names, active, strict=True))
-    smaller = replace(
+    fed = replace(
         network,
         populations=tuple(
-            _smaller_population(p, a, d) for p, a, d in zip(network.populations, active[1:], drive[1:], strict=True)
+            replace(p, bias=p.bias + d) if d.any() else p for p, d in zip(network.populations, drive[1:], strict=True)
         ),
-        projections=tuple(_smaller_projection(p, keep[p.pre], keep[p.post]) for p in network.projections),
     )
+    kept = {p.name: np.flatnonzero(a) for p, a in zip(network.populations, active[1:], strict=True)}
+    smaller = narrowed(fed, kept)
     verify(smaller)
     return smaller
-
-
-def _smaller_population(population: Population, keep: BoolArray, drive: FloatArray) -> Population:
-    bias = population.bias + drive if drive.any() else population.bias
-    if keep.all():
-        return replace(population, bias=bias)
-    dynamics = population.dynamics
-    parameters: dict[str, Any] = {
-        name: value[keep] for name, value in vars(dynamics).items() if isinstance(value, np.ndarray) and value.shape
-    }
-    return replace(
-        population,
-        shape=(int(np.count_nonzero(keep)),),
-        dynamics=replace(dynamics, **parameters),
-        bias=bias[keep] if bias.shape else bias,
-    )
-
-
-def _smaller_projection(projection: Projection, pre: BoolArray, post: BoolArray) -> Projection:
-    connectivity, delay = projection.connectivity, projection.delay
-    which = connectivity.between(pre, post)
-    delay = delay[which] if delay.shape else delay
-    return replace(projection, connectivity=connectivity.with_weights(connectivity.real[which])).delayed(delay)
 
 
 # ------------------------------------------------------------------------------------------------------- report

@@ -48,6 +48,7 @@ from ..output.build_folder import (
     FOLDING,
     LOGS,
     NETWORK,
+    NUMBERING,
     REPORT,
     SOURCE,
     WEIGHTS,
@@ -62,6 +63,7 @@ from ..output.build_folder import (
 from ..output.flash_image import join_flash, plan_flash
 from ..plan.folding import Folding, default_folding, folding_data
 from ..plan.host_link import link_of
+from ..plan.lean import lean_for
 from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
 from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
@@ -142,17 +144,20 @@ def compile_network(
     baud = _baud(target, options)
     bit = 0 if target is None or options.verilog_only else clocks_per_bit(clock.hz, baud)
     integers = integers_of(source, options, samples, step)
-    network = integers.network
+    require_spiking_output(integers.network)
+    lean = lean_for(integers.network, options.folding)
+    network = lean.network
     link = link_of(network, options.coding)
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
     plan = plan_for(network, target, options, link)
-    require_spiking_output(network)
     if target is not None:
         check_capacity(plan.needs, target)
     with staged(output, force=force) as folder, _kept(folder, output):
         write_nir(source, folder / SOURCE)
-        write_nir(network, folder / NETWORK)
+        write_nir(integers.network, folder / NETWORK)
         write_json(folder / FOLDING, folding_data(plan.folding))
+        if lean.kept:
+            write_json(folder / NUMBERING, lean.data())
         with step("writing the core"):
             _write_cores(plan, folder)
             flash = _write_weights(plan, folder)
@@ -165,6 +170,7 @@ def compile_network(
                 (folder / FLASH).write_bytes(join_flash(built.bitstream.read_bytes(), flash, image))
         design = Design(
             plan=plan,
+            lean=lean,
             integers=integers,
             link=link,
             baud=baud,

@@ -16,6 +16,7 @@ from ...boards.toolchain import BuildResult, synthesise_hierarchical
 from ...hdl.errors import quoted
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
+from ...sim import numbering
 from ...sim.recording import Recording
 from ...sim.reference import run_reference
 from ..compression.recipe import Recipe
@@ -24,6 +25,7 @@ from ..estimate.estimate import estimate
 from ..ir.network import Network
 from ..lowering.error import PopulationError
 from ..output.build_folder import FLASH
+from ..plan.lean import Lean
 from ..plan.plan import Plan
 from ..report.facts import Block, Facts, Link, PathStep, Source, Timing
 from ..report.facts import Device as ReportDevice
@@ -51,12 +53,14 @@ class Integers:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What a report is about: `built` is None where only Verilog was made, `baud` is the host link's rate.
+    """What a report is about: `plan` is that of `lean`'s core, `built` is None where only Verilog was made, `baud` is
+    the host link's rate.
 
     `native` and `seed` are the options of the tools and of made-up samples.
     """
 
     plan: Plan
+    lean: Lean
     integers: Integers
     link: LinkFormat
     baud: int
@@ -86,10 +90,11 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
     else:
         ran = samples.first(measure.MAX_SAMPLES)
     with step(f"running {len(ran)} {stimulus} samples on the reference") as progress:
-        recording = run_reference(network, ran.spikes, progress=progress)
+        recording = run_reference(design.lean.whole, ran.spikes, progress=progress)
+    of_core = numbering.of_core(design.lean, recording)
     with step("counting cycles") as progress:
-        latency = measure.measure_latency(design.plan, ran, stimulus, recording, progress)
-    rates = measure.mean_rates(ran.first(len(latency.cycles)), recording)
+        latency = measure.measure_latency(design.plan, ran, stimulus, of_core, progress)
+    rates = measure.mean_rates(ran.first(len(latency.cycles)), of_core)
     expected = estimate(
         design.plan,
         device=None if design.device is None else design.device.id,
@@ -125,6 +130,7 @@ def _static_facts(design: Design) -> Facts:
     clock_mhz = round(design.clock.hz / 1e6, 6)
     facts = Facts(
         plan=design.plan,
+        whole=design.lean.whole,
         source=design.integers.source,
         errors=design.integers.errors,
         recipe=design.integers.recipe,

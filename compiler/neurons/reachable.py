@@ -158,6 +158,34 @@ def saturates(network: Network, population: Population) -> bool:
     return _reachable_states(network, population, _integer(population).state_bits) is None
 
 
+def silent_neurons(network: Network, population: Population, rounds: int = 4_000) -> npt.NDArray[np.bool_]:
+    """The integer neurons (n,) that are proven never to fire, whatever the input.
+
+    As long as a neuron is silent, no step takes its membrane above what the decayed largest one and the largest input
+    come to. Where that stops growing without having passed `fire`, the neuron stays silent for ever. Where it has not
+    stopped after `rounds` nothing is proven.
+    """
+    model = integer_model(_integer(population))
+    silent = np.ones(population.size, np.bool_)
+    if not model.spiking:
+        return silent
+    driven = _driven(network, population, MAX_REACH_BITS + 1, rounds)
+    if driven is None:
+        return ~silent
+    drive = driven[0].high
+    highest = np.zeros(population.size, np.int64)
+    if model.reset_place is ResetPlace.SNNTORCH_SAME:
+        silent &= highest <= model.threshold  # V itself is compared at the start of a step
+    for _ in range(rounds):
+        compared = (highest if model.leak is None else model.leak(highest)) + drive
+        silent &= compared <= model.threshold
+        higher = np.where(silent, np.maximum(highest, compared), highest)
+        if np.array_equal(higher, highest):
+            return silent
+        growing, highest = higher > highest, higher
+    return silent & ~growing
+
+
 def may_fire(folded: Folded, x_max: int) -> npt.NDArray[np.bool_]:
     """The real neurons (n,) whose membrane reaches the threshold where all inputs with positive weights are x_max.
 
@@ -202,19 +230,28 @@ def _reachable_states(
     network: Network, population: Population, bits: int, rounds: int = 4_000
 ) -> tuple[Interval, Interval | None] | None:
     """The intervals of V, and of g in a CubaLIF; None as for `reachable_membranes`, and where they outgrow `bits`."""
+    driven = _driven(network, population, bits, rounds)
+    if driven is None:
+        return None
+    drive, current = driven
+    model = replace(integer_model(_integer(population)), leak_syn=None)
+    membranes = _grown(lambda v: _stepped(model, v, drive), drive, bits, rounds)
+    return None if membranes is None else (membranes, current)
+
+
+def _driven(
+    network: Network, population: Population, bits: int, rounds: int
+) -> tuple[Interval, Interval | None] | None:
+    """The intervals of a step's drive and of g in a CubaLIF, where both are one; None where nothing bounds them."""
     model = integer_model(_integer(population))
     lows, highs = drive_bounds_per_neuron(network, population)
     if max(-min(lows), max(highs)) >= 1 << MAX_REACH_BITS:
         return None
     drive = Interval(np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64))
-    current = None
-    if model.leak_syn is not None:
-        current = _grown(lambda g: filtered(Course(False, None), model, g, drive)[0], drive, bits, rounds)
-        if current is None:
-            return None
-        drive, model = current, replace(model, leak_syn=None)
-    membranes = _grown(lambda v: _stepped(model, v, drive), drive, bits, rounds)
-    return None if membranes is None else (membranes, current)
+    if model.leak_syn is None:
+        return drive, None
+    current = _grown(lambda g: filtered(Course(False, None), model, g, drive)[0], drive, bits, rounds)
+    return None if current is None else (current, current)
 
 
 def _grown(step: Callable[[Interval], Interval], like: Interval, bits: int, rounds: int) -> Interval | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...hdl.errors import InputError, ModelError
+from ...sim.numbering import of_core
 from ...sim.reference import run_reference
 from ..compression.apply import compress
 from ..compression.pruning import prune_neurons
@@ -21,6 +22,7 @@ from ..ir.arrays import FloatArray, IntArray
 from ..ir.network import INPUT, Network
 from ..neurons.contract import fold
 from ..plan.folding import Folding, check_folding
+from ..plan.lean import without_silent
 from ..plan.plan import make_plan
 from .candidate import Outcome, Prediction
 from .point import Point
@@ -47,7 +49,7 @@ def evaluate(subject: Subject, point: Point, target_id: str) -> Outcome:
 
 
 def foldings_of(network: Network) -> dict[str, Folding]:
-    """The foldings of a network by the names that candidates give them."""
+    """The foldings of a core's network (`plan.lean`) by the names that candidates give them."""
     found = searched_foldings(network, LANES)
     return {name: folding for name, folding in found.items() if _possible(network, folding)}
 
@@ -79,20 +81,20 @@ def _evaluated(subject: Subject, point: Point, target: Target) -> Outcome:
     narrow, kept = _narrowed(subject, point.removed)
     recipe = point.recipe(subject.method, subject.distil)
     network, report = compress(narrow, recipe, subject.calibration, finetune=subject.finetune)
-    spikes = None
+    lean, spikes = without_silent(network), None
     if subject.validation is None:
         quality, judged = _weights_kept(subject.network, network, kept), 0
     else:
         recording = run_reference(network, subject.validation.spikes)
         quality, judged = subject.judge(recording), len(subject.validation)
-        spikes = recording.trains(subject.validation.spikes, MOST_SAMPLES)
+        spikes = of_core(lean, recording).trains(subject.validation.spikes, MOST_SAMPLES)
     return Outcome(
         point=point,
         quality=quality,
         judged=judged,
         sparsity=1 - _synapses(network) / _possible_synapses(subject.network),
         sizes=tuple((subject.network.size_of(p.name), p.size) for p in network.populations),
-        foldings=_predictions(network, target, spikes),
+        foldings=_predictions(lean.network, target, spikes),
         network=packed(with_origin(network, subject.network, report)),
     )
 

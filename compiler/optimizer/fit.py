@@ -16,6 +16,7 @@ from ...hdl.memories.memory import Family
 from ...sim.evaluation import compare
 from ..compression.finetune import FineTune
 from ..ir.network import Network
+from ..plan.lean import without_silent
 from .candidate import Candidate, Outcome, candidates_of, pareto_front
 from .database import Database
 from .evaluation import foldings_of, unpacked
@@ -184,7 +185,7 @@ def _result(
         accuracy=comparison,
         original=subject.network,
         network=network,
-        folding=foldings_of(network)[selected.folding],
+        folding=foldings_of(without_silent(network).network)[selected.folding],
         front=front,
         candidates=tuple(candidates),
         verified=tuple(verified),

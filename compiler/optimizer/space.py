@@ -14,6 +14,7 @@ from typing import Any
 
 from ..compression.apply import compress
 from ..ir.network import Network
+from ..plan.lean import without_silent
 from ..plan.plan import make_plan
 from .point import FORMATS, Point
 from .prediction import whole_brams
@@ -91,7 +92,7 @@ def smallest_brams(network: Network, target: Target, form: str, sparsity: float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         integers, _ = compress(network, Point(form=form, sparsity=sparsity).recipe("magnitude", distil=False))
-    return whole_brams(make_plan(integers, target.family.value))
+    return whole_brams(make_plan(without_silent(integers).network, target.family.value))
 
 
 def _room(network: Network, target: Target, form: str, least: float) -> float:

@@ -18,6 +18,7 @@ from ...hdl.json_files import decoded
 from ...hdl.link.linked_core import LinkedCore
 from ...hdl.resources import Resources
 from ..plan.host_link import link_of
+from ..plan.lean import without_silent
 from ..plan.plan import Plan, make_plan
 from .evaluation import foldings_of, unpacked
 from .target import Target, find_target
@@ -55,7 +56,7 @@ def verify_candidate(
     context: object, network: bytes, folding: str, target_id: str, seed: int, native: bool
 ) -> Measurement:
     """Synthesise, place and route a packed network on a folding of that name."""
-    integers, target = unpacked(network), find_target(target_id)
+    integers, target = without_silent(unpacked(network)).network, find_target(target_id)
     plan = make_plan(integers, target.family.value, foldings_of(integers)[folding])
     with tempfile.TemporaryDirectory(prefix="spikeloom-fit-") as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*created but never used")

@@ -36,6 +36,8 @@ SOURCE = "source.nir"
 """The network as it was read."""
 FOLDING = "folding.json"
 """Which engine of the core runs which populations."""
+NUMBERING = "numbering.json"
+"""Which neurons of the network the core has, where it lacks some that never fire (`spikeloom.compiler.plan.lean`)."""
 LOGS = "logs"
 """The folder of the tools' own words: with times and paths in them, so the manifest does not list them."""
 
@@ -229,6 +231,11 @@ class BuildFolder:
     def folding_file(self) -> Path:
         """Which engine of the core runs which populations (`read_folding`)."""
         return self.path / FOLDING
+
+    @property
+    def numbering_file(self) -> Path:
+        """Which neurons the core has (`read_lean`); absent where it has all."""
+        return self.path / NUMBERING
 
     @property
     def family(self) -> str:

@@ -118,12 +118,14 @@ class Accuracy:
 class Facts:
     """Everything that a report is made of; what was not done is None or empty.
 
-    `source` is the float network, `plan` holds the integer one, `errors` says how far apart they are, `recipe` how one
-    became the other; `estimate` is what was expected of the same design before it was built.
+    `source` is the float network, `whole` the integer one and `plan` holds what its core runs of it (`plan.lean`;
+    `whole` None means all). `errors` says how far apart they are, `recipe` how one became the other; `estimate` is what
+    was expected of the same design before it was built.
     """
 
     plan: Plan
     source: Network
+    whole: Network | None = None
     errors: Sequence[PopulationError]
     recipe: Recipe | None
     used: Resources

@@ -26,6 +26,7 @@ from .text import (
     resource_names,
     semantics_rows,
     share,
+    silent_text,
     title_of,
 )
 
@@ -111,7 +112,7 @@ def _subtitle(report: Mapping[str, Any]) -> str:
     network, compression = report["network"], report["compression"]
     parts = [
         f"{number(network['inputs'])} inputs",
-        f"{number(network['neurons'])} neurons",
+        f"{number(network['neurons'])} neurons" + silent_text(network),
         f"{number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)",
         f"{network['dialect']} conventions",
     ]

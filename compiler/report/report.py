@@ -212,8 +212,9 @@ def _accuracy(facts: Facts) -> dict[str, Any] | None:
 
 
 def _network(facts: Facts) -> dict[str, Any]:
-    network = facts.plan.network
+    network = facts.plan.network if facts.whole is None else facts.whole
     stored = sum(layer.synapses for layer in facts.plan.layers)
+    neurons, in_core = (sum(p.size for p in n.populations) for n in (network, facts.plan.network))
     possible = sum(projection.connectivity.possible_synapses for projection in network.projections)
     return {
         "name": network.name,
@@ -225,7 +226,8 @@ def _network(facts: Facts) -> dict[str, Any]:
         "output": network.output,
         "readout": str(network.reading),
         "x_max": network.x_max,
-        "neurons": sum(population.size for population in network.populations),
+        "neurons": neurons,
+        "silent_neurons": neurons - in_core,
         "synapses": stored,
         "sparsity": round(1 - stored / possible, 6) if possible else 0.0,
     }

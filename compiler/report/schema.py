@@ -20,6 +20,7 @@ class NetworkData(TypedDict):
     readout: NotRequired[str]
     x_max: int
     neurons: int
+    silent_neurons: NotRequired[int]
     synapses: int
     sparsity: float
 

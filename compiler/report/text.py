@@ -317,6 +317,12 @@ def beats_text(shape: Mapping[str, Any]) -> str:
     )
 
 
+def silent_text(network: Mapping[str, Any]) -> str:
+    """How many of the neurons are not in the core, after their number."""
+    silent = network.get("silent_neurons", 0)
+    return f" ({number(silent)} that never fire are not in the core)" if silent else ""
+
+
 def encoding_text(encoding: Mapping[str, Any]) -> str:
     """What an entry is, and how rows are found."""
     what = f"{encoding['code_bits']}-bit weights"
