@@ -13,6 +13,7 @@ import pytest
 from networks import chain
 from spikeloom.compiler.plan.folding import check_folding
 from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.hdl.errors import ModelError
 from spikeloom.hdl.memories.memory import Family
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -24,27 +25,27 @@ def hardware() -> Iterator[SimpleNamespace]:
     folder = Path(__file__).resolve().parent.parent / "benchmarks"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        names = ("bench", "cycles", "foldings", "goals", "networks", "rows", "table")
+        names = ("bench", "cycles", "foldings", "goals", "networks", "prepare", "rows", "table")
         modules = [importlib.import_module(f"measuring.{name}") for name in names]
         yield SimpleNamespace(**{key: value for module in modules for key, value in vars(module).items()})
 
 
 def bench(hardware: SimpleNamespace, folder: Path, **files: Path) -> object:
     names = ("mnist", "mnist16", "mnist_data", "mnist16_data")
-    options = argparse.Namespace(**dict.fromkeys(names), seed=1)
+    options = argparse.Namespace(**dict.fromkeys(names), seed=1, epochs=1, finetune_epochs=1)
     for name, file in files.items():
         setattr(options, name, file)
     return hardware.Bench(options, folder)
 
 
 def test_goals_are_met_or_missed(hardware: SimpleNamespace) -> None:
-    most = hardware.Goal(figure="lcs", limit=400, bound="the link")
+    most = hardware.Goal(figure="lcs", limit=400)
     least = hardware.Goal(figure="accuracy", limit=97.0, at_least=True)
     assert most.met({"lcs": 400}) and least.met({"accuracy": 97.0})
     assert most.met({}) is None
     assert hardware.verdict(most, {}).endswith("not measured")
     assert "met (400)" in hardware.verdict(most, {"lcs": 400})
-    assert "**missed** by 10.0% (440); the link" in hardware.verdict(most, {"lcs": 440})
+    assert "**missed** by 10.0% (440)" in hardware.verdict(most, {"lcs": 440})
     assert least.missed_by({"accuracy": 87.3}) == pytest.approx(0.1)
 
 
@@ -60,9 +61,31 @@ def test_rows_without_files_are_skipped(
 ) -> None:
     hardware.measure_rows(bench(hardware, tmp_path), ["ecp5", "mnist16", "compile"])
     printed = capsys.readouterr().out
-    assert "ecp5: skipped, --mnist is not given" in printed
-    assert "mnist16: skipped, --mnist16 is not given" in printed
-    assert not hardware.read_results(tmp_path)
+    assert "ecp5: skipped: --mnist is not given" in printed
+    assert "mnist16: skipped: --mnist16 is not given" in printed
+    results = hardware.read_results(tmp_path)
+    assert not any(result.measured for result in results.values())
+    assert "| skipped: --mnist is not given |" in hardware.markdown(results)
+
+
+def test_a_row_that_is_skipped_or_fails_keeps_no_older_figure(
+    hardware: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise ModelError("no such core")
+
+    for measure, text in ((lambda _: hardware.Result({"lcs": 7777.0}), "7,777 LC"), (fails, "failed: no such core")):
+        monkeypatch.setitem(hardware.MEASURES, "compile", measure)
+        hardware.measure_rows(bench(hardware, tmp_path), ["compile"])
+        assert f"| {text} |" in hardware.markdown(hardware.read_results(tmp_path))
+    assert "7,777 LC" not in hardware.markdown(hardware.read_results(tmp_path))
+
+
+def test_rows_of_different_commits_make_no_table(hardware: SimpleNamespace) -> None:
+    one, other = (hardware.Result({"lcs": 1.0}, commit=commit) for commit in ("abc", "def"))
+    hardware.require_one_commit({"ecp5": one, "compile": one})
+    with pytest.raises(SystemExit, match="a table has the figures of one commit: abc: ecp5; def: compile; measure"):
+        hardware.require_one_commit({"ecp5": one, "compile": other})
 
 
 def test_what_was_measured_is_kept(hardware: SimpleNamespace, tmp_path: Path) -> None:
@@ -130,7 +153,7 @@ def test_tables_are_written_from_what_was_measured(hardware: SimpleNamespace, tm
     figures = {"luts": 450.0, "comb": 600.0, "dp16kd": 7.0, "fmax_mhz": 70.0, "cycles_per_step": 900.0}
     figures["us_per_image"] = 320.0
     for id in ("ecp5", "front-shared"):
-        content = {"figures": figures, "remarks": ["5,000 synapses"]}
+        content = {"figures": figures, "remarks": ["5,000 synapses"], "commit": "abc"}
         hardware.write_figures(tmp_path / "rows" / f"{id}.json", content)
     results = hardware.read_results(tmp_path)
     assert set(results) == {"ecp5", "front-shared"}

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,6 @@ from spikeloom.boards.boards import find_board
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.encodings.cost import Scarce
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.plan import folding
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.plan import make_plan, with_spram
 from spikeloom.hdl.emit.tools import warm_up
@@ -163,35 +162,43 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
 
 
 def measure_rows(bench: Bench, ids: Sequence[str]) -> None:
-    """Measure rows and keep their figures."""
+    """Measure rows and keep what became of each, in place of what was known of it."""
     for id in ids:
         try:
             result = MEASURES[id](bench)
         except Skipped as reason:
-            print(f"{id}: skipped, {reason}", flush=True)
-            continue
+            result = Result({}, missing=f"skipped: {reason}")
         except SpikeloomError as error:  # the other rows are worth having
-            print(f"{id}: failed, {error}", flush=True)
-            continue
-        result = replace(result, remarks=(*result.remarks, *_commit()))
+            result = Result({}, missing=f"failed: {error}")
+        result = replace(result, commit=_commit())
         write_figures(bench.folder / "rows" / f"{id}.json", asdict(result))
-        print(f"{id}: {shown(result.figures)}; {'; '.join(result.remarks)}", flush=True)
+        print(f"{id}: {result.missing or shown(result.figures)}; {'; '.join(result.remarks)}", flush=True)
 
 
 def read_results(folder: Path) -> dict[str, Result]:
-    """The rows that were measured, now or in earlier runs."""
+    """What became of the rows, now or in earlier runs."""
     results = {}
     for id in MEASURES:
         file = folder / "rows" / f"{id}.json"
         if file.is_file():
             content = json.loads(file.read_text(encoding="utf-8"))
-            results[id] = Result(content["figures"], tuple(content["remarks"]))
+            results[id] = Result(**content | {"remarks": tuple(content["remarks"])})
     return results
 
 
-def _commit() -> tuple[str, ...]:
-    """The commit of the sources that were measured, where there is one."""
-    root = Path(folding.__file__).resolve().parent.parent
-    command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
+def require_one_commit(results: Mapping[str, Result]) -> None:
+    """Exits where rows were measured on different sources: their figures are not of one table."""
+    commits: dict[str, list[str]] = {}
+    for id, result in results.items():
+        commits.setdefault(result.commit, []).append(id)
+    if len(commits) > 1:
+        found = "; ".join(f"{commit or 'unknown'}: {', '.join(ids)}" for commit, ids in commits.items())
+        sys.exit(f"a table has the figures of one commit: {found}; measure the older rows again")
+
+
+def _commit() -> str:
+    """The commit of the sources beside this file, marked where they differ from it; empty outside a checkout."""
+    root = Path(__file__).resolve().parent.parent.parent
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude", "*"]
     found = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", check=False)
-    return (f"commit {found.stdout.strip()}",) if found.returncode == 0 else ()
+    return found.stdout.strip() if found.returncode == 0 else ""

@@ -8,21 +8,20 @@ from pathlib import Path
 
 from .bench import write_figures
 from .foldings import FRONT
-from .goals import MEASURED, QUOTED, RIVALS, ROWS, Figures, Result, number, shown, verdict
+from .goals import RIVALS, ROWS, Figures, Result, number, shown, verdict
 
 
 def markdown(results: Mapping[str, Result]) -> str:
     """The page for the docs."""
-    lines = [*INTRODUCTION.splitlines(), "", "| | measured | goals | others |", "|---|---|---|---|"]
+    commits = sorted({result.commit for result in results.values() if result.commit})
+    lines = [*INTRODUCTION.splitlines(), "", *(f"Measured on commit {commit}." for commit in commits)]
+    lines += ["", "| | measured | goals | others |", "|---|---|---|---|"]
     for row in ROWS:
-        if row.id in results:
-            figures = results[row.id].figures
-            goals = "<br>".join(verdict(goal, figures) for goal in row.goals)
-            lines.append(f"| {row.title} | {shown(figures)} | {goals} | {row.rival} |")
-        else:
-            lines.append(f"| {row.title} | not measured | | {row.rival} |")
+        result = results.get(row.id, Result({}, missing="not measured"))
+        goals = "<br>".join(verdict(goal, result.figures) for goal in row.goals if result.measured)
+        lines.append(f"| {row.title} | {result.missing or shown(result.figures)} | {goals} | {row.rival} |")
     lines += ["", "How each was measured:", ""]
-    lines += [f"- {row.title}: {'; '.join(results[row.id].remarks)}" for row in ROWS if row.id in results]
+    lines += [f"- {row.title}: {'; '.join(results[row.id].remarks)}" for row in ROWS if _measured(results, row.id)]
     lines += [
         "",
         *FRONT_TEXT.splitlines(),
@@ -35,9 +34,8 @@ def markdown(results: Mapping[str, Result]) -> str:
         lines.append(f"| {name} | {' | '.join(number(figures[column]) for column in columns)} |")
     for rival in RIVALS:
         comb = "" if rival.comb is None else f"{number(rival.comb)} "
-        lines.append(
-            f"| {rival.name}, {rival.source} | {number(rival.luts)} | {comb}| | | | {number(rival.us_per_image)} |"
-        )
+        name = f"{rival.name}, quoted ({rival.source})"
+        lines.append(f"| {name} | {number(rival.luts)} | {comb}| | | | {number(rival.us_per_image)} |")
     lines += ["", "![Look-up tables over time per image](benchmarks_hardware.svg)", "", *TOOLS_TEXT.splitlines()]
     return "\n".join(lines) + "\n"
 
@@ -46,15 +44,17 @@ INTRODUCTION = """\
 # Benchmarks of the hardware
 
 Made by `benchmarks/hardware.py` with the real tools (YoWASP's yosys and nextpnr), on spikes of MNIST's test images
-where the network is for MNIST. Figures of others are measured with the same tools unless they are marked as quoted.
+where the network is for MNIST. Figures of others are quoted: their sources are not here. Those of Spiker+ and SYNtzulu
+came out of the same tools, and both are dense and clocked where these cores are sparse and event driven.
 LUT4 of an ECP5 are look-up tables with logic; COMB are all cells, those of carry chains included. One placement seed,
 except for 64-32-10, of whose three seeds the slowest counts. Cycles per step are those of a sample alone, from its
 first token in to its last out, divided by its steps; time is at the Fmax of the same core, for images of 25 steps
 unless a row says otherwise.
 
-The networks for MNIST were trained with snnTorch, then pruned, quantised and trained on by `spikeloom compress`; that
-of 256-128-10 keeps about as many synapses as 16 steps in 0.2 ms leave room for. 64-32-10 and 32-64-128-64-12 have
-random weights and so no accuracy. Compilation counts processor time, as the machine did other work as well."""
+The networks for MNIST were trained with snnTorch, then pruned, quantised and trained on (`--idx` does it all from
+MNIST's own files); that of 256-128-10 keeps about as many synapses as its time per image leaves room for. 64-32-10 and
+32-64-128-64-12 have random weights and so no accuracy. Compilation counts processor time, as the machine did other work
+as well."""
 
 FRONT_TEXT = """\
 ## The folding axis
@@ -66,9 +66,13 @@ three banks need 45."""
 TOOLS_TEXT = "LUT4 over time per image: the lower left is better."
 
 
+def _measured(results: Mapping[str, Result], id: str) -> bool:
+    return id in results and results[id].measured
+
+
 def front(results: Mapping[str, Result]) -> list[tuple[str, Figures]]:
     """The points of the folding axis that were measured."""
-    return [(name, results[id].figures) for id, (name, _) in FRONT.items() if id in results]
+    return [(name, results[id].figures) for id, (name, _) in FRONT.items() if _measured(results, id)]
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -91,14 +95,13 @@ def plot(results: Mapping[str, Result], file: Path) -> None:
     if points:
         axes.plot(*zip(*points.values(), strict=True), "o", color="tab:blue", label="784-128-10, measured")
         axes.plot(*zip(*pareto(list(points.values())), strict=True), "-", color="tab:blue", alpha=0.4, zorder=0)
-    if "mnist16" in results:
+    if _measured(results, "mnist16"):
         small = results["mnist16"].figures
         points["256-128-10"] = (small["us_per_image"], small["luts"])
         axes.plot(*points["256-128-10"], "D", color="tab:green", label="256-128-10, measured")
-    for source, marker in ((MEASURED, "s"), (QUOTED, "^")):
-        others = {r.name: (r.us_per_image, r.luts) for r in RIVALS if r.source == source}
-        axes.plot(*zip(*others.values(), strict=True), marker, color="tab:red", label=f"others, {source}")
-        points |= others
+    others = {rival.name: (rival.us_per_image, rival.luts) for rival in RIVALS}
+    axes.plot(*zip(*others.values(), strict=True), "s", color="tab:red", label="others, quoted")
+    points |= others
     for index, (name, (x, y)) in enumerate(points.items()):
         # Neighbours on the folding axis must not write over each other, nor the rightmost beyond the frame.
         right = x == max(x for x, _ in points.values())
