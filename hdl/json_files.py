@@ -21,6 +21,9 @@ T = TypeVar("T")
 MAX_REASON = 160
 """Characters of what messages say of the text that was found."""
 
+MAX_SHOWN_BYTES = 1 << 20
+"""Of larger files the type of what is wrong is shown, not its value."""
+
 WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -34,11 +37,17 @@ WORDS = {
 
 
 class ShapeError(ValueError):
-    """What is wrong with JSON, in a few words: `must` be this, but it `has` that."""
+    """What is wrong with JSON, in a few words: `must` be this, but it `has` that.
 
-    def __init__(self, must: str, has: str) -> None:
+    `place` says where, such as `engines[0].lanes`: "" the whole, None where the text is no JSON. `expected` and `found`
+    are what that must be and what it is; None where something else is wrong with it than its type.
+    """
+
+    def __init__(
+        self, must: str, has: str, place: str | None = None, expected: str | None = None, found: str | None = None
+    ) -> None:
         super().__init__(f"{must}: {has}")
-        self.must, self.has = must, has
+        self.must, self.has, self.place, self.expected, self.found = must, has, place, expected, found
 
 
 def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
@@ -58,10 +67,10 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
 def decoded(content: bytes | str, kind: type[T]) -> T:
     """A value of `kind` from JSON text. Raises ShapeError."""
     try:
-        msgspec.json.decode(content, type=msgspec.Raw)  # sound as a whole, before anything is built of it
+        msgspec.json.decode(content, type=msgspec.Raw)  # well formed as a whole, before anything is built of it
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
-        raise _misshapen(str(error)) from None
+        raise _misshapen(str(error), _plain(content)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ShapeError("be intact JSON", f"is not ({_short(str(error))})") from None
 
@@ -71,23 +80,49 @@ def shaped(data: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(data, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise _misshapen(str(error)) from None
+        raise _misshapen(str(error), data) from None
 
 
-def _misshapen(words: str) -> ShapeError:
-    """The decoder's words in ours: where, what is expected there, and what is found."""
+def _plain(content: bytes | str) -> Any:
+    """What a text of reasonable length holds, whatever it is; None where that cannot be told."""
+    try:
+        return msgspec.json.decode(content) if len(content) <= MAX_SHOWN_BYTES else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _misshapen(words: str, data: Any) -> ShapeError:
+    """The decoder's words in ours: where, what is expected there, and what is found in `data`, if it is there."""
     text, _, place = words.partition(" - at `$")
-    place = place.rstrip("`").lstrip(".").replace("[...]", "[]")
-    found = re.fullmatch(r"Expected `(.+)`, got `(.+)`", text)
-    if found is None:
-        missing = re.fullmatch(r"Object missing required field `(.+)`", text)
-        if missing is not None:
-            return ShapeError(f"hold {f'{place}.' * bool(place)}{missing[1]}", "does not")
-        return ShapeError("hold what it is made for", f"has {place or 'something else'} wrong ({_short(text)})")
-    expected, got = (" or ".join(WORDS.get(word, word) for word in part.split(" | ")) for part in found.groups())
-    if not place:
-        return ShapeError(f"hold {expected}", f"holds {got}")
-    return ShapeError(f"hold {expected} as {place}", f"holds {got}")
+    place = place.rstrip("`")
+    shown = _at(data, place)
+    place = place.lstrip(".").replace("[...]", "[]")
+    types = re.fullmatch(r"Expected `(.+)`, got `(.+)`", text)
+    if types is not None:
+        expected, got = (" or ".join(WORDS.get(word, word) for word in part.split(" | ")) for part in types.groups())
+        found = got if shown is None else shown
+        return ShapeError(f"hold {expected}{f' as {place}' * bool(place)}", f"has {found}", place, expected, found)
+    missing = re.fullmatch(r"Object missing required field `(.+)`", text)
+    if missing is not None:
+        return ShapeError(f"hold {f'{place}.' * bool(place)}{missing[1]}", "does not", place)
+    found = _short(text) if shown is None else shown
+    return ShapeError(
+        "hold what it is made for", f"has {place or 'something else'} wrong ({_short(text)})", place, None, found
+    )
+
+
+def _at(data: Any, place: str) -> str | None:
+    """What stands there, as short JSON; None where that cannot be told."""
+    for name, index in re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", place):
+        try:
+            data = data[name] if name else data[int(index)]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    try:
+        text = msgspec.json.encode(data).decode()
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return None if data is None and place == "" else text if len(text) <= 60 else f"{text[:40]}...{text[-17:]}"
 
 
 def _short(text: str) -> str:

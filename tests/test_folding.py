@@ -304,3 +304,43 @@ def test_a_folding_of_very_many_engines_is_refused_in_a_short_line() -> None:
         with pytest.raises(ModelError) as caught:
             check_folding(network, Folding(engines=(engine,) * 300_000))
         assert str(caught.value).endswith(end) and len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[" * 100_000, "a folding is a JSON file: FILE cannot be read (maximum recursion depth exceeded"),
+        ('{"engines": ' + "[" * 100_000, "a folding is a JSON file: FILE cannot be read ("),
+        (
+            '{"engines": [{"populations": ["a"], "lanes": true}]}',
+            "lanes is a whole number: FILE has true in engines[0]",
+        ),
+        (
+            '{"engines": [{"populations": ["a"], "lanes": NaN}]}',
+            "a folding is a JSON file: FILE cannot be read (JSON is",
+        ),
+        ('{"engines": [{"populations": ["a", 5]}]}', "an engine's populations are a list of names: FILE has 5 in "),
+        (
+            '{"engines": [{"populations": ["a"], "scarce": "x"}]}',
+            'what is scarce is brams or luts: FILE has "x" in eng',
+        ),
+        ('{"engines": [{"populations": ["a"]}], "wide": 1}', "wide is true or false: FILE has 1"),
+        (
+            '{"engines": [3]}',
+            "an engine has events_per_beat, kind, lanes, neurons_per_cycle, populations, queue, scarce, ",
+        ),
+        (
+            '{"engines": [' + '{"populations": ["a"]},' * 300_000 + '{"lanes": 1}]}',
+            "an engine has events_per_beat, kind",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_folding_file_is_said_in_one_short_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    file = tmp_path / "folding.json"
+    file.write_text(content)
+    with pytest.raises(InputError) as caught:
+        read_folding(file)
+    line = str(caught.value).replace(str(file), "FILE")
+    assert line.startswith(message) and "\n" not in line and len(line) < 250

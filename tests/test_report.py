@@ -456,10 +456,18 @@ def test_what_is_built_is_of_the_schema(changes: dict[str, Any]) -> None:
     ("path", "value", "message"),
     [
         (("schema_version",), 3, "a report must be of schema 2: report.json has 3; compile again with"),
-        (("network", "inputs"), True, "a report must hold a whole number as network.inputs: report.json holds true or"),
-        (("layers", 0, "fan_in"), "4", "a report must hold a whole number as layers[0].fan_in: report.json holds text"),
-        (("timing",), None, "a report must hold an object as timing: report.json holds null; compile"),
-        (("latency", "source"), None, "a report must hold text as source: report.json holds null"),
+        (
+            ("network", "inputs"),
+            True,
+            "a report must hold a whole number as network.inputs: report.json has true;",
+        ),
+        (
+            ("layers", 0, "fan_in"),
+            "4",
+            'a report must hold a whole number as layers[0].fan_in: report.json has "4"; compile',
+        ),
+        (("timing",), None, "a report must hold an object as timing: report.json has null; compile"),
+        (("latency", "source"), None, "a report must hold text as source: report.json has null"),
     ],
 )
 def test_a_wrong_value_is_named(path: tuple[Any, ...], value: Any, message: str) -> None:

@@ -13,13 +13,16 @@ several lanes or all neurons at once (fastest). A folding may be written as a JS
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from ...hdl.errors import InputError, ModelError, listed, quoted
 from ...hdl.files import MAX_JSON_BYTES, read_regular
+from ...hdl.json_files import ShapeError, decoded
 from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import BeatShape
 from ..encodings.cost import Scarce
@@ -63,16 +66,13 @@ def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.
 def read_folding(path: Path) -> Folding:
     """A folding from a JSON file. Raises InputError where it is not one."""
     try:
-        content = json.loads(read_regular(path, "a folding", MAX_JSON_BYTES).decode())
-    except (OSError, ValueError) as error:
-        raise InputError(f"a folding is a JSON file: {path} cannot be read ({error})") from None
-    keys = set(content) if isinstance(content, dict) else set()
-    if not {"engines"} <= keys <= {"engines", "wide"} or not isinstance(content["engines"], list):
-        raise InputError(f'a folding is {{"engines": [...]}}: {path} holds something else; see docs/hardware.md')
-    wide = content.get("wide", False)
-    if not isinstance(wide, bool):
-        raise InputError(f"wide is true or false: {path} has {quoted(wide)}")
-    return Folding(engines=tuple(_engine(entry, path) for entry in content["engines"]), wide=wide)
+        content = decoded(read_regular(path, "a folding", MAX_JSON_BYTES), FoldingFile)
+    except OSError as error:
+        raise InputError(f"a folding is a JSON file: {path} cannot be read ({error.strerror})") from None
+    except ShapeError as error:
+        raise InputError(_refusal(error, path)) from None
+    engines = (engine_folding(tuple(e.populations), **{n: getattr(e, n) for n in FIELDS}) for e in content.engines)
+    return Folding(engines=tuple(engines), wide=content.wide)
 
 
 def folding_data(folding: Folding) -> dict[str, Any]:
@@ -80,30 +80,44 @@ def folding_data(folding: Folding) -> dict[str, Any]:
     return {"engines": [engine_data(engine) for engine in folding.engines], "wide": folding.wide}
 
 
-def _engine(entry: Any, path: Path) -> EngineFolding:
-    known = {"populations", *FIELDS}
-    if not isinstance(entry, dict) or "populations" not in entry or not set(entry) <= known:
-        raise InputError(f"an engine has {', '.join(sorted(known))}: {path} has {quoted(entry)}")
-    names = entry["populations"]
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"an engine's populations are a list of names: {path} has {quoted(names)}")
-    return engine_folding(tuple(names), **{name: _value(name, entry[name], path) for name in FIELDS if name in entry})
+EngineFile: Any = msgspec.defstruct(
+    "EngineFile",
+    [
+        ("populations", Annotated[list[str], msgspec.Meta(min_length=1)]),
+        *((name, type(default), default) for name, default in FIELDS.items()),
+    ],
+    forbid_unknown_fields=True,
+)
+"""An engine in a folding file: every field of the type of its default."""
+
+FoldingFile: Any = msgspec.defstruct(
+    "FoldingFile", [("engines", list[EngineFile]), ("wide", bool, False)], forbid_unknown_fields=True
+)
 
 
-def _value(name: str, value: Any, path: Path) -> Any:
-    """A field of an engine, of the type of its default."""
-    default = FIELDS[name]
-    if isinstance(default, EngineKind | Scarce):
-        words = type(default)
-        if value not in list(words):
-            what = "an engine's kind" if name == "kind" else "what is scarce"
-            raise InputError(f"{what} is {' or '.join(words)}: {path} has {quoted(value)}")
-        return words(value)
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise InputError(f"{name} is true or false: {path} has {quoted(value)}")
-    if not isinstance(default, bool) and (not isinstance(value, int) or isinstance(value, bool)):
-        raise InputError(f"{name} is a whole number: {path} has {quoted(value)}")
-    return value
+def _refusal(error: ShapeError, path: Path) -> str:
+    """What is wrong with a folding file, the rule first."""
+    if error.place is None:
+        return f"a folding is a JSON file: {path} {error.has.replace('is not', 'cannot be read')}"
+    engine, _, field = error.place.partition("].")
+    where = f"{path} has {error.found}" + (f" in {engine}]" if field else "")
+    if field.startswith("populations"):
+        return f"an engine's populations are a list of names: {where}"
+    if field in WORDED:
+        what, words = WORDED[field]
+        return f"{what} is {' or '.join(words)}: {where}"
+    if field or error.place == "wide":
+        return f"{field or error.place} is {error.expected}: {where}"
+    if engine.startswith("engines["):
+        return f"an engine has {', '.join(sorted(['populations', *FIELDS]))}: {path} has {error.found or 'none'}"
+    return f'a folding is {{"engines": [...]}}: {path} holds something else; see docs/hardware.md'
+
+
+WORDED: dict[str, tuple[str, type[StrEnum]]] = {
+    "kind": ("an engine's kind", EngineKind),
+    "scarce": ("what is scarce", Scarce),
+}
+"""The fields that are one of some words, as messages call them."""
 
 
 def input_beats(network: Network, folding: Folding, family: Family) -> BeatShape:

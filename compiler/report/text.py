@@ -289,7 +289,7 @@ def accuracy_text(accuracy: Mapping[str, Any]) -> str:
     parts = [f"over {counted(samples, f'{stimulus} sample')}"]
     if (share := accuracy["float"]) is None:
         parts.append("original float not measured")
-    elif (of := (accuracy.get("float_samples", samples), accuracy.get("float_stimulus", stimulus))) == (
+    elif (of := (accuracy.get("float_samples") or samples, accuracy.get("float_stimulus") or stimulus)) == (
         samples,
         stimulus,
     ):
