@@ -279,7 +279,7 @@ MODELS: Mapping[Kind, Model] = {
         nir={"tau": "beta", **_LEAKING},
     ),
 }
-"""The record of each neuron model."""
+"""The record of each neuron model; docs/adding_a_neuron.md says what else a new one needs."""
 
 
 def real_form(dynamics: IntegerDynamics, threshold: npt.NDArray[Any], reset_mode: ResetMode) -> FloatDynamics:

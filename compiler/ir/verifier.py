@@ -287,11 +287,6 @@ def _floor_below_start(population: Population) -> None:
     floor = getattr(population.dynamics, "v_min", None)
     if floor is None:
         return
-    if isinstance(population.dynamics, IntegerDynamics) and population.dynamics.kind is Kind.LI:
-        raise ModelError(
-            f"v_min, the floor of the membrane, belongs to neurons that fire: population {quoted(population.name)} is "
-            f"{Kind.LI}; leave it out"
-        )
     above = floor > getattr(population.dynamics, "v_init", 0)
     if np.any(above):
         raise ModelError(
@@ -326,6 +321,11 @@ def _integer_dynamics(population: Population, dynamics: IntegerDynamics) -> None
         raise ModelError(f"fraction_bits is 0 to {MAX_SHIFT}: population {name} has {quoted(dynamics.fraction_bits)}")
     if not np.all(dynamics.scale > 0):
         raise ModelError(f"scales are positive: population {name} has {np.min(dynamics.scale):g}")
+    if dynamics.v_min is not None and not population.fires:
+        raise ModelError(
+            f"v_min, the floor of the membrane, belongs to neurons that fire: population {name} is {dynamics.kind}; "
+            "leave it out"
+        )
     _decays_of_kind(population, dynamics)
     _constants_fit(population, dynamics)
 

@@ -1,61 +1,76 @@
-"""A neuron's constants in integer membrane units, rounded in exact arithmetic.
+"""Neurons in integer membrane units, their constants rounded in exact arithmetic.
 
-A membrane unit is scale / 2^F. `fire` decides on integer membranes exactly as the real threshold does; `sub`, `v_reset`
-and the bias are the nearest integers, ties up, so off by half a unit at most.
+A membrane unit is scale / 2^F. `fire` decides on integer membranes exactly as the real threshold does; `sub`,
+`v_reset`, `v_min` and the bias are the nearest integers, ties up, so off by half a unit at most.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.bounds import signed_bits
-from ..ir.neurons import Fire
+from ..ir.network import Population
+from ..ir.neurons import Decay, Fire, IntegerDynamics, ResetMode
 from ..ir.verifier import MAX_STATE_BITS
 from ..neurons.contract import Folded
 
 
-@dataclass(frozen=True)
-class Constants:
-    """A neuron's constants in membrane units."""
+def integer_neurons(
+    folded: Folded,
+    scale: FloatArray,
+    fraction_bits: int,
+    decay: Decay | None = None,
+    decay_syn: Decay | None = None,
+) -> Population:
+    """The integer population at `scale` (n,), the real value of a weight unit, with F fraction bits and these leaks.
 
-    fire: IntArray
-    sub: IntArray
-    v_reset: IntArray
-    bias: IntArray
-    v_min: IntArray | None
-
-    @property
-    def bits(self) -> int:
-        """The two's complement width that holds them all, a floor apart: one below the width's range does nothing."""
-        values = (self.fire, self.sub, self.v_reset, self.bias)
-        return signed_bits(min(int(v.min()) for v in values), max(int(v.max()) for v in values))
-
-
-def integer_constants(folded: Folded, scale: FloatArray, fraction_bits: int) -> Constants:
-    """The constants of a population at `scale` (n,), the real value of a weight unit, with F fraction bits."""
+    Its membranes have `MAX_STATE_BITS`; `with_state_bits` narrows them.
+    """
+    real = folded.population.dynamics
+    assert not isinstance(real, IntegerDynamics)
     units = [Fraction(s) / (1 << fraction_bits) for s in scale.tolist()]
     threshold = [Fraction(t) / unit for t, unit in zip(folded.threshold.tolist(), units, strict=True)]
-    lowest = -(scale / (1 << fraction_bits)) * float(1 << MAX_STATE_BITS)  # no membrane is as low
     floor = folded.fire is Fire.GT
-    fire = [math.floor(t) if floor else math.ceil(t) - 1 for t in threshold]
-    return Constants(
-        fire=np.array(fire, np.int64),
+    lowest = -(scale / (1 << fraction_bits)) * float(1 << MAX_STATE_BITS)  # no membrane comes as low
+    dynamics = IntegerDynamics(
+        kind=real.kind,
+        fire=np.array([math.floor(t) if floor else math.ceil(t) - 1 for t in threshold], np.int64),
         sub=_rounded(folded.sub, units),
         v_reset=_rounded(folded.v_reset, units),
-        bias=_rounded(folded.bias, units),
         v_min=None if folded.v_min is None else _rounded(np.maximum(folded.v_min, lowest), units),
+        decay=decay,
+        decay_syn=decay_syn,
+        drive=folded.drive,
+        reset_mode=ResetMode.VALUE if folded.reset_mode is ResetMode.VALUE else ResetMode.SUBTRACT,
+        reset_place=folded.reset_place,
+        state_bits=MAX_STATE_BITS,
+        fraction_bits=fraction_bits,
+        scale=scale,
     )
+    return replace(folded.population, dynamics=dynamics, bias=_rounded(folded.bias, units))
 
 
-def floor_within(v_min: IntArray | None, state_bits: int) -> IntArray | None:
-    """The same floor for membranes of `state_bits`, which saturate before they reach a lower one."""
-    return None if v_min is None else np.maximum(v_min, -(1 << (state_bits - 1)))
+def constant_bits(population: Population) -> int:
+    """The two's complement width that holds an integer population's constants, a floor apart: one below the width's
+    range does nothing."""
+    dynamics = population.dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    values = (dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias)
+    return signed_bits(min(int(v.min()) for v in values), max(int(v.max()) for v in values))
+
+
+def with_state_bits(population: Population, state_bits: int) -> Population:
+    """The integer population with membranes of this width, and a floor no lower than they saturate."""
+    dynamics = population.dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    v_min = None if dynamics.v_min is None else np.maximum(dynamics.v_min, -(1 << (state_bits - 1)))
+    return replace(population, dynamics=replace(dynamics, state_bits=state_bits, v_min=v_min))
 
 
 def _rounded(values: FloatArray, units: Sequence[Fraction]) -> IntArray:

@@ -27,13 +27,13 @@ from ..ir.bounds import signed_bits
 from ..ir.columns import Columns
 from ..ir.connectivity import Connectivity, Quantised
 from ..ir.network import Network, Population, Projection
-from ..ir.neurons import Decay, Dynamics, IntegerDynamics, Kind, ResetMode, real_form
+from ..ir.neurons import Decay, Dynamics, IntegerDynamics, ResetMode, real_form
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
 from ..neurons.contract import Folded, fold
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from ..neurons.reachable import may_fire, reachable_membranes
-from .constants import Constants, floor_within, integer_constants
+from .constants import constant_bits, integer_neurons, with_state_bits
 from .error import PopulationError, quantisation_error
 from .leak import choose_decay
 from .rehearsal import Trial, slowest_leak, starting_fraction_bits
@@ -270,7 +270,7 @@ def _quantise_neurons(
 ) -> tuple[Population, int]:
     """The integer population and the shift of the projections into it."""
     scale = np.broadcast_to(weights[0].scale, (folded.population.size,))
-    widest = MAX_STATE_BITS - integer_constants(folded, scale, 0).bits
+    widest = MAX_STATE_BITS - constant_bits(integer_neurons(folded, scale, 0))
     trial = None if sources is None else Trial.of(network, folded, weights, scale, sources, max(0, widest))
     if trial is None or not trial.informative:
         decay, decay_syn = _unmeasured_decays(folded)
@@ -281,30 +281,8 @@ def _quantise_neurons(
         decay, decay_syn = trial.choose_decays()
         fraction_bits = trial.choose_fraction_bits(decay, decay_syn)
         largest = trial.largest_state(fraction_bits, decay, decay_syn)
-    constants = integer_constants(folded, scale, fraction_bits)
-    state_bits = _calibrated_bits(constants, largest)
-    dynamics = IntegerDynamics(
-        kind=_kind(folded),
-        fire=constants.fire,
-        sub=constants.sub,
-        v_reset=constants.v_reset,
-        v_min=floor_within(constants.v_min, state_bits),
-        decay=decay,
-        decay_syn=decay_syn,
-        drive=folded.drive,
-        reset_mode=ResetMode.VALUE if folded.reset_mode is ResetMode.VALUE else ResetMode.SUBTRACT,
-        reset_place=folded.reset_place,
-        state_bits=state_bits,
-        fraction_bits=fraction_bits,
-        scale=scale,
-    )
-    return replace(folded.population, dynamics=dynamics, bias=constants.bias), fraction_bits
-
-
-def _kind(folded: Folded) -> Kind:
-    dynamics = folded.population.dynamics
-    assert not isinstance(dynamics, IntegerDynamics)
-    return dynamics.kind
+    population = integer_neurons(folded, scale, fraction_bits, decay, decay_syn)
+    return with_state_bits(population, _calibrated_bits(population, largest)), fraction_bits
 
 
 def _unmeasured_decays(folded: Folded) -> tuple[Decay | None, Decay | None]:
@@ -319,7 +297,9 @@ def _unmeasured_fraction_bits(folded: Folded, scale: FloatArray) -> int:
     Half a unit lost in every step adds up to 1 / (2 leak) units, as far as the leak moves no membrane either.
     """
     most = min(starting_fraction_bits(folded), UNMEASURED_FRACTION_BITS)
-    fire = integer_constants(folded, scale, 0).fire
+    dynamics = integer_neurons(folded, scale, 0).dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    fire = dynamics.fire
     if not folded.spiking or not folded.leaky or not np.any(fire > 0):
         return most
     stuck = 0.5 / slowest_leak(folded)
@@ -337,12 +317,12 @@ def _proven_bits(folded: Folded, weights: Sequence[Quantised], x_max: int) -> in
     return 2 + math.ceil(math.log2(max(1.0, float(drive.max()))))
 
 
-def _calibrated_bits(constants: Constants, largest: float | None) -> int:
+def _calibrated_bits(population: Population, largest: float | None) -> int:
     """A width with room for `MARGIN` times the largest state on the samples; the widest where none say it."""
     if largest is None:
         return MAX_STATE_BITS
     reach = math.ceil(MARGIN * largest)
-    return min(MAX_STATE_BITS, max(MIN_STATE_BITS, constants.bits, signed_bits(-reach, reach)))
+    return min(MAX_STATE_BITS, max(MIN_STATE_BITS, constant_bits(population), signed_bits(-reach, reach)))
 
 
 def _tightened(network: Network, population: Population) -> Population:
@@ -354,12 +334,11 @@ def _tightened(network: Network, population: Population) -> Population:
     reach = reachable_membranes(network, population)
     if reach is None:
         return population
-    constants = Constants(dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias, dynamics.v_min)
-    proven = max(MIN_STATE_BITS, constants.bits, signed_bits(*reach))
+    proven = max(MIN_STATE_BITS, constant_bits(population), signed_bits(*reach))
     bits = proven if proven <= WORD_BITS else min(dynamics.state_bits, proven)
-    reached = dynamics.v_min is not None and reach[0] <= int(dynamics.v_min.max())
-    floor = floor_within(dynamics.v_min, bits) if reached else None
-    return replace(population, dynamics=replace(dynamics, state_bits=bits, v_min=floor))
+    if dynamics.v_min is not None and reach[0] > int(dynamics.v_min.max()):
+        population = replace(population, dynamics=replace(dynamics, v_min=None))
+    return with_state_bits(population, bits)
 
 
 # --------------------------------------------------------------------------------------------------- dequantise

@@ -15,11 +15,11 @@ import numpy as np
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
-from ..ir.neurons import Decay, Fire
-from ..neurons.contract import Folded, integer_leak
+from ..ir.neurons import Decay, IntegerDynamics
+from ..neurons.contract import Folded, integer_model
 from ..neurons.currents import Spikes, currents
 from ..neurons.step import Response, respond
-from .constants import integer_constants
+from .constants import integer_neurons
 from .leak import choose_decay, most_exact_decay
 
 MAX_FRACTION_BITS = 12
@@ -114,18 +114,10 @@ class Trial:
         return self._respond(fraction_bits, decay, decay_syn).largest
 
     def _respond(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> Response:
-        constants = integer_constants(self.folded, self.scale, fraction_bits)
-        model = replace(
-            self.folded.model,
-            threshold=constants.fire.astype(np.float64),
-            sub=constants.sub.astype(np.float64),
-            v_reset=constants.v_reset.astype(np.float64),
-            v_min=None if constants.v_min is None else constants.v_min.astype(np.float64),
-            leak=integer_leak(decay, np.float64),
-            leak_syn=integer_leak(decay_syn, np.float64),
-            fire=Fire.GT,
-        )
-        return respond(model, self.drive * (1 << fraction_bits) + constants.bias)
+        population = integer_neurons(self.folded, self.scale, fraction_bits, decay, decay_syn)
+        assert isinstance(population.dynamics, IntegerDynamics)
+        model = integer_model(population.dynamics).converted(lambda array: array.astype(np.float64))
+        return respond(model, self.drive * (1 << fraction_bits) + population.bias)
 
 
 def _change(response: Response, target: Response, spiking: bool) -> float:

@@ -128,11 +128,6 @@ class NeuronModel:
         return replace(self, spiking=False)
 
 
-def integer_leak(decay: Decay | None, dtype: type = np.int64) -> IntegerLeak | None:
-    """The leak of an integer neuron on integers of type `dtype`; None for no leak."""
-    return None if decay is None else IntegerLeak(decay.c.astype(dtype), decay.k, decay.rounding)
-
-
 def integer_model(dynamics: IntegerDynamics) -> NeuronModel:
     """The neurons of the integer level, in int64."""
     return NeuronModel(
@@ -140,14 +135,18 @@ def integer_model(dynamics: IntegerDynamics) -> NeuronModel:
         sub=dynamics.sub,
         v_reset=dynamics.v_reset,
         v_min=dynamics.v_min,
-        leak=integer_leak(dynamics.decay),
-        leak_syn=integer_leak(dynamics.decay_syn),
+        leak=_integer_leak(dynamics.decay),
+        leak_syn=_integer_leak(dynamics.decay_syn),
         fire=Fire.GT,
         spiking=MODELS[dynamics.kind].fires,
         reset_mode=dynamics.reset_mode,
         reset_place=dynamics.reset_place,
         drive=dynamics.drive,
     )
+
+
+def _integer_leak(decay: Decay | None) -> IntegerLeak | None:
+    return None if decay is None else IntegerLeak(decay.c, decay.k, decay.rounding)
 
 
 # -------------------------------------------------------------------------------------------- float populations
