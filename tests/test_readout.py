@@ -12,6 +12,7 @@ from spikeloom.compiler import Readout, load_samples, quantise, read_nir, write_
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression.finetune import scores as tensor_scores
 from spikeloom.compiler.compression.simulation import Response
+from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LI, LIF
@@ -19,8 +20,10 @@ from spikeloom.compiler.ir.readout import ReadBy
 from spikeloom.compiler.ir.verifier import verify
 from spikeloom.compiler.plan.plan import require_spiking_output
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
+from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.sim import simulate
 from spikeloom.sim.evaluation import compare
+from spikeloom.sim.image_executor import reference_classes
 from spikeloom.sim.readout import scores
 
 # Two samples, four steps, four outputs.
@@ -223,6 +226,17 @@ def test_hardware_has_spikes_to_read_and_no_membranes() -> None:
         require_spiking_output(network().with_readout("membrane-last"))
     with pytest.raises(ModelError, match="is LI, which never fires"):
         require_spiking_output(network(fires=False))
+
+
+def test_a_decoder_on_the_device_answers_the_output_that_spikes_most(tmp_path: Path) -> None:
+    coding = ImageCoding(encoder=Encoder.RATE, steps=6)
+    grouped = network().with_readout(classes=2)
+    with pytest.raises(OptionError, match="the class is read by spikes of 2 classes; take --decoder counts"):
+        compile_network(grouped, tmp_path / "b", CompileOptions(board="icebreaker", coding=coding))
+    images = np.random.default_rng(4).integers(0, 256, (20, 4))
+    integers = quantise(network(), 6)
+    answers = reference_classes(integers.with_readout(classes=2), images, coding)
+    assert np.array_equal(answers, reference_classes(integers, images, coding)) and answers.max() > 1
 
 
 # ------------------------------------------------------------------------------------------------------- labels

@@ -21,6 +21,7 @@ from ..ir.arrays import IntArray
 from ..ir.narrow import narrowed
 from ..ir.network import Network
 from ..neurons.reachable import silent_neurons
+from .engine_folding import EngineFolding
 from .folding import Folding
 
 
@@ -110,7 +111,7 @@ def _without_silent_of(lean: Lean, name: str) -> Lean:
     return Lean.of(lean.whole, {**lean.kept, name: numbers[stay]})
 
 
-def _fits(lean: Lean, folding: Folding, engine: Any) -> bool:
+def _fits(lean: Lean, folding: Folding, engine: EngineFolding) -> bool:
     """Whether an engine can be built for the neurons that a core would have."""
     known = {population.name for population in lean.network.populations}
     if not set(engine.populations) <= known:
