@@ -50,6 +50,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         metavar="W",
         help="0 to 1: how much sooner synapses of neurons that fire often go (default: 0)",
     )
+    target = group.add_mutually_exclusive_group()
+    for kind in ("board", "device"):
+        target.add_argument(
+            f"--{kind}",
+            metavar=kind.upper(),
+            help="with --bits: give fraction bits away where they save a block RAM of its smallest core",
+        )
     group.add_argument("--no-distil", action="store_true", help="end osbc without training on the calibration samples")
     group.add_argument("--exact", action="store_true", help="exact elimination, however long it takes")
     group.add_argument(
@@ -74,6 +81,8 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.recipe import Recipe, default_method
     from ..compression.report import with_origin
     from ..data.samples import load_samples
+    from ..flow.compile import CompileOptions, block_rams
+    from ..flow.narrow import Narrow
     from ..frontends.nir.writer import write_nir
     from ..output.build_folder import check_file
 
@@ -110,8 +119,14 @@ def run(options: argparse.Namespace) -> int:
     given = None if options.test is None else load_samples(options.test, network)
     seen = [calibration] if training is None else [calibration, training]
     test = None if given is None else unseen(given, seen)
+    refine = None
+    if options.board or options.device:
+        wanted = CompileOptions(board=options.board, device=options.device)
+        refine = Narrow(source=network, spikes=calibration.spikes, price=block_rams(wanted))
     with common.progress_bar(f"compressing ({recipe.method})") as progress:
-        compressed, report = compress(network, recipe, calibration.spikes, finetune=finetune, progress=progress)
+        compressed, report = compress(
+            network, recipe, calibration.spikes, finetune=finetune, progress=progress, refine=refine
+        )
     comparison = None
     if test is not None:
         comparison = compare(network, compressed, test)

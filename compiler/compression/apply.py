@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -37,10 +37,12 @@ def compress(
     *,
     finetune: FineTune | None = None,
     progress: Progress | None = None,
+    refine: Callable[[Network], Network] | None = None,
 ) -> tuple[Network, CompressionReport]:
     """Compress a float network by a recipe; returns the network, integer where the recipe has bits, and a report.
 
     `calibration` are input samples, integers [samples, steps, inputs...]; every method but magnitude needs them.
+    `refine` is a last pass over an integer network, which the report then tells of: what a target asks of its neurons.
     With `finetune` the remaining weights are trained further, the zeros held. Weights that are zero stay zero, so that
     compressing again keeps what was gained. Warns of layers and neurons that fall silent.
 
@@ -59,6 +61,8 @@ def compress(
         sources = _observed(network, calibration)
     _warn_of_zeros(network, recipe)
     compressed = _compressed(replace(job, network=network), calibration, finetune, progress)
+    if refine is not None and compressed.is_integer:
+        compressed = refine(compressed)
     warn_of_silenced(network, compressed)
     return compressed, CompressionReport(
         recipe=recipe,

@@ -68,6 +68,7 @@ from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
 from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
 from .measure import mean_rates, random_samples
+from .narrow import Narrow, Price
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
@@ -340,9 +341,10 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
         chosen: dict[str, Any] = {"bits": ONLY_BITS.get(options.scheme or "", DEFAULT_BITS)}
         chosen |= {name: value for name, value in wanted.items() if value is not None}
         recipe = Recipe(**chosen | {"method": method, "overrides": options.layers})
+        spikes = None if samples is None else samples.spikes
+        refine = None if spikes is None else Narrow(source=source, spikes=spikes, price=block_rams(options))
         with step(f"compressing ({method})") as progress:
-            spikes = None if samples is None else samples.spikes
-            network, compression = compress(source, recipe, spikes, progress=progress)
+            network, compression = compress(source, recipe, spikes, progress=progress, refine=refine)
     if source.origin is not None:
         network = with_origin(network, source, compression)
     return Integers(network, source, compression.errors, recipe, tuple(str(warning.message) for warning in caught))
@@ -355,6 +357,12 @@ def _errors_of_integers(source: Network, real: Network) -> tuple[PopulationError
         return errors
     known: list[dict[str, Any]] = [dict(zip(ERRORS, row, strict=True)) for row in source.origin.errors]
     return tuple(replace(error, **figures) for error, figures in zip(errors, known, strict=True))
+
+
+def block_rams(options: CompileOptions) -> Price:
+    """How many block RAMs the plan of a network takes, for the target and the folding of the options."""
+    family = _family(require_target(options))
+    return lambda network: make_plan(network, family, options.folding).brams
 
 
 def _write_cores(plan: Plan, folder: Path) -> None:

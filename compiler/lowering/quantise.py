@@ -39,7 +39,7 @@ from .leak import choose_decay
 from .rehearsal import Trial, slowest_leak, starting_fraction_bits
 from .scales import Activity, codes_of, largest_code, search_scales
 
-__all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", "quantise"]
+__all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", "quantise", "tightened"]
 
 MIN_WEIGHT_BITS = 2
 MIN_STATE_BITS, MAX_STATE_BITS = 8, 24
@@ -123,7 +123,7 @@ def _quantised(
     result = replace(
         network, populations=tuple(populations), projections=tuple(projections[id(p)] for p in network.projections)
     )
-    result = replace(result, populations=tuple(_tightened(result, p) for p in result.populations))
+    result = replace(result, populations=tuple(tightened(result, p) for p in result.populations))
     verify(result)
     return result
 
@@ -325,7 +325,7 @@ def _calibrated_bits(population: Population, largest: float | None) -> int:
     return min(MAX_STATE_BITS, max(MIN_STATE_BITS, constant_bits(population), signed_bits(-reach, reach)))
 
 
-def _tightened(network: Network, population: Population) -> Population:
+def tightened(network: Network, population: Population) -> Population:
     """The population with the narrowest membrane that is proven not to saturate, where that is narrower or a word of
     `WORD_BITS` holds it: hardware that need not saturate is smaller than bits are dear. A floor that no membrane
     reaches goes."""
