@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 from amaranth.sim import Simulator
+from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil
 from spikeloom.hdl.memories.memory import BLOCK_SHAPES, Family, MemoryShape, ShapedMemory
 
 
@@ -40,6 +43,18 @@ def test_small_memories_take_no_block() -> None:
     assert MemoryShape(Family.ICE40, 10, 16, writable=True).style == "block"
     assert MemoryShape(Family.ECP5, 10, 16, writable=True).style == "distributed"
     assert MemoryShape(Family.ECP5, 10, 16, writable=True).brams == 0
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_blocks_of_one_word_are_built_as_planned(family: Family, tmp_path: Path) -> None:
+    """All zeros, all ones, another word everywhere, a single word: synthesis would make constants of them."""
+    block, width = BLOCK_SHAPES[family][0]
+    words = [0] * block + [(1 << width) - 1] * block + [5] * block + [*range(1, block + 1)] + [3]
+    shape = MemoryShape(family, len(words), width)
+    (tmp_path / "top.il").write_text(to_rtlil(ShapedMemory(shape, words), "top"))
+    netlist_from_rtlil(tmp_path / "top.il", tmp_path / "top.v", family, "top", tmp_path / "log")
+    cells = (tmp_path / "top.v").read_text()
+    assert shape.brams >= 5 and shape.brams == len(re.findall(r"^  (SB_RAM40_4K\w*|DP16KD|PDPW16KD) #", cells, re.MULTILINE))
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -173,14 +173,18 @@ class ShapedMemory(wiring.Component):
         m = Module()
         shape = self._shape
         bounds = [low for low, _ in shape.columns] + [shape.width]
-        words = []
+        words: list[ValueLike] = []
+        constant: list[tuple[memory.Memory, int]] = []
         for number, ((low, high), (_, depth)) in enumerate(zip(pairwise(bounds), shape.columns, strict=True)):
-            words.append(self._column(m, f"column{number}", low, high, depth))
+            words.append(self._column(m, f"column{number}", low, high, depth, constant))
+        self._hold(m, constant)
         m.d.comb += self.read_data.eq(Cat(*words))
         return m
 
-    def _column(self, m: Module, name: str, low: int, high: int, depth: int) -> ValueLike:
-        """The bits `low` to `high` of every word, in blocks of `depth` words."""
+    def _column(
+        self, m: Module, name: str, low: int, high: int, depth: int, constant: list[tuple[memory.Memory, int]]
+    ) -> ValueLike:
+        """The bits `low` to `high` of every word, in blocks of `depth` words; `constant` gets those of one word."""
         mask = (1 << (high - low)) - 1
         offset_bits = (depth - 1).bit_length()
         blocks = []
@@ -199,6 +203,8 @@ class ShapedMemory(wiring.Component):
                 ]
                 read = block.read_port(transparent_for=(write,) if self._transparent else ())
             else:
+                if self._shape.style == "block" and len(set(init)) == 1:
+                    constant.append((block, init[0]))
                 read = block.read_port()
             m.d.comb += [read.addr.eq(self.read_address[:offset_bits]), read.en.eq(self.read_enable)]
             blocks.append(read.data)
@@ -208,6 +214,20 @@ class ShapedMemory(wiring.Component):
         with m.If(self.read_enable):
             m.d.sync += block_index.eq(self.read_address[offset_bits:])
         return select_from(blocks, block_index)
+
+    def _hold(self, m: Module, blocks: Sequence[tuple[memory.Memory, int]]) -> None:
+        """Keep blocks that hold the same word everywhere, of which synthesis would make constants.
+
+        What is planned is built, and other contents may take its place. A port writes another word, which it never
+        does: its enable starts at 0 and stays there, but synthesis looks at no register's future.
+        """
+        if not blocks:
+            return
+        never = Signal(name="never")
+        m.d.sync += never.eq(never & self.read_enable)
+        for block, word in blocks:
+            write = block.write_port()
+            m.d.comb += [write.addr.eq(self.read_address), write.data.eq(~word), write.en.eq(never)]
 
     def _attributes(self) -> dict[str, str]:
         style = "registers" if self._shape.style == "logic" else self._shape.style
