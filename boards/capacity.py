@@ -19,8 +19,8 @@ _NAMES = {
 }
 
 
-def check_capacity(needed: Resources, target: Board | Device) -> None:
-    """Raise `CapacityError` when a target has less than `needed`, saying what would help."""
+def check_capacity(needed: Resources, target: Board | Device, *, estimated: bool = False) -> None:
+    """Raise `CapacityError` when a target has less than `needed`, saying what would help, and whether it is a guess."""
     if isinstance(target, Board):
         device, where = target.device, f"{target.id} ({target.device.name})"
     else:
@@ -31,6 +31,7 @@ def check_capacity(needed: Resources, target: Board | Device) -> None:
     wanted = " and ".join(_amount(name, getattr(needed, name)) for name in over)
     offered = " and ".join(f"{getattr(device.capacity, name):,}" for name in over)
     advice = f"prune more, use fewer bits{_larger(needed, target, device)}"
+    wanted = f"about {wanted} by the estimate" if estimated else wanted
     raise CapacityError(f"the design needs {wanted}, {where} has {offered}: {advice}")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.boards.boards import BOARDS
+from spikeloom.boards.boards import BOARDS, find_board
 from spikeloom.boards.clock import clocks_per_bit
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli import simulate_command
@@ -27,6 +27,7 @@ from spikeloom.compiler.cli.interrupts import interruptible
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles.count import busy_cycles
 from spikeloom.compiler.data.samples import Samples
+from spikeloom.compiler.estimate.estimate import Estimate
 from spikeloom.compiler.flow import compile as flow
 from spikeloom.compiler.flow import measure
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
@@ -36,8 +37,10 @@ from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.output.build_folder import load_build_folder
 from spikeloom.compiler.plan.folding import read_folding
+from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.hdl.errors import MismatchError, OptionError, SpikeloomError, ToolError
+from spikeloom.hdl.errors import CapacityError, MismatchError, OptionError, SpikeloomError, ToolError
+from spikeloom.hdl.resources import Resources
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulate import EXECUTORS as EVERY_EXECUTOR
@@ -233,6 +236,45 @@ def test_a_network_that_cannot_fit_is_refused_before_any_tool_runs(
     write_nir(small_network(hidden=6000), model)
     line = refused(capsys, ["compile", model, "--board", "icestick", "--output", tmp_path / "out"])
     assert "the design needs" in line and "block RAMs" in line and "16" in line
+
+
+def test_the_host_link_counts_before_any_tool_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A core of all 16 block RAMs of an iCEstick: the link needs another, and the core alone none."""
+    monkeypatch.setattr(flow, "verilog_from_rtlil", None)
+    network = next(
+        network
+        for hidden in range(500, 1500, 10)
+        if make_plan(network := quantise(small_network(hidden=hidden), 4)).brams == 16
+    )
+    model = tmp_path / "small.nir"
+    write_nir(network, model)
+    assert main(["estimate", str(model), "--board", "icestick", "--json"]) == 0
+    brams = json.loads(capsys.readouterr().out)["resources"]["brams"]
+    assert (brams["estimated"], brams["available"]) == (17, 16)
+    line = refused(capsys, ["compile", model, "--board", "icestick", "--output", tmp_path / "out"])
+    assert "the design needs 17 block RAMs, icestick (iCE40HX1K) has 16: " in line
+    plan = make_plan(network)
+    flow.check_design(plan, find_board("icestick"), None)
+    with pytest.raises(CapacityError, match="17 block RAMs"):
+        flow.check_design(plan, find_board("icestick"), link_of(network))
+
+
+def test_logic_far_beyond_a_device_is_refused_by_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = quantise(small_network(), 4)
+    plan, link, board = make_plan(network), link_of(network), find_board("icestick")
+    for lcs, fits in ((1280, True), (1600, True), (1602, False)):
+        figures = Estimate(resources=Resources(lcs=lcs), fmax_mhz=50.0)
+        monkeypatch.setattr(flow, "estimate", lambda *_, found=figures, **__: found)
+        if fits:
+            flow.check_design(plan, board, link)
+            continue
+        with pytest.raises(CapacityError, match=r"about 1,602 logic cells by the estimate, icestick .* has 1,280"):
+            flow.check_design(plan, board, link)
+        guessed = dataclasses.replace(figures, guessed=("bitmap",))
+        monkeypatch.setattr(flow, "estimate", lambda *_, found=guessed, **__: found)
+        flow.check_design(plan, board, link)
 
 
 # -------------------------------------------------------------------------------------------- failures on the way

@@ -54,7 +54,8 @@ def test_blocks_of_one_word_are_built_as_planned(family: Family, tmp_path: Path)
     (tmp_path / "top.il").write_text(to_rtlil(ShapedMemory(shape, words), "top"))
     netlist_from_rtlil(tmp_path / "top.il", tmp_path / "top.v", family, "top", tmp_path / "log")
     cells = (tmp_path / "top.v").read_text()
-    assert shape.brams >= 5 and shape.brams == len(re.findall(r"^  (SB_RAM40_4K\w*|DP16KD|PDPW16KD) #", cells, re.MULTILINE))
+    built = len(re.findall(r"^  (SB_RAM40_4K\w*|DP16KD|PDPW16KD) #", cells, re.MULTILINE))
+    assert built == shape.brams >= 5
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

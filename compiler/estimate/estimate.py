@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.core import CORE_INPUT
-from ...hdl.link.linked_core import link_memories
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.resources import Resources
@@ -26,6 +25,7 @@ from ...hdl.streams.tokens import address_bits
 from ..cycles.count import Rates, Spikes, count_cycles, cycles_from_rates, row_events
 from ..cycles.model import has_model
 from ..ir.network import INPUT
+from ..plan.host_link import memory_needs
 from ..plan.plan import Plan
 from .engines import Work, engine_estimates
 from .parts import Parts, flash_parts, link_parts, memory_parts, spram_parts
@@ -67,8 +67,7 @@ def estimate(
     """
     factors = factors or _factors()[plan.family.value]
     parts = parts_of(plan, link)
-    around = [] if link is None else link_memories(link, plan.family).values()
-    known = plan.needs + Resources(brams=sum(shape.brams for shape in around), dsps=_dsps(plan, device))
+    known = memory_needs(plan, link) + Resources(dsps=_dsps(plan, device))
     amounts = {"luts": _amount(factors["luts"], parts.luts), "ffs": _amount(factors["ffs"], parts.ffs)}
     logic = Resources(**{name: round(value) for name, value in amounts.items()})
     resources = known + replace(logic, lcs=round(_amount(factors["lcs"], cell_amounts(logic, parts))))

@@ -24,7 +24,7 @@ from ...hdl.errors import OptionError, SampleError, TimingError, ToolError, quot
 from ...hdl.images.coding import Decoder, ImageCoding
 from ...hdl.link.flash_loader import FlashFormat
 from ...hdl.link.flashed_core import FlashedCore
-from ...hdl.link.linked_core import LinkedCore, link_memories
+from ...hdl.link.linked_core import LinkedCore
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
@@ -36,6 +36,7 @@ from ..compression.recipe import Override, Recipe, default_method
 from ..compression.report import with_origin
 from ..data.samples import Samples
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
+from ..estimate.estimate import estimate
 from ..frontends.nir.writer import write_nir
 from ..ir.network import Network
 from ..ir.origin import ERRORS
@@ -62,7 +63,7 @@ from ..output.build_folder import (
 )
 from ..output.flash_image import join_flash, plan_flash
 from ..plan.folding import Folding, default_folding, folding_data
-from ..plan.host_link import link_of
+from ..plan.host_link import link_of, memory_needs
 from ..plan.lean import lean_for
 from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
 from ..report.report import build_report, recipe_options
@@ -72,6 +73,9 @@ from .narrow import Narrow, Price
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
+
+ESTIMATE_MARGIN = 1.25
+"""By how much an estimate of logic may be too high (docs/hardware.md: 14 % at most, where it was measured)."""
 
 CHOICE_SAMPLES = 100
 """Samples whose activity chooses a folding."""
@@ -152,7 +156,7 @@ def compile_network(
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
     plan = plan_for(network, target, options, link)
     if target is not None:
-        check_capacity(plan.needs, target)
+        check_design(plan, target, None if options.verilog_only else link)
     with staged(output, force=force) as folder, _kept(folder, output):
         write_nir(source, folder / SOURCE)
         write_nir(integers.network, folder / NETWORK)
@@ -295,12 +299,24 @@ def plan_for(network: Network, target: Board | Device | None, options: CompileOp
         raise OptionError(f"weights in SPRAM need an iCE40UP5K: {where}; choose another target or --weights bram")
     if options.weights == "bram" or not capacity.spram:
         return plan
-    around = sum(shape.brams for shape in link_memories(link, plan.family).values())
-    wanted = replace(plan.needs, brams=plan.brams + around)
-    if options.weights == "auto" and wanted.fits(capacity):
+    if options.weights == "auto" and memory_needs(plan, link).fits(capacity):
         return plan
     moved = with_spram(plan)
-    return moved if options.weights == "spram" or moved.needs.fits(capacity) else plan
+    return moved if options.weights == "spram" or memory_needs(moved, link).fits(capacity) else plan
+
+
+def check_design(plan: Plan, target: Board | Device, link: LinkFormat | None) -> None:
+    """CapacityError where a design, with its host link if it has one, cannot fit its target.
+
+    Memories are counted. Logic is estimated, and refused where the estimate is beyond the device by more than estimates
+    have been wrong; an estimate with parts that nobody measured refuses nothing.
+    """
+    check_capacity(memory_needs(plan, link), target)
+    device = _device(target)
+    figures = estimate(plan, device=device.id, link=link)
+    least = Resources(lcs=int(figures.resources.lcs / ESTIMATE_MARGIN))
+    if not figures.guessed and not least.fits(device.capacity):
+        check_capacity(Resources(lcs=figures.resources.lcs), target, estimated=True)
 
 
 def _family(target: Board | Device | None) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...hdl.link.linked_core import link_memories
 from ...hdl.resources import Resources
 from ...sim.recording import SpikeArray
 from ..cycles.count import busy_cycles
 from ..estimate.estimate import estimate
 from ..ir.network import INPUT
-from ..plan.host_link import link_of
+from ..plan.host_link import link_of, memory_needs
 from ..plan.plan import Plan
 from .candidate import Prediction
 from .target import Target
@@ -24,7 +23,7 @@ MOST_SAMPLES = 50
 
 def whole_brams(plan: Plan) -> int:
     """Block RAMs of the core and its host link, exactly."""
-    return plan.brams + sum(shape.brams for shape in link_memories(link_of(plan.network), plan.family).values())
+    return memory_needs(plan, link_of(plan.network)).brams
 
 
 def predicted(plan: Plan, target: Target, spikes: Spikes | None) -> Prediction:
