@@ -233,6 +233,25 @@ FAULTS = {
 }
 
 
+def test_refusals_behind_a_long_reply_keep_their_reasons() -> None:
+    """Three refused frames arrive while a reply of 300 spikes of two bytes is still on the line."""
+    net = network(outputs=300)
+    spikes, expected = spikes_and_answer(net, samples=1, steps=3)
+    longest = int(expected[0].sum(axis=1).max())
+    host = Host(net, fifo_words=64)
+    frames = list(encode_sample(host.form, spikes[0]))
+    faults = ("too short", "address", "no sample")
+    assert sum(len(FAULTS[name][0]) for name in faults) < 2 * longest
+    replies = host.run(
+        host.sends(b"".join(frame.data for frame in frames) + b"".join(FAULTS[name][0] for name in faults)),
+        host.awaits(len(frames) + len(faults)),
+    )
+    assert_answers(replies, expected)
+    refused = [reply.reason for reply in replies if reply.code is Code.ERROR]
+    assert refused == [FAULTS[name][1] for name in faults]
+    assert len(replies) == len(frames) + len(faults)
+
+
 @pytest.mark.parametrize(("data", "reason"), FAULTS.values(), ids=FAULTS.keys())
 def test_a_faulty_frame_is_answered_and_leaves_no_trace(data: bytes, reason: Reason) -> None:
     net = network()

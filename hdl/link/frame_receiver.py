@@ -27,8 +27,8 @@ class WordKind(enum.Enum, shape=unsigned(3)):  # type: ignore[call-arg]
 
 
 def word_layout(inputs: int) -> data.StructLayout:
-    """A word of the FIFO."""
-    return data.StructLayout({"kind": WordKind, "address": unsigned(address_bits(inputs))})
+    """A word of the FIFO; in place of an address an abort has its reason."""
+    return data.StructLayout({"kind": WordKind, "address": unsigned(max(REASON_BITS, address_bits(inputs)))})
 
 
 def at_least(value: Value, bound: int) -> Value:
@@ -178,6 +178,7 @@ class FrameReceiver(wiring.Component):
             m.next = "ABORT"
         with m.State("ABORT"):
             m.d.comb += [fifo.write.eq(1), fifo.advance.eq(1), word.kind.eq(WordKind.ABORT)]
+            m.d.comb += word.address.eq(self.reason)
             m.next = "ABORTED"
         with m.State("ABORTED"):
             m.d.comb += fifo.commit.eq(~fifo.full)

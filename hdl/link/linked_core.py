@@ -19,6 +19,7 @@ from ..images.decoders import count_memory, create_decoder
 from ..images.encoders import ImageEncoder, pixel_memory
 from ..memories.memory import Family, MemoryShape
 from ..memories.spram import load_signature
+from ..streams.tokens import TokenKind
 from .frame_receiver import FrameReceiver, WordKind, word_layout
 from .image_receiver import ImageReceiver
 from .protocol import LinkFormat
@@ -86,19 +87,26 @@ class LinkedCore(wiring.Component):
         m.submodules.receiver = receiver = FrameReceiver(self._format)
         m.d.comb += [
             self.activity.eq(receiver.busy),
-            sender.reason.eq(receiver.reason),
             receiver.ready.eq(self.ready),
         ]
         wiring.connect(m, uart_receiver.o, receiver.i)
         wiring.connect(m, core.o, sender.i)
         words = receiver.o
         is_token = words.payload.kind != WordKind.END_OF_FRAME
+        # The core takes one abort at a time: its reason waits here until the sender answers.
+        aborting = Signal()
+        is_abort = words.payload.kind == WordKind.ABORT
+        goes = ~(is_abort & aborting)
+        with m.If(words.valid & is_abort & words.ready):
+            m.d.sync += [aborting.eq(1), sender.reason.eq(words.payload.address)]
+        with m.If(core.o.valid & core.o.ready & (core.o.payload.kind == TokenKind.ABORT)):
+            m.d.sync += aborting.eq(0)
         m.d.comb += [
-            core.i.valid.eq(words.valid & is_token),
+            core.i.valid.eq(words.valid & is_token & goes),
             core.i.payload.kind.eq(words.payload.kind.as_value()[:2]),
             core.i.payload.address.eq(words.payload.address),
             sender.other.valid.eq(words.valid & ~is_token),
-            words.ready.eq(Mux(is_token, core.i.ready, sender.other.ready)),
+            words.ready.eq(Mux(is_token, core.i.ready & goes, sender.other.ready)),
         ]
 
     def _take_images(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender, coding: ImageCoding) -> None:
