@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .threads import set_thread_defaults
+
 if TYPE_CHECKING:
     from .compression.apply import compress
     from .compression.magnitude import prune
@@ -51,6 +53,8 @@ _MODULES = {
     "write_nir": "frontends.nir.writer",
 }
 """Where each public name lives."""
+
+set_thread_defaults()  # before anything can load torch
 
 __all__ = [
     "IF",

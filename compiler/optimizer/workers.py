@@ -21,6 +21,7 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
 from ...hdl.errors import OptionError, installing
+from ..threads import set_thread_defaults
 
 Hear = Callable[[str], None]
 """Takes a line about what happened."""
@@ -214,7 +215,7 @@ def _start(lifeline: Connection, context: Any, threads: int) -> None:
     """Begin a worker process."""
     global _context
     _context = context
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch, which is not loaded yet, keeps to it
+    set_thread_defaults(threads)  # torch, which is not loaded yet, keeps to it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the owner, who ends the workers
     signal.signal(signal.SIGTERM, _terminate)
     threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
