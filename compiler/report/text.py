@@ -313,7 +313,7 @@ def beats_text(shape: Mapping[str, Any]) -> str:
     """What a wide input brings at once."""
     return (
         f"wide input: {shape['slots']} events per beat in {counted(shape['banks'], 'bank')}, "
-        f"rows of {shape['row_bits']} bits, payload of {shape['payload_bits']} bits"
+        f"rows of {counted(shape['row_bits'], 'bit')}, payload of {shape['payload_bits']} bits"
     )
 
 
