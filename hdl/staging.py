@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,17 @@ def staging_folder(parent: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for temporary files that is the user's alone and vanishes with the block.
+
+    Where a process is killed, the next scratch folder takes those of the dead with it.
+    """
+    with staging_folder(Path(tempfile.gettempdir())) as folder:
+        folder.chmod(0o700)
+        yield folder
 
 
 @contextmanager

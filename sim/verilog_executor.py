@@ -25,6 +25,7 @@ from ..hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_
 from ..hdl.errors import InputError, MismatchError, ToolError
 from ..hdl.files import read_regular
 from ..hdl.memories.memory import Family
+from ..hdl.staging import scratch_folder
 from ..hdl.streams.tokens import BeatShape
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
 from .divergence import Divergence, check_output_events
@@ -133,11 +134,11 @@ def run_verilog(
 @contextmanager
 def run_folder() -> Iterator[Path]:
     """A temporary folder to run tools in; when one fails there, its log outlives the folder."""
-    with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
+    with scratch_folder() as folder:
         try:
-            yield Path(name)
+            yield folder
         except ToolError as error:
-            if error.log is None or Path(name) not in error.log.parents or not error.log.is_file():
+            if error.log is None or folder not in error.log.parents or not error.log.is_file():
                 raise
             message = str(error).removesuffix(f"; see {error.log}")
             with tempfile.NamedTemporaryFile(prefix="spikeloom-", suffix=".log", delete=False) as kept:

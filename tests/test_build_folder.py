@@ -17,6 +17,7 @@ from spikeloom.compiler.output import build_folder
 from spikeloom.compiler.output.build_folder import check_target, load_build_folder, replaced, staged, write_manifest
 from spikeloom.compiler.output.system_folders import is_system_folder
 from spikeloom.hdl.errors import InputError, OptionError
+from spikeloom.hdl.staging import scratch_folder
 
 
 def fill(folder: Path, model: Path, text: str = "core") -> None:
@@ -205,6 +206,20 @@ def test_at_every_moment_a_killed_process_leaves_the_old_or_the_new(tmp_path: Pa
         if not killed:
             break
     assert found == {"old", "new"} and text == "new" and moment > 20
+
+
+def test_the_scratch_folders_of_the_dead_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    child = os.fork()
+    if child == 0:
+        with scratch_folder() as folder:
+            (folder / "yowasp_x").mkdir()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert len(hidden(tmp_path)) == 1
+    with scratch_folder() as folder:
+        assert hidden(tmp_path) == [folder.name] and folder.stat().st_mode & 0o777 == 0o700
+    assert hidden(tmp_path) == []
 
 
 def test_the_staging_folders_of_the_living_are_left_alone(tmp_path: Path, model: Path) -> None:

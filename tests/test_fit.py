@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler import Network, Samples
+from spikeloom.compiler.ir.neurons import LI
 from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.optimizer import (
     AccuracyFloorError,
@@ -570,3 +571,15 @@ def test_a_network_is_not_changed() -> None:
     subject_ = make_subject(None, network, data=samples(), method="magnitude")
     evaluate(subject_, Point(form="Q4", sparsity=0.5, removed=0.5), "ice40")
     assert fingerprint(network) == before
+
+
+def test_what_no_core_can_be_is_refused_before_the_first_trial() -> None:
+    network = network_of(weights())
+    readout = LI(beta=np.array(0.9))
+    silent = replace(
+        network, populations=(*network.populations[:-1], replace(network.populations[-1], dynamics=readout))
+    )
+    heard: list[str] = []
+    with pytest.raises(ModelError, match=r"^the output of a core is spikes: population .* which never fires; end the"):
+        fit_to_target(silent, target="icestick", data=samples(), method="magnitude", trials=2, hear=heard.append)
+    assert heard == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,6 +124,17 @@ def test_figures_of_another_form_are_a_tools_error(tmp_path: Path, text: str) ->
     file.write_text(text)
     with pytest.raises(ToolError, match=r"^a tool's stat\.json must hold JSON with design\.cells: it does not; is the"):
         read_tool_json(file, tmp_path, "design", "cells")
+
+
+@pytest.mark.parametrize("end", ["exit 0", "exit 1", "kill -KILL $$", "sleep 60"])
+def test_no_end_of_a_tool_leaves_its_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    tool = make_tool(tmp_path / "tool", f'mkdir "$TMPDIR/yowasp_x" && echo "$TMPDIR" && {end}')
+    with suppress(ToolError):
+        run_tool([str(tool)], cwd=tmp_path, log=tmp_path / "log", timeout=2)
+    assert (tmp_path / "log").read_text().startswith(str(temporary)) and list(temporary.iterdir()) == []
 
 
 def test_a_killed_tool_is_named_with_its_signal(tmp_path: Path) -> None:

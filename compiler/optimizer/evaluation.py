@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 import zlib
-from pathlib import Path
 
 import numpy as np
 
 from ...hdl.errors import InputError, ModelError
+from ...hdl.staging import scratch_folder
 from ...sim.numbering import of_core
 from ...sim.reference import run_reference
 from ..compression.apply import compress
@@ -56,8 +55,8 @@ def foldings_of(network: Network) -> dict[str, Folding]:
 
 def packed(network: Network) -> bytes:
     """A network as a compressed NIR file."""
-    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
-        file = Path(folder) / "network.nir"
+    with scratch_folder() as folder:
+        file = folder / "network.nir"
         write_nir(network, file)
         return zlib.compress(file.read_bytes())
 
@@ -71,8 +70,8 @@ def unpacked(data: bytes) -> Network:
         content = b""
     if not content or decompressor.unconsumed_tail:
         raise ModelError("a stored network is a compressed NIR file: the database holds something else; delete it")
-    with tempfile.TemporaryDirectory(prefix="spikeloom-") as folder:
-        file = Path(folder) / "network.nir"
+    with scratch_folder() as folder:
+        file = folder / "network.nir"
         file.write_bytes(content)
         return read_nir(file)
 

@@ -17,6 +17,7 @@ from ...sim.evaluation import compare
 from ..compression.finetune import FineTune
 from ..ir.network import Network
 from ..plan.lean import without_silent
+from ..plan.plan import require_spiking_output
 from .candidate import Candidate, Outcome, candidates_of, pareto_front
 from .database import Database
 from .evaluation import foldings_of, unpacked
@@ -132,6 +133,7 @@ def _subject(
 
 def _fit(target: Target, subject: Subject, options: FitOptions) -> FitResult:
     """Search, verify what was found, and take the first that the tools confirm."""
+    require_spiking_output(subject.network)
     for tool in _tools(target):
         find_tool(tool, options.native)
     options.hear("planning: how many weights fit")

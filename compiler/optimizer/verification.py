@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ...hdl.errors import CapacityError, ToolError
 from ...hdl.json_files import decoded
 from ...hdl.link.linked_core import LinkedCore
 from ...hdl.resources import Resources
+from ...hdl.staging import scratch_folder
 from ..plan.host_link import link_of
 from ..plan.lean import without_silent
 from ..plan.plan import Plan, make_plan
@@ -58,11 +58,11 @@ def verify_candidate(
     """Synthesise, place and route a packed network on a folding of that name."""
     integers, target = without_silent(unpacked(network)).network, find_target(target_id)
     plan = make_plan(integers, target.family.value, foldings_of(integers)[folding])
-    with tempfile.TemporaryDirectory(prefix="spikeloom-fit-") as folder, warnings.catch_warnings():
+    with scratch_folder() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*created but never used")
         if target.place is None:
-            return _synthesised(plan, target, Path(folder), native)
-        return _placed(plan, target.place, Path(folder), seed, native)
+            return _synthesised(plan, target, folder, native)
+        return _placed(plan, target.place, folder, seed, native)
 
 
 def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Measurement:

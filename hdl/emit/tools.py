@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ToolError
+from ..staging import scratch_folder
 
 # Which package on PyPI brings a tool, under its name with `yowasp-` in front.
 _PACKAGES = {
@@ -104,9 +105,9 @@ def run_tool(
     files = [cwd / file for file in outputs]
     for file in files:
         file.unlink(missing_ok=True)  # an older one proves nothing
-    with log.open("wb") as output:
+    with log.open("wb") as output, scratch_folder() as scratch:  # a tool that is killed leaves its temporary files
         try:
-            process = _start(argv, cwd, output.fileno())
+            process = _start(argv, cwd, output.fileno(), TMPDIR=str(scratch))
         except OSError as error:
             raise ToolError(f"{name} does not start: {error.strerror}") from error
         try:
@@ -144,14 +145,14 @@ def read_tool_json(file: Path, log: Path, *keys: str) -> dict[str, Any]:
     return found
 
 
-def _start(argv: list[str], cwd: Path, output: int) -> subprocess.Popen[bytes]:
+def _start(argv: list[str], cwd: Path, output: int, **settings: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "YOWASP_MOUNT": "/=."},
+        env={**os.environ, "YOWASP_MOUNT": "/=.", **settings},
         start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the tool's whole process group.
     )
 
