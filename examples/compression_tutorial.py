@@ -11,6 +11,7 @@ scikit-learn.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,19 @@ def learned_delays() -> npt.NDArray[np.float64]:
     return layer.delays
 
 
+def prune_by_weight(model: SpikingNet, rates: Sequence[npt.NDArray[np.float64]], test: tuple[Spikes, Labels]) -> None:
+    """The first section."""
+    weights = [layer["weight"] for layer in model.to_sc_weights()]
+    print("\n1. Weight pruning")
+    pruned, report = prune_weights(weights, threshold=0.05)
+    print(
+        f"magnitude: sparsity {report.sparsity:.1%}, {report.original_params:,} -> {report.remaining_params:,} weights,"
+    )
+    print(f"           {report.compression_ratio:.1f}x smaller, accuracy {accuracy(model.to_network(pruned), *test)}")
+    active, report = prune_weights(weights, method="activity", activity_threshold=0.02, spike_rates=rates)
+    print(f"activity:  sparsity {report.sparsity:.1%}, accuracy {accuracy(model.to_network(active), *test)}")
+
+
 def main() -> None:
     """Run every section."""
     parser = argparse.ArgumentParser(description="The compression tutorial on handwritten digits.")
@@ -91,18 +105,10 @@ def main() -> None:
     test = spikes[TRAINING:], labels[TRAINING:]
     model = trained(spikes[:TRAINING], labels[:TRAINING], options.epochs)
     network = model.to_network()
-    weights = [layer["weight"] for layer in model.to_sc_weights()]
     rates = measured_rates(network, spikes[:200])
     print(f"float accuracy on {len(test[1])} test samples: {accuracy(network, *test)}")
 
-    print("\n1. Weight pruning")
-    pruned, report = prune_weights(weights, threshold=0.05)
-    print(
-        f"magnitude: sparsity {report.sparsity:.1%}, {report.original_params:,} -> {report.remaining_params:,} weights,"
-    )
-    print(f"           {report.compression_ratio:.1f}x smaller, accuracy {accuracy(model.to_network(pruned), *test)}")
-    active, report = prune_weights(weights, method="activity", activity_threshold=0.02, spike_rates=rates)
-    print(f"activity:  sparsity {report.sparsity:.1%}, accuracy {accuracy(model.to_network(active), *test)}")
+    prune_by_weight(model, rates, test)
 
     print("\n2. Structural pruning")
     smaller, structure = prune_neurons(network, activity_threshold=0.02, spike_rates=rates)

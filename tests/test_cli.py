@@ -29,7 +29,7 @@ from spikeloom.compiler.cycles.count import busy_cycles
 from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.estimate.estimate import Estimate
 from spikeloom.compiler.flow import compile as flow
-from spikeloom.compiler.flow import measure
+from spikeloom.compiler.flow import measure, writing
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
@@ -231,7 +231,7 @@ def test_an_existing_output_is_kept(capsys: pytest.CaptureFixture[str], model: P
 def test_a_network_that_cannot_fit_is_refused_before_any_tool_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "verilog_from_rtlil", None)
+    monkeypatch.setattr(writing, "verilog_from_rtlil", None)
     model = tmp_path / "large.nir"
     write_nir(small_network(hidden=6000), model)
     line = refused(capsys, ["compile", model, "--board", "icestick", "--output", tmp_path / "out"])
@@ -242,7 +242,7 @@ def test_the_host_link_counts_before_any_tool_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A core of all 16 block RAMs of an iCEstick: the link needs another, and the core alone none."""
-    monkeypatch.setattr(flow, "verilog_from_rtlil", None)
+    monkeypatch.setattr(writing, "verilog_from_rtlil", None)
     network = next(
         network
         for hidden in range(500, 1500, 10)
@@ -308,7 +308,7 @@ def test_failures_are_one_line_and_leave_nothing(
     status: int,
     words: str,
 ) -> None:
-    monkeypatch.setattr(flow, "verilog_from_rtlil", raising(error))
+    monkeypatch.setattr(writing, "verilog_from_rtlil", raising(error))
     argv = ["compile", model, "--board", "icebreaker", "--output", tmp_path / "out"]
     line = refused(capsys, argv, status)
     assert words in line and "\x1b" not in line
@@ -325,7 +325,7 @@ def test_the_log_of_a_failed_tool_outlives_the_build(
         log.write_text("what the tool said")
         raise ToolError("yosys failed", log)
 
-    monkeypatch.setattr(flow, "verilog_from_rtlil", failing)
+    monkeypatch.setattr(writing, "verilog_from_rtlil", failing)
     line = refused(capsys, ["compile", model, "--board", "icebreaker", "--output", tmp_path / "out"], 1)
     log = Path(line.rpartition("see ")[2])
     assert log.read_text() == "what the tool said"
@@ -350,7 +350,7 @@ def test_an_interrupt_waits_for_destructors() -> None:
 def test_an_interrupt_is_status_130(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, model: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(flow, "verilog_from_rtlil", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(writing, "verilog_from_rtlil", raising(KeyboardInterrupt()))
     assert main(["compile", str(model), "--board", "icebreaker", "--output", str(tmp_path / "out")]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "spikeloom: interrupted"
     assert list(tmp_path.iterdir()) == [model]

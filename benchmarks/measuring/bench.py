@@ -21,7 +21,8 @@ from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler.data.samples import load_samples
-from spikeloom.compiler.flow.compile import CompileOptions, plan_for, plan_target_clock
+from spikeloom.compiler.flow.compile import plan_for
+from spikeloom.compiler.flow.options import CompileOptions, plan_target_clock
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.output.flash_image import plan_flash

@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
     from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
-    from ..flow.compile import CompileOptions, check_wide, compile_network, require_target
+    from ..flow.compile import compile_network
+    from ..flow.options import CompileOptions, check_wide, require_target
     from ..output.build_folder import check_target
     from ..report.text import print_report
 

@@ -12,7 +12,10 @@ from . import common
 
 if TYPE_CHECKING:
     from ...sim.evaluation import Comparison
+    from ..compression.finetune import FineTune
+    from ..compression.recipe import Recipe
     from ..compression.report import CompressionReport, ProjectionReport
+    from ..data.samples import Samples
     from ..ir.network import Network
 
 
@@ -72,13 +75,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
-    from ...hdl.errors import SampleError
     from ...sim.evaluation import compare, unseen
     from ..compression.apply import compress
-    from ..compression.finetune import FineTune
-    from ..compression.grid import ONLY_BITS
-    from ..compression.overrides import overrides_of
-    from ..compression.recipe import Recipe, default_method
     from ..compression.report import with_origin
     from ..data.samples import load_samples
     from ..flow.compile import CompileOptions, block_rams
@@ -87,35 +85,10 @@ def run(options: argparse.Namespace) -> int:
     from ..output.build_folder import check_file
 
     check_file(options.output, force=options.force)
-    scheme = options.scheme or "fixed_point"
-    recipe = Recipe(
-        method=options.method or default_method(calibrated=True),
-        sparsity=options.sparsity or 0.0,
-        bits=ONLY_BITS.get(scheme) if options.bits is None else options.bits,
-        scheme=scheme,
-        scope=options.scope,
-        operation_weight=options.operation_weight,
-        pattern=options.pattern,
-        activity_threshold=options.activity_threshold,
-        distil=not options.no_distil,
-        overrides=overrides_of(options.layer),
-        exact=options.exact,
-        memory_budget=int(options.memory * (1 << 30)),
-        device=options.torch_device,
-    )
+    recipe = _recipe(options)
     network = common.read_model(options)
     calibration = load_samples(options.data, network)
-    training = None if options.finetune is None else load_samples(options.finetune, network)
-    if training is not None and training.labels is None:
-        raise SampleError(f"fine-tuning needs labels: {options.finetune} has none; add 'labels' [samples]")
-    finetune = None
-    if training is not None:
-        finetune = FineTune(
-            spikes=training.spikes,
-            labels=training.labels,
-            epochs=options.epochs,
-            mixed_precision=options.mixed_precision,
-        )
+    finetune, training = _training(options, network)
     given = None if options.test is None else load_samples(options.test, network)
     seen = [calibration] if training is None else [calibration, training]
     test = None if given is None else unseen(given, seen)
@@ -142,6 +115,49 @@ def run(options: argparse.Namespace) -> int:
             print(f"{len(given) - len(test)} test samples were left out: compression has seen them")
         print(f"\ncompressed network: {options.output}")
     return 0
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from ..compression.grid import ONLY_BITS
+    from ..compression.overrides import overrides_of
+    from ..compression.recipe import Recipe, default_method
+
+    scheme = options.scheme or "fixed_point"
+    return Recipe(
+        method=options.method or default_method(calibrated=True),
+        sparsity=options.sparsity or 0.0,
+        bits=ONLY_BITS.get(scheme) if options.bits is None else options.bits,
+        scheme=scheme,
+        scope=options.scope,
+        operation_weight=options.operation_weight,
+        pattern=options.pattern,
+        activity_threshold=options.activity_threshold,
+        distil=not options.no_distil,
+        overrides=overrides_of(options.layer),
+        exact=options.exact,
+        memory_budget=int(options.memory * (1 << 30)),
+        device=options.torch_device,
+    )
+
+
+def _training(options: argparse.Namespace, network: Network) -> tuple[FineTune | None, Samples | None]:
+    """How to fine-tune, and on which samples; SampleError where they have no labels."""
+    from ...hdl.errors import SampleError
+    from ..compression.finetune import FineTune
+    from ..data.samples import load_samples
+
+    if options.finetune is None:
+        return None, None
+    samples = load_samples(options.finetune, network)
+    if samples.labels is None:
+        raise SampleError(f"fine-tuning needs labels: {options.finetune} has none; add 'labels' [samples]")
+    finetune = FineTune(
+        spikes=samples.spikes,
+        labels=samples.labels,
+        epochs=options.epochs,
+        mixed_precision=options.mixed_precision,
+    )
+    return finetune, samples
 
 
 def _summary(network: Network, report: CompressionReport, comparison: Comparison | None) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     from ...sim import simulate
     from ...sim.regress import regress
     from ..data.samples import load_samples
-    from ..flow.compile import CompileOptions, compile_network
+    from ..flow.compile import compile_network
+    from ..flow.options import CompileOptions
     from ..frontends.nir.reader import read_nir
 
     files = {"model": options.examples / "digits.nir", "samples": options.examples / "digits_calibration.npz"}

@@ -12,7 +12,11 @@ from . import common
 
 if TYPE_CHECKING:
     from ...boards.devices import Device
+    from ...hdl.link.protocol import LinkFormat
+    from ..data.samples import Samples
     from ..estimate.estimate import Estimate
+    from ..flow.options import CompileOptions
+    from ..plan.plan import Plan
 
 CYCLES, SAMPLES = 200_000, 100
 """Samples are counted until they have so many cycles, and so many of them at most."""
@@ -46,35 +50,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ...boards.boards import Board
-    from ...sim.reference import run_reference
-    from ..compression.overrides import overrides_of
     from ..data.samples import load_samples
-    from ..estimate.estimate import estimate
-    from ..flow.compile import (
-        CompileOptions,
-        check_wide,
-        integers_of,
-        plan_for,
-        plan_target_clock,
-        require_target,
-        with_chosen_folding,
-    )
-    from ..flow.measure import affordable, random_samples
+    from ..flow.compile import integers_of, plan_for, with_chosen_folding
+    from ..flow.options import check_wide, plan_target_clock, require_target
     from ..plan.host_link import link_of
     from ..plan.lean import lean_for
 
-    wanted = CompileOptions(
-        board=options.board,
-        device=options.device,
-        method=options.method,
-        sparsity=options.sparsity,
-        bits=options.bits,
-        scheme=options.scheme,
-        layers=overrides_of(options.layer),
-        clock_mhz=options.clock_mhz,
-        verilog_only=True,
-        **common.purpose_of(options),
-    )
+    wanted = _wanted(options)
     target = require_target(wanted)
     clock = plan_target_clock(target, wanted)
     source = common.read_model(options)
@@ -86,28 +68,50 @@ def run(options: argparse.Namespace) -> int:
     link = link_of(network)
     wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
     plan = plan_for(network, target, wanted, link)
-    ran = random_samples(network, wanted.seed) if samples is None else samples.first(SAMPLES)
-    recording = run_reference(network, ran.spikes)
-    ran = ran.first(affordable(plan, ran, recording, CYCLES, SAMPLES))
     device = target.device if isinstance(target, Board) else target
     linked = device is not None and not plan.folding.wide
-    figures = estimate(
-        plan,
-        device=None if device is None else device.id,
-        link=link if linked else None,
-        spikes=recording.trains(ran.spikes, len(ran)),
-    )
-    activity = {
-        "samples": len(ran),
-        "steps": ran.steps,
-        "stimulus": "random" if samples is None else "samples",
-    }
+    figures, activity = _estimated(plan, device, link if linked else None, samples, wanted.seed)
     summary = _summary(figures, device, clock.hz / 1e6) | {"host_link": linked, "activity": activity}
     if options.json:
         print(json.dumps(summary, indent=2))
     else:
         _print(summary)
     return 0
+
+
+def _wanted(options: argparse.Namespace) -> CompileOptions:
+    from ..compression.overrides import overrides_of
+    from ..flow.options import CompileOptions
+
+    return CompileOptions(
+        board=options.board,
+        device=options.device,
+        method=options.method,
+        sparsity=options.sparsity,
+        bits=options.bits,
+        scheme=options.scheme,
+        layers=overrides_of(options.layer),
+        clock_mhz=options.clock_mhz,
+        verilog_only=True,
+        **common.purpose_of(options),
+    )
+
+
+def _estimated(
+    plan: Plan, device: Device | None, link: LinkFormat | None, samples: Samples | None, seed: int
+) -> tuple[Estimate, dict[str, Any]]:
+    """The estimate on as many samples as time allows, or on made-up ones, and what these are."""
+    from ...sim.reference import run_reference
+    from ..estimate.estimate import estimate
+    from ..flow.measure import affordable, random_samples
+
+    ran = random_samples(plan.network, seed) if samples is None else samples.first(SAMPLES)
+    recording = run_reference(plan.network, ran.spikes)
+    ran = ran.first(affordable(plan, ran, recording, CYCLES, SAMPLES))
+    spikes = recording.trains(ran.spikes, len(ran))
+    figures = estimate(plan, device=None if device is None else device.id, link=link, spikes=spikes)
+    stimulus = "random" if samples is None else "samples"
+    return figures, {"samples": len(ran), "steps": ran.steps, "stimulus": stimulus}
 
 
 def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict[str, Any]:

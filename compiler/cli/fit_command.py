@@ -13,6 +13,7 @@ from . import common
 
 if TYPE_CHECKING:
     from ..optimizer.candidate import Candidate
+    from ..optimizer.result import FitResult
     from ..optimizer.search import Status
 
 MOST_WORKERS = 4
@@ -62,23 +63,45 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Search, verify, write, report."""
-    from ..optimizer.errors import AccuracyFloorError, NothingFitsError
-    from ..optimizer.fit import fit_to_target
     from ..optimizer.output import write_result
     from ..optimizer.search import require_optuna
     from ..output.build_folder import check_target
-    from .interrupts import Terminated
 
     output = options.output or Path("build") / f"{options.model.stem}-fit"
     check_target(output, force=options.force)
-    database = options.database or output.with_name(f"{output.name}.sqlite")
     require_optuna()
+    result = _searched(options, options.database or output.with_name(f"{output.name}.sqlite"))
+    files = {"model": options.model, "samples": options.data, "test": options.test, "training": options.finetune}
+    write_result(
+        result,
+        output,
+        native=options.tools == "native",
+        inputs={role: file for role, file in files.items() if file is not None},
+        conventions=common.conventions(options),
+        force=options.force,
+        step=common.progress_bar,
+    )
+    if options.json:
+        print(json.dumps(result.data()))
+        return 0
+    _print_front(result.front)
+    print(result.summary())
+    print(f"Classes are read by {result.original.reading}")
+    print(f"\nbuild folder: {output}")
+    return 0
+
+
+def _searched(options: argparse.Namespace, database: Path) -> FitResult:
+    """What the search finds; what it got to is said where it ends without a result."""
+    from ..optimizer.errors import AccuracyFloorError, NothingFitsError
+    from ..optimizer.fit import fit_to_target
+    from .interrupts import Terminated
+
     target = _target(options)
     network = common.read_model(options)
-    native = options.tools == "native"
     try:
         with common.progress_bar(f"searching for {target}") as progress:
-            result = fit_to_target(
+            return fit_to_target(
                 weights=network,
                 target=target,
                 data=options.data,
@@ -94,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
                 scheduler=options.scheduler,
                 database=database,
                 seed=options.seed,
-                native=native,
+                native=options.tools == "native",
                 watch=_Watch(progress),
                 hear=common.tell,
             )
@@ -105,24 +128,6 @@ def run(options: argparse.Namespace) -> int:
     except (KeyboardInterrupt, Terminated):
         common.tell(f"finished points are in {database}: the same command goes on from there")
         raise
-    files = {"model": options.model, "samples": options.data, "test": options.test, "training": options.finetune}
-    write_result(
-        result,
-        output,
-        native=native,
-        inputs={role: file for role, file in files.items() if file is not None},
-        conventions=common.conventions(options),
-        force=options.force,
-        step=common.progress_bar,
-    )
-    if options.json:
-        print(json.dumps(result.data()))
-        return 0
-    _print_front(result.front)
-    print(result.summary())
-    print(f"Classes are read by {result.original.reading}")
-    print(f"\nbuild folder: {output}")
-    return 0
 
 
 def _target(options: argparse.Namespace) -> str:

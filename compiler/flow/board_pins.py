@@ -11,7 +11,7 @@ from ...hdl.files import read_regular
 from ...sim.uart_executor import UartTop
 from ..output.build_folder import FLASH, MAX_OUTPUT_BYTES, BuildFolder
 from ..report.report import check_report
-from .compile import CompileOptions, plan_target_clock, require_target
+from .options import CompileOptions, plan_target_clock, require_target
 
 _PORTS = re.compile(r"^module top\((.*?)\)", re.MULTILINE)
 

@@ -10,8 +10,9 @@ from typing import Any
 from ...boards.boards import Board
 from ...boards.devices import FAMILIES
 from ..data.samples import Samples
-from ..flow.compile import CompileOptions, compile_network, silent
+from ..flow.compile import compile_network
 from ..flow.facts import Step
+from ..flow.options import CompileOptions, silent
 from ..frontends.nir.writer import write_nir
 from ..output.build_folder import SOURCE, BuildFolder, load_build_folder, staged, write_json, write_manifest
 from .fit import PLACEMENT_SEED

@@ -1,0 +1,124 @@
+"""What to build, and for which target: the options of a compilation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ...boards.boards import Board, find_board
+from ...boards.clock import BAUD, ClockPlan, plan_clock
+from ...boards.devices import DEVICES, Device, find_device
+from ...hdl.errors import OptionError, SampleError, quoted
+from ...hdl.images.coding import Decoder, ImageCoding
+from ..compression.recipe import Override
+from ..data.samples import Samples
+from ..ir.network import Network
+from ..ir.readout import Readout
+from ..plan.folding import Folding
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions:
+    """What to build. `board` or `device` is an id of `spikeloom boards`.
+
+    `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
+    by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
+    else by magnitude. `folding` says which engine runs which populations, by default the smallest core's; `minimise`
+    (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`). `wide` makes the core's
+    input bring beats of several events, for a design of one's own: with `verilog_only` and without a board. `weights`
+    is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding`
+    the device takes images. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With
+    `verilog_only` no bitstream is made, and a target only chooses the family of its memories.
+    """
+
+    board: str | None = None
+    device: str | None = None
+    method: str | None = None
+    sparsity: float | None = None
+    bits: int | None = None
+    scheme: str | None = None
+    layers: Mapping[str, Override] = field(default_factory=dict)
+    folding: Folding | None = None
+    minimise: str | None = None
+    latency_us: float | None = None
+    samples_per_s: float | None = None
+    wide: bool = False
+    weights: str = "auto"
+    coding: ImageCoding | None = None
+    clock_mhz: float | None = None
+    baud: int | None = None
+    seed: int = 1
+    native_tools: bool = False
+    verilog_only: bool = False
+
+
+@contextmanager
+def silent(label: str) -> Iterator[None]:
+    """A `Step` that says nothing."""
+    yield None
+
+
+def require_target(options: CompileOptions) -> Board | Device | None:
+    """The board or device to build for; None where only Verilog is wanted. Raises OptionError."""
+    if options.board is not None and options.device is not None:
+        raise OptionError("a build is for a board or for a device: both are given; leave one out")
+    if options.board is not None:
+        return find_board(options.board)
+    if options.device is not None:
+        return find_device(options.device)
+    if not options.verilog_only:
+        raise OptionError("a bitstream needs a target: none is given; choose a board or device (spikeloom boards)")
+    return None
+
+
+def device_of(target: Board | Device) -> Device:
+    return target.device if isinstance(target, Board) else target
+
+
+def family_of(target: Board | Device | None) -> str:
+    return "ice40" if target is None else device_of(target).family.value
+
+
+def plan_target_clock(target: Board | Device | None, options: CompileOptions) -> ClockPlan:
+    """The clock of a design for a target, or of figures without one."""
+    return plan_clock(next(iter(DEVICES.values())) if target is None else target, wanted_hz(options))
+
+
+def wanted_hz(options: CompileOptions) -> float | None:
+    return None if options.clock_mhz is None else options.clock_mhz * 1e6
+
+
+def baud_of(target: Board | Device | None, options: CompileOptions) -> int:
+    if options.baud is not None:
+        return options.baud
+    return target.baud if isinstance(target, Board) else BAUD
+
+
+def check_coding(options: CompileOptions, source: Network, samples: Samples | None) -> None:
+    """OptionError where images cannot be taken, SampleError for samples that were none."""
+    coding = options.coding
+    if coding is None:
+        return
+    if options.verilog_only:
+        raise OptionError("an encoder is part of the host link: bare Verilog has none; leave out --encoder")
+    if coding.x_max != source.x_max:
+        raise OptionError(f"a coding has the network's x_max, {source.x_max}: got {coding.x_max}")
+    if coding.decoder is Decoder.ARGMAX and source.reading != Readout():
+        raise OptionError(
+            f"the decoder on the device answers the output that spikes most: the class is read by {source.reading}; "
+            "take --decoder counts"
+        )
+    if samples is not None and samples.images is None:
+        raise SampleError("a device that takes images is measured on images: the samples are spikes; load images")
+
+
+def check_wide(options: CompileOptions) -> None:
+    """OptionError for a wide input where there is a host link, which sends one event at a time."""
+    if not (options.wide or (options.folding is not None and options.folding.wide)):
+        return
+    rule = "a wide input is for a design of your own: the host link sends one event at a time"
+    if options.board is not None:
+        raise OptionError(f"{rule}, and the board {quoted(options.board)} has it; take --emit verilog without --board")
+    if not options.verilog_only:
+        raise OptionError(f"{rule}; take --emit verilog, or leave the input narrow")

@@ -1,0 +1,91 @@
+"""The parts of a build folder that tools make, their versions, and what is kept where they fail."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from ...boards.boards import Board
+from ...boards.devices import Device
+from ...boards.toolchain import BuildResult, build
+from ...boards.top import SerialCore
+from ...hdl.emit.emit import to_rtlil, verilog_from_rtlil
+from ...hdl.emit.tools import tool_version
+from ...hdl.errors import TimingError, ToolError
+from ...hdl.link.flash_loader import FlashFormat
+from ..names import FITTED
+from ..output.build_folder import (
+    LOGS,
+    WEIGHTS,
+    free_name,
+)
+from ..output.flash_image import plan_flash
+from ..plan.plan import Plan
+from .facts import Integers, Step
+from .options import CompileOptions, wanted_hz
+
+
+def write_cores(plan: Plan, folder: Path) -> None:
+    for name, trace in (("core", False), ("core_traced", True)):
+        file = folder / f"{name}.il"
+        file.write_text(to_rtlil(plan.core(trace=trace), f"spikeloom_{name}"), encoding="utf-8")
+        verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
+
+
+def write_weights(plan: Plan, folder: Path) -> FlashFormat | None:
+    """Write what belongs into SPRAM; returns its format, or None where nothing does."""
+    if not plan.sprams:
+        return None
+    form, image = plan_flash(plan)
+    (folder / WEIGHTS).write_bytes(image)
+    return form
+
+
+def build_bitstream(
+    core: SerialCore, target: Board | Device, folder: Path, options: CompileOptions, step: Step
+) -> BuildResult:
+    with step(f"building the bitstream for {target.id}") as progress:
+        return build(
+            core,
+            target,
+            folder,
+            seed=options.seed,
+            clock_hz=wanted_hz(options),
+            native=options.native_tools,
+            progress=progress,
+        )
+
+
+def versions(built: BuildResult | None, integers: Integers, options: CompileOptions) -> dict[str, str]:
+    names = ["spikeloom", "amaranth", "amaranth-boards", "nir", "numpy"]
+    if integers.recipe is not None and integers.recipe.method in FITTED:
+        names.append("torch")
+    packages = {name: version(name) for name in names}
+    tools = ("yosys",) if built is None else built.tools
+    return packages | {name: tool_version(name, options.native_tools) for name in tools}
+
+
+@contextmanager
+def kept(folder: Path, output: Path) -> Iterator[None]:
+    """Keeps what is worth it of a folder that is about to vanish.
+
+    That is the log of a tool that fails, and of a design that is too slow all of it but a manifest: in `OUTPUT.slow`.
+    """
+    try:
+        yield
+    except TimingError as error:
+        place = free_name(output, ".slow")
+        shutil.copytree(folder, place)
+        message = str(error).removesuffix(f"; see {error.log}")
+        raise TimingError(f"{message}; what was placed is kept in {place}") from error
+    except ToolError as error:
+        if error.log is None or not error.log.is_relative_to(folder) or not error.log.is_file():
+            raise
+        message = str(error).removesuffix(f"; see {error.log}")
+        with tempfile.NamedTemporaryFile(prefix="spikeloom-", suffix=".log", delete=False) as kept:
+            shutil.copyfile(error.log, kept.name)
+        raise ToolError(message, Path(kept.name)) from error
