@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find compiler hdl boards sim examples -name '*.py' -o -name '*.npz' -o -name '*.nir' -o -name '*.v' -o -name '*.json' -o -name py.typed)
+SOURCES := $(shell find compiler hdl boards sim examples -name '*.py' -o -name '*.npz' -o -name '*.nir' -o -name '*.v' -o -name '*.json' -o -name '*.html' -o -name '*.css' -o -name py.typed)
 
 LEFTOVERS := build/lib build/bdist.* spikeloom.egg-info
 

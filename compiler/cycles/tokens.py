@@ -1,4 +1,4 @@
-"""What the blocks of a cycle model exchange (`cycle_model`): tokens, and the handshakes of a cycle."""
+"""What the blocks of a cycle model (`circuit`, `lane`, `vector`) exchange: tokens, and the handshakes of a cycle."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from .weights import EngineWeights
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryUse:
-    """One memory of the design: its engine's number, its role (`rows`, `entries`, `state`, `parameters`), its shape."""
+    """One memory of the design: its engine's number, its role (docs/report.md), its shape."""
 
     engine: int
     role: str

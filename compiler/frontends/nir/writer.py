@@ -20,7 +20,7 @@ from .view import view
 def write_nir(network: Network, path: str | Path) -> None:
     """Write a float or integer network to the NIR file `path`, which appears complete or not at all.
 
-    The nodes are the real-valued view of the network (`nir_view`); the metadata holds it exactly. The same network
+    The nodes are the real-valued view of the network (`view`); the metadata holds it exactly. The same network
     gives the same bytes. Raises ModelError for a network that breaks the IR's rules and InputError where the file
     cannot be written.
     """
