@@ -297,7 +297,7 @@ def test_what_is_a_users_own_is_no_system_folder(tmp_path: Path, monkeypatch: py
     for name in (
         "/var/lib/me/out",
         "/home/me/out",
-        "/work/out",
+        "/data/out",
         "/opt/out",
         "/tmp/out",
         "/var/tmp/out",
@@ -310,10 +310,10 @@ def test_what_is_a_users_own_is_no_system_folder(tmp_path: Path, monkeypatch: py
 
 
 def test_the_homes_of_all_users_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    users = [type("User", (), {"pw_dir": "/work/people/ann"})]
+    users = [type("User", (), {"pw_dir": "/data/people/ann"})]
     monkeypatch.setattr("pwd.getpwall", lambda: users)
-    assert is_system_folder(Path("/work/people/ann")) and is_system_folder(Path("/work/people"))
-    assert not is_system_folder(Path("/work/people/ann/out")) and not is_system_folder(Path("/work/people/bob"))
+    assert is_system_folder(Path("/data/people/ann")) and is_system_folder(Path("/data/people"))
+    assert not is_system_folder(Path("/data/people/ann/out")) and not is_system_folder(Path("/data/people/bob"))
 
 
 def test_the_same_contents_give_the_same_manifest(tmp_path: Path, model: Path) -> None:

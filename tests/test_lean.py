@@ -277,8 +277,11 @@ def test_the_command_line_says_who_is_missing(
     assert main(["regress", str(built.path), "--data", "s.npz"]) == 0
     shown = capsys.readouterr().out
     assert "3 neurons can never fire and the core lacks them: in the reference they did not" in shown
+    said = "14 neurons (3 that never fire are not in the core)"
+    assert main(["report", str(built.path)]) == 0
+    assert said in capsys.readouterr().out
     assert main(["report", str(built.path), "--html", "page.html"]) == 0
-    assert "14 neurons (3 that never fire are not in the core)" in Path("page.html").read_text()
+    assert said in Path("page.html").read_text()
     write_nir(network(), "n.nir")
     assert main(["estimate", "n.nir", "--data", "s.npz", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)

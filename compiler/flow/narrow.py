@@ -17,7 +17,7 @@ from ...sim.recording import Recording, SpikeArray
 from ...sim.reference import run_reference
 from ..ir.arrays import IntArray
 from ..ir.network import Network, Population
-from ..ir.neurons import IntegerDynamics, Kind
+from ..ir.neurons import IntegerDynamics
 from ..lowering.quantise import MIN_STATE_BITS, tightened
 from ..lowering.rehearsal import SHARE_OF_WEIGHTS, TOLERANCE
 
@@ -68,7 +68,7 @@ class Narrow:
 
 def _narrower(network: Network) -> Iterator[Network]:
     """The network with its widest membranes narrowed bit by bit, as far as the fraction bits go."""
-    populations = [p for p in network.populations if _integer(p).kind is not Kind.LI]
+    populations = [p for p in network.populations if p.fires]
     widest = max((_integer(p).state_bits for p in populations), default=0)
     for bits in range(widest - 1, MIN_STATE_BITS - 1, -1):
         excess = {p.name: max(0, _integer(p).state_bits - bits) for p in populations}

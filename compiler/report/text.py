@@ -38,8 +38,8 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     console.print(Text(printable(title_of(report)), style="bold"))
     console.print(
         Text(
-            f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons, {number(network['outputs'])} "
-            f"outputs; {number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)"
+            f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons{silent_text(network)}, "
+            f"{number(network['outputs'])} outputs; {number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)"
         )
     )
     if report.get("input", {}).get("wide"):
