@@ -10,6 +10,7 @@ from spikeloom.compiler.ir.arrays import IntArray
 from spikeloom.hdl.engines.bitmap_format import BitmapFormat, BitmapImage
 from spikeloom.hdl.engines.engine import Rows, RowsImage
 from spikeloom.hdl.engines.row_format import RowImage
+from spikeloom.hdl.engines.vector import VectorFormat, VectorImage
 
 
 def decode_rows(form: Rows, image: RowsImage) -> IntArray:
@@ -40,4 +41,18 @@ def decode_bitmap(form: BitmapFormat, image: BitmapImage) -> IntArray:
         posts = [post for chunk in chunk_posts(form, image, row) for post in chunk]
         for post, entry in zip(posts, image.entries[start : start + len(posts)], strict=True):
             codes[row, post] = weight_of(form, entry)
+    return codes
+
+
+def decode_vector(form: VectorFormat, image: VectorImage) -> IntArray:
+    """The integer weights [pre, post] that `encode_vector` stored."""
+    bits, posts = form.neurons.weight_bits, form.neurons.neurons
+    codes = np.zeros((form.pre, posts), np.int64)
+    for pre in range(form.pre):
+        row, bank = divmod(pre, form.banks)
+        words = image.weights[bank][row * form.row_beats : (row + 1) * form.row_beats]
+        for post in range(posts):
+            part, lane = divmod(post, form.lanes)
+            weight = words[part] >> (lane * bits) & ((1 << bits) - 1)
+            codes[pre, post] = weight - (weight >> (bits - 1) << bits)
     return codes

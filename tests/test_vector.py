@@ -14,9 +14,10 @@ from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator, SimulatorContext
+from decoding import decode_vector
 from golden import GoldenCase, golden_cases
 from networks import chain, random_spikes
-from spikeloom.compiler.encodings.vector import decode_vector, encode_vector, pack_events
+from spikeloom.compiler.encodings.vector import encode_vector, pack_beats
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Kind, ResetMode, ResetPlace
 from spikeloom.compiler.plan.neurons import plan_neurons
@@ -206,7 +207,7 @@ def stimulus(form: VectorFormat, spikes: np.ndarray, abort: int | None, rng: ran
             addresses = np.repeat(np.arange(counts.size), counts).tolist()
             if rng is not None:
                 rng.shuffle(addresses)
-            payloads.extend(pack_events(form, addresses))
+            payloads.extend(pack_beats(form.beats, addresses))
             payloads.append((last if number == len(steps) - 1 else TokenKind.END_OF_STEP).value)
 
     for number, steps in enumerate(spikes):
@@ -347,7 +348,7 @@ def test_events_are_packed_into_the_fewest_beats() -> None:
     layout = form.input_layout
 
     def beats(addresses: list[int]) -> list[set[int]]:
-        views = [layout.from_bits(payload) for payload in pack_events(form, addresses)]
+        views = [layout.from_bits(payload) for payload in pack_beats(form.beats, addresses)]
         assert all(view.kind == TokenKind.EVENT for view in views)
         return [{view.rows[slot] * 2 + slot % 2 for slot in range(4) if view.mask >> slot & 1} for view in views]
 
@@ -355,7 +356,7 @@ def test_events_are_packed_into_the_fewest_beats() -> None:
     assert beats([0, 1, 2, 3]) == [{0, 1, 2, 3}]
     assert [len(beat) for beat in beats([0, 2, 4, 6, 8])] == [2, 2, 1]
     assert len(beats([5, 5, 5])) == 2
-    assert pack_events(encoded(NETWORKS["IF"], 0, Fold())[0], [7]) == [7 << 2]
+    assert pack_beats(encoded(NETWORKS["IF"], 0, Fold())[0].beats, [7]) == [7 << 2]
 
 
 def test_blocks_are_known_before_any_tool_runs() -> None:

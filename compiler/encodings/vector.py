@@ -52,25 +52,6 @@ def encode_vector(
     return form, VectorImage(weights=weights, parameters=tuple(words))
 
 
-def decode_vector(form: VectorFormat, image: VectorImage) -> IntArray:
-    """The integer weights [pre, post] that `encode_vector` stored."""
-    bits, posts = form.neurons.weight_bits, form.neurons.neurons
-    codes = np.zeros((form.pre, posts), np.int64)
-    for pre in range(form.pre):
-        row, bank = divmod(pre, form.banks)
-        words = image.weights[bank][row * form.row_beats : (row + 1) * form.row_beats]
-        for post in range(posts):
-            part, lane = divmod(post, form.lanes)
-            weight = words[part] >> (lane * bits) & ((1 << bits) - 1)
-            codes[pre, post] = weight - (weight >> (bits - 1) << bits)
-    return codes
-
-
-def pack_events(form: VectorFormat, addresses: Sequence[int]) -> list[int]:
-    """The payloads that bring a step's events to a vector engine (`pack_beats`)."""
-    return pack_beats(form.beats, addresses)
-
-
 def pack_beats(shape: BeatShape, addresses: Sequence[int]) -> list[int]:
     """The payloads that bring events in the fewest beats; an address may come often. One event per beat, and beats are
     tokens."""
