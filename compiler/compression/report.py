@@ -77,16 +77,9 @@ def zeros_of(network: Network) -> float:
     return 1 - sum(c.synapses for c in connectivities) / sum(c.possible_synapses for c in connectivities)
 
 
-def with_origin(
-    compressed: Network, before: Network, report: CompressionReport, accuracies: tuple[Judged, Judged] | None = None
-) -> Network:
-    """The compressed network, which knows that it came from the network `before` and how.
-
-    `accuracies` are those of `before` and of itself on the same samples. Where `before` was compressed already, the
-    original is the one that it came from.
-    """
-    recipe, earlier = report.recipe, before.origin
-    step = Compression(
+def step_of(recipe: Recipe) -> Compression:
+    """What a recipe was asked for, as networks, reports and manifests say it."""
+    return Compression(
         method=recipe.method,
         sparsity=recipe.sparsity,
         bits=recipe.bits,
@@ -96,8 +89,19 @@ def with_origin(
             for name, o in recipe.overrides.items()
         ),
     )
+
+
+def with_origin(
+    compressed: Network, before: Network, report: CompressionReport, accuracies: tuple[Judged, Judged] | None = None
+) -> Network:
+    """The compressed network, which knows that it came from the network `before` and how.
+
+    `accuracies` are those of `before` and of itself on the same samples. Where `before` was compressed already, the
+    original is the one that it came from.
+    """
+    earlier = before.origin
     origin = Origin(
-        steps=(*(() if earlier is None else earlier.steps), step),
+        steps=(*(() if earlier is None else earlier.steps), step_of(report.recipe)),
         original=None if earlier is None else earlier.original,
         errors=tuple(tuple(min(float(getattr(e, name)), MAX_REAL) for name in ERRORS) for e in report.errors),
     )

@@ -15,9 +15,11 @@ from ...hdl.errors import InputError, quoted
 from ...hdl.json_files import ShapeError, shaped
 from ...hdl.resources import Resources
 from ..compression.recipe import Recipe
+from ..compression.report import step_of
 from ..estimate.estimate import Estimate
 from ..ir.network import Population
 from ..ir.neurons import Decay, IntegerDynamics
+from ..ir.origin import Compression
 from ..neurons.contract import fold
 from ..plan.folding import input_beats
 from ..plan.kinds import engine_data
@@ -68,8 +70,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
 
 def _compression(facts: Facts) -> dict[str, Any] | None:
     """The last compression, by this build or by the one whose network it took, and those `before` it."""
-    steps = [] if facts.source.origin is None else [asdict(step) for step in facts.source.origin.steps]
-    steps = [step | {"layers": list(step["layers"])} for step in steps]
+    steps = [] if facts.source.origin is None else [_step_data(step) for step in facts.source.origin.steps]
     if facts.recipe is not None:
         steps.append(recipe_options(facts.recipe))
     return {**steps[-1], "before": steps[:-1]} if steps else None
@@ -77,13 +78,12 @@ def _compression(facts: Facts) -> dict[str, Any] | None:
 
 def recipe_options(recipe: Recipe) -> dict[str, Any]:
     """What a recipe was asked for."""
-    return {
-        "method": recipe.method,
-        "sparsity": recipe.sparsity,
-        "bits": recipe.bits,
-        "scheme": recipe.scheme,
-        "layers": [{"population": name, **asdict(override)} for name, override in recipe.overrides.items()],
-    }
+    return _step_data(step_of(recipe))
+
+
+def _step_data(step: Compression) -> dict[str, Any]:
+    data = asdict(step)
+    return data | {"layers": list(data["layers"])}
 
 
 def _utilization(facts: Facts) -> dict[str, Any]:

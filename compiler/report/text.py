@@ -39,7 +39,8 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     console.print(
         Text(
             f"{number(network['inputs'])} inputs, {number(network['neurons'])} neurons{silent_text(network)}, "
-            f"{number(network['outputs'])} outputs; {number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)"
+            f"{number(network['outputs'])} outputs; "
+            f"{number(network['synapses'])} synapses ({network['sparsity']:.1%} sparse)"
         )
     )
     if report.get("input", {}).get("wide"):
