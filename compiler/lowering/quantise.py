@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, quoted
-from ..ir.arrays import FloatArray, IntArray
+from ..ir.arrays import FloatArray
 from ..ir.bounds import signed_bits
 from ..ir.columns import Columns
-from ..ir.connectivity import Connectivity, Quantised
+from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
 from ..ir.neurons import Decay, Dynamics, IntegerDynamics, ResetMode, real_form
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
@@ -33,6 +33,7 @@ from ..neurons.contract import Folded, fold
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from ..neurons.reachable import may_fire, reachable_membranes
+from .activity import activity_of
 from .constants import constant_bits, integer_neurons, with_state_bits
 from .error import PopulationError, quantisation_error
 from .leak import choose_decay
@@ -59,12 +60,6 @@ neuron that hardly ever fires does not widen the whole population's membranes)."
 
 SAME_SCALE = 1e-9
 """Scales that differ by this share are the same: a gain was divided out of them and multiplied in again."""
-
-UNMEASURED_RATE = 0.1
-"""How often pre neurons fire where no samples say it."""
-
-QUIET_VARIANCE = 1e-6
-"""What keeps the weights of pre neurons that no sample activates from being arbitrary."""
 
 
 def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None = None) -> Network:
@@ -140,7 +135,7 @@ def check_bits(bits: int) -> None:
 def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] | None, x_max: int) -> list[Quantised]:
     columns = _columns(folded)
     weights = columns.stacked(folded.weights)
-    scale = _scales(folded, columns, weights, _activity(folded, columns, sources), bits)
+    scale = _scales(folded, columns, weights, activity_of(folded, columns, sources), bits)
     if folded.spiking:
         scale = _without_quiet_outliers(folded, columns, scale, _may_fire(folded, sources, x_max))
     codes = columns.split(codes_of(weights, scale, bits))
@@ -149,39 +144,6 @@ def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] |
 
 def _columns(folded: Folded) -> Columns:
     return Columns.of([p.connectivity for p in folded.projections])
-
-
-def _activity(folded: Folded, columns: Columns, sources: Mapping[str, Spikes] | None) -> Activity:
-    """How active what the weights see is, in the order of the columns; without samples all alike."""
-    connectivities = [p.connectivity for p in folded.projections]
-    if sources is None:
-        size = len(columns.stacked(folded.weights))
-        return Activity(np.full(size, UNMEASURED_RATE), np.full(size, UNMEASURED_RATE * (1 - UNMEASURED_RATE)))
-    seen = [_seen(c, sources[p.pre]) for c, p in zip(connectivities, folded.projections, strict=True)]
-    if all(len(parts) == 1 for parts in seen) and len({len(parts[0][1]) for parts in seen}) == 1:
-        x = np.concatenate([parts[0][1] for parts in seen], axis=1)
-        mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)
-    else:
-        mean, variance = (
-            columns.laid([_statistic(c, parts, name) for c, parts in zip(connectivities, seen, strict=True)])
-            for name in ("mean", "var")
-        )
-    return Activity(mean, variance + 0.01 * variance.mean() + QUIET_VARIANCE)
-
-
-def _seen(connectivity: Connectivity, spikes: Spikes) -> list[tuple[IntArray, Spikes]]:
-    """What the weights see [observations, fan-in], for each set of scale groups that see the same."""
-    alike = connectivity.alike()
-    views = (connectivity.seen(spikes, int(groups[0])) for groups in alike)
-    return [(groups, view.reshape(-1, view.shape[-1])) for groups, view in zip(alike, views, strict=True)]
-
-
-def _statistic(connectivity: Connectivity, seen: Sequence[tuple[IntArray, Spikes]], name: str) -> FloatArray:
-    """The mean or variance of what each weight sees, in columns [fan-in, groups]."""
-    result = np.empty((seen[0][1].shape[1], sum(len(groups) for groups, _ in seen)))
-    for groups, x in seen:
-        result[:, groups] = getattr(x, name)(axis=0, dtype=np.float64)[:, None]
-    return result
 
 
 def _scales(folded: Folded, columns: Columns, weights: FloatArray, activity: Activity, bits: int) -> FloatArray:
