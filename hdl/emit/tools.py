@@ -235,8 +235,8 @@ def _lock(path: Path) -> Iterator[None]:
 def _first_run(name: str, log: Path) -> None:
     """Run a tool for its version or help text; some tools end that with status 1."""
     command = [*find_tool(name), _VERSION_FLAGS.get(name, "--version")]
-    with log.open("wb") as output:
-        process = _start(command, log.parent, output.fileno())
+    with log.open("wb") as output, scratch_folder() as scratch:
+        process = _start(command, log.parent, output.fileno(), TMPDIR=str(scratch))
         try:
             status = process.wait()
         except BaseException:
