@@ -18,7 +18,7 @@ from .divergence import check_output_events
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles, run_cycles
 from .observer import MonitorObserver, OutputObserver, ProtocolError, TraceObserver
-from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
+from .recording import PopulationRecording, Recording, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
 _LONGEST_STALL = 8
@@ -41,7 +41,7 @@ def run_amaranth(
     """
     inputs = checked_spikes(plan.network, spikes)
     stimulus = make_stimulus(inputs, stress=stress, beats=plan.beats)
-    simulation = _Simulation(plan, inputs.shape[:2], traced=True, progress=progress)
+    simulation = CoreSimulation(plan, inputs.shape[:2], traced=True, progress=progress)
     simulation.run(stimulus, stress)
     output = plan.populations.index(plan.network.output)
     check_output_events(plan.network, simulation.output.spikes, simulation.traces[output].spikes)
@@ -55,14 +55,6 @@ def run_amaranth(
     )
 
 
-def run_shipped(plan: Plan, spikes: npt.NDArray[Any], *, stress: int | None = None) -> SpikeArray:
-    """The output spikes [samples, steps, outputs] of the core without monitors; else as `run_amaranth`."""
-    inputs = checked_spikes(plan.network, spikes)
-    simulation = _Simulation(plan, inputs.shape[:2], traced=False, progress=None)
-    simulation.run(make_stimulus(inputs, stress=stress, beats=plan.beats), stress)
-    return simulation.output.spikes
-
-
 def measure_cycles(
     plan: Plan, spikes: npt.NDArray[Any], progress: Callable[[int, int], None] | None = None
 ) -> list[int]:
@@ -73,7 +65,7 @@ def measure_cycles(
     inputs = checked_spikes(plan.network, spikes)
     cycles = []
     for index in range(len(inputs)):
-        simulation = _Simulation(plan, (1, inputs.shape[1]), traced=False, progress=None)
+        simulation = CoreSimulation(plan, (1, inputs.shape[1]), traced=False, progress=None)
         simulation.run(make_stimulus(inputs[index : index + 1], beats=plan.beats), None)
         cycles.append(simulation.last_end - simulation.first_token + 1)
         if progress is not None:
@@ -81,7 +73,7 @@ def measure_cycles(
     return cycles
 
 
-class _Simulation:
+class CoreSimulation:
     """One core being simulated."""
 
     def __init__(

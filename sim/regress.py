@@ -70,6 +70,8 @@ def regress(
 
     Raises MismatchError with the first divergence (or where the core broke its protocol or hung), SampleError,
     InputError for a folder without the cores, OptionError, ToolError.
+
+    Most of its lines say what its options mean.
     """
     inputs = checked_spikes(network, spikes)
     require_simulator(simulator, waves is not None)

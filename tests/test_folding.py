@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import chain, random_spikes
+from shipped import run_shipped
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import Kind, ResetPlace
 from spikeloom.compiler.plan.engine_folding import EngineKind
@@ -33,7 +34,7 @@ from spikeloom.hdl.memories.memory import Family, MemoryShape
 from spikeloom.hdl.streams.token_queue import TokenQueue
 from spikeloom.hdl.streams.tokens import token_layout
 from spikeloom.sim import simulate
-from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped
+from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.regress import regress
 from spikeloom.sim.verilog_executor import core_in, emit_core

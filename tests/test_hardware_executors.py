@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 from golden import GoldenCase, golden_cases
 from networks import chain, connect, random_population, random_spikes
 from recordings import compare_recordings
+from shipped import run_shipped
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF, Decay, Kind, ResetMode, ResetPlace, Rounding
@@ -25,7 +26,7 @@ from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil, verilog_from_r
 from spikeloom.hdl.errors import InputError, MismatchError, ModelError, OptionError, SampleError, ToolError
 from spikeloom.hdl.streams.tokens import TokenKind
 from spikeloom.sim import amaranth_executor, simulate
-from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped
+from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.divergence import (
     MEMBRANE,
     SPIKE,

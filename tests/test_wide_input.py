@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import chain, random_spikes
+from shipped import run_shipped
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
@@ -21,7 +22,7 @@ from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.hdl.errors import InputError, ModelError
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.streams.tokens import BeatShape
-from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth, run_shipped
+from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.regress import regress
 from spikeloom.sim.verilog_executor import core_in, emit_core

@@ -137,7 +137,8 @@ def run_lane(model: LaneModel, spikes: Spikes) -> Block:
     """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`.
 
     Each cycle it yields (whether it takes a token, the token that it offers or None) and is sent (the token that it
-    took or None, whether its own was taken).
+    took or None, whether its own was taken). It is long as every register is a local variable: this runs once for each
+    cycle of the hardware, and all registers move together.
     """
     rows = model.rows
     several = len(model.bases) > 1

@@ -94,11 +94,10 @@ def compile_network(
 ) -> BuildFolder:
     """Compile a network into the build folder `output`, which appears complete or not at all.
 
-    A float network is pruned and quantised, with the samples as calibration data; an integer network is built as it is,
-    and options that would change it are refused.
-    `inputs` are the files that it all came from, by role, and `conventions` the options with which the model was read:
-    both are for the manifest. Raises what the steps raise: ModelError, OptionError, CapacityError before any tool runs
-    where the design cannot fit, ToolError with a log that is kept.
+    A float network is pruned and quantised, with the samples as calibration data; an integer network is built as it is.
+    `inputs` are the files that it all came from, by role, and `conventions` the options with which the model was read.
+    Raises what the steps raise: ModelError, OptionError, CapacityError before any tool runs where the design cannot
+    fit, ToolError with a log that is kept.
     """
     target = require_target(options)
     check_target(output, force=force)
@@ -111,8 +110,7 @@ def compile_network(
     integers = integers_of(source, options, samples, step)
     require_spiking_output(integers.network)
     lean = lean_for(integers.network, options.folding)
-    network = lean.network
-    link = link_of(network, options.coding)
+    network, link = lean.network, link_of(lean.network, options.coding)
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
     plan = plan_for(network, target, options, link)
     if target is not None:
