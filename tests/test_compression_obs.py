@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from spikeloom.compiler.compression.allocation import allocate, kept_after
+from spikeloom.compiler.compression.allocation import allocate, kept_after, zeros
 from spikeloom.compiler.compression.gptq import round_rows
 from spikeloom.compiler.compression.grid import Grid
 from spikeloom.compiler.compression.hessian import Problem
@@ -44,13 +44,14 @@ def problem(count: int, size: int) -> Problem:
     )
 
 
-def one_by_one(h: np.ndarray, w: np.ndarray) -> tuple[list[int], list[float]]:
-    """The elimination of one row as the paper writes it."""
+def one_by_one(h: np.ndarray, w: np.ndarray, price: np.ndarray | None = None) -> tuple[list[int], list[float]]:
+    """The elimination of one row as the paper writes it, each loss times the `price` of its input."""
     inverse, w = np.linalg.inv(h), w.copy()
+    price = np.ones_like(w) if price is None else price
     left, order, losses = list(range(len(w))), [], []
     while left:
-        p = min(left, key=lambda i: w[i] ** 2 / inverse[i, i])
-        losses.append(w[p] ** 2 / inverse[p, p] / 2)
+        p = min(left, key=lambda i: price[i] * w[i] ** 2 / inverse[i, i])
+        losses.append(price[p] * w[p] ** 2 / inverse[p, p] / 2)
         w -= inverse[:, p] * w[p] / inverse[p, p]
         inverse = inverse - np.outer(inverse[:, p], inverse[p]) / inverse[p, p]
         left.remove(p)
@@ -71,6 +72,21 @@ def test_elimination_is_that_of_the_paper(size: int) -> None:
         order, losses = one_by_one(h.numpy(), w[row].numpy())
         assert found.synapses[row].tolist() == order
         np.testing.assert_allclose(found.losses[row], losses, rtol=1e-6)
+
+
+def test_elimination_counts_the_price_of_an_input() -> None:
+    h, w = hessian(12), rows(3, 12)
+    price = torch.as_tensor(np.random.default_rng(2).uniform(0.1, 3.0, 12))
+    found = eliminate(h, w, torch.zeros_like(w, dtype=torch.bool), price=price)
+    for row in range(3):
+        order, losses = one_by_one(h.numpy(), w[row].numpy(), price.numpy())
+        assert found.synapses[row].tolist() == order
+        np.testing.assert_allclose(found.losses[row], losses, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("weights", "sparsity", "expected"), [(10, 0.25, 3), (3, 0.5, 2), (7, 0.2, 1), (5, 0.0, 0)])
+def test_the_share_of_zeros_is_the_nearest_number(weights: int, sparsity: float, expected: int) -> None:
+    assert zeros(weights, sparsity) == expected
 
 
 def test_losses_add_up_to_that_of_the_refitted_row() -> None:
@@ -187,9 +203,9 @@ def test_rounding_loses_less_than_nearest_codes_and_keeps_the_mask(bits: int) ->
 
 def test_no_single_code_would_be_better() -> None:
     """At the scales that were found, a code more or less loses more, in every place."""
-    h, w = hessian(8, seed=3), rows(6, 8)
+    h, w = hessian(12), rows(8, 12, seed=50)
     kept = w.abs() > 0.2
-    found = round_rows(h, w, kept, Grid(3), least_scales=torch.zeros(6, dtype=torch.float64))
+    found = round_rows(h, w, kept, Grid(3), least_scales=torch.zeros(8, dtype=torch.float64))
     best = loss(h, w, found.weights)
     for row, place in kept.nonzero().tolist():
         for change in (-1, 1):

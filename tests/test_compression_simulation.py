@@ -149,11 +149,24 @@ def test_dead_inputs_and_silence_leave_a_positive_definite_hessian() -> None:
         torch.linalg.cholesky(problem.hessian)
 
 
+def test_damping_is_a_share_of_the_mean_diagonal() -> None:
+    layer = layers_of(network(LIF(beta=0.8, threshold=1.0)))[0]
+    x = gather(layer, {INPUT: inputs_of(samples())})
+    plain, damped = (
+        problems_of(layer, layer.weight, layer.bias, x, damping=damping, free_bias=False)[0].hessian
+        for damping in (0.0, 0.5)
+    )
+    expected = plain + 0.5 * float(plain.diagonal().mean()) * torch.eye(12, dtype=plain.dtype)
+    np.testing.assert_allclose(damped, expected, rtol=1e-9)
+
+
 def test_neurons_with_many_leaks_share_a_few_hessians() -> None:
     layer = layers_of(network(LIF(beta=np.linspace(0.1, 0.9, 9), threshold=1.0), LI(beta=0.5)))[0]
     groups = list(leak_groups(layer))
     assert len(groups) <= MAX_LEAKS
     assert sorted(np.concatenate([neurons for neurons, _, _ in groups])) == list(range(9))
+    betas = np.linspace(0.1, 0.9, 9)
+    assert [beta for _, _, beta in groups] == pytest.approx([betas[neurons].mean() for neurons, _, _ in groups])
     assert len(list(leak_groups(layers_of(network(LIF(beta=0.8, threshold=1.0)))[0]))) == 1
 
 

@@ -12,8 +12,9 @@ import pytest
 from compressing import compress_weights
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression import FineTune
-from spikeloom.compiler.compression.finetune import _one_cycle
+from spikeloom.compiler.compression.finetune import Weights, _one_cycle
 from spikeloom.compiler.compression.gradual import PRUNED_BY, most_valuable, synapses_at
+from spikeloom.compiler.compression.grid import Grid
 from spikeloom.compiler.compression.one_shot import FITTING
 from spikeloom.compiler.compression.simulation import SLOPE, inputs_of, layers_of, simulate
 from spikeloom.compiler.frontends.nir.writer import write_nir
@@ -201,6 +202,16 @@ def test_a_readouts_scale_stays_shared_while_it_is_trained() -> None:
     hidden, out = (p.weights for p in result.projections)
     assert isinstance(hidden, Quantised) and isinstance(out, Quantised)
     assert len(np.unique(hidden.scale)) > 1 and len(np.unique(out.scale)) == 1
+
+
+def test_pruned_synapses_carry_nothing_on_the_grid_or_off_it() -> None:
+    kept = torch.tensor([[True, False], [False, True]])
+    shadow = torch.full((2, 2), 0.6)
+    free = Weights(shadow=shadow, bias=torch.zeros(2), kept=kept)
+    on_grid = replace(free, scales=torch.tensor([0.5, 0.25]), grid=Grid(3))
+    assert free.effective().tolist() == (shadow * kept).tolist()
+    assert on_grid.effective().tolist() == [[0.5, 0.0], [0.0, 0.5]]
+    assert on_grid.codes().tolist() == [[1.0, 0.0], [0.0, 2.0]]
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:

@@ -383,7 +383,7 @@ COMPRESSION = (
         "compiler/compression/obs.py",
         "score = (price * w * w / diagonal)",
         "score = (w * w / diagonal)",
-        (OBS, "tests/test_compression_one_shot.py", "-k", "price or operations_count"),
+        (OBS, "-k", "price"),
     ),
     Mutant(
         "a refit pulls towards the weights alone",
@@ -460,7 +460,7 @@ COMPRESSION = (
         "compiler/compression/allocation.py",
         "return math.floor(sparsity * weights + 0.5)",
         "return math.floor(sparsity * weights)",
-        (OBS, "tests/test_compression_one_shot.py", "-k", "allocation or exactly"),
+        (OBS, "-k", "share_of_zeros"),
     ),
     Mutant(
         "a row's order is not kept",
@@ -488,7 +488,7 @@ COMPRESSION = (
         "compiler/compression/finetune.py",
         "* self.scales * self.kept",
         "* self.scales",
-        ("tests/test_finetune.py", "-k", "stay_on_the_grid or codes_stay"),
+        ("tests/test_finetune.py", "-k", "carry_nothing"),
     ),
     Mutant(
         "a readout's scales drift apart",
