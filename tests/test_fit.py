@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler import Network, Samples
+from spikeloom.compiler.ir.fingerprint import fingerprint
 from spikeloom.compiler.ir.neurons import LI
 from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.optimizer import (
@@ -31,7 +32,6 @@ from spikeloom.compiler.optimizer.candidate import Outcome, Prediction, candidat
 from spikeloom.compiler.optimizer.choice import ranked
 from spikeloom.compiler.optimizer.database import Database
 from spikeloom.compiler.optimizer.evaluation import evaluate, packed, unpacked
-from spikeloom.compiler.optimizer.fingerprint import fingerprint
 from spikeloom.compiler.optimizer.point import Point
 from spikeloom.compiler.optimizer.space import make_space, smallest_brams
 from spikeloom.compiler.optimizer.subject import Subject, make_subject, network_of

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -154,7 +155,8 @@ def _integer_leak(decay: Decay | None) -> IntegerLeak | None:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Folded:
-    """One population in the contract's coordinates; all arrays float64 (n,), weights as their connectivities have them.
+    """One population in the contract's coordinates; all arrays float64 (n,), weights as their connectivities have them,
+    read-only.
 
     `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. A readout (LI) has
     `spiking` False and zeros for what it lacks; IF has beta 1.
@@ -178,6 +180,10 @@ class Folded:
     fire: Fire
     drive: Drive
 
+    def __post_init__(self) -> None:
+        for array in (*self.weights, *(value for value in vars(self).values() if isinstance(value, np.ndarray))):
+            array.setflags(write=False)
+
     @property
     def model(self) -> NeuronModel:
         """The neurons with their real parameters."""
@@ -196,12 +202,23 @@ class Folded:
         )
 
 
+_FORMS: WeakKeyDictionary[Network, dict[Population, Folded]] = WeakKeyDictionary()
+"""The contract's forms that were asked for, as long as their networks live."""
+
+
 def fold(network: Network, population: Population) -> Folded:
-    """The population's real parameters in the contract's coordinates.
+    """The population's real parameters in the contract's coordinates, worked out once for a network.
 
     Raises ModelError where the contract has no form for them: a CubaLIF whose v_init differs from its v_leak, a readout
     whose neurons start from different membranes.
     """
+    forms = _FORMS.setdefault(network, {})
+    if population not in forms:
+        forms[population] = _folded(network, population)
+    return forms[population]
+
+
+def _folded(network: Network, population: Population) -> Folded:
     dynamics = population.dynamics
     assert not isinstance(dynamics, IntegerDynamics)
     size = population.size

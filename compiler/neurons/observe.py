@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import SampleError
+from ..ir.fingerprint import fingerprint
 from ..ir.network import INPUT, Network
 from .contract import Folded
 from .currents import Spikes, current_at, on_grid, split_by_delay
 from .step import ARRAYS, State, step
+
+MAX_OBSERVATIONS = 4
+"""Observations that are kept: a compression looks at the network before it, after it and on the way."""
 
 MAX_VALUES = 1 << 22
 """Neuron-steps of the largest population that are looked at; further samples are left out."""
@@ -35,17 +41,39 @@ def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> Spikes:
 
 
 def observe(network: Network, populations: Sequence[Folded], inputs: Spikes) -> dict[str, Spikes]:
-    """The spikes of the input and of every population [samples, steps, neurons] with real parameters."""
-    samples, steps = inputs.shape[:2]
-    sources = {INPUT: inputs}
-    for folded in populations:
+    """The spikes of the input and of every population [samples, steps, neurons] with real parameters, read-only.
+
+    A network is observed once on the same inputs, whoever asks and however often (`observation`).
+    """
+    name = fingerprint(network.x_max, list(populations), inputs)
+    return dict(observation(Run(name, network.x_max, tuple(populations), inputs)))
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neurons and what goes into them; two are the same where their names are."""
+
+    name: str
+    x_max: int = field(compare=False)
+    populations: tuple[Folded, ...] = field(compare=False)
+    inputs: Spikes = field(compare=False)
+
+
+@lru_cache(maxsize=MAX_OBSERVATIONS)
+def observation(run: Run) -> Mapping[str, Spikes]:
+    """What `observe` says."""
+    samples, steps = run.inputs.shape[:2]
+    sources = {INPUT: run.inputs.copy()}
+    for folded in run.populations:
         sources[folded.population.name] = np.zeros((samples, steps, folded.population.size), np.uint8)
-    models = [f.model for f in populations]
-    states = [State.cleared(np.zeros((samples, f.population.size))) for f in populations]
-    synapses = [split_by_delay(f, on_grid(f, f.weights, network.x_max)) for f in populations]
+    models = [f.model for f in run.populations]
+    states = [State.cleared(np.zeros((samples, f.population.size))) for f in run.populations]
+    synapses = [split_by_delay(f, on_grid(f, f.weights, run.x_max)) for f in run.populations]
     for time in range(steps):
-        for index, (folded, parts) in enumerate(zip(populations, synapses, strict=True)):
+        for index, (folded, parts) in enumerate(zip(run.populations, synapses, strict=True)):
             current = current_at(folded.bias, parts, sources, time)
             states[index] = step(ARRAYS, models[index], states[index], current)
             sources[folded.population.name][:, time] = states[index].spiked
+    for spikes in sources.values():
+        spikes.setflags(write=False)
     return sources

@@ -7,7 +7,8 @@ the step of `step`, once for each course that the spikes can take (`Course`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from ..ir.arrays import IntArray
 from ..ir.bounds import drive_bounds_per_neuron, signed_bits
+from ..ir.fingerprint import fingerprint
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics, ResetPlace
 from .contract import Folded, Leak, NeuronModel, integer_model
@@ -23,6 +25,9 @@ from .step import State, filtered, step
 
 MAX_REACH_BITS = 32
 """A membrane that outgrows this many bits has no useful bound."""
+
+MAX_PROOFS = 256
+"""Populations whose proofs are kept."""
 
 
 # ---------------------------------------------------------------------------------------------------- intervals
@@ -138,24 +143,106 @@ def _over(courses: Iterable[Course], after: Callable[[Course], Interval]) -> Int
 # ------------------------------------------------------------------------------------------------------- proofs
 
 
+class Growth:
+    """The smallest interval that holds 0 and whatever a step makes of it, grown as far as anyone asks and no further.
+
+    It ends where a step adds nothing; where it has not after `rounds`, nothing is known.
+    """
+
+    def __init__(self, step: Callable[[Interval], Interval], size: int, rounds: int) -> None:
+        self._step = step
+        self._reached = Interval.at(np.zeros(size, np.int64))
+        self._rounds = rounds
+        self._ended = False
+
+    def within(self, bits: int) -> Interval | None:
+        """The interval; None where it does not end or fit `bits`."""
+        while not self._ended and self._rounds and self._reached.fits(bits):
+            wider = self._reached.hull(self._step(self._reached))
+            self._rounds -= 1
+            self._ended = np.array_equal(self._reached.low, wider.low) and np.array_equal(
+                self._reached.high, wider.high
+            )
+            self._reached = wider
+        return self._reached if self._ended and self._reached.fits(bits) else None
+
+
+class Proofs:
+    """What can become of the neurons of a population whatever the input, as long as nothing saturates.
+
+    The intervals of all states are pushed through the step, with the inputs anywhere in their bounds, until they stop
+    growing: a proof, as every decay is monotone. They depend on the integer constants alone, neither on the width of
+    the state nor on anything that hardware is made of, and are found once (`proofs_of`).
+    """
+
+    def __init__(self, model: NeuronModel, drive: Interval, rounds: int) -> None:
+        self._model = model
+        self._drive = drive
+        self._rounds = rounds
+        self._current: Growth | None = None
+        if model.leak_syn is not None:
+            self._current = Growth(lambda g: filtered(Course(False, None), model, g, drive)[0], len(drive.low), rounds)
+        self._membranes: Growth | None = None
+
+    def driven(self, bits: int) -> Interval | None:
+        """What drives the membranes in a step, in a CubaLIF its g; None where nothing holds it within `bits`."""
+        if not self._drive.fits(MAX_REACH_BITS + 1):
+            return None
+        return self._drive if self._current is None else self._current.within(bits)
+
+    def membranes(self, bits: int) -> Interval | None:
+        """Every V; None where nothing holds V, or the g of a CubaLIF, within `bits`."""
+        drive = self.driven(bits)
+        if drive is None:
+            return None
+        if self._membranes is None:
+            model = replace(self._model, leak_syn=None)
+            self._membranes = Growth(lambda v: _stepped(model, v, drive), len(drive.low), self._rounds)
+        return self._membranes.within(bits)
+
+    def states(self, bits: int) -> Interval | None:
+        """Every V, and every g of a CubaLIF; None as for `membranes`."""
+        membranes = self.membranes(bits)
+        drive = None if self._current is None else self.driven(bits)
+        return membranes if membranes is None or drive is None else membranes.hull(drive)
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """What proofs depend on; two are the same where their names are."""
+
+    name: str
+    model: NeuronModel = field(compare=False)
+    drive: Interval = field(compare=False)
+    rounds: int = field(compare=False)
+
+
+@lru_cache(maxsize=MAX_PROOFS)
+def _proofs(constants: _Constants) -> Proofs:
+    return Proofs(constants.model, constants.drive, constants.rounds)
+
+
+def proofs_of(network: Network, population: Population, rounds: int = 4_000) -> Proofs:
+    """The proofs about an integer population: the same object for the same integer constants, in whatever network."""
+    model = integer_model(_integer(population))
+    lows, highs = drive_bounds_per_neuron(network, population)
+    limit = 1 << 62
+    drive = Interval(*(np.array([max(-limit, min(v, limit)) for v in ends], dtype=np.int64) for ends in (lows, highs)))
+    return _proofs(_Constants(fingerprint(model, drive, rounds), model, drive, rounds))
+
+
 def reachable_membranes(network: Network, population: Population, rounds: int = 4_000) -> tuple[int, int] | None:
     """The smallest and largest state (V, and g of a CubaLIF) reachable after any number of steps without saturation.
 
-    The interval of all states is pushed through the step, with the inputs anywhere in their bounds, until it stops
-    growing: a proof, as every decay is monotone. None where it outgrows every membrane, or still grows after `rounds`
-    (no leak, or nearly none).
+    None where it outgrows every membrane, or still grows after `rounds` (no leak, or nearly none).
     """
-    states = _reachable_states(network, population, MAX_REACH_BITS + 1, rounds)
-    if states is None:
-        return None
-    membranes, current = states
-    reach = membranes if current is None else membranes.hull(current)
-    return int(reach.low.min()), int(reach.high.max())
+    reach = proofs_of(network, population, rounds).states(MAX_REACH_BITS + 1)
+    return None if reach is None else (int(reach.low.min()), int(reach.high.max()))
 
 
 def saturates(network: Network, population: Population) -> bool:
-    """Whether a membrane might reach its bounds: False where a proof excludes it (`reachable_membranes`)."""
-    return _reachable_states(network, population, _integer(population).state_bits) is None
+    """Whether a membrane might reach its bounds: False where a proof excludes it (`Proofs`)."""
+    return proofs_of(network, population).membranes(_integer(population).state_bits) is None
 
 
 def silent_neurons(network: Network, population: Population, rounds: int = 4_000) -> npt.NDArray[np.bool_]:
@@ -169,10 +256,10 @@ def silent_neurons(network: Network, population: Population, rounds: int = 4_000
     silent = np.ones(population.size, np.bool_)
     if not model.spiking:
         return silent
-    driven = _driven(network, population, MAX_REACH_BITS + 1, rounds)
+    driven = proofs_of(network, population, rounds).driven(MAX_REACH_BITS + 1)
     if driven is None:
         return ~silent
-    drive = driven[0].high
+    drive = driven.high
     highest = np.zeros(population.size, np.int64)
     if model.reset_place is ResetPlace.SNNTORCH_SAME:
         silent &= highest <= model.threshold  # V itself is compared at the start of a step
@@ -207,15 +294,13 @@ def accumulator_bits(network: Network, population: Population) -> int:
     excluded, else any that the membrane's width holds.
     """
     dynamics = _integer(population)
-    states = _reachable_states(network, population, dynamics.state_bits)
-    if states is None:
+    membranes = proofs_of(network, population).membranes(dynamics.state_bits)
+    if membranes is None:
         limit = 1 << (dynamics.state_bits - 1)
         size = population.size
         membranes = Interval(np.full(size, -limit, dtype=np.int64), np.full(size, limit - 1, dtype=np.int64))
         if dynamics.v_min is not None:
             membranes = membranes.at_least(dynamics.v_min)
-    else:
-        membranes = states[0]
     start = _started(integer_model(dynamics), membranes)
     low, high = _without_bias(network, population)
     return signed_bits(int(min(start.low + low)), int(max(start.high + high)))
@@ -224,47 +309,6 @@ def accumulator_bits(network: Network, population: Population) -> int:
 def _integer(population: Population) -> IntegerDynamics:
     assert isinstance(population.dynamics, IntegerDynamics)
     return population.dynamics
-
-
-def _reachable_states(
-    network: Network, population: Population, bits: int, rounds: int = 4_000
-) -> tuple[Interval, Interval | None] | None:
-    """The intervals of V, and of g in a CubaLIF; None as for `reachable_membranes`, and where they outgrow `bits`."""
-    driven = _driven(network, population, bits, rounds)
-    if driven is None:
-        return None
-    drive, current = driven
-    model = replace(integer_model(_integer(population)), leak_syn=None)
-    membranes = _grown(lambda v: _stepped(model, v, drive), drive, bits, rounds)
-    return None if membranes is None else (membranes, current)
-
-
-def _driven(
-    network: Network, population: Population, bits: int, rounds: int
-) -> tuple[Interval, Interval | None] | None:
-    """The intervals of a step's drive and of g in a CubaLIF, where both are one; None where nothing bounds them."""
-    model = integer_model(_integer(population))
-    lows, highs = drive_bounds_per_neuron(network, population)
-    if max(-min(lows), max(highs)) >= 1 << MAX_REACH_BITS:
-        return None
-    drive = Interval(np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64))
-    if model.leak_syn is None:
-        return drive, None
-    current = _grown(lambda g: filtered(Course(False, None), model, g, drive)[0], drive, bits, rounds)
-    return None if current is None else (current, current)
-
-
-def _grown(step: Callable[[Interval], Interval], like: Interval, bits: int, rounds: int) -> Interval | None:
-    """The smallest interval that holds 0 and whatever `step` makes of it; None where it does not end or fit `bits`."""
-    reached = Interval.at(np.zeros_like(like.low))
-    for _ in range(rounds):
-        wider = reached.hull(step(reached))
-        if np.array_equal(reached.low, wider.low) and np.array_equal(reached.high, wider.high):
-            return reached
-        if not wider.fits(bits):
-            return None
-        reached = wider
-    return None
 
 
 def _stepped(model: NeuronModel, v: Interval, drive: Interval) -> Interval:

@@ -15,13 +15,13 @@ from ...hdl.json_files import ShapeError
 from ...hdl.memories.memory import Family
 from ...sim.evaluation import compare
 from ..compression.finetune import FineTune
+from ..ir.fingerprint import fingerprint
 from ..ir.network import Network
 from ..plan.lean import without_silent
 from ..plan.plan import require_spiking_output
 from .candidate import Candidate, Outcome, candidates_of, pareto_front
 from .database import Database
 from .evaluation import foldings_of, unpacked
-from .fingerprint import fingerprint
 from .options import FitOptions
 from .refusals import floor_missed, nothing_at_any_sparsity, nothing_planned, nothing_verified
 from .result import FitResult, Trial

@@ -17,10 +17,10 @@ from typing import Any
 
 from ...hdl.errors import OptionError, installing
 from ...hdl.json_files import ShapeError
+from ..ir.fingerprint import fingerprint
 from .candidate import Candidate, Outcome, candidates_of
 from .database import Database
 from .evaluation import evaluate
-from .fingerprint import fingerprint
 from .space import Space
 from .target import Target
 from .workers import Crew, Job, Lost, in_order
