@@ -27,7 +27,7 @@ from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
 from ..compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
 from ..compiler.ir.verifier import verify
-from ..hdl.errors import ModelError
+from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
 from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
 
@@ -81,19 +81,16 @@ def run_float(
 def _check_supported(network: Network) -> None:
     if network.is_integer:
         raise ModelError(
-            f"the float executor runs float networks: {network.name!r} is an integer network; "
+            f"the float executor runs float networks: {quoted(network.name)} is an integer network; "
             "run the integer reference, or dequantise it"
         )
     for projection in network.projections:
+        arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
         if network.is_recurrent(projection):
-            raise ModelError(
-                f"the float executor runs feed-forward networks: {projection.pre!r} -> {projection.post!r} is a "
-                "recurrent projection"
-            )
+            raise ModelError(f"the float executor runs feed-forward networks: {arrow} is a recurrent projection")
         if projection.step_edge:
             raise ModelError(
-                f"the float executor has no delays yet: {projection.pre!r} -> {projection.post!r} has a delay of "
-                f"{projection.delay.max()} steps"
+                f"the float executor has no delays yet: {arrow} has a delay of {projection.delay.max()} steps"
             )
 
 

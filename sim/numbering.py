@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..compiler.ir.network import Network
 from ..compiler.output.build_folder import NUMBERING
 from ..compiler.plan.lean import Lean, read_lean
-from ..hdl.errors import MismatchError
+from ..hdl.errors import MismatchError, quoted
 from .recording import PopulationRecording, Recording
 from .reference import run_reference
 
@@ -37,8 +37,8 @@ def of_core(lean: Lean, recording: Recording) -> Recording:
         fired[kept] = False
         if fired.any():
             raise MismatchError(
-                f"population {name!r}, neuron {int(np.argmax(fired))}: the core lacks it, as one that never fires, and "
-                "the reference fires it; compile again"
+                f"population {quoted(name)}, neuron {int(np.argmax(fired))}: the core lacks it, as one that never "
+                "fires, and the reference fires it; compile again"
             )
         membranes = None if whole.membranes is None else whole.membranes[..., kept]
         populations[name] = PopulationRecording(spikes=whole.spikes[..., kept], membranes=membranes)

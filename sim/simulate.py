@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..compiler.ir.network import Network
 from ..compiler.names import EXECUTORS
 from ..compiler.plan.folding import Folding
-from ..hdl.errors import ModelError, OptionError
+from ..hdl.errors import ModelError, OptionError, quoted
 from .numbering import lean_in, of_whole
 from .recording import Recording
 
@@ -43,12 +43,12 @@ def simulate(
     the hardware lacks, SampleError, ToolError, and MismatchError where a core hangs or breaks its protocol.
     """
     if executor not in EXECUTORS:
-        raise OptionError(f"the executor is one of {', '.join(EXECUTORS)}: got {executor!r}")
+        raise OptionError(f"the executor is one of {', '.join(EXECUTORS)}: got {quoted(executor)}")
     if executor == "float":
         return _run_float(network, spikes, membranes, progress)
     if not network.is_integer:
         raise ModelError(
-            f"the executor {executor!r} runs integer networks: {network.name!r} is float; quantise it first"
+            f"the executor {executor!r} runs integer networks: {quoted(network.name)} is float; quantise it first"
         )
     if executor == "reference":
         from .reference import run_reference
