@@ -187,6 +187,12 @@ def test_tiles_go_as_a_whole() -> None:
     assert 0.6 <= 1 - float(kept.double().mean()) < 0.65
 
 
+def test_stages_leave_exactly_as_many_as_asked() -> None:
+    p = problem(10, 22)
+    (kept,) = eliminate_in_stages([p], [torch.zeros_like(p.target, dtype=torch.bool)], 0.6, tile=(1, 1))
+    assert int(kept.sum()) == 88
+
+
 @pytest.mark.parametrize("bits", [2, 4])
 def test_rounding_loses_less_than_nearest_codes_and_keeps_the_mask(bits: int) -> None:
     h, w = hessian(40), rows(12, 40)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler.compression import Recipe, compress
-from spikeloom.compiler.compression.magnitude import prune
+from spikeloom.compiler.compression.magnitude import keep_globally, prune
 from spikeloom.compiler.ir.arrays import FloatArray
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
@@ -127,3 +127,11 @@ def test_recipe_keeps_the_network_it_was_given() -> None:
     copies = [w.copy() for w in weights_of(before)]
     compress(replace(before), Recipe(sparsity=0.8, bits=4))
     assert all(np.array_equal(a, b) for a, b in zip(copies, weights_of(before), strict=True))
+
+
+def test_layers_are_compared_by_what_a_weight_is_among_its_own() -> None:
+    """LAMPS by hand: 0.1 has the score 0.01 / 0.05, 5 has 25 / 61, and the largest of each 1. Raw magnitudes would
+    empty the first."""
+    small, large = np.array([[0.1, -0.2]]), np.array([[5.0], [-6.0]])
+    assert [k.tolist() for k in keep_globally([small, large], 0.5)] == [[[False, True]], [[False], [True]]]
+    assert [k.tolist() for k in keep_globally([small, large], 0.25)] == [[[False, True]], [[True], [True]]]

@@ -523,14 +523,14 @@ COMPRESSION = (
         "compiler/compression/staged.py",
         "(size[order].cumsum(0) <= count)",
         "(size[order].cumsum(0) < count)",
-        ("tests/test_compression_one_shot.py", OBS, "-k", "tiles or stages"),
+        (OBS, "-k", "exactly_as_many"),
     ),
     Mutant(
         "layers are compared by raw magnitude",
         "compiler/compression/magnitude.py",
         "return _keep([_lamps(w) for w in weights], sparsity)",
         "return _keep(list(weights), sparsity)",
-        ("tests/test_prune.py",),
+        ("tests/test_prune.py", "-k", "among_its_own"),
     ),
 )
 
@@ -552,8 +552,8 @@ ESTIMATES = (
     Mutant(
         "the link has no memory",
         "compiler/estimate/estimate.py",
-        "brams=sum(shape.brams for shape in around)",
-        "brams=0",
+        "known = memory_needs(plan, link) + Resources(",
+        "known = memory_needs(plan, None) + Resources(",
         ("tests/test_estimate.py", "-k", "block_rams"),
     ),
     Mutant(
@@ -639,8 +639,8 @@ CHECKERS = (
     Mutant(
         "a regression runs without stress",
         "sim/regress.py",
-        "            expected=expected,\n            stress=stress if traced else None,",
-        "            expected=expected,\n            stress=None,",
+        "            stress=stress if traced else None,\n            waves",
+        "            stress=None,\n            waves",
         (REGRESS, "-k", "stalls_and_pauses"),
     ),
     Mutant(
