@@ -69,13 +69,13 @@ def test_a_command_off_the_path_is_called_by_its_path(tmp_path: Path, monkeypatc
 def test_the_end_says_what_was_compared_and_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    used = {"used": 703, "available": 5280}
+    used = {"used": 692, "available": 5280}
     report = {
         "board": {"name": "1BitSquared iCEBreaker"},
         "network": {"inputs": 64, "neurons": 74, "silent_neurons": 24, "synapses": 707, "sparsity": 0.85},
-        "timing": {"fmax_mhz": 37.66, "clock_mhz": 12.0},
-        "latency": {"cycles_per_sample": 2188.9, "microseconds_per_sample": 182.408},
-        "utilization": {"lcs": used, "brams": {"used": 7, "available": 30}},
+        "timing": {"fmax_mhz": 37.25227355957031, "clock_mhz": 12.0},
+        "latency": {"cycles_per_sample": 2192.0, "microseconds_per_sample": 182.667},
+        "utilization": {"lcs": used, "brams": {"used": 6, "available": 30}},
     }
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(common, "own_command", lambda: ".venv/bin/spikeloom")
@@ -92,7 +92,7 @@ def test_the_end_says_what_was_compared_and_what_to_do_next(
         cycles=(),
         waves=(),
     )
-    demo_command._summarise(build, [0.975, 0.975], 360, "spikes", result)
+    demo_command._summarise(build, [0.975, 349 / 360], 360, "spikes", result)
     readme = (demo_command.EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
     sample = readme.split("what to do next, for instance:\n\n")[1].split("\n\n## ")[0]
     assert capsys.readouterr().out.strip("\n") == "\n".join(line.removeprefix("    ") for line in sample.splitlines())
