@@ -289,3 +289,8 @@ def test_compile_takes_layers_and_records_them(folder: Path, monkeypatch: pytest
     (recipe,) = chosen.value.args
     assert recipe.overrides == {"out": Override(bits=5)} and recipe.bits == 8
     assert recipe_options(recipe)["layers"] == [{"population": "out", "sparsity": None, "bits": 5, "scheme": None}]
+
+
+def test_a_target_needs_integers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "give --bits as well" in refused(capsys, "--sparsity", 0.5, "--board", "icestick")
+    assert run("--sparsity", 0.5, "--bits", 4, "--method", "magnitude", "--board", "icestick") == 0

@@ -100,7 +100,7 @@ def test_the_spikes_keep_the_bits_that_they_need(source: Network) -> None:
             for name, expected in target.populations.items()
         ) / sum(int(expected.spikes.sum()) for expected in target.populations.values())
 
-    assert changed(narrow) <= changed(integers) + max(0.005, changed(integers) / 8)
+    assert changed(narrow) <= changed(integers) + 0.005
 
 
 def test_a_floor_is_as_low_as_before() -> None:

@@ -75,6 +75,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
+    from ...hdl.errors import OptionError
     from ...sim.evaluation import compare, unseen
     from ..compression.apply import compress
     from ..compression.report import with_origin
@@ -94,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
     test = None if given is None else unseen(given, seen)
     refine = None
     if options.board or options.device:
+        if recipe.bits is None:
+            raise OptionError("membranes are fitted to a target's blocks once they are integers: give --bits as well")
         wanted = CompileOptions(board=options.board, device=options.device)
         refine = Narrow(source=network, spikes=calibration.spikes, price=block_rams(wanted))
     with common.progress_bar(f"compressing ({recipe.method})") as progress:

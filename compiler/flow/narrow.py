@@ -19,7 +19,7 @@ from ..ir.arrays import IntArray
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics
 from ..lowering.quantise import MIN_STATE_BITS, tightened
-from ..lowering.rehearsal import SHARE_OF_WEIGHTS, TOLERANCE
+from ..lowering.rehearsal import TOLERANCE
 
 MAX_SAMPLES = 200
 """Samples on which spikes are compared."""
@@ -34,7 +34,7 @@ class Narrow:
 
     `source` is the float network that the integer one stands for, `spikes` samples [samples, steps, inputs]. The
     narrower network is taken if its spikes differ from the source's hardly more than those of the given one: by
-    `TOLERANCE` of the source's spikes, or `SHARE_OF_WEIGHTS` of what the given one changes, whichever is more.
+    `TOLERANCE` of the source's spikes at most.
     """
 
     source: Network
@@ -54,7 +54,7 @@ class Narrow:
         same = all(p.size == network.size_of(p.name) for p in self.source.populations)
         target = run_float(self.source, spikes) if same else reference  # neurons may have been removed
         changed = _change(reference, target)
-        allowed = changed + max(TOLERANCE, SHARE_OF_WEIGHTS * changed)
+        allowed = changed + TOLERANCE
         best = network
         for candidate in candidates:  # ever narrower, so that each price is met by the widest that has it
             cost = self.price(candidate)
