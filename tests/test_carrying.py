@@ -64,13 +64,13 @@ def growths(monkeypatch: pytest.MonkeyPatch) -> list[reachable.Growth]:
 def forms(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Network, str]]:
     """The network and the population of every contract form that is worked out."""
     worked_out: list[tuple[Network, str]] = []
-    original = contract._folded
+    original = contract._contract_form
 
-    def counted(network: Network, population: Population) -> contract.Folded:
+    def counted(network: Network, population: Population) -> contract.ContractForm:
         worked_out.append((network, population.name))
         return original(network, population)
 
-    monkeypatch.setattr(contract, "_folded", counted)
+    monkeypatch.setattr(contract, "_contract_form", counted)
     return worked_out
 
 
@@ -128,7 +128,7 @@ def test_a_network_is_observed_once_on_the_same_samples() -> None:
 
 def test_what_was_observed_cannot_be_changed() -> None:
     source = network()
-    forms = [contract.fold(source, p) for p in source.populations]
+    forms = [contract.contract_form(source, p) for p in source.populations]
     inputs = samples().spikes.copy()
     seen = observe.observe(source, forms, inputs)
     with pytest.raises(ValueError, match="read-only"):

@@ -29,7 +29,7 @@ from spikeloom.compiler.ir.neurons import (
 )
 from spikeloom.compiler.ir.verifier import verify
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
-from spikeloom.compiler.neurons.contract import fold
+from spikeloom.compiler.neurons.contract import contract_form
 from spikeloom.compiler.neurons.observe import observe
 from spikeloom.compiler.neurons.reachable import accumulator_bits, reachable_membranes
 from spikeloom.compiler.plan.engine_folding import EngineKind
@@ -171,7 +171,7 @@ def test_every_step_of_the_compiler_has_the_float_executors_spikes(dynamics: Flo
     expected = run_float(network, samples).populations
     bare = replace(network, populations=tuple(replace(p, dynamics=without(p.dynamics)) for p in network.populations))
     assert not np.array_equal(run_float(bare, samples).populations["b"].spikes, expected["b"].spikes)
-    observed = observe(network, [fold(network, p) for p in network.populations], samples)
+    observed = observe(network, [contract_form(network, p) for p in network.populations], samples)
     for name, population in expected.items():
         np.testing.assert_array_equal(observed[name], population.spikes)
     torch = pytest.importorskip("torch")

@@ -30,7 +30,7 @@ from spikeloom.compiler.lowering.error import quantisation_error
 from spikeloom.compiler.lowering.leak import choose_decay, digit_count, leak_error
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
 from spikeloom.compiler.lowering.scales import Activity, codes_of, search_scales
-from spikeloom.compiler.neurons.contract import fold
+from spikeloom.compiler.neurons.contract import contract_form as fold
 from spikeloom.compiler.neurons.observe import calibration_inputs, observe
 from spikeloom.hdl.errors import InputError, ModelError, OptionError, SampleError
 from spikeloom.sim.float_executor import run_float

@@ -148,7 +148,7 @@ def test_the_loss_is_the_membranes() -> None:
     half = weights_of(net)
     half[1] = half[1] * 0.5
     from spikeloom.compiler.compression.loss import membrane_losses
-    from spikeloom.compiler.neurons.contract import fold
+    from spikeloom.compiler.neurons.contract import contract_form as fold
     from spikeloom.compiler.neurons.observe import observe
 
     changed = replace(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..ir.arrays import FloatArray
 from ..ir.network import INPUT, Network
-from ..neurons.contract import Folded, fold
+from ..neurons.contract import ContractForm, contract_form
 from ..neurons.observe import calibration_inputs, observe
 from .layers import Graph
 
@@ -35,8 +35,8 @@ def measured_rates(network: Network, samples: npt.NDArray[Any]) -> list[FloatArr
     In the form that `prune_weights` and `prune_neurons` take as `spike_rates`. Raises SampleError for bad samples,
     ModelError for an integer network.
     """
-    folded = [fold(network, population) for population in network.populations]
-    sources = observe(network, folded, calibration_inputs(network, samples))
+    form = [contract_form(network, population) for population in network.populations]
+    sources = observe(network, form, calibration_inputs(network, samples))
     names = (INPUT, *(p.name for p in network.populations))
     return [sources[name].mean(axis=(0, 1), dtype=np.float64) for name in names]
 
@@ -45,17 +45,17 @@ def estimated_rates(graph: Graph, network: Network | None) -> tuple[FloatArray, 
     """The estimate of the module's docstring; `network` is the one that the graph shows, None for a list of layers."""
     rates = [np.full(graph.sizes[0], INPUT_RATE)]
     for group in range(1, len(graph.sizes)):
-        folded = None if network is None else fold(network, network.populations[group - 1])
-        rates.append(_rate(graph, group, rates, folded))
+        form = None if network is None else contract_form(network, network.populations[group - 1])
+        rates.append(_rate(graph, group, rates, form))
     return tuple(rates)
 
 
-def _rate(graph: Graph, group: int, rates: list[FloatArray], folded: Folded | None) -> FloatArray:
+def _rate(graph: Graph, group: int, rates: list[FloatArray], form: ContractForm | None) -> FloatArray:
     """The rates of one group; recurrent inputs, whose rates are not known yet, are left out."""
     size = graph.sizes[group]
     beta, threshold, bias, matrices = np.full(size, BETA), np.full(size, THRESHOLD), graph.biases[group], None
-    if folded is not None:
-        beta, threshold, bias, matrices = folded.beta, folded.threshold, folded.bias, folded.weights
+    if form is not None:
+        beta, threshold, bias, matrices = form.beta, form.threshold, form.bias, form.weights
     mean = np.zeros(size) if bias is None else bias.astype(np.float64)
     variance = np.zeros(size)
     for number, connection in enumerate(graph.into(group)):

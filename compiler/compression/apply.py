@@ -16,7 +16,7 @@ from ...hdl.errors import OptionError, SampleError, installing, quoted
 from ..ir.network import Network
 from ..lowering.error import quantisation_error
 from ..names import CALIBRATED
-from ..neurons.contract import fold
+from ..neurons.contract import contract_form
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from .baseline import pruned, quantised
@@ -113,7 +113,7 @@ def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, Spik
     inputs = calibration_inputs(network, calibration)
     if not inputs.any():
         raise SampleError("calibration samples hold spikes: these hold none; give the inputs that the network will see")
-    return observe(network, [fold(network, population) for population in network.populations], inputs)
+    return observe(network, [contract_form(network, population) for population in network.populations], inputs)
 
 
 def _silent(network: Network, sources: Mapping[str, Spikes]) -> tuple[str, ...]:

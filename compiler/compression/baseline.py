@@ -17,7 +17,7 @@ from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Projection
 from ..lowering.quantise import quantise, quantise_codes
-from ..neurons.contract import fold
+from ..neurons.contract import contract_form
 from .allocation import Share
 from .grid import Format
 from .magnitude import keep_globally
@@ -68,7 +68,7 @@ def nearest_codes(
 
 def _own(network: Network, projection: Projection, weights: Quantised) -> Quantised:
     """Codes for the network's own weights, of codes for weights that the neuron's gain was multiplied into."""
-    gain = fold(network, network.population(projection.post)).gain
+    gain = contract_form(network, network.population(projection.post)).gain
     gain = np.where(gain != 0, gain, 1.0)
     codes = projection.connectivity.scaled(np.sign(gain).astype(np.int64), weights.codes)
     return replace(weights, codes=codes, scale=weights.scale / np.abs(gain))

@@ -325,7 +325,7 @@ def _loss(
         loss = (1 - mix) * loss + mix * functional.cross_entropy(given, batch.labels)
     for layer in layers:
         if layer.name != output and options.hidden:
-            unit = layer.view.per_neuron(layer.threshold.abs().clamp(min=1e-6)) if layer.folded.spiking else 1.0
+            unit = layer.view.per_neuron(layer.threshold.abs().clamp(min=1e-6)) if layer.form.spiking else 1.0
             error = (answer[layer.name].membranes - batch.responses[layer.name].membranes) / unit
             loss = loss + options.hidden * (error * error).mean()
     return loss

@@ -102,17 +102,17 @@ def problems_of(
 
 def leak_groups(layer: Layer) -> Iterator[tuple[IntArray, float | None, float]]:
     """The neurons that share a leak (synaptic, membrane); where there are too many leaks, neighbours share the mean."""
-    folded = layer.folded
-    beta = folded.beta.astype(np.float32)
-    alpha = np.zeros_like(beta) if folded.alpha is None else folded.alpha.astype(np.float32)
+    form = layer.form
+    beta = form.beta.astype(np.float32)
+    alpha = np.zeros_like(beta) if form.alpha is None else form.alpha.astype(np.float32)
     pairs, group = np.unique(np.stack([beta, alpha], axis=1), axis=0, return_inverse=True)
     group = group.reshape(-1)
     if len(pairs) > MAX_LEAKS:
         group = group * MAX_LEAKS // len(pairs)
     for number in np.unique(group):
         neurons = np.flatnonzero(group == number)
-        mean_alpha = None if folded.alpha is None else float(folded.alpha[neurons].mean())
-        yield neurons, mean_alpha, float(folded.beta[neurons].mean())
+        mean_alpha = None if form.alpha is None else float(form.alpha[neurons].mean())
+        yield neurons, mean_alpha, float(form.beta[neurons].mean())
 
 
 def filtered(x: torch.Tensor, alpha: float | None, beta: float, model: NeuronModel) -> torch.Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from ..ir.arrays import FloatArray
 from ..ir.network import Network, Population
 from ..ir.neurons import Drive, IntegerDynamics
-from ..neurons.contract import Folded, fold
+from ..neurons.contract import ContractForm, contract_form
 from ..neurons.currents import Spikes, currents
 from ..neurons.step import ARRAYS, steps
 
@@ -23,11 +23,11 @@ def membrane_losses(original: Network, compressed: Network, sources: Mapping[str
     """
     losses = {}
     for before, after in zip(original.populations, compressed.populations, strict=True):
-        folded = fold(original, before)
+        form = contract_form(original, before)
         weights, bias = _real(compressed, after)
-        change = [new - old for new, old in zip(weights, folded.weights, strict=True)]
-        error = _power(original, folded, change, bias - folded.bias, sources)
-        power = _power(original, folded, folded.weights, folded.bias, sources)
+        change = [new - old for new, old in zip(weights, form.weights, strict=True)]
+        error = _power(original, form, change, bias - form.bias, sources)
+        power = _power(original, form, form.weights, form.bias, sources)
         losses[before.name] = error / power if power > 0 else 0.0
     return losses
 
@@ -36,8 +36,8 @@ def _real(network: Network, population: Population) -> tuple[list[FloatArray], F
     """Weights and bias of a population in the contract's coordinates."""
     dynamics = population.dynamics
     if not isinstance(dynamics, IntegerDynamics):
-        folded = fold(network, population)
-        return list(folded.weights), folded.bias
+        form = contract_form(network, population)
+        return list(form.weights), form.bias
     weights = [p.connectivity.real for p in network.projections_into(population.name)]
     bias = np.broadcast_to(population.bias * (dynamics.scale / (1 << dynamics.fraction_bits)), (population.size,))
     return weights, bias
@@ -45,15 +45,15 @@ def _real(network: Network, population: Population) -> tuple[list[FloatArray], F
 
 def _power(
     network: Network,
-    folded: Folded,
+    form: ContractForm,
     weights: list[FloatArray] | tuple[FloatArray, ...],
     bias: FloatArray,
     sources: Mapping[str, Spikes],
 ) -> float:
     """The mean square of the free membranes that these weights lead to."""
     total, count = 0.0, 0
-    free = replace(folded.model.free(), drive=Drive.NEW)  # an old drive moves the same membranes by a step
-    for state in steps(ARRAYS, free, currents(network, folded, weights, bias, sources), np.zeros(())):
+    free = replace(form.model.free(), drive=Drive.NEW)  # an old drive moves the same membranes by a step
+    for state in steps(ARRAYS, free, currents(network, form, weights, bias, sources), np.zeros(())):
         total += float(np.square(state.v).sum())
         count += state.v.size
     return total / max(1, count)

@@ -16,7 +16,7 @@ from ..ir.arrays import FloatArray
 from ..ir.network import Network
 from ..ir.verifier import verify
 from ..names import SCOPES
-from ..neurons.contract import fold
+from ..neurons.contract import contract_form
 from ..neurons.reachable import may_fire
 
 Scope = Literal["global", "layer"]
@@ -93,7 +93,7 @@ def silenced(before: Network, after: Network) -> dict[str, tuple[int, ...]]:
     result = {}
     for population in before.populations:
         name, size = population.name, population.size
-        alive = _driven(before, name, size) & may_fire(fold(before, population), before.x_max)
+        alive = _driven(before, name, size) & may_fire(contract_form(before, population), before.x_max)
         lost = alive & ~_driven(after, name, size)
         if lost.any():
             result[name] = tuple(int(i) for i in np.flatnonzero(lost))

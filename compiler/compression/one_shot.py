@@ -208,22 +208,20 @@ def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samp
     """The network with these weights and biases: integer where they are codes."""
     populations, projections, codes = [], {}, {}
     for layer, item in zip(layers, weights, strict=True):
-        folded, view = layer.folded, layer.view
+        form, view = layer.form, layer.view
         gain = _gain(layer)
         change = ((_array(item.bias) - _array(layer.bias)) / gain)[view.groups]
-        bias = (
-            np.broadcast_to(folded.population.bias, change.shape) + change if change.any() else folded.population.bias
-        )
-        populations.append(replace(folded.population, bias=bias))
-        for projection, real in zip(folded.projections, view.split(_array(item.effective()) / gain), strict=True):
+        bias = np.broadcast_to(form.population.bias, change.shape) + change if change.any() else form.population.bias
+        populations.append(replace(form.population, bias=bias))
+        for projection, real in zip(form.projections, view.split(_array(item.effective()) / gain), strict=True):
             connectivity = projection.connectivity.with_weights(real)
             projections[id(projection)] = replace(projection, connectivity=connectivity)
         if item.scales is not None and job.formats is not None:
-            form = job.formats[layer.name]
+            stored = job.formats[layer.name]
             scale = (_array(item.scales) / np.abs(gain))[view.groups]
             whole = _array(item.codes()).astype(np.int64) * np.sign(gain).astype(np.int64)
-            for projection, part in zip(folded.projections, view.split(whole), strict=True):
-                quantised = Quantised(codes=part, bits=form.stored_bits, scheme=form.scheme, scale=scale)
+            for projection, part in zip(form.projections, view.split(whole), strict=True):
+                quantised = Quantised(codes=part, bits=stored.stored_bits, scheme=stored.scheme, scale=scale)
                 codes[id(projection)] = quantised
     order = [id(p) for p in job.network.projections]
     network = replace(job.network, populations=tuple(populations), projections=tuple(projections[key] for key in order))
@@ -234,7 +232,7 @@ def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samp
 
 def _gain(layer: Layer) -> FloatArray:
     """What the network's own weights were multiplied by; 1 where that is 0."""
-    gain = layer.folded.gain
+    gain = layer.form.gain
     return np.where(gain != 0, gain, 1.0)
 
 
@@ -256,6 +254,6 @@ def _baseline(job: Job, layers: Sequence[Layer], data: Calibration) -> list[Weig
             scale = next(c.scale for c, p in zip(codes, network.projections, strict=True) if p.post == layer.name)
             scale = np.broadcast_to(scale, layer.view.groups.shape)[layer.view.first] * np.abs(_gain(layer))
             item.scales = item.least_scales = layer.bias.new_tensor(scale)
-            item.grid, item.shared = job.formats[layer.name].grid, not layer.folded.spiking
+            item.grid, item.shared = job.formats[layer.name].grid, not layer.form.spiking
         result.append(item)
     return result

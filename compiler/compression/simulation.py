@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ...hdl.errors import ModelError, quoted
 from ..ir.network import INPUT, Network
 from ..ir.neurons import Drive, ResetMode
-from ..neurons.contract import Folded, NeuronModel, fold
+from ..neurons.contract import ContractForm, NeuronModel, contract_form
 from ..neurons.step import TENSORS, steps
 from .view import View
 
@@ -34,11 +34,11 @@ SLOPE = 2.0
 class Layer:
     """One population as tensors: `weight` [fan-in of all projections, groups], the constants of its groups (groups,).
 
-    A group are the neurons that share weights (see `view`), mostly one; `folded` has one neuron per group too.
+    A group are the neurons that share weights (see `view`), mostly one; `form` has one neuron per group too.
     `sources` names the pre populations in the order of the weight's rows, with their delays.
     """
 
-    folded: Folded
+    form: ContractForm
     view: View
     sources: tuple[tuple[str, int], ...]
     weight: torch.Tensor
@@ -49,7 +49,7 @@ class Layer:
 
     @property
     def name(self) -> str:
-        return self.folded.population.name
+        return self.form.population.name
 
     @property
     def threshold(self) -> torch.Tensor:
@@ -86,27 +86,27 @@ def layers_of(network: Network, device: str = "cpu", dtype: torch.dtype | None =
             raise ModelError(f"compression on data works on feed-forward networks: {arrow} is recurrent")
         if projection.delay.ndim:
             raise ModelError(f"compression on data takes one delay per projection: {arrow} has one per synapse")
-    return [_layer(fold(network, population), device, dtype) for population in network.populations]
+    return [_layer(contract_form(network, population), device, dtype) for population in network.populations]
 
 
-def _layer(neurons: Folded, device: str, dtype: torch.dtype | None) -> Layer:
+def _layer(neurons: ContractForm, device: str, dtype: torch.dtype | None) -> Layer:
     import torch
 
     view = View.of(neurons)
-    folded = view.grouped(neurons)
+    form = view.grouped(neurons)
 
     def tensor(array: npt.NDArray[Any]) -> torch.Tensor:
         return torch.as_tensor(np.array(array), dtype=dtype or torch.float32, device=device)
 
     return Layer(
-        folded=folded,
+        form=form,
         view=view,
-        sources=tuple((p.pre, int(p.delay)) for p in folded.projections),
-        weight=tensor(np.concatenate(folded.weights)),
-        bias=tensor(folded.bias),
-        model=folded.model.converted(tensor),
-        beta=tensor(folded.beta),
-        alpha=None if folded.alpha is None else tensor(folded.alpha),
+        sources=tuple((p.pre, int(p.delay)) for p in form.projections),
+        weight=tensor(np.concatenate(form.weights)),
+        bias=tensor(form.bias),
+        model=form.model.converted(tensor),
+        beta=tensor(form.beta),
+        alpha=None if form.alpha is None else tensor(form.alpha),
     )
 
 

@@ -17,7 +17,7 @@ from ...hdl.errors import ModelError, quoted
 from ..ir.arrays import IntArray
 from ..ir.columns import Columns
 from ..ir.connectivity import Connectivity
-from ..neurons.contract import Folded
+from ..neurons.contract import ContractForm
 
 if TYPE_CHECKING:
     import torch
@@ -37,11 +37,11 @@ class View:
     places: IntArray
 
     @classmethod
-    def of(cls, folded: Folded) -> View:
+    def of(cls, form: ContractForm) -> View:
         """The view of a population; ModelError where the neurons of a group, or groups, see inputs of unlike form."""
-        connectivities = tuple(p.connectivity for p in folded.projections)
+        connectivities = tuple(p.connectivity for p in form.projections)
         groups = Columns.of(connectivities).groups
-        for projection, own in zip(folded.projections, connectivities, strict=True):
+        for projection, own in zip(form.projections, connectivities, strict=True):
             if len(own.alike()) > 1 or not np.array_equal(own.scale_groups(), groups):
                 arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
                 raise ModelError(
@@ -60,17 +60,17 @@ class View:
         """Whether every neuron has weights of its own."""
         return self.members == 1
 
-    def grouped(self, folded: Folded) -> Folded:
+    def grouped(self, form: ContractForm) -> ContractForm:
         """The population with one neuron per group, weights [fan-in, groups]; ModelError where members differ."""
-        arrays: dict[str, Any] = {name: value for name, value in vars(folded).items() if isinstance(value, np.ndarray)}
+        arrays: dict[str, Any] = {name: value for name, value in vars(form).items() if isinstance(value, np.ndarray)}
         for name, value in arrays.items():
             if not np.array_equal(value[self.first][self.groups], value):
                 raise ModelError(
                     f"neurons that share weights share their parameters: {name} of population "
-                    f"{quoted(folded.population.name)} differs between some; use magnitude"
+                    f"{quoted(form.population.name)} differs between some; use magnitude"
                 )
-        weights = tuple(c.columns(w) for c, w in zip(self.connectivities, folded.weights, strict=True))
-        return replace(folded, weights=weights, **{name: value[self.first] for name, value in arrays.items()})
+        weights = tuple(c.columns(w) for c, w in zip(self.connectivities, form.weights, strict=True))
+        return replace(form, weights=weights, **{name: value[self.first] for name, value in arrays.items()})
 
     def seen(self, spikes: torch.Tensor, number: int) -> torch.Tensor:
         """What the weights of a projection see of `spikes` [steps, samples, pre].

@@ -9,7 +9,7 @@ import numpy as np
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.columns import Columns
 from ..ir.connectivity import Connectivity
-from ..neurons.contract import Folded
+from ..neurons.contract import ContractForm
 from ..neurons.currents import Spikes
 from .scales import Activity
 
@@ -20,13 +20,13 @@ QUIET_VARIANCE = 1e-6
 """What keeps the weights of pre neurons that no sample activates from being arbitrary."""
 
 
-def activity_of(folded: Folded, columns: Columns, sources: Mapping[str, Spikes] | None) -> Activity:
+def activity_of(form: ContractForm, columns: Columns, sources: Mapping[str, Spikes] | None) -> Activity:
     """How active what the weights see is, in the order of the columns; without samples all alike."""
-    connectivities = [p.connectivity for p in folded.projections]
+    connectivities = [p.connectivity for p in form.projections]
     if sources is None:
-        size = len(columns.stacked(folded.weights))
+        size = len(columns.stacked(form.weights))
         return Activity(np.full(size, UNMEASURED_RATE), np.full(size, UNMEASURED_RATE * (1 - UNMEASURED_RATE)))
-    seen = [_seen(c, sources[p.pre]) for c, p in zip(connectivities, folded.projections, strict=True)]
+    seen = [_seen(c, sources[p.pre]) for c, p in zip(connectivities, form.projections, strict=True)]
     if all(len(parts) == 1 for parts in seen) and len({len(parts[0][1]) for parts in seen}) == 1:
         x = np.concatenate([parts[0][1] for parts in seen], axis=1)
         mean, variance = x.mean(axis=0, dtype=np.float64), x.var(axis=0, dtype=np.float64)

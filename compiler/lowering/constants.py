@@ -18,11 +18,11 @@ from ..ir.bounds import signed_bits
 from ..ir.network import Population
 from ..ir.neurons import Decay, Fire, IntegerDynamics, ResetMode
 from ..ir.verifier import MAX_STATE_BITS
-from ..neurons.contract import Folded
+from ..neurons.contract import ContractForm
 
 
 def integer_neurons(
-    folded: Folded,
+    form: ContractForm,
     scale: FloatArray,
     fraction_bits: int,
     decay: Decay | None = None,
@@ -32,28 +32,28 @@ def integer_neurons(
 
     Its membranes have `MAX_STATE_BITS`; `with_state_bits` narrows them.
     """
-    real = folded.population.dynamics
+    real = form.population.dynamics
     assert not isinstance(real, IntegerDynamics)
     units = [Fraction(s) / (1 << fraction_bits) for s in scale.tolist()]
-    threshold = [Fraction(t) / unit for t, unit in zip(folded.threshold.tolist(), units, strict=True)]
-    floor = folded.fire is Fire.GT
+    threshold = [Fraction(t) / unit for t, unit in zip(form.threshold.tolist(), units, strict=True)]
+    floor = form.fire is Fire.GT
     lowest = -(scale / (1 << fraction_bits)) * float(1 << MAX_STATE_BITS)  # no membrane comes as low
     dynamics = IntegerDynamics(
         kind=real.kind,
         fire=np.array([math.floor(t) if floor else math.ceil(t) - 1 for t in threshold], np.int64),
-        sub=_rounded(folded.sub, units),
-        v_reset=_rounded(folded.v_reset, units),
-        v_min=None if folded.v_min is None else _rounded(np.maximum(folded.v_min, lowest), units),
+        sub=_rounded(form.sub, units),
+        v_reset=_rounded(form.v_reset, units),
+        v_min=None if form.v_min is None else _rounded(np.maximum(form.v_min, lowest), units),
         decay=decay,
         decay_syn=decay_syn,
-        drive=folded.drive,
-        reset_mode=ResetMode.VALUE if folded.reset_mode is ResetMode.VALUE else ResetMode.SUBTRACT,
-        reset_place=folded.reset_place,
+        drive=form.drive,
+        reset_mode=ResetMode.VALUE if form.reset_mode is ResetMode.VALUE else ResetMode.SUBTRACT,
+        reset_place=form.reset_place,
         state_bits=MAX_STATE_BITS,
         fraction_bits=fraction_bits,
         scale=scale,
     )
-    return replace(folded.population, dynamics=dynamics, bias=_rounded(folded.bias, units))
+    return replace(form.population, dynamics=dynamics, bias=_rounded(form.bias, units))
 
 
 def constant_bits(population: Population) -> int:

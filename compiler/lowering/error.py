@@ -12,7 +12,7 @@ from ..ir.bounds import signed_bits
 from ..ir.columns import Columns
 from ..ir.network import Network, Population, Projection
 from ..ir.neurons import Decay, IntegerDynamics, ResetMode
-from ..neurons.contract import Folded, fold
+from ..neurons.contract import ContractForm, contract_form
 from ..neurons.reachable import reachable_membranes
 from .leak import digit_count
 
@@ -43,27 +43,27 @@ class PopulationError:
 def quantisation_error(float_network: Network, integer_network: Network) -> tuple[PopulationError, ...]:
     """What `quantise` cost, population by population, for the report."""
     return tuple(
-        _population_error(fold(float_network, before), integer_network, after)
+        _population_error(contract_form(float_network, before), integer_network, after)
         for before, after in zip(float_network.populations, integer_network.populations, strict=True)
     )
 
 
-def _population_error(folded: Folded, network: Network, population: Population) -> PopulationError:
+def _population_error(form: ContractForm, network: Network, population: Population) -> PopulationError:
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
     unit = dynamics.scale / (1 << dynamics.fraction_bits)
-    subtracts = folded.spiking and folded.reset_mode is ResetMode.SUBTRACT
-    threshold = dynamics.sub * unit - folded.sub if subtracts else (dynamics.fire + 0.5) * unit - folded.threshold
+    subtracts = form.spiking and form.reset_mode is ResetMode.SUBTRACT
+    threshold = dynamics.sub * unit - form.sub if subtracts else (dynamics.fire + 0.5) * unit - form.threshold
     reach = reachable_membranes(network, population)
     projections = network.projections_into(population.name)
     return PopulationError(
         population=population.name,
         weight_bits=max(p.connectivity.quantised.bits for p in projections),
-        weights=_weight_error(folded, projections),
-        threshold=_relative(threshold, folded.threshold) if folded.spiking else 0.0,
-        bias=_relative(population.bias * unit - folded.bias, folded.threshold),
-        leak=_leak_error(folded.beta, dynamics.decay),
-        leak_syn=0.0 if folded.alpha is None else _leak_error(folded.alpha, dynamics.decay_syn),
+        weights=_weight_error(form, projections),
+        threshold=_relative(threshold, form.threshold) if form.spiking else 0.0,
+        bias=_relative(population.bias * unit - form.bias, form.threshold),
+        leak=_leak_error(form.beta, dynamics.decay),
+        leak_syn=0.0 if form.alpha is None else _leak_error(form.alpha, dynamics.decay_syn),
         leak_digits=0 if dynamics.decay is None else digit_count(dynamics.decay),
         fraction_bits=dynamics.fraction_bits,
         state_bits=dynamics.state_bits,
@@ -75,9 +75,9 @@ def _relative(error: FloatArray, reference: FloatArray) -> float:
     return float(np.max(np.abs(error) / np.where(reference != 0, np.abs(reference), 1.0)))
 
 
-def _weight_error(folded: Folded, projections: Sequence[Projection]) -> float:
+def _weight_error(form: ContractForm, projections: Sequence[Projection]) -> float:
     columns = Columns.of([p.connectivity for p in projections])
-    real, integer = columns.stacked(folded.weights), columns.stacked([p.connectivity.real for p in projections])
+    real, integer = columns.stacked(form.weights), columns.stacked([p.connectivity.real for p in projections])
     power = (real**2).sum(axis=0)
     return float(np.sqrt(np.max(((integer - real) ** 2).sum(axis=0) / np.where(power > 0, power, 1.0))))
 

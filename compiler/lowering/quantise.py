@@ -29,7 +29,7 @@ from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
 from ..ir.neurons import Decay, Dynamics, IntegerDynamics, ResetMode, real_form
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
-from ..neurons.contract import Folded, fold
+from ..neurons.contract import ContractForm, contract_form
 from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from ..neurons.reachable import may_fire, reachable_membranes
@@ -69,9 +69,7 @@ def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None =
     Raises OptionError for bits out of range, SampleError for bad samples, ModelError for what integers cannot express.
     """
     check_bits(bits)
-    return _quantised(
-        network, lambda folded, sources: _quantise_weights(folded, bits, sources, network.x_max), calibration
-    )
+    return _quantised(network, lambda form, sources: _quantise_weights(form, bits, sources, network.x_max), calibration)
 
 
 def quantise_codes(
@@ -87,28 +85,28 @@ def quantise_codes(
     """
     given = {id(p): w for p, w in zip(network.projections, weights, strict=True)}
 
-    def codes(folded: Folded, sources: Mapping[str, Spikes] | None) -> list[Quantised]:
-        weights = _folded_codes(folded, [given[id(p)] for p in folded.projections])
-        return _coarsened(folded, weights, sources, network.x_max) if folded.spiking else weights
+    def codes(form: ContractForm, sources: Mapping[str, Spikes] | None) -> list[Quantised]:
+        weights = _contract_codes(form, [given[id(p)] for p in form.projections])
+        return _coarsened(form, weights, sources, network.x_max) if form.spiking else weights
 
     return _quantised(network, codes, calibration)
 
 
 def _quantised(
     network: Network,
-    weights_of: Callable[[Folded, Mapping[str, Spikes] | None], list[Quantised]],
+    weights_of: Callable[[ContractForm, Mapping[str, Spikes] | None], list[Quantised]],
     calibration: npt.NDArray[Any] | None,
 ) -> Network:
     verify(network)
     if network.is_integer:
         raise ModelError(f"quantisation starts from a float network: {quoted(network.name)} is an integer network")
-    folded = [fold(network, population) for population in network.populations]
+    form = [contract_form(network, population) for population in network.populations]
     sources = None
     if calibration is not None:
-        sources = observe(network, folded, calibration_inputs(network, calibration))
+        sources = observe(network, form, calibration_inputs(network, calibration))
     populations: list[Population] = []
     projections: dict[int, Projection] = {}
-    for item in folded:
+    for item in form:
         weights = weights_of(item, sources)
         population, shift = _quantise_neurons(network, item, weights, sources)
         populations.append(population)
@@ -132,54 +130,56 @@ def check_bits(bits: int) -> None:
 # ----------------------------------------------------------------------------------------------------- weights
 
 
-def _quantise_weights(folded: Folded, bits: int, sources: Mapping[str, Spikes] | None, x_max: int) -> list[Quantised]:
-    columns = _columns(folded)
-    weights = columns.stacked(folded.weights)
-    scale = _scales(folded, columns, weights, activity_of(folded, columns, sources), bits)
-    if folded.spiking:
-        scale = _without_quiet_outliers(folded, columns, scale, _may_fire(folded, sources, x_max))
+def _quantise_weights(
+    form: ContractForm, bits: int, sources: Mapping[str, Spikes] | None, x_max: int
+) -> list[Quantised]:
+    columns = _columns(form)
+    weights = columns.stacked(form.weights)
+    scale = _scales(form, columns, weights, activity_of(form, columns, sources), bits)
+    if form.spiking:
+        scale = _without_quiet_outliers(form, columns, scale, _may_fire(form, sources, x_max))
     codes = columns.split(codes_of(weights, scale, bits))
     return [Quantised(codes=c, bits=bits, scale=columns.spread(scale)) for c in codes]
 
 
-def _columns(folded: Folded) -> Columns:
-    return Columns.of([p.connectivity for p in folded.projections])
+def _columns(form: ContractForm) -> Columns:
+    return Columns.of([p.connectivity for p in form.projections])
 
 
-def _scales(folded: Folded, columns: Columns, weights: FloatArray, activity: Activity, bits: int) -> FloatArray:
+def _scales(form: ContractForm, columns: Columns, weights: FloatArray, activity: Activity, bits: int) -> FloatArray:
     """The real value of a weight unit for each column."""
-    shared = not folded.spiking
+    shared = not form.spiking
     limit = largest_code(bits)
-    bias = columns.joined(np.abs(folded.bias), np.maximum)
+    bias = columns.joined(np.abs(form.bias), np.maximum)
     scales = search_scales(weights, activity, bits, shared)
     scales = np.where(scales > 0, scales, (bias.max(keepdims=True) if shared else bias) / limit)
     scales = np.broadcast_to(np.where(scales > 0, scales, 1.0), (weights.shape[1],))
-    constants = columns.joined(_largest_constant(folded), np.maximum)
+    constants = columns.joined(_largest_constant(form), np.maximum)
     if shared:
         constants = constants.max(keepdims=True)
     return np.maximum(scales, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
 
 
-def _largest_constant(folded: Folded) -> FloatArray:
-    return np.maximum.reduce([np.abs(x) for x in (folded.threshold, folded.sub, folded.v_reset, folded.bias)])
+def _largest_constant(form: ContractForm) -> FloatArray:
+    return np.maximum.reduce([np.abs(x) for x in (form.threshold, form.sub, form.v_reset, form.bias)])
 
 
-def _may_fire(folded: Folded, sources: Mapping[str, Spikes] | None, x_max: int) -> npt.NDArray[np.bool_]:
+def _may_fire(form: ContractForm, sources: Mapping[str, Spikes] | None, x_max: int) -> npt.NDArray[np.bool_]:
     """The neurons that fire on the samples; without samples those whose largest membrane reaches the threshold."""
     if sources is not None:
-        fires: npt.NDArray[np.bool_] = np.any(sources[folded.population.name], axis=(0, 1))
+        fires: npt.NDArray[np.bool_] = np.any(sources[form.population.name], axis=(0, 1))
         return fires
-    return may_fire(folded, x_max)
+    return may_fire(form, x_max)
 
 
 def _without_quiet_outliers(
-    folded: Folded, columns: Columns, scale: FloatArray, fires: npt.NDArray[np.bool_]
+    form: ContractForm, columns: Columns, scale: FloatArray, fires: npt.NDArray[np.bool_]
 ) -> FloatArray:
     """The scales of the columns, those of silent ones raised until their constants are no wider than the others'.
 
     Neurons that training left without use have tiny weights, and would widen everybody's membranes.
     """
-    constants = columns.joined(_largest_constant(folded), np.maximum)
+    constants = columns.joined(_largest_constant(form), np.maximum)
     active = columns.joined(fires, np.logical_or)
     if not active.any() or not np.any(constants[active] > 0):
         return scale
@@ -187,39 +187,39 @@ def _without_quiet_outliers(
     return np.where(active, scale, np.maximum(scale, constants / widest))
 
 
-def _folded_codes(folded: Folded, weights: Sequence[Quantised]) -> list[Quantised]:
-    """Codes for the network's own weights as codes for the folded ones; the gain goes into the scale."""
-    size = folded.population.size
-    for projection, matrix, quantised in zip(folded.projections, folded.weights, weights, strict=True):
+def _contract_codes(form: ContractForm, weights: Sequence[Quantised]) -> list[Quantised]:
+    """Codes for the network's own weights as codes for those of the contract's form; the gain goes into the scale."""
+    size = form.population.size
+    for projection, matrix, quantised in zip(form.projections, form.weights, weights, strict=True):
         if quantised.shape != matrix.shape:
             raise ModelError(
                 f"codes have the shape of the weights that they replace, {list(matrix.shape)}: those of "
                 f"{quoted(projection.pre)} -> {quoted(projection.post)} have {list(quantised.shape)}"
             )
-    scales = np.stack([np.broadcast_to(w.scale, (size,)) for w in weights]) * np.abs(folded.gain)
-    shared = scales[0] if folded.spiking else scales[0, 0]
+    scales = np.stack([np.broadcast_to(w.scale, (size,)) for w in weights]) * np.abs(form.gain)
+    shared = scales[0] if form.spiking else scales[0, 0]
     if not np.allclose(scales, shared, rtol=SAME_SCALE, atol=0):
-        rule = "projections into one population share its scales" if folded.spiking else "a readout has one scale"
-        raise ModelError(f"{rule}: those of population {quoted(folded.population.name)} differ; quantise them together")
+        rule = "projections into one population share its scales" if form.spiking else "a readout has one scale"
+        raise ModelError(f"{rule}: those of population {quoted(form.population.name)} differ; quantise them together")
     scale = np.broadcast_to(shared, (size,))
-    sign = np.sign(folded.gain).astype(np.int64)
+    sign = np.sign(form.gain).astype(np.int64)
     scale = np.where(scale > 0, scale, 1.0)
-    pairs = zip(folded.projections, weights, strict=True)
+    pairs = zip(form.projections, weights, strict=True)
     return [replace(w, codes=p.connectivity.scaled(sign, w.codes), scale=scale) for p, w in pairs]
 
 
 def _coarsened(
-    folded: Folded, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None, x_max: int
+    form: ContractForm, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None, x_max: int
 ) -> list[Quantised]:
     """The same weights, with coarser scales and rounded codes for neurons that they hardly move."""
-    columns = _columns(folded)
+    columns = _columns(form)
     limit, scale = largest_code(weights[0].bits), columns.joined(weights[0].scale, np.maximum)
-    constants = columns.joined(_largest_constant(folded), np.maximum)
+    constants = columns.joined(_largest_constant(form), np.maximum)
     codes = columns.stacked([w.codes for w in weights])
     empty = ~np.any(codes, axis=0)
     wanted = np.where(empty & (constants > 0), constants / limit, scale)
     wanted = np.maximum(wanted, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
-    wanted = _without_quiet_outliers(folded, columns, wanted, _may_fire(folded, sources, x_max))
+    wanted = _without_quiet_outliers(form, columns, wanted, _may_fire(form, sources, x_max))
     rounded = columns.split(np.where(wanted == scale, codes, np.rint(codes * (scale / wanted))))
     return [replace(w, codes=c, scale=columns.spread(wanted)) for w, c in zip(weights, rounded, strict=True)]
 
@@ -228,52 +228,52 @@ def _coarsened(
 
 
 def _quantise_neurons(
-    network: Network, folded: Folded, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None
+    network: Network, form: ContractForm, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None
 ) -> tuple[Population, int]:
     """The integer population and the shift of the projections into it."""
-    scale = np.broadcast_to(weights[0].scale, (folded.population.size,))
-    widest = MAX_STATE_BITS - constant_bits(integer_neurons(folded, scale, 0))
-    trial = None if sources is None else Trial.of(network, folded, weights, scale, sources, max(0, widest))
+    scale = np.broadcast_to(weights[0].scale, (form.population.size,))
+    widest = MAX_STATE_BITS - constant_bits(integer_neurons(form, scale, 0))
+    trial = None if sources is None else Trial.of(network, form, weights, scale, sources, max(0, widest))
     if trial is None or not trial.informative:
-        decay, decay_syn = _unmeasured_decays(folded)
-        roomy = MAX_STATE_BITS - _proven_bits(folded, weights, network.x_max)
-        fraction_bits = max(0, min(_unmeasured_fraction_bits(folded, scale), widest, roomy))
+        decay, decay_syn = _unmeasured_decays(form)
+        roomy = MAX_STATE_BITS - _proven_bits(form, weights, network.x_max)
+        fraction_bits = max(0, min(_unmeasured_fraction_bits(form, scale), widest, roomy))
         largest = None
     else:
         decay, decay_syn = trial.choose_decays()
         fraction_bits = trial.choose_fraction_bits(decay, decay_syn)
         largest = trial.largest_state(fraction_bits, decay, decay_syn)
-    population = integer_neurons(folded, scale, fraction_bits, decay, decay_syn)
+    population = integer_neurons(form, scale, fraction_bits, decay, decay_syn)
     return with_state_bits(population, _calibrated_bits(population, largest)), fraction_bits
 
 
-def _unmeasured_decays(folded: Folded) -> tuple[Decay | None, Decay | None]:
-    decay = choose_decay(folded.beta, None, 0.0) if folded.leaky else None
-    decay_syn = None if folded.alpha is None else choose_decay(folded.alpha, None, 0.0)
+def _unmeasured_decays(form: ContractForm) -> tuple[Decay | None, Decay | None]:
+    decay = choose_decay(form.beta, None, 0.0) if form.leaky else None
+    decay_syn = None if form.alpha is None else choose_decay(form.alpha, None, 0.0)
     return decay, decay_syn
 
 
-def _unmeasured_fraction_bits(folded: Folded, scale: FloatArray) -> int:
+def _unmeasured_fraction_bits(form: ContractForm, scale: FloatArray) -> int:
     """The bits with which rounding moves a membrane by `STUCK_SHARE` of a typical threshold at most.
 
     Half a unit lost in every step adds up to 1 / (2 leak) units, as far as the leak moves no membrane either.
     """
-    most = min(starting_fraction_bits(folded), UNMEASURED_FRACTION_BITS)
-    dynamics = integer_neurons(folded, scale, 0).dynamics
+    most = min(starting_fraction_bits(form), UNMEASURED_FRACTION_BITS)
+    dynamics = integer_neurons(form, scale, 0).dynamics
     assert isinstance(dynamics, IntegerDynamics)
     fire = dynamics.fire
-    if not folded.spiking or not folded.leaky or not np.any(fire > 0):
+    if not form.spiking or not form.leaky or not np.any(fire > 0):
         return most
-    stuck = 0.5 / slowest_leak(folded)
+    stuck = 0.5 / slowest_leak(form)
     return min(most, max(0, math.ceil(math.log2(stuck / (STUCK_SHARE * float(np.median(fire[fire > 0])))))))
 
 
-def _proven_bits(folded: Folded, weights: Sequence[Quantised], x_max: int) -> int:
+def _proven_bits(form: ContractForm, weights: Sequence[Quantised], x_max: int) -> int:
     """A width that every membrane fits without fraction bits: the largest input, added up over the leak."""
-    pairs = zip(folded.projections, weights, strict=True)
+    pairs = zip(form.projections, weights, strict=True)
     drive = sum(p.connectivity.totals(np.abs(w.codes)).astype(np.float64) for p, w in pairs) * x_max
-    drive = drive + np.abs(folded.bias) / weights[0].scale
-    for keep in (folded.alpha, folded.beta):
+    drive = drive + np.abs(form.bias) / weights[0].scale
+    for keep in (form.alpha, form.beta):
         if keep is not None:
             drive = drive / np.where(keep < 1, 1.0 - keep, 1.0)
     return 2 + math.ceil(math.log2(max(1.0, float(drive.max()))))

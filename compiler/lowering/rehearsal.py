@@ -16,7 +16,7 @@ from ..ir.arrays import FloatArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..ir.neurons import Decay, IntegerDynamics
-from ..neurons.contract import Folded, integer_model
+from ..neurons.contract import ContractForm, integer_model
 from ..neurons.currents import Spikes, currents
 from ..neurons.step import Response, respond
 from .constants import integer_neurons
@@ -33,22 +33,22 @@ FEW_SPIKES = 64
 """Fewer calibration spikes than this say nothing about a population."""
 
 
-def slowest_leak(folded: Folded) -> float:
+def slowest_leak(form: ContractForm) -> float:
     """The smallest positive 1 - beta or 1 - alpha; a quarter where nothing leaks."""
-    leaks = [1.0 - folded.beta] + ([] if folded.alpha is None else [1.0 - folded.alpha])
+    leaks = [1.0 - form.beta] + ([] if form.alpha is None else [1.0 - form.alpha])
     return min((float(x[x > 0].min()) for x in leaks if np.any(x > 0)), default=0.25)
 
 
-def starting_fraction_bits(folded: Folded) -> int:
+def starting_fraction_bits(form: ContractForm) -> int:
     """log2(1/leak) + 2 for the slowest leak: below, nearest rounding lets a membrane of several units stand still."""
-    return math.ceil(-math.log2(slowest_leak(folded))) + 2
+    return math.ceil(-math.log2(slowest_leak(form))) + 2
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One population on calibration samples: its integer forms against its real neurons with the same weights."""
 
-    folded: Folded
+    form: ContractForm
     scale: FloatArray
     drive: FloatArray
     """Integer sums of codes times inputs [steps, samples, neurons], without bias."""
@@ -62,38 +62,38 @@ class Trial:
     def of(
         cls,
         network: Network,
-        folded: Folded,
+        form: ContractForm,
         weights: Sequence[Quantised],
         scale: FloatArray,
         sources: Mapping[str, Spikes],
         widest: int,
     ) -> Trial:
         codes = [w.codes.astype(np.float64) for w in weights]
-        drive = currents(network, folded, codes, np.zeros(len(scale)), sources)
-        target = respond(folded.model, drive * scale + folded.bias)
-        finest = min(MAX_FRACTION_BITS, widest, starting_fraction_bits(folded) + 2)
-        original = respond(folded.model, currents(network, folded, folded.weights, folded.bias, sources))
-        tolerance = max(TOLERANCE, SHARE_OF_WEIGHTS * _change(target, original, folded.spiking))
-        return cls(folded, scale, drive, target, finest, tolerance)
+        drive = currents(network, form, codes, np.zeros(len(scale)), sources)
+        target = respond(form.model, drive * scale + form.bias)
+        finest = min(MAX_FRACTION_BITS, widest, starting_fraction_bits(form) + 2)
+        original = respond(form.model, currents(network, form, form.weights, form.bias, sources))
+        tolerance = max(TOLERANCE, SHARE_OF_WEIGHTS * _change(target, original, form.spiking))
+        return cls(form, scale, drive, target, finest, tolerance)
 
     @property
     def informative(self) -> bool:
         """Whether the samples say anything about this population."""
-        if self.folded.spiking:
+        if self.form.spiking:
             return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
         return bool(self.target.membranes.any())
 
     def choose_decays(self) -> tuple[Decay | None, Decay | None]:
         """The leaks of membrane and synapse, each chosen while the other is exact."""
-        folded = self.folded
-        if not folded.leaky:
+        form = self.form
+        if not form.leaky:
             return None, None
         finest = self.finest
         syn = None
-        if folded.alpha is not None:
-            exact = most_exact_decay(folded.beta)
-            syn = choose_decay(folded.alpha, lambda d: self.change(finest, exact, d), self.tolerance)
-        return choose_decay(folded.beta, lambda d: self.change(finest, d, syn), self.tolerance), syn
+        if form.alpha is not None:
+            exact = most_exact_decay(form.beta)
+            syn = choose_decay(form.alpha, lambda d: self.change(finest, exact, d), self.tolerance)
+        return choose_decay(form.beta, lambda d: self.change(finest, d, syn), self.tolerance), syn
 
     def choose_fraction_bits(self, decay: Decay | None, decay_syn: Decay | None) -> int:
         """The fewest fraction bits that change hardly more spikes than the finest."""
@@ -107,14 +107,14 @@ class Trial:
         """The share of spikes that the integer form changes, or a readout's relative membrane error."""
         response = self._respond(fraction_bits, decay, decay_syn)
         unit = self.scale / (1 << fraction_bits)
-        return _change(replace(response, membranes=response.membranes * unit), self.target, self.folded.spiking)
+        return _change(replace(response, membranes=response.membranes * unit), self.target, self.form.spiking)
 
     def largest_state(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
         """The largest magnitude of a state in membrane units."""
         return self._respond(fraction_bits, decay, decay_syn).largest
 
     def _respond(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> Response:
-        population = integer_neurons(self.folded, self.scale, fraction_bits, decay, decay_syn)
+        population = integer_neurons(self.form, self.scale, fraction_bits, decay, decay_syn)
         assert isinstance(population.dynamics, IntegerDynamics)
         model = integer_model(population.dynamics).converted(lambda array: array.astype(np.float64))
         return respond(model, self.drive * (1 << fraction_bits) + population.bias)

@@ -10,8 +10,8 @@ All of a framework's conventions come down to one recursion per neuron (docs/ari
 - Membranes are measured from v_init. What remains of the resting potential is the constant
   (1 - beta)*(v_leak - v_init) per step, part of the bias; in CubaLIF, whose bias is filtered, it has to be 0.
 
-`Folded` is a float population in this form, with the synapses into it. `NeuronModel` are its neurons alone, real or
-integer: what `step` advances.
+`ContractForm` is a float population in this form, with the synapses into it. `NeuronModel` are its neurons alone, real
+or integer: what `step` advances.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _integer_leak(decay: Decay | None) -> IntegerLeak | None:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Folded:
+class ContractForm:
     """One population in the contract's coordinates; all arrays float64 (n,), weights as their connectivities have them,
     read-only.
 
@@ -202,11 +202,11 @@ class Folded:
         )
 
 
-_FORMS: WeakKeyDictionary[Network, dict[Population, Folded]] = WeakKeyDictionary()
+_FORMS: WeakKeyDictionary[Network, dict[Population, ContractForm]] = WeakKeyDictionary()
 """The contract's forms that were asked for, as long as their networks live."""
 
 
-def fold(network: Network, population: Population) -> Folded:
+def contract_form(network: Network, population: Population) -> ContractForm:
     """The population's real parameters in the contract's coordinates, worked out once for a network.
 
     Raises ModelError where the contract has no form for them: a CubaLIF whose v_init differs from its v_leak, a readout
@@ -214,11 +214,11 @@ def fold(network: Network, population: Population) -> Folded:
     """
     forms = _FORMS.setdefault(network, {})
     if population not in forms:
-        forms[population] = _folded(network, population)
+        forms[population] = _contract_form(network, population)
     return forms[population]
 
 
-def _folded(network: Network, population: Population) -> Folded:
+def _contract_form(network: Network, population: Population) -> ContractForm:
     dynamics = population.dynamics
     assert not isinstance(dynamics, IntegerDynamics)
     size = population.size
@@ -230,7 +230,7 @@ def _folded(network: Network, population: Population) -> Folded:
     zero = np.zeros(size)
     threshold = parameters.get("threshold", zero)
     v_init = parameters["v_init"] if model.fires else zero  # what those that never fire compare with nothing
-    return Folded(
+    return ContractForm(
         population=population,
         projections=projections,
         weights=tuple(p.connectivity.scaled(gain, p.connectivity.real) for p in projections),

@@ -16,16 +16,16 @@ import numpy.typing as npt
 from ..ir.arrays import FloatArray
 from ..ir.connectivity import Connectivity
 from ..ir.network import INPUT, Network
-from .contract import Folded
+from .contract import ContractForm
 
 Spikes = npt.NDArray[np.uint8]
 
 
 def currents(
-    network: Network, folded: Folded, weights: Sequence[FloatArray], bias: FloatArray, sources: Mapping[str, Spikes]
+    network: Network, form: ContractForm, weights: Sequence[FloatArray], bias: FloatArray, sources: Mapping[str, Spikes]
 ) -> FloatArray:
     """The input currents of a population [steps, samples, neurons] for given spikes of all its sources."""
-    parts = split_by_delay(folded, on_grid(folded, weights, network.x_max))
+    parts = split_by_delay(form, on_grid(form, weights, network.x_max))
     return np.stack([current_at(bias, parts, sources, step) for step in range(sources[INPUT].shape[1])])
 
 
@@ -39,9 +39,9 @@ class _Part:
     weights: FloatArray
 
 
-def on_grid(folded: Folded, weights: Sequence[FloatArray], x_max: int) -> list[FloatArray]:
+def on_grid(form: ContractForm, weights: Sequence[FloatArray], x_max: int) -> list[FloatArray]:
     """The weights on a power-of-two grid on which every sum is exact in float64 in any order."""
-    pairs = zip(folded.projections, weights, strict=True)
+    pairs = zip(form.projections, weights, strict=True)
     totals = [p.connectivity.totals(np.abs(w)) for p, w in pairs]
     largest = max(float(total.max(initial=0)) for total in totals) * x_max * len(weights)
     if largest == 0:
@@ -50,10 +50,10 @@ def on_grid(folded: Folded, weights: Sequence[FloatArray], x_max: int) -> list[F
     return [np.round(w / grid) * grid for w in weights]
 
 
-def split_by_delay(folded: Folded, weights: Sequence[FloatArray]) -> list[_Part]:
+def split_by_delay(form: ContractForm, weights: Sequence[FloatArray]) -> list[_Part]:
     return [
         _Part(projection.pre, projection.connectivity, delay, part)
-        for projection, values in zip(folded.projections, weights, strict=True)
+        for projection, values in zip(form.projections, weights, strict=True)
         for delay, part in projection.connectivity.by_delay(projection.delay, values)
     ]
 

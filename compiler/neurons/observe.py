@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ...hdl.errors import SampleError
 from ..ir.fingerprint import fingerprint
 from ..ir.network import INPUT, Network
-from .contract import Folded
+from .contract import ContractForm
 from .currents import Spikes, current_at, on_grid, split_by_delay
 from .step import ARRAYS, State, step
 
@@ -40,7 +40,7 @@ def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> Spikes:
     return kept.reshape(*kept.shape[:2], network.input_size).astype(np.uint8)
 
 
-def observe(network: Network, populations: Sequence[Folded], inputs: Spikes) -> dict[str, Spikes]:
+def observe(network: Network, populations: Sequence[ContractForm], inputs: Spikes) -> dict[str, Spikes]:
     """The spikes of the input and of every population [samples, steps, neurons] with real parameters, read-only.
 
     A network is observed once on the same inputs, whoever asks and however often (`observation`).
@@ -55,7 +55,7 @@ class Run:
 
     name: str
     x_max: int = field(compare=False)
-    populations: tuple[Folded, ...] = field(compare=False)
+    populations: tuple[ContractForm, ...] = field(compare=False)
     inputs: Spikes = field(compare=False)
 
 
@@ -64,16 +64,16 @@ def observation(run: Run) -> Mapping[str, Spikes]:
     """What `observe` says."""
     samples, steps = run.inputs.shape[:2]
     sources = {INPUT: run.inputs.copy()}
-    for folded in run.populations:
-        sources[folded.population.name] = np.zeros((samples, steps, folded.population.size), np.uint8)
+    for form in run.populations:
+        sources[form.population.name] = np.zeros((samples, steps, form.population.size), np.uint8)
     models = [f.model for f in run.populations]
     states = [State.cleared(np.zeros((samples, f.population.size))) for f in run.populations]
     synapses = [split_by_delay(f, on_grid(f, f.weights, run.x_max)) for f in run.populations]
     for time in range(steps):
-        for index, (folded, parts) in enumerate(zip(run.populations, synapses, strict=True)):
-            current = current_at(folded.bias, parts, sources, time)
+        for index, (form, parts) in enumerate(zip(run.populations, synapses, strict=True)):
+            current = current_at(form.bias, parts, sources, time)
             states[index] = step(ARRAYS, models[index], states[index], current)
-            sources[folded.population.name][:, time] = states[index].spiked
+            sources[form.population.name][:, time] = states[index].spiked
     for spikes in sources.values():
         spikes.setflags(write=False)
     return sources

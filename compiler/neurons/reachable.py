@@ -20,7 +20,7 @@ from ..ir.bounds import drive_bounds_per_neuron, signed_bits
 from ..ir.fingerprint import fingerprint
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics, ResetPlace
-from .contract import Folded, Leak, NeuronModel, integer_model
+from .contract import ContractForm, Leak, NeuronModel, integer_model
 from .step import State, filtered, step
 
 MAX_REACH_BITS = 32
@@ -273,17 +273,17 @@ def silent_neurons(network: Network, population: Population, rounds: int = 4_000
     return silent & ~growing
 
 
-def may_fire(folded: Folded, x_max: int) -> npt.NDArray[np.bool_]:
+def may_fire(form: ContractForm, x_max: int) -> npt.NDArray[np.bool_]:
     """The real neurons (n,) whose membrane reaches the threshold where all inputs with positive weights are x_max.
 
     The others never fire, whatever the input.
     """
-    pairs = zip(folded.projections, folded.weights, strict=True)
-    membrane = sum(p.connectivity.input_bounds(w)[1] for p, w in pairs) * x_max + np.maximum(folded.bias, 0)
-    for keep in (folded.alpha, folded.beta):
+    pairs = zip(form.projections, form.weights, strict=True)
+    membrane = sum(p.connectivity.input_bounds(w)[1] for p, w in pairs) * x_max + np.maximum(form.bias, 0)
+    for keep in (form.alpha, form.beta):
         if keep is not None:
             membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))
-    reaches: npt.NDArray[np.bool_] = membrane >= folded.threshold
+    reaches: npt.NDArray[np.bool_] = membrane >= form.threshold
     return reaches
 
 

@@ -19,7 +19,7 @@ from ..frontends.nir.reader import read_nir
 from ..frontends.nir.writer import write_nir
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.network import INPUT, Network
-from ..neurons.contract import fold
+from ..neurons.contract import contract_form
 from ..plan.folding import Folding, check_folding
 from ..plan.lean import without_silent
 from ..plan.plan import make_plan
@@ -148,7 +148,7 @@ def _weights_kept(original: Network, compressed: Network, kept: dict[str, IntArr
     """The share of the weights' squares that compression keeps: 1 - |W' - W|^2 / |W|^2, the mean over projections."""
     shares = []
     for number, projection in enumerate(original.projections):
-        weights = _folded_weights(original, number)
+        weights = _contract_weights(original, number)
         after = np.zeros_like(weights)
         where = projection.connectivity.between(kept[projection.pre], kept[projection.post])
         after[where] = compressed.projections[number].connectivity.real
@@ -157,8 +157,8 @@ def _weights_kept(original: Network, compressed: Network, kept: dict[str, IntArr
     return float(np.clip(np.mean(shares), 0, 1))
 
 
-def _folded_weights(network: Network, number: int) -> FloatArray:
+def _contract_weights(network: Network, number: int) -> FloatArray:
     """The weights of a projection as they are quantised: with the gain of the input."""
     projection = network.projections[number]
-    folded = fold(network, network.population(projection.post))
-    return next(w for p, w in zip(folded.projections, folded.weights, strict=True) if p is projection)
+    form = contract_form(network, network.population(projection.post))
+    return next(w for p, w in zip(form.projections, form.weights, strict=True) if p is projection)

@@ -20,7 +20,7 @@ from ..estimate.estimate import Estimate
 from ..ir.network import Population
 from ..ir.neurons import Decay, IntegerDynamics
 from ..ir.origin import Compression
-from ..neurons.contract import fold
+from ..neurons.contract import contract_form
 from ..plan.folding import input_beats
 from ..plan.kinds import engine_data
 from ..plan.plan import MemoryUse
@@ -317,7 +317,7 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
     """How a population behaves, and how far its integers are from the network that was quantised."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
-    real = fold(facts.source, facts.source.population(population.name))
+    real = contract_form(facts.source, facts.source.population(population.name))
     error = next(error for error in facts.errors if error.population == population.name)
     return {
         "model": dynamics.kind,

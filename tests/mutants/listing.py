@@ -423,8 +423,8 @@ COMPRESSION = (
     Mutant(
         "groups of leaks take the first one's",
         "compiler/compression/hessian.py",
-        "float(folded.beta[neurons].mean())",
-        "float(folded.beta[0])",
+        "float(form.beta[neurons].mean())",
+        "float(form.beta[0])",
         (SIMULATION, "-k", "leaks"),
     ),
     Mutant(
@@ -514,8 +514,8 @@ COMPRESSION = (
     Mutant(
         "the membrane loss has no leak",
         "compiler/compression/loss.py",
-        "replace(folded.model.free(), drive=Drive.NEW)",
-        "replace(folded.model.free(), drive=Drive.NEW, leak=None)",
+        "replace(form.model.free(), drive=Drive.NEW)",
+        "replace(form.model.free(), drive=Drive.NEW, leak=None)",
         (SIMULATION, "-k", "has_the_leak"),
     ),
     Mutant(

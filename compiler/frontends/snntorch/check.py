@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray
 from ...ir.network import Network
-from ...neurons.contract import Folded, fold
+from ...neurons.contract import ContractForm, contract_form
 from ...neurons.step import ARRAYS, State, step
 
 Steps = npt.NDArray[Any]
@@ -33,13 +33,13 @@ def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[s
     for population in network.populations:
         membranes = states[population.name]["mem"]
         currents = states[population.name].get("syn")
-        folded = fold(network, population)
+        form = contract_form(network, population)
         before = State.cleared(np.zeros_like(membranes[0]))
         for time, membrane in enumerate(membranes):
             fired = spikes[population.name][time]
             after = State(membrane, before.g if currents is None else currents[time], fired, membrane)
             sources = {name: values[time] for name, values in spikes.items()}
-            if not _agrees(folded, sources, before, after, precision):
+            if not _agrees(form, sources, before, after, precision):
                 raise ModelError(
                     f"the network read from a module does what the module does: {population.name!r} differs in step "
                     f"{time}; its inputs or its neurons are changed by something that from_snntorch cannot see"
@@ -47,24 +47,26 @@ def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[s
             before = after
 
 
-def _agrees(folded: Folded, sources: Mapping[str, FloatArray], before: State, after: State, precision: float) -> bool:
+def _agrees(
+    form: ContractForm, sources: Mapping[str, FloatArray], before: State, after: State, precision: float
+) -> bool:
     """Whether a step from `before` leads to `after`, but for spikes that rounding may change."""
-    current, magnitude = _current(folded, sources)
-    expected = step(ARRAYS, folded.model, before, current)
-    if folded.alpha is not None:
+    current, magnitude = _current(form, sources)
+    expected = step(ARRAYS, form.model, before, current)
+    if form.alpha is not None:
         magnitude = magnitude + np.abs(before.g)
         if np.any(np.abs(after.g - expected.g) > precision * magnitude):
             return False
-    tolerance = precision * (magnitude + np.abs(before.v) + np.abs(folded.threshold))
-    unsure = np.abs(expected.u - folded.threshold) <= tolerance
+    tolerance = precision * (magnitude + np.abs(before.v) + np.abs(form.threshold))
+    unsure = np.abs(expected.u - form.threshold) <= tolerance
     agrees = (np.abs(after.v - expected.v) <= tolerance) & (after.spiked == expected.spiked)
     return bool(np.all(unsure | agrees))
 
 
-def _current(folded: Folded, sources: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
+def _current(form: ContractForm, sources: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
     """The current of a step, and the sum of the magnitudes of its terms."""
-    current, magnitude = folded.bias, np.abs(folded.bias)
-    for projection, weights in zip(folded.projections, folded.weights, strict=True):
+    current, magnitude = form.bias, np.abs(form.bias)
+    for projection, weights in zip(form.projections, form.weights, strict=True):
         connectivity, inputs = projection.connectivity, sources[projection.pre]
         current = current + connectivity.currents(inputs, weights)
         magnitude = magnitude + connectivity.currents(np.abs(inputs), np.abs(weights))
