@@ -2,15 +2,19 @@
 #
 #   make demo   from a trained network to a verified bitstream, with a report of what it costs
 #   make test   the checks and the tests that CI runs
+#
+# `make fuzz` tries random networks in random hardware for FUZZ_SECONDS; what fails is kept and becomes a test.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find compiler hdl boards sim examples -name '*.py' -o -name '*.npz' -o -name '*.nir' -o -name '*.v' -o -name '*.json' -o -name '*.html' -o -name '*.css' -o -name py.typed)
 
+FUZZ_SECONDS ?= 300
+
 LEFTOVERS := build/lib build/bdist.* spikeloom.egg-info
 
-.PHONY: setup demo test test-slow mutants lint clean
+.PHONY: setup demo test test-slow fuzz mutants lint clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -51,6 +55,9 @@ test-slow: setup
 # One change at a time in a copy of the package, and the tests that should see it; MUTANTS are words of names or files.
 mutants: setup
 	cd tests && ../$(BIN)/python -m mutants $(MUTANTS)
+
+fuzz: setup
+	cd tests && ../$(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) build

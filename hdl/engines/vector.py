@@ -327,9 +327,11 @@ class VectorPass(wiring.Component):
 
         # Stage 1: the words are there. 2: spikes and V. 3: the starts of the next step, bias included.
         turn = Signal(data.StructLayout({"is_word": 1, "is_end": 1, "kind": TokenKind, "word": word.shape()}))
+        issue = Signal()
+        m.d.comb += issue.eq(running & (word < form.pass_words))
         with m.If(move):
             m.d.sync += [
-                turn.is_word.eq(running & (word < form.pass_words)),
+                turn.is_word.eq(issue),
                 turn.is_end.eq(running & (word == form.pass_words) & announce),
                 turn.kind.eq(kind),
                 turn.word.eq(word),
@@ -337,10 +339,12 @@ class VectorPass(wiring.Component):
         decided = _registered(m, move, turn, resets=True)
         quiet = turn.kind == TokenKind.ABORT
         clear = decided.kind != TokenKind.END_OF_STEP
+        # A sample starts from V = 0. Above a threshold below 0 that is a spike before the first one (`snntorch_same`).
+        starts_firing = rule.remembers_firing and "fire" not in neurons.unsigned
 
-        parameters = self._read_parameters(m, word, move)
+        parameters = self._read_parameters(m, word, move & issue)
         sums = self._queue(m, ~running, turn.is_word & move)
-        state, write = self._read_state(m, word, move)
+        state, write = self._read_state(m, word, move & issue)
         spikes, membranes = [], []
         for slot, now in enumerate(parameters):
             start, place = (word.word_select(slot, form.state_bits) for word in (state, write.data))
@@ -350,12 +354,12 @@ class VectorPass(wiring.Component):
             spike = _registered(m, move, fires & ~quiet)
             v = _registered(m, move, membrane)
             then = {name: _registered(m, move, value) for name, value in now.items()}
-            rested = next_start(rule, v, spike, then, form.start_bits)
-            firing = rested[form.start_bits :]
-            with m.If(move & clear):
-                m.d.sync += place.eq(Cat(resized(then["bias"], form.start_bits), then["fire"] < 0))
-            with m.Elif(move):
-                m.d.sync += place.eq(Cat((rested[: form.start_bits] + then["bias"])[: form.start_bits], firing))
+            rested = next_start(rule, Mux(clear, 0, v) if starts_firing else v, spike, then, form.start_bits)
+            begin = Cat((rested[: form.start_bits] + then["bias"])[: form.start_bits], rested[form.start_bits :])
+            if not starts_firing:
+                begin = Mux(clear, resized(then["bias"], form.start_bits), begin)
+            with m.If(move):
+                m.d.sync += place.eq(begin)
             spikes.append(spike)
             membranes.append(v)
         with m.If(move):

@@ -136,7 +136,8 @@ class ShapedMemory(wiring.Component):
 
     A read of the word that is being written returns the new word where the memory is `transparent`. Without, whoever
     uses it never does that: block RAMs leave open what they return, and what it takes to settle it costs a register and
-    a multiplexer for every bit (`synthesis_passes` tells yosys).
+    a multiplexer for every bit (`synthesis_passes` tells yosys). What lies beyond the last word is open too: whoever
+    reads there takes no notice of it.
 
     ============ === =========================================================
     Port         Dir Meaning

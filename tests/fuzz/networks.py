@@ -30,7 +30,7 @@ RESETS = (
 )
 """Every (place, mode)."""
 
-MAX_SIZE = 9
+MAX_SIZE = 8
 
 
 @st.composite
@@ -39,7 +39,7 @@ def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
     inputs = draw(st.integers(1, MAX_SIZE))
     sizes = draw(st.lists(st.integers(1, MAX_SIZE), min_size=1, max_size=3))
     names = [f"p{number}" for number in range(len(sizes))]
-    x_max = draw(st.sampled_from((1, 1, 1, 2, 5, 255)))
+    x_max = draw(st.sampled_from((1, 1, 1, 2, 5, 20 if hardware else 255)))
     bits = draw(st.integers(2, 16) | st.integers(2, 5))
     drawn = [draw(populations(name, size, hardware)) for name, size in zip(names, sizes, strict=True)]
     size_of = {"input": inputs, **dict(zip(names, sizes, strict=True))}

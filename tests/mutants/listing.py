@@ -219,6 +219,27 @@ WALKERS = (
         "_SHORTEST_PASS = 2",
         ("tests/test_vector.py", "-k", "every_folding"),
     ),
+    Mutant(
+        "neurons fire in the pass of an abort or a reset",
+        "hdl/engines/vector.py",
+        "spike = _registered(m, move, fires & ~quiet)",
+        "spike = _registered(m, move, fires)",
+        (ENGINES, "-k", "vector and same-value"),
+    ),
+    Mutant(
+        "the first step of a sample takes nothing off",
+        "hdl/engines/vector.py",
+        "Mux(clear, 0, v) if starts_firing else v",
+        "v",
+        (ENGINES, "-k", "vector and snntorch"),
+    ),
+    Mutant(
+        "a pass reads beyond its memories",
+        "hdl/engines/vector.py",
+        "state, write = self._read_state(m, word, move & issue)",
+        "state, write = self._read_state(m, word, move)",
+        ("tests/test_hostile_memories.py", "-k", "beyond"),
+    ),
 )
 
 LINK = (

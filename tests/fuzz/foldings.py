@@ -1,0 +1,112 @@
+"""Random foldings of a network: which engine runs what, of which kind, how wide.
+
+A new kind of engine is a strategy more in `KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .oracle import Data
+
+EVENTS_PER_BEAT = (1, 1, 2, 4, 8)
+"""Of tokens, which are packed for a power of two of banks."""
+
+WIDE_EVENTS = (2, 3, 4, 5, 6)
+"""Of beats that come from outside."""
+
+
+@st.composite
+def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
+    """Engines that the network and the family allow."""
+    engines = []
+    for names in draw(groups(network)):
+        if len(names) > 1:
+            engines.append({"populations": names, **draw(_shared(family))})
+            continue
+        size = next(p["size"] for p in network["populations"] if p["name"] == names[0])
+        kind = draw(st.sampled_from(sorted(KINDS)))
+        engines.append({"populations": names, **draw(KINDS[kind](size, family))})
+    folding = {"engines": engines}
+    first = _only_listener(network, engines)
+    if first is not None and first.get("kind") == "vector" and draw(st.booleans()):
+        first["events_per_beat"] = draw(st.sampled_from(WIDE_EVENTS))
+        folding["wide"] = True
+    return folding
+
+
+def _only_listener(network: Data, engines: list[Data]) -> Data | None:
+    """The engine that alone hears the input, and hears nothing else."""
+    hears = {
+        number: {p["pre"] for p in network["projections"] if p["post"] in engine["populations"]}
+        for number, engine in enumerate(engines)
+    }
+    listeners = [number for number, sources in hears.items() if "input" in sources]
+    return engines[listeners[0]] if len(listeners) == 1 and hears[listeners[0]] == {"input"} else None
+
+
+@st.composite
+def groups(draw: st.DrawFn, network: Data) -> list[list[str]]:
+    """Runs of populations in order, of which only the last of each is heard outside."""
+    names = [population["name"] for population in network["populations"]]
+    cuts = {number for number in range(len(names) - 1) if draw(st.booleans())}
+    while True:
+        ends = [*sorted(cuts), len(names) - 1]
+        parts = [names[a:b] for a, b in zip([0, *(end + 1 for end in ends)], [end + 1 for end in ends], strict=False)]
+        wrong = [name for part in parts for name in part[:-1] if _heard_outside(network, name, part)]
+        if not wrong:
+            return parts
+        cuts |= {names.index(name) for name in wrong}
+
+
+def _heard_outside(network: Data, name: str, part: list[str]) -> bool:
+    heard_by = [p["post"] for p in network["projections"] if p["pre"] == name]
+    return name == network["output"] or any(post not in part for post in heard_by)
+
+
+def _shared(family: str) -> st.SearchStrategy[Data]:
+    return st.fixed_dictionaries(
+        {
+            "scarce": st.sampled_from(("brams", "luts")),
+            "skips": st.booleans(),
+            "spram": st.booleans() if family == "ice40" else st.just(False),
+        }
+    )
+
+
+def _lanes(size: int, family: str) -> st.SearchStrategy[Data]:
+    return st.fixed_dictionaries(
+        {
+            "lanes": st.integers(1, size),
+            "queue": st.sampled_from((0, 2, 4, 32)),
+            "scarce": st.sampled_from(("brams", "luts")),
+            "skips": st.booleans(),
+        }
+    )
+
+
+def _vector(size: int, family: str) -> st.SearchStrategy[Data]:
+    lanes = [0, *(lanes for lanes in range(1, size + 1) if _is_power_of_two(-(-size // lanes)))]
+    return st.fixed_dictionaries(
+        {
+            "kind": st.just("vector"),
+            "lanes": st.sampled_from(lanes),
+            "events_per_beat": st.sampled_from(EVENTS_PER_BEAT),
+            "neurons_per_cycle": st.integers(1, size),
+        }
+    )
+
+
+def _is_power_of_two(value: int) -> bool:
+    return not value & (value - 1)
+
+
+KINDS: dict[str, Callable[[int, str], st.SearchStrategy[dict[str, Any]]]] = {
+    "one lane": lambda size, family: _shared(family),
+    "lanes": _lanes,
+    "vector": _vector,
+}
+"""The engines of a single population of a size, for a family."""
