@@ -293,7 +293,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
         (ToolError("yosys was killed"), 1, "yosys was killed"),
         (MismatchError("sample 0, step 1"), 1, "sample 0, step 1"),
         (SpikeloomError("two\nlines \x1b[31m"), 1, "two lines"),
-        (OSError(28, "No space left on device", "out"), 1, "No space left on device: out"),
+        (OSError(28, "No space left on device", "out"), 1, "room: No space left on device at out; make room"),
         (PermissionError(13, "Permission denied", "out"), 2, "Permission denied: out"),
         (MemoryError(), 1, "out of memory"),
         (ZeroDivisionError("division by zero"), 1, "internal error: ZeroDivisionError"),
