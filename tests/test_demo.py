@@ -93,6 +93,6 @@ def test_the_end_says_what_was_compared_and_what_to_do_next(
         waves=(),
     )
     demo_command._summarise(build, [0.975, 349 / 360], 360, "spikes", result)
-    readme = (demo_command.EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
     sample = readme.split("what to do next, for instance:\n\n")[1].split("\n\n## ")[0]
     assert capsys.readouterr().out.strip("\n") == "\n".join(line.removeprefix("    ") for line in sample.splitlines())

@@ -243,7 +243,7 @@ def test_a_network_is_given_once() -> None:
 
 def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
-    with pytest.raises(OptionError, match=r"pip install 'spikeloom\[fit\]'"):
+    with pytest.raises(OptionError, match=r"pip install '\.\[fit\]' in Spikeloom's checkout"):
         fitted()
 
 
