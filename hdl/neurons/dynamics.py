@@ -59,8 +59,8 @@ def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters)
         after = _less_sub(rule, u, spike, parameters)
     else:
         after = Mux(spike, parameters["v_reset"], u)
-    v = _stored(rule, after)
-    return spike, _raised(v, parameters["v_min"]) if rule.has_floor else v
+    # The floor first: a proof that V never saturates speaks of what the floor leaves, and clamping keeps the order.
+    return spike, _stored(rule, _raised(after, parameters["v_min"]) if rule.has_floor else after)
 
 
 def next_start(
