@@ -5,7 +5,7 @@
 `--networks` is a folder that `benchmarks/mnist.py` filled: NAME.nir, 28x28_calibration.npz, 28x28_test.npz. Each
 network is compressed and built as `spikeloom compile NAME.nir --board icestick --sparsity S --bits 4 --data CAL.npz`
 does, on `--images` calibration images without labels; accuracy is the integer reference's on all test images. A design
-does not fit is a row that says so.
+that does not fit is a row that says so.
 """
 
 from __future__ import annotations
@@ -14,30 +14,16 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
+from measuring.accuracy import accuracy
 from spikeloom.compiler.data.samples import Samples, load_samples
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import IntegerDynamics
 from spikeloom.hdl.errors import CapacityError
-from spikeloom.sim.reference import run_reference
 
 BITS = 4
-PART = 1000
-"""Test images at a time."""
-
 COLUMNS = ("network", "sparsity", "LC of 1,280", "block RAMs of 16", "MHz", "fraction bits", "state bits", "% right")
-
-
-def accuracy(network: Network, test: Samples) -> float:
-    """The share of all test samples that the integer reference answers right."""
-    assert test.labels is not None
-    right = 0
-    for first in range(0, len(test), PART):
-        part = slice(first, first + PART)
-        right += int(np.sum(run_reference(network, test.spikes[part]).predicted == test.labels[part]))
-    return right / len(test)
 
 
 def row(name: str, source: Network, sparsity: float, samples: Samples, test: Samples, folder: Path) -> list[str]:

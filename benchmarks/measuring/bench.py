@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from spikeloom.boards.boards import find_board
 from spikeloom.boards.clock import clocks_per_bit
 from spikeloom.boards.critical_path import module_paths, read_timing
@@ -34,8 +33,8 @@ from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version
 from spikeloom.hdl.link.flashed_core import FlashedCore
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.memories.memory import Family
-from spikeloom.sim.reference import run_reference
 
+from .accuracy import accuracy
 from .goals import Figures, Result
 from .networks import Spikes
 
@@ -93,12 +92,7 @@ class Bench:
         samples = load_samples(self.path(data))
         if samples.labels is None:
             raise Skipped(f"--{data.replace('_', '-')} has no labels")
-        right = 0
-        for first in range(0, len(samples), 1000):
-            part = slice(first, first + 1000)
-            counts = run_reference(self.network(network), samples.spikes[part]).spikes.sum(axis=1, dtype=np.int64)
-            right += int((counts.argmax(axis=1) == samples.labels[part]).sum())
-        return {"accuracy": 100 * right / len(samples)}
+        return {"accuracy": 100 * accuracy(self.network(network), samples)}
 
     def core(self, plan: Plan, device: str, *, seeds: int = 1) -> Result:
         """The core alone, placed and routed; of several seeds the first's size, and the lowest Fmax."""
