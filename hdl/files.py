@@ -53,11 +53,13 @@ def read_regular(path: Path, what: str, max_bytes: int, error: type[InputError] 
 
 
 def require_regular(path: Path, what: str, error: type[InputError] = InputError) -> None:
-    """Raise `error` where there is something at `path` that is no regular file; for what others open or replace."""
+    """Raise `error` where what is at `path` is no regular file, or cannot be known; for what others open or replace."""
     try:
         status = path.stat()
     except FileNotFoundError:
         return
+    except OSError as failure:
+        raise error(f"{what} must be a regular file: {path} cannot be looked at ({failure.strerror})") from None
     _require_regular(path, status, what, error)
 
 

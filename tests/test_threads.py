@@ -15,8 +15,9 @@ NAMES = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "SPIKELOOM_OMP_NUM_THREADS")
 
 
 def settings(code: str, **given: str) -> dict[str, str]:
-    """What stands in the environment of a new process that runs `code`."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_", "KMP_", "SPIKELOOM_OMP"))}
+    """What stands in the environment of a new process that runs `code`; tests that started Dask have left settings."""
+    others = ("OMP_", "GOMP_", "KMP_", "MKL_", "SPIKELOOM_OMP")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     script = f"{code}\nimport json, os; print(json.dumps({{n: os.environ[n] for n in {NAMES} if n in os.environ}}))"
     process = subprocess.run([sys.executable, "-c", script], env=clean | given, capture_output=True, check=True)
     found: dict[str, str] = json.loads(process.stdout)

@@ -33,15 +33,14 @@ class Database:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        if path is not None:
-            require_regular(path, "a search's database")
         try:
             if path is not None:
+                require_regular(path, "it")
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
             self._prepare()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, InputError) as error:
             raise self._refused(str(error)) from None
 
     def __enter__(self) -> Database:

@@ -133,9 +133,9 @@ def check_file(path: Path, *, force: bool = True) -> None:
     shown, path = path, Path(os.path.realpath(path))
     if path.is_dir():
         raise OptionError(f"the output must be a file: {path} is a folder")
-    require_regular(path, "the output", OptionError)
     if not path.parent.is_dir():
         raise OptionError(f"the output's folder must exist: {path.parent} does not; make it")
+    require_regular(path, "the output", OptionError)
     if path.exists() and not force:
         raise OptionError(f"the output is a new file: {shown} exists; add --force to replace it")
 
