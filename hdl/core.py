@@ -22,11 +22,11 @@ CORE_INPUT = -1
 
 @dataclass(frozen=True, kw_only=True)
 class EngineInstance:
-    """One engine of a core: its format, and the image that goes with it. `sources` are the numbers of the engines it
+    """One engine of a core: its format, and the contents that go with it. `sources` are the numbers of the engines it
     listens to (`CORE_INPUT` for the input), in the order in which their outputs are concatenated into its inputs."""
 
     form: EngineFormat
-    image: Any
+    contents: Any
     sources: tuple[int, ...]
 
 
@@ -95,7 +95,7 @@ class Core(wiring.Component):
         consumers: dict[int, list[stream.Interface]] = {CORE_INPUT: []}
         engines = []
         for number, instance in enumerate(self._engines):
-            engine = instance.form.create(instance.image, self._family)
+            engine = instance.form.create(instance.contents, self._family)
             engines.append(engine)
             m.submodules[f"engine{number}"] = engine
             if instance.form.uses_spram:

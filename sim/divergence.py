@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.ir.arrays import SpikeArray
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
-from .recording import SpikeArray
 
 SPIKE = "spike"
 MEMBRANE = "membrane"

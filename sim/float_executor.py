@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir.arrays import FloatArray
+from ..compiler.ir.arrays import FloatArray, SpikesByPopulation
 from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
 from ..compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
 from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
-from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
+from .recording import PopulationRecording, Recording, with_membranes
 
 Array = npt.NDArray[np.floating[Any]]
 BoolArray = npt.NDArray[np.bool_]
@@ -173,7 +173,7 @@ class _Engine:
         zero = np.zeros(shape, self.dtype)
         return _State(v, zero, np.zeros(shape, np.bool_), zero, zero)
 
-    def step(self, state: _State, sources: Mapping[str, SpikeArray], step: int) -> BoolArray:
+    def step(self, state: _State, sources: SpikesByPopulation, step: int) -> BoolArray:
         """Advance one time step; returns which neurons are ambiguous in it."""
         drive = self.current(sources, step)
         if isinstance(self.dynamics, CubaLIF):
@@ -186,7 +186,7 @@ class _Engine:
             state.v = np.maximum(state.v, self.parameters["v_min"])
         return unsure
 
-    def current(self, sources: Mapping[str, SpikeArray], step: int) -> _Current:
+    def current(self, sources: SpikesByPopulation, step: int) -> _Current:
         """I of the contract: the bias and the sum over all synapses, rounded once."""
         bias = self.population.bias.astype(self.dtype).astype(np.float64)
         total, magnitude = bias, np.abs(bias).astype(np.float32)
@@ -304,7 +304,7 @@ _RESETS: dict[ResetPlace, Callable[[_Engine, IF | LIF | CubaLIF, _State, _Curren
 }
 
 
-def _run_block(engines: list[_Engine], sources: Mapping[str, SpikeArray], traces: Mapping[str, Array]) -> int:
+def _run_block(engines: list[_Engine], sources: SpikesByPopulation, traces: Mapping[str, Array]) -> int:
     """Run one block of samples through all steps, writing `sources` and `traces`; returns the ambiguous count."""
     samples, steps = sources[INPUT].shape[:2]
     states = [engine.start(samples) for engine in engines]

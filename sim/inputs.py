@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.ir.arrays import SpikeArray
 from ..compiler.ir.network import Network
 from ..hdl.errors import SampleError
-from .recording import SpikeArray
 
 
 def checked_spikes(network: Network, spikes: npt.NDArray[Any]) -> SpikeArray:

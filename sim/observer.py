@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.ir.arrays import SpikeArray
 from ..hdl.streams.tokens import TokenKind
-from .recording import SpikeArray
 from .stimulus import KIND_BITS
 
 OUTPUT, INPUT = -1, -2

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.ir.arrays import SpikeArray
 from ..compiler.ir.network import INPUT, Network
 from ..compiler.ir.neurons import IntegerDynamics
 from ..compiler.ir.readout import Readout
 from . import readout as judge
-
-SpikeArray = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

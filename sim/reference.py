@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir.arrays import IntArray
+from ..compiler.ir.arrays import IntArray, SpikesByPopulation
 from ..compiler.ir.bounds import partial_sum_bound
 from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
@@ -24,7 +24,7 @@ from ..compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode
 from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
-from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
+from .recording import PopulationRecording, Recording, with_membranes
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -101,7 +101,7 @@ class _Synapses:
     delay: int
     shift: int
 
-    def add_to(self, drive: IntArray, sources: Mapping[str, SpikeArray], step: int) -> None:
+    def add_to(self, drive: IntArray, sources: SpikesByPopulation, step: int) -> None:
         """Add this step's (sum of w x) << shift, exactly."""
         if step < self.delay:
             return  # spikes from before the sample are 0
@@ -151,7 +151,7 @@ class _Engine:
         shape = (samples, self.population.size)
         return _State(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
 
-    def step(self, state: _State, sources: Mapping[str, SpikeArray], step: int) -> None:
+    def step(self, state: _State, sources: SpikesByPopulation, step: int) -> None:
         dynamics = self.population.dynamics
         assert isinstance(dynamics, IntegerDynamics)
         drive = np.empty_like(state.v)
@@ -213,7 +213,7 @@ _RESETS: dict[ResetPlace, Callable[[IntegerDynamics, _State, IntArray], None]] =
 
 
 def _run_block(
-    engines: list[_Engine], sources: Mapping[str, SpikeArray], traces: Mapping[str, npt.NDArray[np.int32]]
+    engines: list[_Engine], sources: SpikesByPopulation, traces: Mapping[str, npt.NDArray[np.int32]]
 ) -> None:
     """Run one block of samples through all steps, writing spikes into `sources` and membranes into `traces`."""
     samples, steps = sources[INPUT].shape[:2]

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..compiler.ir.arrays import IntArray
+from ..compiler.ir.arrays import IntArray, SpikeArray
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
 from .cocotb_runner import require_simulator
 from .divergence import EVENTS, MEMBRANE, SPIKE
 from .inputs import checked_spikes
 from .numbering import lean_in, of_core
-from .recording import Recording, SpikeArray
+from .recording import Recording
 from .reference import run_reference
 from .stimulus import make_stimulus
 from .verilog_executor import CoreRun, beats_of, core_in, make_bench, run_core, run_folder

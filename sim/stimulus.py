@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.encodings.vector import pack_beats
+from ..compiler.ir.arrays import SpikeArray
 from ..hdl.errors import SampleError
 from ..hdl.streams.tokens import BeatShape, TokenKind
-from .recording import SpikeArray
 
 KIND_BITS = 2
 """The address of a token's payload lies above this many bits of kind."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..compiler.ir.arrays import IntArray
+from ..compiler.ir.arrays import IntArray, SpikeArray
 from ..compiler.ir.network import Network
 from ..compiler.output.build_folder import FOLDING, WEIGHTS
 from ..compiler.output.flash_image import MAX_IMAGE_BYTES, parse_flash_image, plan_flash
@@ -33,7 +33,7 @@ from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles, run_cycles
 from .numbering import lean_in, of_whole
 from .observer import describe_problem
-from .recording import PopulationRecording, Recording, SpikeArray, with_membranes
+from .recording import PopulationRecording, Recording, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
 LEVELS = ("rtl", "netlist")

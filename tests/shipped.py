@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy.typing as npt
+from spikeloom.compiler.ir.arrays import SpikeArray
 from spikeloom.compiler.plan.plan import Plan
 from spikeloom.sim.amaranth_executor import CoreSimulation
 from spikeloom.sim.inputs import checked_spikes
-from spikeloom.sim.recording import SpikeArray
 from spikeloom.sim.stimulus import make_stimulus
 
 

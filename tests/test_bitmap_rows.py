@@ -12,7 +12,7 @@ from decoding import decode_bitmap, decode_rows
 from networks import chain, connect, random_codes, random_spikes
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.encodings import bitmap as encode_bitmap
-from spikeloom.compiler.encodings.bitmap import bitmap_beats, bitmap_forms, bitmap_image
+from spikeloom.compiler.encodings.bitmap import bitmap_beats, bitmap_contents, bitmap_forms
 from spikeloom.compiler.encodings.directory import LEAST_USE
 from spikeloom.compiler.encodings.rows import encode_rows, row_lengths
 from spikeloom.compiler.ir.arrays import IntArray
@@ -21,7 +21,7 @@ from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from spikeloom.hdl.engines.bitmap_format import BitmapContents, BitmapFormat
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
@@ -37,39 +37,39 @@ def test_every_format_decodes_to_the_weights(
     forms = [form for form, _ in bitmap_forms(codes, 5)]
     assert forms
     for form in forms:
-        image = bitmap_image(codes, form)
-        assert np.array_equal(decode_bitmap(form, image), codes)
-        assert len(image.rows) == -(-shape[0] // form.group)
-        assert len(image.masks) == shape[0] * form.row_chunks
-        assert all(word < 1 << form.directory_bits for word in image.rows)
-        assert all(word < 1 << form.chunk_bits for word in image.masks)
-        assert all(word < 1 << form.entry_bits for word in image.entries)
+        contents = bitmap_contents(codes, form)
+        assert np.array_equal(decode_bitmap(form, contents), codes)
+        assert len(contents.rows) == -(-shape[0] // form.group)
+        assert len(contents.masks) == shape[0] * form.row_chunks
+        assert all(word < 1 << form.directory_bits for word in contents.rows)
+        assert all(word < 1 << form.chunk_bits for word in contents.masks)
+        assert all(word < 1 << form.entry_bits for word in contents.entries)
 
 
 def test_few_levels_are_stored_as_their_numbers() -> None:
     codes = np.sign(random_codes(np.random.default_rng(2), 128, 64, bits=4, density=0.5)) * 5
-    form, image = encode_rows(codes, 4, Family.ICE40)
+    form, contents = encode_rows(codes, 4, Family.ICE40)
     assert isinstance(form, BitmapFormat)
     assert (form.levels, form.entry_bits) == ((-5, 5), 1)
-    assert np.array_equal(decode_rows(form, image), codes)
+    assert np.array_equal(decode_rows(form, contents), codes)
 
 
 @pytest.mark.parametrize(("density", "bitmaps"), [(0.05, False), (0.4, True), (1.0, False)])
 def test_bitmaps_are_for_medium_density(density: float, bitmaps: bool) -> None:
     codes = random_codes(np.random.default_rng(3), 128, 64, bits=8, density=density)
-    form, image = encode_rows(codes, 8, Family.ICE40)
+    form, contents = encode_rows(codes, 8, Family.ICE40)
     assert isinstance(form, BitmapFormat) == bitmaps
-    assert np.array_equal(decode_rows(form, image), codes)
+    assert np.array_equal(decode_rows(form, contents), codes)
 
 
 def test_empty_chunks_cost_few_cycles() -> None:
     codes = random_codes(np.random.default_rng(4), 60, 100, density=0.3)
     for form, _ in bitmap_forms(codes, 4):
-        beats = bitmap_beats(form, bitmap_image(codes, form))
+        beats = bitmap_beats(form, bitmap_contents(codes, form))
         assert np.count_nonzero(codes) <= beats.sum() <= np.count_nonzero(codes) / LEAST_USE
 
 
-def with_bitmaps(chunk_bits: int) -> Callable[..., tuple[BitmapFormat, BitmapImage]]:
+def with_bitmaps(chunk_bits: int) -> Callable[..., tuple[BitmapFormat, BitmapContents]]:
     """In place of `encode_rows`: chunks of at most so many bits, in groups of two where that is possible."""
 
     def encode(
@@ -80,10 +80,10 @@ def with_bitmaps(chunk_bits: int) -> Callable[..., tuple[BitmapFormat, BitmapIma
         spram: int | None = None,
         *_: object,
         **__: object,
-    ) -> tuple[BitmapFormat, BitmapImage]:
+    ) -> tuple[BitmapFormat, BitmapContents]:
         forms = [form for form, _ in bitmap_forms(codes, weight_bits) if form.chunk_bits <= chunk_bits]
         form = max(forms, key=lambda form: (form.chunk_bits, form.group == 2, form.align))
-        return replace(form, first_spram=spram), bitmap_image(codes, form)
+        return replace(form, first_spram=spram), bitmap_contents(codes, form)
 
     return encode
 
@@ -164,7 +164,7 @@ def test_rows_without_synapses() -> None:
     weights = Quantised(codes=codes, bits=4)
     emptied = replace(projection, connectivity=replace(projection.connectivity, weights=weights))  # type: ignore[type-var]
     network = replace(network, projections=(emptied, network.projections[1]))
-    form, image = encode_rows(codes, 4, Family.ICE40)
+    form, contents = encode_rows(codes, 4, Family.ICE40)
     assert isinstance(form, BitmapFormat)
-    assert row_lengths(form, image)[0] == form.row_chunks
+    assert row_lengths(form, contents)[0] == form.row_chunks
     assert_hardware_agrees(network, pipelined_folding(network), "ice40", samples=1)

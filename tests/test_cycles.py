@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.cycles.circuit import Circuit
-from spikeloom.compiler.cycles.count import Spikes, busy_cycles, count_cycles, cycles_from_rates
+from spikeloom.compiler.cycles.count import SpikesByPopulation, busy_cycles, count_cycles, cycles_from_rates
 from spikeloom.compiler.cycles.lane import run_queue
 from spikeloom.compiler.cycles.tokens import END_OF_SAMPLE
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
@@ -22,7 +22,7 @@ from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 
 
-def spikes_of(network: Network, spikes: np.ndarray) -> Spikes:
+def spikes_of(network: Network, spikes: np.ndarray) -> SpikesByPopulation:
     recording = run_reference(network, spikes)
     return recording.trains(spikes)
 

@@ -15,11 +15,11 @@ from spikeloom.hdl.memories.memory import Family
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (37, 129)])
 def test_rows_decode_to_the_weights(shape: tuple[int, int], density: float, family: Family) -> None:
     codes = random_codes(np.random.default_rng(1), *shape, bits=5, density=density)
-    form, image = encode_rows(codes, 5, family)
-    assert np.array_equal(decode_rows(form, image), codes)
-    assert len(image.rows) == (0 if form.uniform else -(-shape[0] // form.group))
-    assert all(word < 1 << form.directory_bits for word in image.rows)
-    assert all(word < 1 << form.entry_bits for word in image.entries)
+    form, contents = encode_rows(codes, 5, family)
+    assert np.array_equal(decode_rows(form, contents), codes)
+    assert len(contents.rows) == (0 if form.uniform else -(-shape[0] // form.group))
+    assert all(word < 1 << form.directory_bits for word in contents.rows)
+    assert all(word < 1 << form.entry_bits for word in contents.entries)
 
 
 def test_a_dense_layer_stores_no_index() -> None:
@@ -38,6 +38,6 @@ def test_gaps_wider_than_the_index_are_bridged() -> None:
     codes = np.zeros((400, 1000), np.int64)
     codes[:, 0], codes[:, 1] = 1, 2
     codes[7, 999] = -3
-    form, image = encode_rows(codes, 3, Family.ICE40)
+    form, contents = encode_rows(codes, 3, Family.ICE40)
     assert form.index_bits < 10
-    assert np.array_equal(decode_rows(form, image), codes)
+    assert np.array_equal(decode_rows(form, contents), codes)

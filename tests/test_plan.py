@@ -81,7 +81,7 @@ def test_cycles_follow_the_formula() -> None:
     plan = make_plan(network)
     spikes = random_spikes(12, network, samples=3, steps=10)
     engine = plan.engines[0]
-    lengths = row_lengths(engine.form.rows, engine.image.rows)
+    lengths = row_lengths(engine.form.rows, engine.contents.rows)
     per_step = (spikes.astype(int) * np.maximum(1, lengths)).sum(axis=2) + 30 + 10
     cycles = np.array(measure_cycles(plan, spikes))
     assert np.all(cycles <= per_step.sum(axis=1) + 10)

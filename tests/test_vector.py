@@ -22,7 +22,7 @@ from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Kind, ResetMode, ResetPlace
 from spikeloom.compiler.plan.neurons import plan_neurons
 from spikeloom.hdl.emit.emit import cells_sim, netlist_from_rtlil, to_rtlil
-from spikeloom.hdl.engines.vector import VectorEngine, VectorFormat, VectorImage
+from spikeloom.hdl.engines.vector import VectorContents, VectorEngine, VectorFormat
 from spikeloom.hdl.memories.dual_port import DualPortMemory, DualPortShape
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.streams.beats import BeatPacker, BeatUnpacker
@@ -45,10 +45,9 @@ class Fold:
     banks: int = 1
     ports: int = 1
     neurons_per_cycle: int = 1
-    wide: bool = False
 
 
-def encoded(network: Network, number: int, fold: Fold) -> tuple[VectorFormat, VectorImage]:
+def encoded(network: Network, number: int, fold: Fold) -> tuple[VectorFormat, VectorContents]:
     """The engine of the population that hears the one before it, or the input, by one projection."""
     population = network.populations[number]
     (projection,) = network.projections_into(population.name)
@@ -63,16 +62,15 @@ def encoded(network: Network, number: int, fold: Fold) -> tuple[VectorFormat, Ve
         banks=fold.banks,
         ports=fold.ports,
         neurons_per_cycle=fold.neurons_per_cycle,
-        wide_output=fold.wide and number + 1 < len(network.populations),
     )
 
 
 class Chain(wiring.Component):
-    """Engines in a row, tokens between them unless the next one takes beats; `monitors` [engine][slot]."""
+    """Engines in a row, packers before those that take beats; `monitors` [engine][slot]."""
 
-    def __init__(self, engines: Sequence[tuple[VectorFormat, VectorImage]], family: Family) -> None:
+    def __init__(self, engines: Sequence[tuple[VectorFormat, VectorContents]], family: Family) -> None:
         self.forms = [form for form, _ in engines]
-        self.engines = [VectorEngine(form, image, family) for form, image in engines]
+        self.engines = [VectorEngine(form, contents, family) for form, contents in engines]
         self.monitors = [
             [getattr(engine, f"trace{slot}") for slot in range(form.neurons_per_cycle)]
             for engine, form in zip(self.engines, self.forms, strict=True)
@@ -89,7 +87,7 @@ class Chain(wiring.Component):
         source = wiring.flipped(self.i)
         for number, (engine, form) in enumerate(zip(self.engines, self.forms, strict=True)):
             m.submodules[f"engine{number}"] = engine
-            if number and form.slots > 1 and not self.forms[number - 1].wide_output:
+            if number and form.slots > 1:
                 m.submodules[f"packer{number}"] = packer = BeatPacker(form.pre, form.slots, form.banks)
                 wiring.connect(m, source, packer.i)
                 source = packer.o
@@ -250,7 +248,7 @@ FOLDS = {
     "two banks": [Fold(banks=2, neurons_per_cycle=3), Fold(banks=2)],
     "three banks": [Fold(banks=3, neurons_per_cycle=16), Fold()],
     "two ports": [Fold(ports=2, neurons_per_cycle=4), Fold(ports=2)],
-    "beats between": [Fold(lanes=4, banks=2, ports=2, neurons_per_cycle=3, wide=True), Fold(banks=3)],
+    "banks of ports": [Fold(lanes=4, banks=2, ports=2, neurons_per_cycle=3), Fold(banks=4)],
 }
 
 
@@ -338,9 +336,9 @@ def test_a_step_takes_the_longer_of_its_events_and_the_pass() -> None:
 @pytest.mark.parametrize("fold", [Fold(), Fold(lanes=4), Fold(banks=3), Fold(banks=2, ports=2, lanes=2)])
 def test_weights_are_read_back(fold: Fold) -> None:
     network = NETWORKS["next value"]
-    form, image = encoded(network, 0, fold)
-    np.testing.assert_array_equal(decode_vector(form, image), network.projections[0].weights.codes)
-    assert all(len(words) <= form.weight_memory(Family.ECP5).depth for words in image.weights)
+    form, contents = encoded(network, 0, fold)
+    np.testing.assert_array_equal(decode_vector(form, contents), network.projections[0].weights.codes)
+    assert all(len(words) <= form.weight_memory(Family.ECP5).depth for words in contents.weights)
 
 
 def test_events_are_packed_into_the_fewest_beats() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import OptionError, SampleError, installing, quoted
+from ..ir.arrays import SpikeArray, SpikesByPopulation
 from ..ir.network import Network
 from ..lowering.error import quantisation_error
 from ..names import CALIBRATED
 from ..neurons.contract import contract_form
-from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from .baseline import pruned, quantised
 from .finetune import FineTune
@@ -108,7 +108,7 @@ def _check_torch(recipe: Recipe) -> None:
         ) from None
 
 
-def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, Spikes]:
+def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, SpikeArray]:
     """What the network's neurons do on the samples; SampleError for samples that do not suit or hold no spike."""
     inputs = calibration_inputs(network, calibration)
     if not inputs.any():
@@ -116,7 +116,7 @@ def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, Spik
     return observe(network, [contract_form(network, population) for population in network.populations], inputs)
 
 
-def _silent(network: Network, sources: Mapping[str, Spikes]) -> tuple[str, ...]:
+def _silent(network: Network, sources: SpikesByPopulation) -> tuple[str, ...]:
     """The populations that could fire and do not, with a warning for each."""
     names = [p.name for p in network.populations if p.fires and not sources[p.name].any()]
     for name in names:

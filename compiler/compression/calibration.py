@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..ir.arrays import SpikeArray
 from ..ir.network import INPUT, Network
 from ..ir.readout import Readout
-from ..neurons.currents import Spikes
 from .augmentation import ImageShape, image_shape, warped
 from .finetune import Weights, divergence, scores
 from .simulation import Layer, inputs_of, simulate
@@ -34,14 +34,14 @@ class Calibration:
 
     output: str
     readout: Readout
-    samples: Spikes
+    samples: SpikeArray
     image: ImageShape | None
     spikes: Mapping[str, torch.Tensor]
     held_out: torch.Tensor
     answers: torch.Tensor
 
     @classmethod
-    def of(cls, network: Network, layers: Sequence[Layer], samples: Spikes, device: str) -> Calibration:
+    def of(cls, network: Network, layers: Sequence[Layer], samples: SpikeArray, device: str) -> Calibration:
         import torch
 
         generator = torch.Generator().manual_seed(0)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, SpikesByPopulation
 from ..ir.network import Network, Population
 from ..ir.neurons import Drive, IntegerDynamics
 from ..neurons.contract import ContractForm, contract_form
-from ..neurons.currents import Spikes, currents
+from ..neurons.currents import currents
 from ..neurons.step import ARRAYS, steps
 
 
-def membrane_losses(original: Network, compressed: Network, sources: Mapping[str, Spikes]) -> dict[str, float]:
+def membrane_losses(original: Network, compressed: Network, sources: SpikesByPopulation) -> dict[str, float]:
     """Per population the mean square error of its free membranes (no reset), relative to their mean square.
 
     Both networks see the same presynaptic spikes, `sources` by name [samples, steps, neurons], usually the original's;
@@ -48,7 +47,7 @@ def _power(
     form: ContractForm,
     weights: list[FloatArray] | tuple[FloatArray, ...],
     bias: FloatArray,
-    sources: Mapping[str, Spikes],
+    sources: SpikesByPopulation,
 ) -> float:
     """The mean square of the free membranes that these weights lead to."""
     total, count = 0.0, 0

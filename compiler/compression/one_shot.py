@@ -24,12 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import SampleError, quoted
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..lowering.quantise import quantise_codes
 from ..names import FITTED
-from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs
 from .allocation import Share
 from .baseline import nearest_codes, pruned
@@ -92,7 +91,7 @@ def compress_weights(
     return result
 
 
-def _samples(network: Network, calibration: npt.NDArray[Any]) -> Spikes:
+def _samples(network: Network, calibration: npt.NDArray[Any]) -> SpikeArray:
     """All samples, checked, uint8 [samples, steps, inputs]."""
     first = calibration_inputs(network, calibration)
     parts = [first]
@@ -129,7 +128,7 @@ def _warn_of_empty(before: Network, after: Network) -> None:
 
 
 def _compressed(
-    job: Job, samples: Spikes, distil: FineTune | None, finetune: FineTune | None, progress: Progress | None
+    job: Job, samples: SpikeArray, distil: FineTune | None, finetune: FineTune | None, progress: Progress | None
 ) -> Network:
     layers = layers_of(job.network, job.recipe.device)
     data = Calibration.of(job.network, layers, samples, job.recipe.device)
@@ -199,12 +198,12 @@ def _trained(
     return result
 
 
-def _work(training: FineTune, samples: Spikes) -> int:
+def _work(training: FineTune, samples: SpikeArray) -> int:
     """How many samples training sees."""
     return training.epochs * len(samples if training.spikes is None else training.spikes)
 
 
-def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samples: Spikes) -> Network:
+def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samples: SpikeArray) -> Network:
     """The network with these weights and biases: integer where they are codes."""
     populations, projections, codes = [], {}, {}
     for layer, item in zip(layers, weights, strict=True):

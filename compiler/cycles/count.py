@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.core import CORE_INPUT
+from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
 from ..plan.plan import Plan
 from ..plan.weights import sources_of
@@ -25,11 +26,8 @@ GOLDEN = (5**0.5 - 1) / 2
 Rates = Mapping[str, npt.NDArray[np.float64] | float]
 """Mean events per step of each neuron, or one figure for all of them, by population, and of the input under `INPUT`."""
 
-Spikes = Mapping[str, npt.NDArray[Any]]
-"""Events [samples, steps, neurons] by population, and of the input under `INPUT`."""
 
-
-def count_cycles(plan: Plan, spikes: Spikes) -> list[int]:
+def count_cycles(plan: Plan, spikes: SpikesByPopulation) -> list[int]:
     """The clock cycles that each sample takes alone on the core: from its first token in to its END_OF_SAMPLE out.
 
     Exactly those of the hardware when input and output never wait, the clearing after a reset included (before it
@@ -70,7 +68,7 @@ def _even_trains(means: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.i
     return np.diff(np.floor(ends + shifts[:, None]), axis=1).astype(np.int64)
 
 
-def _count(plan: Plan, models: Sequence[EngineCycles], spikes: Spikes) -> int:
+def _count(plan: Plan, models: Sequence[EngineCycles], spikes: Mapping[str, npt.NDArray[Any]]) -> int:
     """One sample: events [steps, neurons]."""
     trains = [np.concatenate([spikes[name] for name in engine.populations], axis=1) for engine in plan.folding.engines]
     tokens = _beats(plan, models, spikes[INPUT]) if plan.folding.wide else _tokens(spikes[INPUT])
@@ -93,7 +91,7 @@ def _beats(plan: Plan, models: Sequence[EngineCycles], events: npt.NDArray[Any])
         yield END_OF_STEP if number < len(events) - 1 else END_OF_SAMPLE, 0
 
 
-def busy_cycles(plan: Plan, spikes: Spikes) -> list[npt.NDArray[np.float64]]:
+def busy_cycles(plan: Plan, spikes: SpikesByPopulation) -> list[npt.NDArray[np.float64]]:
     """Cycles [samples] in which each engine walks rows or passes over neurons, stalls apart; of its busiest lane."""
     counts = {name: train.sum(axis=1, dtype=np.int64) for name, train in spikes.items()}
     steps = spikes[INPUT].shape[1]

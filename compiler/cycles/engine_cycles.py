@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..ir.arrays import SpikeArray
 from .circuit import Circuit
-from .tokens import Spikes
 
 Events = npt.NDArray[Any]
 """Events [..., rows] of each row of an engine in a sample."""
@@ -24,7 +24,7 @@ class EngineCycles(ABC):
         return None
 
     @abstractmethod
-    def block(self, circuit: Circuit, spikes: Spikes, inlet: int) -> int:
+    def block(self, circuit: Circuit, spikes: SpikeArray, inlet: int) -> int:
         """Put an engine whose neuron n fires in step t where `spikes[t, n]` behind a stream; returns the stream that it
         feeds."""
 

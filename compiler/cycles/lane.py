@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.engines.bitmap_format import BitmapFormat, BitmapImage
-from ...hdl.engines.engine import Rows, RowsImage, SparseFormat, SparseImage
-from ...hdl.engines.lanes import LanesFormat, LanesImage
-from ...hdl.engines.row_format import RowFormat, RowImage
+from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
+from ...hdl.engines.engine import Rows, RowsContents, SparseContents, SparseFormat
+from ...hdl.engines.lanes import LanesContents, LanesFormat
+from ...hdl.engines.row_format import RowContents, RowFormat
 from ..encodings.bitmap import chunk_posts
 from ..encodings.rows import find_row, first_post, row_lengths
-from ..ir.arrays import IntArray
+from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network
 from ..plan.lane_assignment import lane_neurons
 from ..plan.lanes import LanesFolding
 from ..plan.sparse import SparseFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
-from .tokens import ABORT, ALL, EVENT, Block, Spikes, Token
+from .tokens import ABORT, ALL, EVENT, Block, Token
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 
@@ -56,7 +56,7 @@ class LaneModel:
 class LaneCycles(EngineCycles):
     """The cycles of lanes, each of which may lag `queue` events behind."""
 
-    def __init__(self, lanes: Sequence[tuple[SparseFormat, SparseImage]], chosen: Sequence[IntArray], queue: int):
+    def __init__(self, lanes: Sequence[tuple[SparseFormat, SparseContents]], chosen: Sequence[IntArray], queue: int):
         self._lanes = lanes
         self._chosen = chosen
         self._queue = queue
@@ -65,7 +65,7 @@ class LaneCycles(EngineCycles):
     def no_model(self) -> str | None:
         return SKIPS if any(form.neurons.skips for form, _ in self._lanes) else None
 
-    def block(self, circuit: Circuit, spikes: Spikes, inlet: int) -> int:
+    def block(self, circuit: Circuit, spikes: SpikeArray, inlet: int) -> int:
         outlets = []
         for model, source in zip(self._models, circuit.fork(inlet, len(self._lanes)), strict=True):
             tokens = circuit.block(run_queue(self._queue), source) if self._queue else source
@@ -81,26 +81,26 @@ class LaneCycles(EngineCycles):
         return [_lane_model(*lane, chosen) for lane, chosen in zip(self._lanes, self._chosen, strict=True)]
 
 
-def sparse_cycles(network: Network, folding: SparseFolding, form: SparseFormat, image: SparseImage) -> LaneCycles:
+def sparse_cycles(network: Network, folding: SparseFolding, form: SparseFormat, contents: SparseContents) -> LaneCycles:
     """The cycles of an engine with one lane."""
-    return LaneCycles([(form, image)], [np.arange(form.neurons.neurons)], queue=0)
+    return LaneCycles([(form, contents)], [np.arange(form.neurons.neurons)], queue=0)
 
 
-def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, image: LanesImage) -> LaneCycles:
+def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, contents: LanesContents) -> LaneCycles:
     """The cycles of an engine with several."""
-    lanes = list(zip(form.lanes, image.lanes, strict=True))
+    lanes = list(zip(form.lanes, contents.lanes, strict=True))
     return LaneCycles(lanes, lane_neurons(network, folding), form.queue)
 
 
-def _busy(form: SparseFormat, image: SparseImage, events: Events, steps: int) -> Any:
-    costs = np.maximum(1, row_lengths(form.rows, image.rows))
+def _busy(form: SparseFormat, contents: SparseContents, events: Events, steps: int) -> Any:
+    costs = np.maximum(1, row_lengths(form.rows, contents.rows))
     passes = form.neurons.neurons + PASS_CYCLES * len(form.neurons.populations)
     return events @ costs + steps * passes
 
 
-def _lane_model(form: SparseFormat, image: SparseImage, chosen: IntArray) -> LaneModel:
+def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) -> LaneModel:
     return LaneModel(
-        rows=_rows(form.rows, image.rows),
+        rows=_rows(form.rows, contents.rows),
         chunks=form.rows.row_chunks if isinstance(form.rows, BitmapFormat) else 0,
         bases=form.neurons.bases,
         neurons=form.neurons.neurons,
@@ -109,20 +109,20 @@ def _lane_model(form: SparseFormat, image: SparseImage, chosen: IntArray) -> Lan
     )
 
 
-def _rows(form: Rows, image: RowsImage) -> tuple[Posts, ...]:
+def _rows(form: Rows, contents: RowsContents) -> tuple[Posts, ...]:
     """The posts of each row, or of each chunk of each row."""
-    if isinstance(form, RowFormat) and isinstance(image, RowImage):
-        return tuple(_posts(form, image, row) for row in range(form.rows))
+    if isinstance(form, RowFormat) and isinstance(contents, RowContents):
+        return tuple(_posts(form, contents, row) for row in range(form.rows))
     assert isinstance(form, BitmapFormat)
-    assert isinstance(image, BitmapImage)
-    return tuple([*chunk] or [None] for row in range(form.rows) for chunk in chunk_posts(form, image, row))
+    assert isinstance(contents, BitmapContents)
+    return tuple([*chunk] or [None] for row in range(form.rows) for chunk in chunk_posts(form, contents, row))
 
 
-def _posts(form: RowFormat, image: RowImage, row: int) -> Posts:
+def _posts(form: RowFormat, contents: RowContents, row: int) -> Posts:
     posts: Posts = []
-    start, length = find_row(form, image, row)
+    start, length = find_row(form, contents, row)
     post = first_post(form, row)
-    for entry in image.entries[start : start + length]:
+    for entry in contents.entries[start : start + length]:
         index = entry >> form.code_bits
         post += index
         if form.escapes and index == (1 << form.index_bits) - 1:
@@ -133,7 +133,7 @@ def _posts(form: RowFormat, image: RowImage, row: int) -> Posts:
     return posts
 
 
-def run_lane(model: LaneModel, spikes: Spikes) -> Block:
+def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
     """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`.
 
     Each cycle it yields (whether it takes a token, the token that it offers or None) and is sent (the token that it

@@ -12,23 +12,24 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ...hdl.core import CORE_INPUT
 from ...hdl.errors import ModelError
+from ..ir.arrays import SpikeArray
 from ..plan.kinds import PerKind
 from ..plan.plan import Plan
 from .circuit import Circuit
 from .engine_cycles import EngineCycles
 from .lane import lanes_cycles, sparse_cycles
 from .limits import silent_cycles
-from .tokens import Spikes, Token
+from .tokens import Token
 from .vector import vector_cycles
 
 CYCLES: PerKind[Callable[..., EngineCycles]] = PerKind(sparse=sparse_cycles, lanes=lanes_cycles, vector=vector_cycles)
-"""The cycles of each kind of engine, from (network, folding, format, image)."""
+"""The cycles of each kind of engine, from (network, folding, format, contents)."""
 
 
 def engine_cycles(plan: Plan) -> tuple[EngineCycles, ...]:
     """The cycles of every engine."""
     return tuple(
-        CYCLES.of(folding)(plan.network, folding, instance.form, instance.image)
+        CYCLES.of(folding)(plan.network, folding, instance.form, instance.contents)
         for folding, instance in zip(plan.folding.engines, plan.engines, strict=True)
     )
 
@@ -48,7 +49,7 @@ def has_model(plan: Plan) -> bool:
 
 
 def count_core_cycles(
-    plan: Plan, models: Sequence[EngineCycles], tokens: Iterable[Token], spikes: Sequence[Spikes]
+    plan: Plan, models: Sequence[EngineCycles], tokens: Iterable[Token], spikes: Sequence[SpikeArray]
 ) -> int:
     """Cycles from the first of `tokens` in to the END_OF_SAMPLE out, of a core after reset that nothing stalls.
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
-
-import numpy.typing as npt
 
 EVENT, END_OF_STEP, END_OF_SAMPLE, ABORT = range(4)
 """The numbers of `spikeloom.hdl.streams.tokens.TokenKind`."""
@@ -25,8 +22,6 @@ Move = tuple[Token | None, bool, Token | None]
 
 Block = Generator[Offer, Move, None]
 """A block shows an offer in each cycle and is sent what came of it."""
-
-Spikes = npt.NDArray[Any]
 
 
 def takes(ready: int, token: Token | None) -> bool:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.engines.vector import VectorFormat, VectorImage
+from ...hdl.engines.vector import VectorContents, VectorFormat
 from ..encodings.vector import count_beats
+from ..ir.arrays import SpikeArray
 from ..ir.network import Network
 from ..plan.vector import VectorFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
-from .tokens import ABORT, ENDS, EVENT, EVENTS, Block, Spikes, Token
+from .tokens import ABORT, ENDS, EVENT, EVENTS, Block, Token
 
 SHORTEST_PASS = 4
 """Cycles for which a pass issues at least."""
@@ -26,7 +27,7 @@ class VectorCycles(EngineCycles):
     def __init__(self, form: VectorFormat) -> None:
         self._form = form
 
-    def block(self, circuit: Circuit, spikes: Spikes, inlet: int) -> int:
+    def block(self, circuit: Circuit, spikes: SpikeArray, inlet: int) -> int:
         return circuit.block(run_vector(self._form, spikes), inlet)
 
     def beats(self, events: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
@@ -40,7 +41,9 @@ class VectorCycles(EngineCycles):
         return np.asarray(np.maximum(beats * form.row_beats, steps * form.pass_words), np.float64)
 
 
-def vector_cycles(network: Network, folding: VectorFolding, form: VectorFormat, image: VectorImage) -> VectorCycles:
+def vector_cycles(
+    network: Network, folding: VectorFolding, form: VectorFormat, contents: VectorContents
+) -> VectorCycles:
     """The cycles of a vector engine."""
     return VectorCycles(form)
 
@@ -57,7 +60,7 @@ class _Turn:
 _IDLE = _Turn(step=-1)
 
 
-def run_vector(form: VectorFormat, spikes: Spikes) -> Block:
+def run_vector(form: VectorFormat, spikes: SpikeArray) -> Block:
     """An engine of which neuron n fires in step t where `spikes[t, n]`; see `tokens` for what it yields. An event that
     it takes is a beat, whatever the events in it. Its registers are local variables, as in `run_lane`."""
     words, width, beats = form.pass_words, form.neurons_per_cycle, form.row_beats

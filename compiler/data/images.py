@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import SampleError
 from ...hdl.images.coding import RATE_SEED, RATE_TAPS, Encoder, ImageCoding
-
-SpikeArray = npt.NDArray[np.uint8]
+from ..ir.arrays import SpikeArray
 
 _WHITE = 255
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...hdl.engines.bitmap_format import BitmapFormat, BitmapImage
+from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
 from ..ir.arrays import IntArray
 from .directory import (
     ALIGNMENTS,
@@ -59,7 +59,7 @@ def bitmap_forms(codes: IntArray, weight_bits: int) -> Iterator[tuple[BitmapForm
                     yield coded, choice.luts + luts + sums
 
 
-def bitmap_image(codes: IntArray, form: BitmapFormat) -> BitmapImage:
+def bitmap_contents(codes: IntArray, form: BitmapFormat) -> BitmapContents:
     """The memories' contents in a format of `bitmap_forms`."""
     lengths = np.count_nonzero(codes, axis=1).astype(np.int64)
     starts, _ = group_starts(lengths, form.group, form.align)
@@ -67,25 +67,25 @@ def bitmap_image(codes: IntArray, form: BitmapFormat) -> BitmapImage:
     for row, start in zip(codes, row_starts(lengths, starts, form.group).tolist(), strict=True):
         kept = [code_of(form, weight) for weight in row[row != 0].tolist()]
         entries[start : start + len(kept)] = kept
-    return BitmapImage(
+    return BitmapContents(
         rows=directory_words(form, lengths, starts),
         masks=tuple(sum(1 << bit for bit in np.flatnonzero(chunk).tolist()) for chunk in _chunks(codes, form)),
         entries=tuple(entries),
     )
 
 
-def chunk_posts(form: BitmapFormat, image: BitmapImage, row: int) -> list[list[int]]:
+def chunk_posts(form: BitmapFormat, contents: BitmapContents, row: int) -> list[list[int]]:
     """The post neurons of each chunk of a row."""
-    masks = image.masks[row * form.row_chunks : (row + 1) * form.row_chunks]
+    masks = contents.masks[row * form.row_chunks : (row + 1) * form.row_chunks]
     return [
         [number * form.chunk_bits + bit for bit in range(form.chunk_bits) if mask >> bit & 1]
         for number, mask in enumerate(masks)
     ]
 
 
-def bitmap_beats(form: BitmapFormat, image: BitmapImage) -> IntArray:
+def bitmap_beats(form: BitmapFormat, contents: BitmapContents) -> IntArray:
     """The cycles that every row takes, int64 (rows,)."""
-    beats = np.array([max(1, mask.bit_count()) for mask in image.masks], np.int64)
+    beats = np.array([max(1, mask.bit_count()) for mask in contents.masks], np.int64)
     per_row: IntArray = beats.reshape(form.rows, form.row_chunks).sum(axis=1)
     return per_row
 

@@ -11,12 +11,12 @@ from itertools import chain
 
 import numpy as np
 
-from ...hdl.engines.bitmap_format import BitmapFormat, BitmapImage
-from ...hdl.engines.engine import Rows, RowsImage
-from ...hdl.engines.row_format import RowFormat, RowImage, Section
+from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
+from ...hdl.engines.engine import Rows, RowsContents
+from ...hdl.engines.row_format import RowContents, RowFormat, Section
 from ...hdl.memories.memory import Family
 from ..ir.arrays import IntArray
-from .bitmap import bitmap_beats, bitmap_forms, bitmap_image
+from .bitmap import bitmap_beats, bitmap_contents, bitmap_forms
 from .cost import BRAM_LUTS, LOGIC_LUTS, Scarce
 from .directory import (
     ALIGNMENTS,
@@ -56,7 +56,7 @@ def encode_rows(
     sections: Sequence[Section] = START,
     first_spram: int | None = None,
     scarce: Scarce = Scarce.BRAMS,
-) -> tuple[Rows, RowsImage]:
+) -> tuple[Rows, RowsContents]:
     """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then the least of block RAMs and
     LUTs, weighed by what is `scarce`, then the fewest bits.
 
@@ -77,23 +77,23 @@ def encode_rows(
         ),
         key=lambda candidate: _cost(candidate[0], candidate[1], family, scarce),
     )[0]
-    return best, bitmap_image(codes, best) if isinstance(best, BitmapFormat) else _image(codes, gaps, best)
+    return best, bitmap_contents(codes, best) if isinstance(best, BitmapFormat) else _contents(codes, gaps, best)
 
 
-def row_lengths(form: Rows, image: RowsImage) -> IntArray:
+def row_lengths(form: Rows, contents: RowsContents) -> IntArray:
     """The beats of every row, int64 (rows,): its entries, or its synapses and the chunks without any."""
     if isinstance(form, BitmapFormat):
-        assert isinstance(image, BitmapImage)
-        return bitmap_beats(form, image)
-    assert isinstance(image, RowImage)
-    return np.array([find_row(form, image, row)[1] for row in range(form.rows)], np.int64)
+        assert isinstance(contents, BitmapContents)
+        return bitmap_beats(form, contents)
+    assert isinstance(contents, RowContents)
+    return np.array([find_row(form, contents, row)[1] for row in range(form.rows)], np.int64)
 
 
-def find_row(form: RowFormat, image: RowImage, row: int) -> tuple[int, int]:
+def find_row(form: RowFormat, contents: RowContents, row: int) -> tuple[int, int]:
     """The first entry of a row, and how many it has."""
     if form.uniform:
         return row * form.longest_row, form.longest_row
-    start, lengths = find_in_directory(form, image.rows, row)
+    start, lengths = find_in_directory(form, contents.rows, row)
     return start, lengths[0]
 
 
@@ -188,12 +188,12 @@ def _cost(form: Rows, luts: int, family: Family, scarce: Scarce) -> tuple[int, f
     return sprams, BRAM_LUTS[scarce] * brams + luts + tables + room, bits
 
 
-# ----------------------------------------------------------------------------------------------------- images
+# ----------------------------------------------------------------------------------------------------- contents
 
 
-def _image(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowImage:
+def _contents(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowContents:
     if form.uniform:
-        return RowImage(rows=(), entries=tuple(code_of(form, int(weight)) for weight in codes.ravel()))
+        return RowContents(rows=(), entries=tuple(code_of(form, int(weight)) for weight in codes.ravel()))
     choice = Codes(levels=form.levels, bits=form.code_bits, luts=0)
     bridges = _bridges(gaps, choice, form.index_bits)
     lengths = np.bincount(gaps.row, weights=1 + bridges, minlength=form.rows).astype(np.int64)
@@ -210,4 +210,4 @@ def _image(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowImage:
         cursor += count
         entries[cursor] = code_of(form, int(codes[row, post])) | (gap - count * step) << form.code_bits
         cursor += 1
-    return RowImage(rows=directory_words(form, lengths, starts), entries=tuple(entries))
+    return RowContents(rows=directory_words(form, lengths, starts), entries=tuple(entries))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.engines.vector import VectorFormat, VectorImage
+from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import BeatShape, TokenKind
 from ..ir.arrays import IntArray
@@ -25,8 +25,7 @@ def encode_vector(
     banks: int = 1,
     ports: int = 1,
     neurons_per_cycle: int = 1,
-    wide_output: bool = False,
-) -> tuple[VectorFormat, VectorImage]:
+) -> tuple[VectorFormat, VectorContents]:
     """A vector engine for integer weights [pre, post]; `parameters` holds a word per neuron, or none.
 
     `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
@@ -42,14 +41,13 @@ def encode_vector(
         banks=banks,
         ports=ports,
         neurons_per_cycle=neurons_per_cycle,
-        wide_output=wide_output,
     )
     weights = tuple(_bank_words(form, codes[bank::banks]) for bank in range(banks))
     words = [
         _joined(parameters[first : first + neurons_per_cycle], neurons.parameter_bits)
         for first in range(0, len(parameters), neurons_per_cycle)
     ]
-    return form, VectorImage(weights=weights, parameters=tuple(words))
+    return form, VectorContents(weights=weights, parameters=tuple(words))
 
 
 def pack_beats(shape: BeatShape, addresses: Sequence[int]) -> list[int]:

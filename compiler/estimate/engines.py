@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ...hdl.engines.engine import SparseFormat, SparseImage
-from ...hdl.engines.lanes import LanesFormat, LanesImage
-from ...hdl.engines.vector import VectorFormat, VectorImage
+from ...hdl.engines.engine import SparseContents, SparseFormat
+from ...hdl.engines.lanes import LanesContents, LanesFormat
+from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.memories.memory import Family
 from ...hdl.neurons.decay import signed_digits
 from ...hdl.neurons.neuron_format import NeuronFormat
@@ -60,7 +60,7 @@ class EngineEstimate(ABC):
 class LanesEstimate(EngineEstimate):
     """A sparse engine: one lane, or several with queues."""
 
-    def __init__(self, lanes: Sequence[tuple[SparseFormat, SparseImage]], outputs: int, queue: int) -> None:
+    def __init__(self, lanes: Sequence[tuple[SparseFormat, SparseContents]], outputs: int, queue: int) -> None:
         self._lanes = lanes
         self._outputs = outputs
         self._queue = queue
@@ -103,7 +103,7 @@ class LanesEstimate(EngineEstimate):
     def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
         """A synaptic operation reads its entry and its neuron, and writes the neuron; so does a pass."""
         events = float(rows.sum())
-        additions = sum(float(rows @ row_lengths(form.rows, image.rows)) for form, image in self._lanes)
+        additions = sum(float(rows @ row_lengths(form.rows, contents.rows)) for form, contents in self._lanes)
         reads = 2 * additions + sum(events * (not form.rows.uniform) for form, _ in self._lanes)
         return _work(events, additions, reads, additions, [form.neurons for form, _ in self._lanes], steps)
 
@@ -156,26 +156,26 @@ class VectorEstimate(EngineEstimate):
         return _work(events, events * form.neurons.neurons, events * form.row_beats, 0.0, [form.neurons], steps)
 
 
-def _sparse(form: SparseFormat, image: SparseImage) -> LanesEstimate:
-    return LanesEstimate([(form, image)], form.outputs, queue=0)
+def _sparse(form: SparseFormat, contents: SparseContents) -> LanesEstimate:
+    return LanesEstimate([(form, contents)], form.outputs, queue=0)
 
 
-def _lanes(form: LanesFormat, image: LanesImage) -> LanesEstimate:
-    return LanesEstimate(list(zip(form.lanes, image.lanes, strict=True)), form.outputs, form.queue)
+def _lanes(form: LanesFormat, contents: LanesContents) -> LanesEstimate:
+    return LanesEstimate(list(zip(form.lanes, contents.lanes, strict=True)), form.outputs, form.queue)
 
 
-def _vector(form: VectorFormat, image: VectorImage) -> VectorEstimate:
+def _vector(form: VectorFormat, contents: VectorContents) -> VectorEstimate:
     return VectorEstimate(form)
 
 
 ESTIMATES: PerKind[Callable[..., EngineEstimate]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector)
-"""The estimate of each kind of engine, from its format and image."""
+"""The estimate of each kind of engine, from its format and contents."""
 
 
 def engine_estimates(plan: Plan) -> tuple[EngineEstimate, ...]:
     """The estimate of every engine."""
     return tuple(
-        ESTIMATES.of(folding)(instance.form, instance.image)
+        ESTIMATES.of(folding)(instance.form, instance.contents)
         for folding, instance in zip(plan.folding.engines, plan.engines, strict=True)
     )
 

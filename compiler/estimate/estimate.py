@@ -22,8 +22,9 @@ from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.resources import Resources
 from ...hdl.streams.tokens import address_bits
-from ..cycles.count import Rates, Spikes, count_cycles, cycles_from_rates, row_events
+from ..cycles.count import Rates, count_cycles, cycles_from_rates, row_events
 from ..cycles.model import has_model
+from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
 from ..plan.host_link import memory_needs
 from ..plan.plan import Plan
@@ -54,7 +55,7 @@ def estimate(
     *,
     device: str | None = None,
     link: LinkFormat | None = None,
-    spikes: Spikes | None = None,
+    spikes: SpikesByPopulation | None = None,
     rates: Rates | None = None,
     steps: int = 1,
     factors: Mapping[str, Any] | None = None,

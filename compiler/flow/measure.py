@@ -12,11 +12,12 @@ from ...hdl.images.encoders import sample_cycles
 from ...hdl.link.protocol import LinkFormat, image_bytes, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
-from ...sim.recording import Recording, SpikeArray
+from ...sim.recording import Recording
 from ..cycles.count import busy_cycles
 from ..cycles.lane import PASS_CYCLES
 from ..data.images import encode
 from ..data.samples import Samples
+from ..ir.arrays import SpikeArray
 from ..ir.network import INPUT, Network
 from ..ir.origin import Judged
 from ..plan.plan import Plan

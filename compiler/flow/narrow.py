@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...sim.float_executor import run_float
-from ...sim.recording import Recording, SpikeArray
+from ...sim.recording import Recording
 from ...sim.reference import run_reference
-from ..ir.arrays import IntArray
+from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics
 from ..lowering.quantise import MIN_STATE_BITS, tightened

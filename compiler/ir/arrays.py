@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -9,8 +10,13 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-
 IntArray = npt.NDArray[np.int64]
+
+SpikeArray = npt.NDArray[np.uint8]
+"""Spikes, or counts of them: [..., neuron]."""
+
+SpikesByPopulation = Mapping[str, SpikeArray]
+"""Spikes [samples, steps, neurons] by population, and of the input under `INPUT`."""
 
 
 def freeze(instance: object, names: tuple[str, ...], dtype: type) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..ir.arrays import FloatArray, IntArray
+from ..ir.arrays import FloatArray, IntArray, SpikeArray, SpikesByPopulation
 from ..ir.columns import Columns
 from ..ir.connectivity import Connectivity
 from ..neurons.contract import ContractForm
-from ..neurons.currents import Spikes
 from .scales import Activity
 
 UNMEASURED_RATE = 0.1
@@ -20,7 +19,7 @@ QUIET_VARIANCE = 1e-6
 """What keeps the weights of pre neurons that no sample activates from being arbitrary."""
 
 
-def activity_of(form: ContractForm, columns: Columns, sources: Mapping[str, Spikes] | None) -> Activity:
+def activity_of(form: ContractForm, columns: Columns, sources: SpikesByPopulation | None) -> Activity:
     """How active what the weights see is, in the order of the columns; without samples all alike."""
     connectivities = [p.connectivity for p in form.projections]
     if sources is None:
@@ -38,14 +37,14 @@ def activity_of(form: ContractForm, columns: Columns, sources: Mapping[str, Spik
     return Activity(mean, variance + 0.01 * variance.mean() + QUIET_VARIANCE)
 
 
-def _seen(connectivity: Connectivity, spikes: Spikes) -> list[tuple[IntArray, Spikes]]:
+def _seen(connectivity: Connectivity, spikes: SpikeArray) -> list[tuple[IntArray, SpikeArray]]:
     """What the weights see [observations, fan-in], for each set of scale groups that see the same."""
     alike = connectivity.alike()
     views = (connectivity.seen(spikes, int(groups[0])) for groups in alike)
     return [(groups, view.reshape(-1, view.shape[-1])) for groups, view in zip(alike, views, strict=True)]
 
 
-def _statistic(connectivity: Connectivity, seen: Sequence[tuple[IntArray, Spikes]], name: str) -> FloatArray:
+def _statistic(connectivity: Connectivity, seen: Sequence[tuple[IntArray, SpikeArray]], name: str) -> FloatArray:
     """The mean or variance of what each weight sees, in columns [fan-in, groups]."""
     result = np.empty((seen[0][1].shape[1], sum(len(groups) for groups, _ in seen)))
     for groups, x in seen:

@@ -14,7 +14,7 @@ samples; without samples they follow from bounds alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, OptionError, quoted
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, SpikesByPopulation
 from ..ir.bounds import signed_bits
 from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
@@ -30,7 +30,6 @@ from ..ir.network import Network, Population, Projection
 from ..ir.neurons import Decay, Dynamics, IntegerDynamics, ResetMode, real_form
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
 from ..neurons.contract import ContractForm, contract_form
-from ..neurons.currents import Spikes
 from ..neurons.observe import calibration_inputs, observe
 from ..neurons.reachable import may_fire, reachable_membranes
 from .activity import activity_of
@@ -85,7 +84,7 @@ def quantise_codes(
     """
     given = {id(p): w for p, w in zip(network.projections, weights, strict=True)}
 
-    def codes(form: ContractForm, sources: Mapping[str, Spikes] | None) -> list[Quantised]:
+    def codes(form: ContractForm, sources: SpikesByPopulation | None) -> list[Quantised]:
         weights = _contract_codes(form, [given[id(p)] for p in form.projections])
         return _coarsened(form, weights, sources, network.x_max) if form.spiking else weights
 
@@ -94,7 +93,7 @@ def quantise_codes(
 
 def _quantised(
     network: Network,
-    weights_of: Callable[[ContractForm, Mapping[str, Spikes] | None], list[Quantised]],
+    weights_of: Callable[[ContractForm, SpikesByPopulation | None], list[Quantised]],
     calibration: npt.NDArray[Any] | None,
 ) -> Network:
     verify(network)
@@ -130,9 +129,7 @@ def check_bits(bits: int) -> None:
 # ----------------------------------------------------------------------------------------------------- weights
 
 
-def _quantise_weights(
-    form: ContractForm, bits: int, sources: Mapping[str, Spikes] | None, x_max: int
-) -> list[Quantised]:
+def _quantise_weights(form: ContractForm, bits: int, sources: SpikesByPopulation | None, x_max: int) -> list[Quantised]:
     columns = _columns(form)
     weights = columns.stacked(form.weights)
     scale = _scales(form, columns, weights, activity_of(form, columns, sources), bits)
@@ -164,7 +161,7 @@ def _largest_constant(form: ContractForm) -> FloatArray:
     return np.maximum.reduce([np.abs(x) for x in (form.threshold, form.sub, form.v_reset, form.bias)])
 
 
-def _may_fire(form: ContractForm, sources: Mapping[str, Spikes] | None, x_max: int) -> npt.NDArray[np.bool_]:
+def _may_fire(form: ContractForm, sources: SpikesByPopulation | None, x_max: int) -> npt.NDArray[np.bool_]:
     """The neurons that fire on the samples; without samples those whose largest membrane reaches the threshold."""
     if sources is not None:
         fires: npt.NDArray[np.bool_] = np.any(sources[form.population.name], axis=(0, 1))
@@ -209,7 +206,7 @@ def _contract_codes(form: ContractForm, weights: Sequence[Quantised]) -> list[Qu
 
 
 def _coarsened(
-    form: ContractForm, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None, x_max: int
+    form: ContractForm, weights: Sequence[Quantised], sources: SpikesByPopulation | None, x_max: int
 ) -> list[Quantised]:
     """The same weights, with coarser scales and rounded codes for neurons that they hardly move."""
     columns = _columns(form)
@@ -228,7 +225,7 @@ def _coarsened(
 
 
 def _quantise_neurons(
-    network: Network, form: ContractForm, weights: Sequence[Quantised], sources: Mapping[str, Spikes] | None
+    network: Network, form: ContractForm, weights: Sequence[Quantised], sources: SpikesByPopulation | None
 ) -> tuple[Population, int]:
     """The integer population and the shift of the projections into it."""
     scale = np.broadcast_to(weights[0].scale, (form.population.size,))

@@ -7,17 +7,17 @@ the same quantised weights. What differs is due to leak and rounding alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, SpikesByPopulation
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..ir.neurons import Decay, IntegerDynamics
 from ..neurons.contract import ContractForm, integer_model
-from ..neurons.currents import Spikes, currents
+from ..neurons.currents import currents
 from ..neurons.step import Response, respond
 from .constants import integer_neurons
 from .leak import choose_decay, most_exact_decay
@@ -65,7 +65,7 @@ class Trial:
         form: ContractForm,
         weights: Sequence[Quantised],
         scale: FloatArray,
-        sources: Mapping[str, Spikes],
+        sources: SpikesByPopulation,
         widest: int,
     ) -> Trial:
         codes = [w.codes.astype(np.float64) for w in weights]

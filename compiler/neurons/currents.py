@@ -7,22 +7,19 @@ depend on the machine's matrix library.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, SpikesByPopulation
 from ..ir.connectivity import Connectivity
 from ..ir.network import INPUT, Network
 from .contract import ContractForm
 
-Spikes = npt.NDArray[np.uint8]
-
 
 def currents(
-    network: Network, form: ContractForm, weights: Sequence[FloatArray], bias: FloatArray, sources: Mapping[str, Spikes]
+    network: Network, form: ContractForm, weights: Sequence[FloatArray], bias: FloatArray, sources: SpikesByPopulation
 ) -> FloatArray:
     """The input currents of a population [steps, samples, neurons] for given spikes of all its sources."""
     parts = split_by_delay(form, on_grid(form, weights, network.x_max))
@@ -58,7 +55,7 @@ def split_by_delay(form: ContractForm, weights: Sequence[FloatArray]) -> list[_P
     ]
 
 
-def current_at(bias: FloatArray, parts: Sequence[_Part], sources: Mapping[str, Spikes], step: int) -> FloatArray:
+def current_at(bias: FloatArray, parts: Sequence[_Part], sources: SpikesByPopulation, step: int) -> FloatArray:
     total = np.zeros((len(sources[INPUT]), len(bias)))
     for part in parts:
         if step >= part.delay:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import SampleError
+from ..ir.arrays import SpikeArray, SpikesByPopulation
 from ..ir.fingerprint import fingerprint
 from ..ir.network import INPUT, Network
 from .contract import ContractForm
-from .currents import Spikes, current_at, on_grid, split_by_delay
+from .currents import current_at, on_grid, split_by_delay
 from .step import ARRAYS, State, step
 
 MAX_OBSERVATIONS = 4
@@ -24,7 +25,7 @@ MAX_VALUES = 1 << 22
 """Neuron-steps of the largest population that are looked at; further samples are left out."""
 
 
-def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> Spikes:
+def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> SpikeArray:
     """The first samples, as many as `MAX_VALUES` allows, uint8 [samples, steps, inputs]; SampleError if bad."""
     shape = samples.shape
     if samples.ndim < 3 or 0 in shape or shape[2:] not in ((network.input_size,), network.input_shape):
@@ -40,7 +41,7 @@ def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> Spikes:
     return kept.reshape(*kept.shape[:2], network.input_size).astype(np.uint8)
 
 
-def observe(network: Network, populations: Sequence[ContractForm], inputs: Spikes) -> dict[str, Spikes]:
+def observe(network: Network, populations: Sequence[ContractForm], inputs: SpikeArray) -> dict[str, SpikeArray]:
     """The spikes of the input and of every population [samples, steps, neurons] with real parameters, read-only.
 
     A network is observed once on the same inputs, whoever asks and however often (`observation`).
@@ -56,11 +57,11 @@ class Run:
     name: str
     x_max: int = field(compare=False)
     populations: tuple[ContractForm, ...] = field(compare=False)
-    inputs: Spikes = field(compare=False)
+    inputs: SpikeArray = field(compare=False)
 
 
 @lru_cache(maxsize=MAX_OBSERVATIONS)
-def observation(run: Run) -> Mapping[str, Spikes]:
+def observation(run: Run) -> SpikesByPopulation:
     """What `observe` says."""
     samples, steps = run.inputs.shape[:2]
     sources = {INPUT: run.inputs.copy()}

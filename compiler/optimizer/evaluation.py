@@ -17,7 +17,7 @@ from ..compression.report import with_origin
 from ..estimate.candidates import searched_foldings
 from ..frontends.nir.reader import read_nir
 from ..frontends.nir.writer import write_nir
-from ..ir.arrays import FloatArray, IntArray
+from ..ir.arrays import FloatArray, IntArray, SpikesByPopulation
 from ..ir.network import INPUT, Network
 from ..neurons.contract import contract_form
 from ..plan.folding import Folding, check_folding
@@ -25,7 +25,7 @@ from ..plan.lean import without_silent
 from ..plan.plan import make_plan
 from .candidate import Outcome, Prediction
 from .point import Point
-from .prediction import MOST_SAMPLES, Spikes, predicted
+from .prediction import MOST_SAMPLES, predicted
 from .subject import Subject
 from .target import Target, find_target
 
@@ -106,7 +106,9 @@ def _possible(network: Network, folding: Folding) -> bool:
     return True
 
 
-def _predictions(network: Network, target: Target, spikes: Spikes | None) -> tuple[tuple[str, Prediction], ...]:
+def _predictions(
+    network: Network, target: Target, spikes: SpikesByPopulation | None
+) -> tuple[tuple[str, Prediction], ...]:
     """Every folding that the network can be planned on. Raises ModelError where there is none."""
     found, problem = [], None
     for name, folding in foldings_of(network).items():

@@ -5,17 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ...hdl.resources import Resources
-from ...sim.recording import SpikeArray
 from ..cycles.count import busy_cycles
 from ..estimate.estimate import estimate
+from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
 from ..plan.host_link import link_of, memory_needs
 from ..plan.plan import Plan
 from .candidate import Prediction
 from .target import Target
-
-Spikes = dict[str, SpikeArray]
-"""Events [samples, steps, neurons] by population, and of the input under `INPUT`."""
 
 MOST_SAMPLES = 50
 """Cycles are the mean over so many samples at most."""
@@ -26,7 +23,7 @@ def whole_brams(plan: Plan) -> int:
     return memory_needs(plan, link_of(plan.network)).brams
 
 
-def predicted(plan: Plan, target: Target, spikes: Spikes | None) -> Prediction:
+def predicted(plan: Plan, target: Target, spikes: SpikesByPopulation | None) -> Prediction:
     """The estimate of a plan's design, with its cycles per sample where spikes are known.
 
     Look-up tables of the Artix-7 have six inputs, so that nothing is said of how many there will be.

@@ -80,7 +80,7 @@ class EngineFolding(ABC):
 
     @abstractmethod
     def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[EngineFormat, Any]:
-        """The format and the image; SPRAMs are numbered from `first_spram` on."""
+        """The format and the contents; SPRAMs are numbered from `first_spram` on."""
 
     def order(self, network: Network) -> IntArray | None:
         """The neurons of its last population as they leave, int64; None for those in their own order."""

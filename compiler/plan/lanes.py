@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...hdl.engines.engine import SparseFormat, SparseImage
-from ...hdl.engines.lanes import LanesFormat, LanesImage
+from ...hdl.engines.engine import SparseContents, SparseFormat
+from ...hdl.engines.lanes import LanesContents, LanesFormat
 from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
@@ -52,15 +52,17 @@ class LanesFolding(EngineFolding):
         check_range(f"lanes of the engine of {quoted(self.first)}", self.lanes, 1, most)
         check_queue(self.first, self.queue)
 
-    def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[LanesFormat, LanesImage]:
+    def plan(
+        self, weights: EngineWeights, family: Family, first_spram: int | None
+    ) -> tuple[LanesFormat, LanesContents]:
         codes, weight_bits = weights.matrix()
-        forms, images = [], []
+        forms, contents = [], []
         for chosen in lane_neurons(weights.network, self):
-            rows, row_image = encode_rows(codes[:, chosen], weight_bits, family, scarce=self.scarce)
+            rows, row_contents = encode_rows(codes[:, chosen], weight_bits, family, scarce=self.scarce)
             neurons, parameters = weights.neurons(weight_bits, chosen=chosen, skips=self.skips, scarce=self.scarce)
             forms.append(SparseFormat(inputs=weights.inputs, rows=rows, neurons=neurons))
-            images.append(SparseImage(rows=row_image, parameters=parameters))
-        return LanesFormat(lanes=tuple(forms), queue=self.queue), LanesImage(lanes=tuple(images))
+            contents.append(SparseContents(rows=row_contents, parameters=parameters))
+        return LanesFormat(lanes=tuple(forms), queue=self.queue), LanesContents(lanes=tuple(contents))
 
     def order(self, network: Network) -> IntArray:
         return np.concatenate(lane_neurons(network, self))

@@ -1,4 +1,4 @@
-"""The back half of the compiler: an integer network becomes a plan of engines, encodings and memory images."""
+"""The back half of the compiler: an integer network becomes a plan of engines, encodings and memory contents."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Plan:
     @cached_property
     def sprams(self) -> tuple[tuple[int, ...], ...]:
         """The 16-bit words of each SPRAM, which must be there before the core is used."""
-        return tuple(words for engine in self.engines for words in engine.form.spram_words(engine.image))
+        return tuple(words for engine in self.engines for words in engine.form.spram_words(engine.contents))
 
     def core(self, trace: bool = False) -> Core:
         """The hardware; with `trace`, with its monitors (see `spikeloom.compiler.plan.monitors`)."""
@@ -227,8 +227,10 @@ def _engines(network: Network, family: Family, folding: Folding) -> tuple[Engine
     taken = 0
     for engine in folding.engines:
         weights = EngineWeights(network, engine.populations, orders)
-        form, image = engine.plan(weights, family, taken)
-        instances.append(EngineInstance(form=form, image=image, sources=tuple(numbers[s] for s in weights.sources)))
+        form, contents = engine.plan(weights, family, taken)
+        instances.append(
+            EngineInstance(form=form, contents=contents, sources=tuple(numbers[s] for s in weights.sources))
+        )
         taken += sum(shape.spram for shape in form.memories(family).values())
     if taken > MAX_SPRAMS:
         raise CapacityError(

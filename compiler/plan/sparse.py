@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from ...hdl.engines.engine import SparseFormat, SparseImage
+from ...hdl.engines.engine import SparseContents, SparseFormat
 from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
 from ..encodings.rows import encode_rows
@@ -43,14 +43,16 @@ class SparseFolding(EngineFolding):
     def check(self, network: Network, *, wide: bool) -> None:
         """Every one can be built."""
 
-    def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[SparseFormat, SparseImage]:
+    def plan(
+        self, weights: EngineWeights, family: Family, first_spram: int | None
+    ) -> tuple[SparseFormat, SparseContents]:
         codes, weight_bits = weights.matrix()
         sections, spram = weights.sections(), first_spram if self.spram else None
-        rows, row_image = encode_rows(codes, weight_bits, family, sections, spram, self.scarce)
+        rows, row_contents = encode_rows(codes, weight_bits, family, sections, spram, self.scarce)
         overlaps = len(self.populations) > 1 and not weights.reaches_last()
         neurons, parameters = weights.neurons(weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce)
         form = SparseFormat(inputs=weights.inputs, rows=rows, neurons=neurons)
-        return form, SparseImage(rows=row_image, parameters=parameters)
+        return form, SparseContents(rows=row_contents, parameters=parameters)
 
     def monitors(self, network: Network) -> Iterator[Monitor]:
         for place, name in enumerate(self.populations):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...hdl.engines.vector import VectorFormat, VectorImage
+from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import BeatShape
@@ -62,7 +62,9 @@ class VectorFolding(EngineFolding):
                 f"events_per_beat {of}; the nearest are {below} and {2 * below}, and the core's wide input takes any"
             )
 
-    def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[VectorFormat, VectorImage]:
+    def plan(
+        self, weights: EngineWeights, family: Family, first_spram: int | None
+    ) -> tuple[VectorFormat, VectorContents]:
         codes, weight_bits = weights.matrix()
         neurons, parameters = weights.neurons(weight_bits)
         beats = self.beats(weights.inputs, family)

@@ -54,7 +54,7 @@ class BitmapFormat(StoredRows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BitmapImage:
+class BitmapContents:
     """The contents of the memories: `rows` one word per group of rows, `masks` per chunk, `entries` per synapse."""
 
     rows: tuple[int, ...]

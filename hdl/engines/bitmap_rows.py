@@ -14,7 +14,7 @@ from ..memories.memory import Family, ShapedMemory, select_from
 from ..memories.spram import SpramMemory, load_signature
 from ..streams.contribution import contribution_layout
 from ..streams.tokens import TokenKind, address_bits, token_layout
-from .bitmap_format import BitmapFormat, BitmapImage
+from .bitmap_format import BitmapContents, BitmapFormat
 from .rows import add_entries, read_directory, weight_of
 
 
@@ -69,9 +69,9 @@ class BitmapWalker(wiring.Component):
     idle: Signal
     load: Any
 
-    def __init__(self, form: BitmapFormat, image: BitmapImage, family: Family) -> None:
+    def __init__(self, form: BitmapFormat, contents: BitmapContents, family: Family) -> None:
         self._format = form
-        self._image = image
+        self._contents = contents
         self._family = family
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(token_layout(form.rows))),
@@ -83,8 +83,8 @@ class BitmapWalker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form, family = self._format, self._family
-        m.submodules.masks = masks = ShapedMemory(form.mask_memory(family), self._image.masks)
-        entries = add_entries(m, form.entry_memory(family), self._image.entries, form.first_spram, self)
+        m.submodules.masks = masks = ShapedMemory(form.mask_memory(family), self._contents.masks)
+        entries = add_entries(m, form.entry_memory(family), self._contents.entries, form.first_spram, self)
 
         # The last two stages move when the output can, the first two when the chunk before them is done with.
         advance = Signal()
@@ -114,7 +114,7 @@ class BitmapWalker(wiring.Component):
             m.d.sync += [asking.eq(self.i.valid), asking_kind.eq(self.i.payload.kind), row.eq(self.i.payload.address)]
         with m.If(ask):
             m.d.sync += number.eq(number + (asking_kind == TokenKind.EVENT))
-        base, offset, _ = read_directory(m, form, self._family, self._image.rows, row, ask)
+        base, offset, _ = read_directory(m, form, self._family, self._contents.rows, row, ask)
         return _Asked(asking, ask, asking_kind, number, base, offset)
 
     def _fetch(self, m: Module, asked: _Asked) -> _Fetched:

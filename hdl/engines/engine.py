@@ -14,16 +14,16 @@ from ..memories.spram import SpramShape, load_signature
 from ..neurons.bank import NeuronBank
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.tokens import TokenKind, address_bits, token_layout
-from .bitmap_format import BitmapFormat, BitmapImage
+from .bitmap_format import BitmapContents, BitmapFormat
 from .bitmap_rows import BitmapWalker
 from .format import EngineFormat
-from .row_format import RowFormat, RowImage
+from .row_format import RowContents, RowFormat
 from .rows import RowWalker
 
 Rows = RowFormat | BitmapFormat
 """How the weights lie in memory."""
 
-RowsImage = RowImage | BitmapImage
+RowsContents = RowContents | BitmapContents
 """What their memories hold."""
 
 
@@ -57,16 +57,16 @@ class SparseFormat(EngineFormat):
         """That of the entries, whether it lies in SPRAM already or not."""
         return self.rows.entry_memory(family)
 
-    def spram_words(self, image: SparseImage) -> tuple[tuple[int, ...], ...]:
+    def spram_words(self, contents: SparseContents) -> tuple[tuple[int, ...], ...]:
         if not self.uses_spram:
             return ()
-        return SpramShape(self.rows.entries, self.rows.entry_bits).pack(image.rows.entries)
+        return SpramShape(self.rows.entries, self.rows.entry_bits).pack(contents.rows.entries)
 
-    def outside_spram(self, image: SparseImage) -> SparseImage:
-        return replace(image, rows=replace(image.rows, entries=())) if self.uses_spram else image
+    def outside_spram(self, contents: SparseContents) -> SparseContents:
+        return replace(contents, rows=replace(contents.rows, entries=())) if self.uses_spram else contents
 
-    def create(self, image: SparseImage, family: Family) -> SparseEngine:
-        return SparseEngine(self, image, family)
+    def create(self, contents: SparseContents, family: Family) -> SparseEngine:
+        return SparseEngine(self, contents, family)
 
     def traced(self) -> SparseFormat:
         """The same engine, whose monitors see every neuron in every step."""
@@ -83,10 +83,10 @@ class SparseFormat(EngineFormat):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SparseImage:
+class SparseContents:
     """What an engine's memories hold: rows and one parameter word per neuron."""
 
-    rows: RowsImage
+    rows: RowsContents
     parameters: tuple[int, ...]
 
 
@@ -112,9 +112,9 @@ class SparseEngine(wiring.Component):
     o: stream.Interface
     load: Any
 
-    def __init__(self, form: SparseFormat, image: SparseImage, family: Family) -> None:
+    def __init__(self, form: SparseFormat, contents: SparseContents, family: Family) -> None:
         self._format = form
-        self._image = image
+        self._contents = contents
         self._family = family
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(token_layout(form.inputs))),
@@ -129,7 +129,7 @@ class SparseEngine(wiring.Component):
         m = Module()
         form = self._format
         m.submodules.walker = walker = self._walker()
-        m.submodules.bank = bank = NeuronBank(form.neurons, self._image.parameters, self._family)
+        m.submodules.bank = bank = NeuronBank(form.neurons, self._contents.parameters, self._family)
         wiring.connect(m, walker.o, bank.i)
         m.d.comb += bank.settled.eq(walker.idle)
         if form.uses_spram:
@@ -143,12 +143,12 @@ class SparseEngine(wiring.Component):
         return m
 
     def _walker(self) -> RowWalker | BitmapWalker:
-        form, image = self._format.rows, self._image.rows
-        if isinstance(form, BitmapFormat) and isinstance(image, BitmapImage):
-            return BitmapWalker(form, image, self._family)
-        if isinstance(form, RowFormat) and isinstance(image, RowImage):
-            return RowWalker(form, image, self._family)
-        raise TypeError("the image of rows must be of their format's kind")
+        form, contents = self._format.rows, self._contents.rows
+        if isinstance(form, BitmapFormat) and isinstance(contents, BitmapContents):
+            return BitmapWalker(form, contents, self._family)
+        if isinstance(form, RowFormat) and isinstance(contents, RowContents):
+            return RowWalker(form, contents, self._family)
+        raise TypeError("the contents of rows must be of their format's kind")
 
     def _loop(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank) -> None:
         """Spikes of the last population leave; the others' walk their rows, during which no input is taken."""

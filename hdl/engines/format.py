@@ -15,7 +15,7 @@ from ..streams.beats import BeatPacker
 class EngineFormat(ABC):
     """Shapes and widths of an engine; its hardware depends on nothing else.
 
-    `image` is what the memories of an engine of this format hold, of the type that goes with it.
+    `contents` is what the memories of an engine of this format hold, of the type that goes with it.
     """
 
     @property
@@ -38,7 +38,7 @@ class EngineFormat(ABC):
         """The shape of every memory of the engine by its role."""
 
     @abstractmethod
-    def create(self, image: Any, family: Family) -> Any:
+    def create(self, contents: Any, family: Family) -> Any:
         """The engine: a component with the streams `i` and `o`, and `load` where it `uses_spram`."""
 
     @abstractmethod
@@ -63,10 +63,10 @@ class EngineFormat(ABC):
         """The memory of weights that may lie in SPRAM instead of block RAM, where there is one."""
         return None
 
-    def spram_words(self, image: Any) -> tuple[tuple[int, ...], ...]:
+    def spram_words(self, contents: Any) -> tuple[tuple[int, ...], ...]:
         """The 16-bit words of each of its SPRAMs."""
         return ()
 
-    def outside_spram(self, image: Any) -> Any:
-        """The image without what lies in SPRAM."""
-        return image
+    def outside_spram(self, contents: Any) -> Any:
+        """The contents without what lies in SPRAM."""
+        return contents

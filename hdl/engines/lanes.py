@@ -13,7 +13,7 @@ from ..memories.spram import SpramShape
 from ..streams.routing import Fork, Merge
 from ..streams.token_queue import TokenQueue
 from ..streams.tokens import token_layout
-from .engine import SparseFormat, SparseImage
+from .engine import SparseContents, SparseFormat
 from .format import EngineFormat
 
 
@@ -57,8 +57,8 @@ class LanesFormat(EngineFormat):
     def queue_memory(self, family: Family) -> MemoryShape:
         return MemoryShape(family, self.queue, self.input_layout.size, writable=True)
 
-    def create(self, image: LanesImage, family: Family) -> Lanes:
-        return Lanes(self, image, family)
+    def create(self, contents: LanesContents, family: Family) -> Lanes:
+        return Lanes(self, contents, family)
 
     def traced(self) -> LanesFormat:
         """The same lanes, whose monitors see every neuron in every step."""
@@ -66,10 +66,10 @@ class LanesFormat(EngineFormat):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LanesImage:
+class LanesContents:
     """What the memories of each lane hold."""
 
-    lanes: tuple[SparseImage, ...]
+    lanes: tuple[SparseContents, ...]
 
 
 class Lanes(wiring.Component):
@@ -90,9 +90,9 @@ class Lanes(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, form: LanesFormat, image: LanesImage, family: Family) -> None:
+    def __init__(self, form: LanesFormat, contents: LanesContents, family: Family) -> None:
         self._format = form
-        self._image = image
+        self._contents = contents
         self._family = family
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(form.input_layout)),
@@ -107,8 +107,8 @@ class Lanes(wiring.Component):
         m.submodules.merge = merge = Merge([lane.outputs for lane in form.lanes])
         wiring.connect(m, wiring.flipped(self.i), fork.i)
         wiring.connect(m, merge.o, wiring.flipped(self.o))
-        for number, (lane, image) in enumerate(zip(form.lanes, self._image.lanes, strict=True)):
-            engine = lane.create(image, self._family)
+        for number, (lane, contents) in enumerate(zip(form.lanes, self._contents.lanes, strict=True)):
+            engine = lane.create(contents, self._family)
             m.submodules[f"lane{number}"] = engine
             self._queue(m, number, getattr(fork, f"o{number}"), engine.i)
             wiring.connect(m, engine.o, getattr(merge, f"i{number}"))

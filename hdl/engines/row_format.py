@@ -123,7 +123,7 @@ class RowFormat(StoredRows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowImage:
+class RowContents:
     """The contents of both memories: `rows` one word per group of rows, `entries` one word per entry."""
 
     rows: tuple[int, ...]

@@ -14,7 +14,7 @@ from ..memories.memory import Family, MemoryShape, ShapedMemory, select_from
 from ..memories.spram import SpramMemory, SpramShape, load_signature
 from ..streams.contribution import contribution_layout
 from ..streams.tokens import TokenKind, address_bits, token_layout
-from .row_format import RowFormat, RowImage, Section, StoredRows
+from .row_format import RowContents, RowFormat, Section, StoredRows
 
 
 def weight_of(code: Value, levels: Sequence[int] | None, bits: int) -> Value:
@@ -101,9 +101,9 @@ class RowWalker(wiring.Component):
     idle: Signal
     load: Any
 
-    def __init__(self, form: RowFormat, image: RowImage, family: Family) -> None:
+    def __init__(self, form: RowFormat, contents: RowContents, family: Family) -> None:
         self._format = form
-        self._image = image
+        self._contents = contents
         self._family = family
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(token_layout(form.rows))),
@@ -115,7 +115,7 @@ class RowWalker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._format
-        entries = add_entries(m, form.entry_memory(self._family), self._image.entries, form.first_spram, self)
+        entries = add_entries(m, form.entry_memory(self._family), self._contents.entries, form.first_spram, self)
 
         # Every stage moves when the last one can: one enable for the whole pipeline.
         advance = Signal()
@@ -242,4 +242,4 @@ class RowWalker(wiring.Component):
             with m.If(intake):
                 m.d.sync += fetched_row.eq(row)
             return fetched_row * form.longest_row, Const(0), Const(form.longest_row)
-        return read_directory(m, form, self._family, self._image.rows, row, intake)
+        return read_directory(m, form, self._family, self._contents.rows, row, intake)

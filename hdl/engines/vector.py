@@ -36,8 +36,7 @@ class VectorFormat(EngineFormat):
 
     The inputs lie in `banks` memories, input a in bank a % banks, and each memory is read for `ports` events at once (2
     need dual-port block RAM). A row is read `lanes` neurons at a time. Sums of a step are `sum_bits` wide, in the
-    weights' unit, and may wrap on the way. The pass takes `neurons_per_cycle`. With `wide_output` spikes leave as beats
-    of so many slots, else as tokens.
+    weights' unit, and may wrap on the way. The pass takes `neurons_per_cycle`.
 
     Raises ValueError unless there is one population, the beats of a row are a power of two, a bank has one port or two,
     and all sizes are at least 1.
@@ -50,7 +49,6 @@ class VectorFormat(EngineFormat):
     banks: int = 1
     ports: int = 1
     neurons_per_cycle: int = 1
-    wide_output: bool = False
 
     def __post_init__(self) -> None:
         for name in ("pre", "sum_bits", "lanes", "banks", "neurons_per_cycle"):
@@ -79,8 +77,8 @@ class VectorFormat(EngineFormat):
         """One for each neuron of a pass word."""
         return (trace_signature(self.neurons.neurons, self.neurons.state_bits),) * self.neurons_per_cycle
 
-    def create(self, image: VectorImage, family: Family) -> VectorEngine:
-        return VectorEngine(self, image, family)
+    def create(self, contents: VectorContents, family: Family) -> VectorEngine:
+        return VectorEngine(self, contents, family)
 
     def traced(self) -> VectorFormat:
         """The same engine: its monitors see every neuron in every step."""
@@ -130,7 +128,7 @@ class VectorFormat(EngineFormat):
 
     @property
     def output_layout(self) -> data.StructLayout:
-        return self.beat_layout if self.wide_output else token_layout(self.neurons.neurons)
+        return token_layout(self.neurons.neurons)
 
     @property
     def sums_layout(self) -> data.StructLayout:
@@ -178,7 +176,7 @@ class VectorFormat(EngineFormat):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VectorImage:
+class VectorContents:
     """What the memories hold: `weights[bank]`, a row of neurons low first; `parameters`, a word for each pass word."""
 
     weights: tuple[tuple[int, ...], ...]
@@ -202,9 +200,9 @@ class VectorIntegrator(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, form: VectorFormat, image: VectorImage, family: Family) -> None:
+    def __init__(self, form: VectorFormat, contents: VectorContents, family: Family) -> None:
         self._form = form
-        self._image = image
+        self._contents = contents
         self._family = family
         super().__init__({"i": In(stream.Signature(form.input_layout)), "o": Out(stream.Signature(form.sums_layout))})
 
@@ -255,7 +253,7 @@ class VectorIntegrator(wiring.Component):
         form = self._form
         shape = form.weight_memory(self._family)
         reads: list[tuple[Signal, Value]] = []  # bank by bank
-        for bank, words in enumerate(self._image.weights):
+        for bank, words in enumerate(self._contents.weights):
             if isinstance(shape, DualPortShape):
                 pair = DualPortMemory(shape, words)
                 m.submodules[f"weights{bank}"] = pair
@@ -300,9 +298,9 @@ class VectorPass(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, form: VectorFormat, image: VectorImage, family: Family) -> None:
+    def __init__(self, form: VectorFormat, contents: VectorContents, family: Family) -> None:
         self._form = form
-        self._image = image
+        self._contents = contents
         self._family = family
         ports = {"i": In(stream.Signature(form.sums_layout)), "o": Out(stream.Signature(form.beat_layout))}
         super().__init__(ports | _trace_ports(form))
@@ -414,7 +412,7 @@ class VectorPass(wiring.Component):
         bits = form.neurons.parameter_bits
         if not bits:
             return [parameters_of(form.neurons, Const(0, 1)) for _ in range(form.neurons_per_cycle)]
-        m.submodules.parameters = words = ShapedMemory(form.parameter_memory(self._family), self._image.parameters)
+        m.submodules.parameters = words = ShapedMemory(form.parameter_memory(self._family), self._contents.parameters)
         m.d.comb += [words.read_address.eq(word), words.read_enable.eq(enable)]
         return [
             parameters_of(form.neurons, words.read_data.word_select(k, bits)) for k in range(form.neurons_per_cycle)
@@ -468,9 +466,9 @@ class VectorEngine(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, form: VectorFormat, image: VectorImage, family: Family) -> None:
+    def __init__(self, form: VectorFormat, contents: VectorContents, family: Family) -> None:
         self._form = form
-        self._image = image
+        self._contents = contents
         self._family = family
         ports = {"i": In(stream.Signature(form.input_layout)), "o": Out(stream.Signature(form.output_layout))}
         super().__init__(ports | _trace_ports(form))
@@ -478,13 +476,11 @@ class VectorEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._form
-        m.submodules.integrator = integrator = VectorIntegrator(form, self._image, self._family)
-        m.submodules.neurons = neurons = VectorPass(form, self._image, self._family)
+        m.submodules.integrator = integrator = VectorIntegrator(form, self._contents, self._family)
+        m.submodules.neurons = neurons = VectorPass(form, self._contents, self._family)
         wiring.connect(m, wiring.flipped(self.i), integrator.i)
         wiring.connect(m, integrator.o, neurons.i)
-        if form.wide_output:
-            wiring.connect(m, neurons.o, wiring.flipped(self.o))
-        elif form.neurons_per_cycle == 1:
+        if form.neurons_per_cycle == 1:
             m.d.comb += [
                 neurons.o.ready.eq(self.o.ready),
                 self.o.valid.eq(neurons.o.valid),
