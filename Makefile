@@ -12,6 +12,9 @@ SOURCES := $(shell find compiler hdl boards sim examples -name '*.py' -o -name '
 
 FUZZ_SECONDS ?= 300
 
+# Tests of one file stay together, since they share what is built; a worker takes half a gigabyte.
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 LEFTOVERS := build/lib build/bdist.* spikeloom.egg-info
 
 .PHONY: setup demo test test-slow fuzz mutants lint clean
@@ -47,10 +50,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: setup lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 test-slow: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 # One change at a time in a copy of the package, and the tests that should see it; MUTANTS are words of names or files.
 mutants: setup

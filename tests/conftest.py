@@ -12,6 +12,10 @@ import pytest
 # What a shell or a CI runner starts in the background ignores SIGINT, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Where tests run side by side there is a processor for each of them, and none for torch's further threads.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
