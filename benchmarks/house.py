@@ -65,11 +65,12 @@ def _git(*arguments: str, stdin: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Function:
-    """A function, where it stands and how long it is."""
+    """A function, where it stands, how long it is and what it says of itself."""
 
     path: PurePosixPath
     name: str
     lines: int
+    docstring: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _functions(path: PurePosixPath, text: str) -> Iterator[Function]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
-            yield Function(path, node.name, node.end_lineno - node.lineno + 1)
+            yield Function(path, node.name, node.end_lineno - node.lineno + 1, ast.get_docstring(node) or "")
 
 
 def table(sizes: Sequence[Sizes]) -> str:

@@ -1,6 +1,8 @@
 """The map of the house is the one that the imports draw, and its sizes are counted right."""
 
+import ast
 import importlib
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -77,6 +79,20 @@ def test_sizes_are_counted(house: ModuleType) -> None:
     assert rows[1] == ["hdl/c", "1", "1", "-", "0", "0"]
     assert rows[2] == ["sim", "2", "234", "4", "1", "1"] and rows[3] == ["all", "3", "67", "4", "1", "1"]
     assert rows[4:] == [["61", "lines:", "f", "in", "sim/a.py"], ["401", "lines:", "sim/b.py"]]
+
+
+def test_what_is_long_is_little_and_says_why(house: ModuleType) -> None:
+    texts = house.sources()
+    sizes = house.sizes_of(texts)[-1]
+    silent = [
+        path
+        for path in sizes.long_files
+        if not re.search(r"long (as|for)", ast.get_docstring(ast.parse(texts[path])) or "")
+    ]
+    silent += [f.name for f in sizes.long_functions if not re.search(r"long (as|for)", f.docstring)]
+    assert not silent, f"files over {house.LONG_FILE} lines and functions over {house.LONG_FUNCTION} say why"
+    assert len(sizes.long_files) <= 3, f"at most three files are so long: {', '.join(map(str, sizes.long_files))}"
+    assert len(sizes.long_functions) <= 4, f"at most four functions are so long: {sizes.long_functions}"
 
 
 def test_any_revision_can_be_measured(house: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

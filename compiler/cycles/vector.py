@@ -62,7 +62,7 @@ _IDLE = _Turn(step=-1)
 
 def run_vector(form: VectorFormat, spikes: SpikeArray) -> Block:
     """An engine of which neuron n fires in step t where `spikes[t, n]`; see `tokens` for what it yields. An event that
-    it takes is a beat, whatever the events in it. Its registers are local variables, as in `run_lane`."""
+    it takes is a beat, whatever the events in it. It is long for the same reason as `run_lane`."""
     words, width, beats = form.pass_words, form.neurons_per_cycle, form.row_beats
     last_word = max(words, SHORTEST_PASS - 1)
     fires = [

@@ -3,7 +3,7 @@
 Passes and executors do not check their input: they call `verify`, or are only reachable through something that did.
 A network is frozen and its arrays read-only, so that one that was found valid stays so: `verify` remembers it, and the
 rules run once per network, where it comes in and after each pass that makes another one. Each rule is one function
-that raises `ModelError` with the name of the node at fault.
+that raises `ModelError` with the name of the node at fault. The file is long as all rules stand in it.
 """
 
 from __future__ import annotations

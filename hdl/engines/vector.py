@@ -3,6 +3,8 @@
 Two halves work on different steps. `VectorIntegrator` reads a row of weights for every event of a beat and adds them to
 one register per neuron; at the end of a step it hands all sums over at once. `VectorPass` takes the neurons through
 their dynamics, a few per cycle, while the next step is integrated.
+
+The file is long as a format makes the engine whose halves are shaped by it.
 """
 
 from __future__ import annotations

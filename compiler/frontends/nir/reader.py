@@ -2,6 +2,7 @@
 
 A file of our own (`writer`) holds the whole network as metadata and comes back exactly. Any other file is read node
 by node under the conventions of its dialect (`dialects`, docs/nir.md); what Spikeloom cannot represent is refused.
+The file is long as each node's conversion stands in it.
 """
 
 from __future__ import annotations
