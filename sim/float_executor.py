@@ -53,7 +53,7 @@ def run_float(
     step in the network's float type; `ambiguous` counts the neuron-steps whose spike the order of summation may
     change. `progress(done, total)` counts samples.
 
-    Raises ModelError for an integer network, recurrence or delays, and SampleError for samples that do not suit.
+    Raises ModelError for an integer network and SampleError for samples that do not suit.
     """
     verify(network)
     _check_supported(network)
@@ -84,14 +84,6 @@ def _check_supported(network: Network) -> None:
             f"the float executor runs float networks: {quoted(network.name)} is an integer network; "
             "run the integer reference, or dequantise it"
         )
-    for projection in network.projections:
-        arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
-        if network.is_recurrent(projection):
-            raise ModelError(f"the float executor runs feed-forward networks: {arrow} is a recurrent projection")
-        if projection.step_edge:
-            raise ModelError(
-                f"the float executor has no delays yet: {arrow} has a delay of {projection.delay.max()} steps"
-            )
 
 
 # -------------------------------------------------------------------------------------------------------- sums
@@ -99,17 +91,22 @@ def _check_supported(network: Network) -> None:
 
 @dataclass(frozen=True)
 class _Synapses:
-    """The synapses of one projection: weights, and their magnitudes for the rounding bound."""
+    """The synapses of one projection that share a delay: weights, and their magnitudes for the rounding bound."""
 
     pre: str
     connectivity: Connectivity
     weights: FloatArray
     magnitudes: npt.NDArray[np.float32]
+    delay: int
 
     @classmethod
-    def of(cls, projection: Projection, dtype: np.dtype[Any]) -> _Synapses:
-        weights = projection.connectivity.real.astype(dtype).astype(np.float64)
-        return cls(projection.pre, projection.connectivity, weights, np.abs(weights).astype(np.float32))
+    def of(cls, projection: Projection, dtype: np.dtype[Any]) -> list[_Synapses]:
+        connectivity = projection.connectivity
+        real = connectivity.real.astype(dtype).astype(np.float64)
+        return [
+            cls(projection.pre, connectivity, weights, np.abs(weights).astype(np.float32), delay)
+            for delay, weights in connectivity.by_delay(projection.delay, real)
+        ]
 
 
 @dataclass
@@ -158,7 +155,7 @@ class _Engine:
             population,
             dynamics,
             {name: np.broadcast_to(value.astype(dtype), (population.size,)) for name, value in parameters.items()},
-            tuple(_Synapses.of(p, dtype) for p in network.projections_into(population.name)),
+            tuple(s for p in network.projections_into(population.name) for s in _Synapses.of(p, dtype)),
             dtype,
         )
 
@@ -192,7 +189,9 @@ class _Engine:
         total, magnitude = bias, np.abs(bias).astype(np.float32)
         terms = np.ones((), np.float32)
         for synapses in self.synapses:
-            x = sources[synapses.pre][:, step]
+            if step < synapses.delay:
+                continue  # there are no spikes from before the sample
+            x = sources[synapses.pre][:, step - synapses.delay]
             total = total + synapses.connectivity.currents(x, synapses.weights)
             magnitude = magnitude + synapses.connectivity.currents(x, synapses.magnitudes)
             terms = terms + np.count_nonzero(x, axis=1, keepdims=True)

@@ -149,6 +149,42 @@ def test_several_projections_into_one_population_and_a_skip() -> None:
     assert recording.spikes[0, :, 0].tolist() == [1, 0]
 
 
+def test_delays_of_synapses_and_projections() -> None:
+    """Pulses in the first and the last step arrive at each post neuron after its synapse's delay, or not at all."""
+    pulse = np.array([1, 0, 0, 0, 1], np.uint8).reshape(1, 5, 1)
+
+    def increments(delay: Any) -> list[list[float]]:
+        network = _layer(LI(beta=1.0), [[1.0, 2.0, 3.0]])
+        delayed = dataclasses.replace(network.projections[0], delay=delay)
+        trace = run_float(dataclasses.replace(network, projections=(delayed,)), pulse, membranes=True).membranes
+        assert trace is not None
+        return np.diff(trace[0], axis=0, prepend=0).tolist()
+
+    zero = [0, 0, 0]
+    assert increments(2) == [zero, zero, [1, 2, 3], zero, zero]
+    assert increments([[0, 4, 2]]) == [[1, 0, 0], zero, [0, 0, 3], zero, [1, 2, 0]]
+
+
+def test_recurrence_arrives_a_step_later_and_a_sample_starts_without_spikes() -> None:
+    network = _layer(IF(threshold=4.0), [[5.0]])
+    loop = Projection(pre="out", post="out", connectivity=Dense(weights=[[3.5]]), delay=1)
+    network = dataclasses.replace(network, projections=(*network.projections, loop))
+    recording = run_float(network, np.array([[[1], [0], [0]]] * 2, np.uint8), membranes=True)
+    assert recording.membranes is not None
+    assert recording.spikes[..., 0].tolist() == [[1, 1, 0]] * 2
+    assert recording.membranes[..., 0].tolist() == [[1, 0.5, 4]] * 2
+
+
+def test_sums_of_delayed_synapses_widen_what_is_ambiguous() -> None:
+    """Terms that arrive in one step from several steps before, in an order that a framework may choose."""
+    weights = np.array([[0.1], [0.2], [0.3]])
+    tie = float(np.float32(weights.astype(np.float32).astype(np.float64).sum()))
+    network = _layer(IF(threshold=tie), weights)
+    late = dataclasses.replace(network.projections[0], delay=[[0], [1], [2]])
+    spikes = np.array([[[0, 0, 1], [0, 1, 0], [1, 0, 0]]], np.uint8)
+    assert run_float(dataclasses.replace(network, projections=(late,)), spikes).ambiguous == 1
+
+
 def test_every_sample_starts_afresh_and_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     network = _layer(LIF(beta=0.9, threshold=1.0), weights=rng.normal(size=(5, 7)), x_max=3)
@@ -360,15 +396,3 @@ def test_refuses_integer_networks() -> None:
     )
     with pytest.raises(ModelError, match="'network' is an integer network; run the integer reference"):
         run_float(network, np.zeros((1, 1, 1), np.uint8))
-
-
-def test_refuses_recurrence_and_delays_by_name() -> None:
-    network = _layer(IF(threshold=1.0))
-    recurrent = Projection(pre="out", post="out", connectivity=Dense(weights=[[1.0]]), delay=1)
-    with pytest.raises(ModelError, match="'out' -> 'out' is a recurrent projection"):
-        run_float(
-            dataclasses.replace(network, projections=(*network.projections, recurrent)), np.zeros((1, 1, 1), np.uint8)
-        )
-    delayed = (dataclasses.replace(network.projections[0], delay=2),)
-    with pytest.raises(ModelError, match="'input' -> 'out' has a delay of 2 steps"):
-        run_float(dataclasses.replace(network, projections=delayed), np.zeros((1, 1, 1), np.uint8))

@@ -12,6 +12,7 @@ import pytest
 from fuzz.cases import cases, kept, read_case
 from fuzz.check import check_case, check_verilog
 from fuzz.oracle import Data
+from fuzz.whole import check_float, whole_cases
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from spikeloom.hdl.errors import CapacityError
@@ -42,6 +43,12 @@ def test_some_of_them_do_so_as_verilog_and_as_netlists(case: Data, tool: tuple[s
         check_verilog(case, simulator=simulator, level=level)
     except CapacityError:
         assume(False)
+
+
+@NETWORKS
+@given(whole_cases())
+def test_the_float_executor_equals_the_oracle_in_whole_numbers(case: tuple[Data, list[list[int]]]) -> None:
+    check_float(*case)
 
 
 @pytest.mark.parametrize("file", kept(), ids=lambda file: file.stem)

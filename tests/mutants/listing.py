@@ -694,6 +694,23 @@ CHECKERS = (
     ),
 )
 
+FLOAT_EXECUTOR = (
+    Mutant(
+        "a delayed spike of the float executor comes a step early",
+        "sim/float_executor.py",
+        "x = sources[synapses.pre][:, step - synapses.delay]",
+        "x = sources[synapses.pre][:, step - max(0, synapses.delay - 1)]",
+        ("tests/test_float_executor.py", "-k", "delays or recurrence"),
+    ),
+    Mutant(
+        "the float executor's samples begin with spikes of their ends",
+        "sim/float_executor.py",
+        "if step < synapses.delay:",
+        "if step < 0:",
+        ("tests/test_float_executor.py", "-k", "delays"),
+    ),
+)
+
 MUTANTS = (
     *MEMORIES,
     *STREAMS,
@@ -705,4 +722,5 @@ MUTANTS = (
     *COMPRESSION,
     *ESTIMATES,
     *CHECKERS,
+    *FLOAT_EXECUTOR,
 )
