@@ -26,6 +26,7 @@ from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.output.flash_image import plan_flash
 from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.lean import without_silent
 from spikeloom.compiler.plan.plan import Plan
 from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.emit.synthesis import synthesis_passes
@@ -66,8 +67,9 @@ class Bench:
         return file
 
     def network(self, option: str) -> Network:
+        """What a core runs of a network that the user gave, as `spikeloom compile` builds it."""
         if option not in self.networks:
-            self.networks[option] = read_nir(self.path(option))
+            self.networks[option] = without_silent(read_nir(self.path(option))).network
         return self.networks[option]
 
     def spikes(self, option: str) -> Spikes:
