@@ -13,7 +13,6 @@ from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetPlace
 from spikeloom.compiler.neurons.reachable import reachable_membranes
-from spikeloom.compiler.plan.lean import without_silent
 
 FRACTION_BITS = 2
 
@@ -26,7 +25,7 @@ def random_network(
     """Integer LIF neurons with random weights, of which exactly the share `density` is not zero in every layer.
 
     Thresholds lie in a range in units of the weights. A membrane has two bits below that unit, leaks an eighth per step
-    and is as wide as it can ever need. Hidden neurons that can never fire are left out, as `spikeloom compile` does.
+    and is as wide as it can ever need.
     """
     rng = np.random.default_rng(seed)
     names = [INPUT, *(f"l{number + 1}" for number in range(len(sizes) - 1))]
@@ -53,8 +52,7 @@ def random_network(
     network = Network(
         input_shape=(sizes[0],), populations=tuple(populations), projections=tuple(projections), output=names[-1]
     )
-    narrow = replace(network, populations=tuple(_narrowed(network, population) for population in populations))
-    return without_silent(narrow).network
+    return replace(network, populations=tuple(_narrowed(network, population) for population in populations))
 
 
 def _narrowed(network: Network, population: Population) -> Population:

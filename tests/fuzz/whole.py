@@ -1,4 +1,4 @@
-"""Networks in whole numbers: leaks keep all or nothing, so that real arithmetic rounds nowhere and obeys the contract."""
+"""Networks in whole numbers: leaks keep all or nothing, so that real arithmetic never rounds and obeys the contract."""
 
 from __future__ import annotations
 
