@@ -29,7 +29,7 @@ FIRES = ("gt", "ge")
 TAUS = ("seconds", "scaled")
 """How releases of Norse write time constants."""
 
-READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum")
+READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum", "membranes")
 """How a class is read off the output."""
 
 ENCODERS = ("rate", "latency", "direct")

@@ -42,10 +42,10 @@ def _earliness(spikes: Array) -> Array:
 def _of_membranes(by: ReadBy, membranes: Array) -> Array:
     wide = membranes.astype(np.int64 if membranes.dtype.kind == "i" else np.float64)
     said: Array
-    if by is ReadBy.MEMBRANE_LAST:
-        said = wide[:, -1]
-    elif by is ReadBy.MEMBRANE_MAX:
+    if by is ReadBy.MEMBRANE_MAX:
         said = wide.max(axis=1)
-    else:
+    elif by is ReadBy.MEMBRANE_SUM:
         said = wide.sum(axis=1)
+    else:
+        said = wide[:, -1]
     return said

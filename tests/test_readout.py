@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import pytest
 from spikeloom.compiler import Readout, load_samples, quantise, read_nir, write_nir
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.compression.apply import compress as apply_recipe
 from spikeloom.compiler.compression.finetune import scores as tensor_scores
+from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.compression.simulation import Response
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
-from spikeloom.compiler.ir.neurons import LI, LIF
+from spikeloom.compiler.ir.neurons import LI, LIF, IntegerDynamics, ResetMode
 from spikeloom.compiler.ir.readout import ReadBy
 from spikeloom.compiler.ir.verifier import verify
 from spikeloom.compiler.plan.plan import require_spiking_output
@@ -56,6 +59,8 @@ MEMBRANES = np.array(
         (Readout(by=ReadBy.MEMBRANE_MAX, classes=2), [[9, 4], [-1, -1]]),
         (Readout(by=ReadBy.MEMBRANE_SUM), [[9, 6, 3, 8], [-17, -13, -16, -8]]),
         (Readout(by=ReadBy.MEMBRANE_SUM, classes=2), [[15, 11], [-30, -24]]),
+        (Readout(by=ReadBy.MEMBRANES), [[0, 3, 4, 2], [-4, -4, -1, -3]]),
+        (Readout(by=ReadBy.MEMBRANES, classes=2), [[3, 6], [-8, -4]]),
     ],
 )
 def test_what_each_readout_says(readout: Readout, expected: list[list[int]]) -> None:
@@ -122,7 +127,7 @@ def test_the_default_is_spikes_and_of_an_integrator_the_sum_of_membranes() -> No
     ("fires", "outputs", "options", "message"),
     [
         (True, 4, {"by": "loudest"}, "a class is read by one of spikes, first-spike, membrane-last, membrane-max, "
-         "membrane-sum: got 'loudest'"),
+         "membrane-sum, membranes: got 'loudest'"),
         (True, 4, {"classes": 3}, "classes are groups of equal size, 2 of them at least: got 3 of 4 outputs; "
          "change --classes"),
         (True, 4, {"classes": 1}, "classes are groups of equal size, 2 of them at least: got 1 of 4 outputs; "
@@ -148,8 +153,6 @@ def test_readouts_that_the_output_does_not_have_are_asked_for(
 
 
 def test_the_verifier_knows_the_rule() -> None:
-    from dataclasses import replace
-
     with pytest.raises(ModelError, match=r"classes are groups of equal size.* got 3 of 4 outputs; the output is 'out'"):
         verify(replace(network(), readout=Readout(classes=3)))
 
@@ -173,7 +176,11 @@ def test_a_default_readout_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("by", "loudest", "is one of spikes, first-spike, membrane-last, membrane-max, membrane-sum, got 'loudest'"),
+        (
+            "by",
+            "loudest",
+            "is one of spikes, first-spike, membrane-last, membrane-max, membrane-sum, membranes, got 'loudest'",
+        ),
         ("classes", np.int64(3), "classes are groups of equal size, 2 of them at least: got 3 of 4 outputs"),
         ("classes", np.int64(2**40), "classes are groups of equal size, 2 of them at least: got 1099511627776 of 4"),
         ("classes", np.array([2, 2]), "is one integer"),
@@ -202,7 +209,7 @@ def _groups(file: Any) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("by", ["membrane-last", "membrane-max", "membrane-sum"])
+@pytest.mark.parametrize("by", ["membrane-last", "membrane-max", "membrane-sum", "membranes"])
 def test_executors_record_what_is_read(by: str) -> None:
     """Without being asked for membranes, the float network and its integers at once; nobody else's are kept."""
     spikes = (np.random.default_rng(3).random((5, 6, 4)) < 0.5).astype(np.uint8)
@@ -218,6 +225,54 @@ def test_executors_record_what_is_read(by: str) -> None:
     recording = simulate(quantise(network().with_readout(by), 6, spikes), spikes, executor="amaranth")
     assert recording.membranes is not None
     assert simulate(network(), spikes).membranes is None
+
+
+def never_reset(weights: Any) -> Network:
+    """snnTorch's regression head: it fires, and nothing comes of it."""
+    read = network(weights=weights)
+    dynamics = replace(read.populations[0].dynamics, reset_mode=ResetMode.NONE)
+    return replace(read, populations=(replace(read.populations[0], dynamics=dynamics),))
+
+
+def test_membranes_that_are_read_have_one_unit() -> None:
+    """Weights whose columns differ by a factor of 100: a scale for each, until membranes are read."""
+    weights = np.random.default_rng(5).normal(size=(6, 4)) * [0.01, 0.1, 0.5, 1.0]
+    spikes = (np.random.default_rng(3).random((5, 8, 6)) < 0.5).astype(np.uint8)
+    head = never_reset(weights)
+    for calibration in (None, spikes):
+        by_spikes = quantise(head, 6, calibration).populations[0].dynamics
+        assert isinstance(by_spikes, IntegerDynamics) and np.ptp(by_spikes.scale) > 0
+        read = quantise(head.with_readout("membrane-max"), 6, calibration)
+        dynamics = read.populations[0].dynamics
+        assert isinstance(dynamics, IntegerDynamics) and np.ptp(dynamics.scale) == 0
+        assert not read.populations[0].resets and read.reads_membranes_of("out")
+        unit = dynamics.scale.flat[0] / (1 << dynamics.fraction_bits)
+        real, integer = (simulate(n, spikes, executor=e).membranes for n, e in ((head.with_readout("membrane-max"),
+            "float"), (read, "reference")))  # fmt: skip
+        assert real is not None and integer is not None and np.abs(integer * unit - real).max() < 0.15
+
+
+@pytest.mark.parametrize("method", ["magnitude", "obc", "osbc"])
+def test_compression_keeps_one_unit(method: str) -> None:
+    pytest.importorskip("torch")
+    weights = np.random.default_rng(5).normal(size=(6, 4)) * [0.1, 0.2, 0.5, 1.0]
+    spikes = (np.random.default_rng(3).random((5, 8, 6)) < 0.5).astype(np.uint8)
+    read = never_reset(weights).with_readout("membranes")
+    small, _ = apply_recipe(read, Recipe(method=method, sparsity=0.2, bits=4), spikes)
+    dynamics = small.populations[0].dynamics
+    assert isinstance(dynamics, IntegerDynamics) and np.ptp(dynamics.scale) == 0 and small.reading == read.reading
+
+
+@pytest.mark.parametrize(
+    ("changes", "resets"), [({}, True), ({"reset_mode": "none"}, False), ({"reset_mode": "value"}, True)]
+)
+def test_whether_an_output_resets_is_known_at_both_levels(changes: dict[str, Any], resets: bool) -> None:
+    read = network()
+    chosen = {name: ResetMode(mode) for name, mode in changes.items()}
+    dynamics = replace(read.populations[0].dynamics, **chosen)
+    read = replace(read, populations=(replace(read.populations[0], dynamics=dynamics),))
+    assert read.populations[0].resets is quantise(read, 6).populations[0].resets is resets
+    assert not network(fires=False).populations[0].resets
 
 
 def test_hardware_has_spikes_to_read_and_no_membranes() -> None:

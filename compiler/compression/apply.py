@@ -118,7 +118,7 @@ def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, Spik
 
 def _silent(network: Network, sources: SpikesByPopulation) -> tuple[str, ...]:
     """The populations that could fire and do not, with a warning for each."""
-    names = [p.name for p in network.populations if p.fires and not sources[p.name].any()]
+    names = [p.name for p in network.populations if not (network.reads_membranes_of(p.name) or sources[p.name].any())]
     for name in names:
         warnings.warn(
             f"population {quoted(name)} never fires on the calibration samples: what follows it is compressed blindly; "

@@ -79,7 +79,7 @@ def _binary(network: Network, projection: Projection) -> Quantised:
     connectivities = [p.connectivity for p in network.projections_into(projection.post)]
     columns = Columns.of(connectivities)
     sizes = columns.stacked([np.abs(c.real) for c in connectivities])
-    axis = 0 if network.population(projection.post).fires else None
+    axis = None if network.reads_membranes_of(projection.post) else 0
     total, count = sizes.sum(axis=axis), np.count_nonzero(sizes, axis=axis)
     scale = np.where(count > 0, total / np.maximum(count, 1), 1.0)
     codes = np.sign(projection.connectivity.real).astype(np.int64)

@@ -372,7 +372,7 @@ def _said(response: Response, by: ReadBy) -> torch.Tensor:
     import torch
 
     membranes, spikes = response.membranes, response.spikes
-    if by is ReadBy.MEMBRANE_LAST:
+    if by in (ReadBy.MEMBRANE_LAST, ReadBy.MEMBRANES):
         return membranes[-1]
     if by is ReadBy.MEMBRANE_MAX:
         return membranes.amax(dim=0)

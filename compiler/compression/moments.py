@@ -109,7 +109,7 @@ def _weights(job: Job, layer: Layer, problems: Sequence[Problem], kept: Sequence
         result.grid = job.formats[layer.name].grid
         result.least_scales = _least_scales(layer, result.grid.limit)
         result.scales = torch.ones_like(layer.bias)
-        result.shared = not layer.form.spiking
+        result.shared = layer.form.read
     for problem, mask in zip(problems, kept, strict=True):
         neurons = torch.as_tensor(problem.neurons, device=mask.device)
         if result.scales is None or result.least_scales is None or result.grid is None:
@@ -139,7 +139,7 @@ def _least_scales(layer: Layer, limit: int) -> torch.Tensor:
     import torch
 
     constants = torch.stack([layer.threshold, layer.sub, layer.v_reset, layer.bias]).abs().amax(dim=0)
-    if not layer.form.spiking:
+    if layer.form.read:
         constants = constants.max().expand_as(constants)
     return constants / (limit * CONSTANT_SPAN)
 

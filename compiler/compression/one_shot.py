@@ -253,6 +253,6 @@ def _baseline(job: Job, layers: Sequence[Layer], data: Calibration) -> list[Weig
             scale = next(c.scale for c, p in zip(codes, network.projections, strict=True) if p.post == layer.name)
             scale = np.broadcast_to(scale, layer.view.groups.shape)[layer.view.first] * np.abs(_gain(layer))
             item.scales = item.least_scales = layer.bias.new_tensor(scale)
-            item.grid, item.shared = job.formats[layer.name].grid, not layer.form.spiking
+            item.grid, item.shared = job.formats[layer.name].grid, layer.form.read
         result.append(item)
     return result

@@ -192,11 +192,12 @@ def _network_codes(network: Network, bits: int, scheme: str) -> list[Quantised]:
         columns = Columns.of([graph.connections[number].connectivity for number in members])
         tall = columns.stacked(own)
         shape = tall.shape
-        if not graph.spiking[group]:
+        read = network.reads_membranes_of(network.populations[group - 1].name)
+        if read:
             tall = tall.reshape(-1, 1)
         quantised = _quantised(tall, bits, scheme, f"the weights into {name}")
         parts = columns.split(quantised.codes.reshape(shape))
-        scale = quantised.scales if graph.spiking[group] else quantised.scales.reshape(())
+        scale = quantised.scales.reshape(()) if read else quantised.scales
         scale = columns.spread(scale) if scale.ndim else scale
         for number, part in zip(members, parts, strict=True):
             result[number] = Quantised(codes=part, bits=max(2, bits), scheme=scheme, scale=scale)

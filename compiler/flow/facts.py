@@ -182,7 +182,7 @@ def _warnings(design: Design, recording: Recording | None) -> Iterator[str]:
         yield f"no samples were given: cycles come from random spikes{blind}"
     else:
         for name, population in recording.populations.items():
-            if not population.spikes.any():
+            if not (population.spikes.any() or design.lean.whole.reads_membranes_of(name)):
                 yield (
                     f"population {quoted(name)} never fires in hardware on the calibration samples; "
                     "more bits, less sparsity or other samples may wake it"

@@ -68,7 +68,7 @@ class Narrow:
 
 def _narrower(network: Network) -> Iterator[Network]:
     """The network with its widest membranes narrowed bit by bit, as far as the fraction bits go."""
-    populations = [p for p in network.populations if p.fires]
+    populations = [p for p in network.populations if not network.reads_membranes_of(p.name)]
     widest = max((_integer(p).state_bits for p in populations), default=0)
     for bits in range(widest - 1, MIN_STATE_BITS - 1, -1):
         excess = {p.name: max(0, _integer(p).state_bits - bits) for p in populations}

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ...hdl.errors import OptionError, quoted
 from .arrays import IntArray, freeze, zero, zero_int
 from .connectivity import Connectivity, Weights
-from .neurons import MODELS, Dynamics, IntegerDynamics
+from .neurons import MODELS, Dynamics, IntegerDynamics, ResetMode
 from .origin import Origin
 from .readout import ReadBy, Readout
 
@@ -48,6 +48,15 @@ class Population:
     def fires(self) -> bool:
         """Whether its neurons can fire: all but leaky integrators."""
         return MODELS[self.dynamics.kind].fires
+
+    @property
+    def resets(self) -> bool:
+        """Whether a spike changes a neuron's membrane."""
+        if not self.fires:
+            return False
+        if isinstance(self.dynamics, IntegerDynamics):
+            return self.dynamics.reset_mode is ResetMode.VALUE or bool(np.any(self.dynamics.sub))
+        return getattr(self.dynamics, "reset_mode", ResetMode.NONE) is not ResetMode.NONE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -127,6 +136,11 @@ class Network:
     @property
     def _default_reading(self) -> Readout:
         return Readout(by=ReadBy.SPIKES if self.output_fires else ReadBy.MEMBRANE_SUM)
+
+    def reads_membranes_of(self, name: str) -> bool:
+        """Whether the membranes of a population are compared or read out, so that they have one unit: those of the
+        output where its readout is of membranes, and those of whatever never fires."""
+        return not self.population(name).fires or (name == self.output and self.reading.of_membranes)
 
     @property
     def class_count(self) -> int:

@@ -12,6 +12,7 @@ class ReadBy(StrEnum):
     - `spikes`: how often it fires
     - `first-spike`: how early it fires; never is the latest
     - `membrane-last`, `membrane-max`, `membrane-sum`: V after the last step, the largest V, the sum of V over the steps
+    - `membranes`: V in every step, for whoever asks for a value and not for a class; a class is by the last
     """
 
     SPIKES = "spikes"
@@ -19,6 +20,7 @@ class ReadBy(StrEnum):
     MEMBRANE_LAST = "membrane-last"
     MEMBRANE_MAX = "membrane-max"
     MEMBRANE_SUM = "membrane-sum"
+    MEMBRANES = "membranes"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Quantisation: a float network becomes an integer network of the arithmetic contract (docs/arithmetic.md).
 
-Weights become symmetric fixed-point codes with one scale per post neuron, found by a clip search; a readout (LI) has
-one scale for all its neurons, as its membranes are compared. The scale is folded into the neuron's constants: a
-membrane unit is scale / 2^F. Threshold, reset and bias round to membrane units, with
+Weights become symmetric fixed-point codes with one scale per post neuron, found by a clip search; a readout (LI, or an
+output whose membranes are read) has one scale for all its neurons, as its membranes are compared. The scale is folded
+into the neuron's constants: a membrane unit is scale / 2^F. Threshold, reset and bias round to membrane units, with
 
     fire = floor(threshold / unit) for `>`, ceil(threshold / unit) - 1 for `>=`     exact on integer membranes
     sub, v_reset, bias = round(x / unit)                                            off by half a unit at most
@@ -86,7 +86,7 @@ def quantise_codes(
 
     def codes(form: ContractForm, sources: SpikesByPopulation | None) -> list[Quantised]:
         weights = _contract_codes(form, [given[id(p)] for p in form.projections])
-        return _coarsened(form, weights, sources, network.x_max) if form.spiking else weights
+        return weights if form.read else _coarsened(form, weights, sources, network.x_max)
 
     return _quantised(network, codes, calibration)
 
@@ -133,7 +133,7 @@ def _quantise_weights(form: ContractForm, bits: int, sources: SpikesByPopulation
     columns = _columns(form)
     weights = columns.stacked(form.weights)
     scale = _scales(form, columns, weights, activity_of(form, columns, sources), bits)
-    if form.spiking:
+    if not form.read:
         scale = _without_quiet_outliers(form, columns, scale, _may_fire(form, sources, x_max))
     codes = columns.split(codes_of(weights, scale, bits))
     return [Quantised(codes=c, bits=bits, scale=columns.spread(scale)) for c in codes]
@@ -145,7 +145,7 @@ def _columns(form: ContractForm) -> Columns:
 
 def _scales(form: ContractForm, columns: Columns, weights: FloatArray, activity: Activity, bits: int) -> FloatArray:
     """The real value of a weight unit for each column."""
-    shared = not form.spiking
+    shared = form.read
     limit = largest_code(bits)
     bias = columns.joined(np.abs(form.bias), np.maximum)
     scales = search_scales(weights, activity, bits, shared)
@@ -194,9 +194,9 @@ def _contract_codes(form: ContractForm, weights: Sequence[Quantised]) -> list[Qu
                 f"{quoted(projection.pre)} -> {quoted(projection.post)} have {list(quantised.shape)}"
             )
     scales = np.stack([np.broadcast_to(w.scale, (size,)) for w in weights]) * np.abs(form.gain)
-    shared = scales[0] if form.spiking else scales[0, 0]
+    shared = scales[0, 0] if form.read else scales[0]
     if not np.allclose(scales, shared, rtol=SAME_SCALE, atol=0):
-        rule = "projections into one population share its scales" if form.spiking else "a readout has one scale"
+        rule = "a readout has one scale" if form.read else "projections into one population share its scales"
         raise ModelError(f"{rule}: those of population {quoted(form.population.name)} differ; quantise them together")
     scale = np.broadcast_to(shared, (size,))
     sign = np.sign(form.gain).astype(np.int64)

@@ -73,15 +73,15 @@ class Trial:
         target = respond(form.model, drive * scale + form.bias)
         finest = min(MAX_FRACTION_BITS, widest, starting_fraction_bits(form) + 2)
         original = respond(form.model, currents(network, form, form.weights, form.bias, sources))
-        tolerance = max(TOLERANCE, SHARE_OF_WEIGHTS * _change(target, original, form.spiking))
+        tolerance = max(TOLERANCE, SHARE_OF_WEIGHTS * _change(target, original, form.read))
         return cls(form, scale, drive, target, finest, tolerance)
 
     @property
     def informative(self) -> bool:
         """Whether the samples say anything about this population."""
-        if self.form.spiking:
-            return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
-        return bool(self.target.membranes.any())
+        if self.form.read:
+            return bool(self.target.membranes.any())
+        return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
 
     def choose_decays(self) -> tuple[Decay | None, Decay | None]:
         """The leaks of membrane and synapse, each chosen while the other is exact."""
@@ -107,7 +107,7 @@ class Trial:
         """The share of spikes that the integer form changes, or a readout's relative membrane error."""
         response = self._respond(fraction_bits, decay, decay_syn)
         unit = self.scale / (1 << fraction_bits)
-        return _change(replace(response, membranes=response.membranes * unit), self.target, self.form.spiking)
+        return _change(replace(response, membranes=response.membranes * unit), self.target, self.form.read)
 
     def largest_state(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
         """The largest magnitude of a state in membrane units."""
@@ -120,9 +120,9 @@ class Trial:
         return respond(model, self.drive * (1 << fraction_bits) + population.bias)
 
 
-def _change(response: Response, target: Response, spiking: bool) -> float:
+def _change(response: Response, target: Response, read: bool) -> float:
     """The share of the target's spikes that changed, or a readout's relative root mean square membrane error."""
-    if spiking:
+    if not read:
         return int(np.sum(response.spikes != target.spikes)) / max(1, int(np.sum(target.spikes)))
     power = float(np.mean(target.membranes**2))
     return math.sqrt(float(np.mean((response.membranes - target.membranes) ** 2)) / power) if power else 0.0

@@ -158,8 +158,8 @@ class ContractForm:
     """One population in the contract's coordinates; all arrays float64 (n,), weights as their connectivities have them,
     read-only.
 
-    `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. A readout (LI) has
-    `spiking` False and zeros for what it lacks; IF has beta 1.
+    `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. LI has `spiking` False
+    and zeros for what it lacks; IF has beta 1. `read` says that membranes are compared or read out, not spikes alone.
     """
 
     population: Population
@@ -174,6 +174,7 @@ class ContractForm:
     v_reset: FloatArray
     v_min: FloatArray | None
     spiking: bool
+    read: bool
     leaky: bool
     reset_mode: ResetMode
     reset_place: ResetPlace
@@ -243,6 +244,7 @@ def _contract_form(network: Network, population: Population) -> ContractForm:
         v_reset=parameters.get("v_reset", zero) - v_init,
         v_min=parameters["v_min"] - v_init if "v_min" in parameters else None,
         spiking=model.fires,
+        read=network.reads_membranes_of(population.name),
         leaky="beta" in parameters,
         reset_mode=getattr(dynamics, "reset_mode", ResetMode.NONE),
         reset_place=getattr(dynamics, "reset_place", ResetPlace.SAME),
