@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from networks import random_spikes
 from spikeloom.compiler.data.samples import Samples
+from spikeloom.compiler.flow import compile as compiling
 from spikeloom.compiler.flow.compile import CompileOptions, block_rams, integers_of
 from spikeloom.compiler.flow.narrow import Narrow
 from spikeloom.compiler.ir.connectivity import Dense
@@ -136,3 +138,18 @@ def test_a_compilation_takes_no_more_blocks_than_quantisation_alone() -> None:
     built = integers_of(source, options, Samples(spikes=spikes))
     assert price(built.network) <= price(quantise(source, 6, spikes))
     assert [error.fraction_bits for error in built.errors] == [n.fraction_bits for n in neurons(built.network)]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "asked"),
+    [({}, True), ({"minimise": "brams"}, True), ({"minimise": "latency"}, False), ({"latency_us": 9.0}, False)],
+)
+def test_no_spike_is_changed_for_blocks_that_nobody_counts(
+    monkeypatch: pytest.MonkeyPatch, purpose: dict[str, Any], asked: bool
+) -> None:
+    source = network(0.99)
+    priced: list[CompileOptions] = []
+    monkeypatch.setattr(compiling, "block_rams", lambda options: priced.append(options) or widest)
+    options = CompileOptions(board="icestick", method="magnitude", bits=6, **purpose)
+    integers_of(source, options, Samples(spikes=inputs(source)))
+    assert bool(priced) is asked

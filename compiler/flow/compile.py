@@ -30,6 +30,7 @@ from ..data.samples import Samples
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..estimate.estimate import estimate
 from ..frontends.nir.writer import write_nir
+from ..ir.arrays import IntArray
 from ..ir.network import Network
 from ..ir.origin import ERRORS
 from ..lowering.error import PopulationError, quantisation_error
@@ -52,7 +53,7 @@ from ..output.build_folder import (
 from ..output.flash_image import join_flash
 from ..plan.folding import default_folding, folding_data
 from ..plan.host_link import link_of, memory_needs
-from ..plan.lean import lean_for
+from ..plan.lean import Lean, lean_for
 from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
 from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
@@ -261,7 +262,9 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
         chosen |= {name: value for name, value in wanted.items() if value is not None}
         recipe = Recipe(**chosen | {"method": method, "overrides": options.layers})
         spikes = None if samples is None else samples.spikes
-        refine = None if spikes is None else Narrow(source=source, spikes=spikes, price=block_rams(options))
+        refine = None
+        if spikes is not None and _saves_block_rams(options):
+            refine = Narrow(source=source, spikes=spikes, price=block_rams(options))
         with step(f"compressing ({method})") as progress:
             network, compression = compress(source, recipe, spikes, progress=progress, refine=refine)
     if source.origin is not None:
@@ -278,7 +281,22 @@ def _errors_of_integers(source: Network, real: Network) -> tuple[PopulationError
     return tuple(replace(error, **figures) for error, figures in zip(errors, known, strict=True))
 
 
+def _saves_block_rams(options: CompileOptions) -> bool:
+    """Whether spikes may be changed for them: not where another folding than the smallest core's will be chosen."""
+    aims = (options.latency_us, options.samples_per_s)
+    return aims == (None, None) and options.minimise in (None, Objective.LUTS, Objective.BRAMS)
+
+
 def block_rams(options: CompileOptions) -> Price:
-    """How many block RAMs the plan of a network takes, for the target and the folding of the options."""
+    """How many block RAMs the core of a network takes, for the target and the folding of the options. The first network
+    that is asked for says which neurons the core does without; those that follow are narrower forms of it."""
     family = family_of(require_target(options))
-    return lambda network: make_plan(network, family, options.folding).brams
+    kept: dict[str, IntArray] | None = None
+
+    def price(network: Network) -> int:
+        nonlocal kept
+        if kept is None:
+            kept = dict(lean_for(network, options.folding).kept)
+        return make_plan(Lean.of(network, kept).network, family, options.folding).brams
+
+    return price
