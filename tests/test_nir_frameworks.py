@@ -17,7 +17,6 @@ from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import IF, LI, LIF, Arithmetic
-from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
 
 torch = pytest.importorskip("torch")
@@ -94,24 +93,6 @@ def test_snntorch(tmp_path: Path, seed: int, reset: str, delay: bool) -> None:
     assert network.input_shape == (3, INPUTS // 3)
     spikes = _spikes(seed).reshape(8, STEPS, 3, INPUTS // 3)
     _check_spikes(network, spikes, _snntorch_steps(net, spikes), tmp_path / "b.nir")
-
-
-def test_snntorch_recurrence_is_refused(tmp_path: Path) -> None:
-    snntorch = pytest.importorskip("snntorch")
-    from snntorch.export_nir import export_to_nir
-
-    class Net(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc = _layer(INPUTS, HIDDEN, True)
-            self.lif = snntorch.RLeaky(beta=0.9, linear_features=HIDDEN, init_hidden=True)
-
-        def forward(self, x: Any) -> Any:
-            return self.lif(self.fc(x))
-
-    nir.write(tmp_path / "a.nir", export_to_nir(Net(), torch.zeros(1, INPUTS), ignore_dims=[0]))
-    with pytest.raises(ModelError, match=r"'lif\.lif' -> 'lif\.w_rec' -> 'lif\.lif' is a cycle"):
-        read_nir(tmp_path / "a.nir", dialect="snntorch", reset="subtract", reset_delay=True)
 
 
 # --------------------------------------------------------------------------------------------------------- Norse

@@ -711,6 +711,46 @@ FLOAT_EXECUTOR = (
     ),
 )
 
+CYCLES = "tests/test_nir_cycles.py"
+
+FRONT_ENDS = (
+    Mutant(
+        "edges lead back in the order of names",
+        "compiler/frontends/nir/order.py",
+        "forward = [(a, b) for a, b in edges if b not in dominators[a]]",
+        "forward = [(a, b) for a, b in edges if a < b]",
+        (CYCLES, "-k", "evaluated_from or two_entries"),
+    ),
+    Mutant(
+        "an edge that leads back adds a step to its delay",
+        "compiler/frontends/nir/reader.py",
+        "delay=np.maximum(s.delay, int(s.edge in back))",
+        "delay=(s.delay + int(s.edge in back))",
+        (CYCLES, "-k", "delays_in_steps"),
+    ),
+    Mutant(
+        "delays are rounded down",
+        "compiler/frontends/nir/signals.py",
+        "/ conventions.dt + 0.5)",
+        "/ conventions.dt)",
+        (CYCLES, "-k", "delays_in_steps"),
+    ),
+    Mutant(
+        "delays of pre and post neurons are exchanged",
+        "compiler/frontends/nir/reader.py",
+        "delay = _of_synapses(before.delay, behind.delay, (inputs, outputs))",
+        "delay = _of_synapses(behind.delay, before.delay, (inputs, outputs))",
+        (CYCLES, "-k", "add_up"),
+    ),
+    Mutant(
+        "a subgraph loses what leads from its output",
+        "compiler/frontends/nir/subgraphs.py",
+        "*((a, b) for a in before for b in first), *((a, b) for a in last for b in behind)]",
+        "*((a, b) for a in before for b in first), *((a, b) for a in last[:0] for b in behind)]",
+        (CYCLES, "-k", "within_a_graph"),
+    ),
+)
+
 MUTANTS = (
     *MEMORIES,
     *STREAMS,
@@ -723,4 +763,5 @@ MUTANTS = (
     *ESTIMATES,
     *CHECKERS,
     *FLOAT_EXECUTOR,
+    *FRONT_ENDS,
 )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ....hdl.errors import ModelError, OptionError, quoted
 from ...ir.arrays import FloatArray
 from .dialects import Dialect, Options, Reset, Tau
-from .graph import NirGraph, NirNode
+from .nodes import NirGraph, NirNode
 
 _TIME_CONSTANTS = ("tau", "tau_mem", "tau_syn")
 _LONGEST_S = 1.0

@@ -18,8 +18,8 @@ import numpy as np
 from ....hdl.errors import OptionError, quoted
 from ...names import RESETS
 from .dialects import Dialect, Options
-from .graph import NirGraph
 from .hdf5_guard import CheckedFile
+from .nodes import NirGraph
 
 _OWN = "spikeloom"
 _FIRING = ("IF", "LIF", "CubaLIF")
@@ -92,9 +92,8 @@ def _asked(option: str, what: str) -> OptionError:
 
 def _mentions(file: CheckedFile, graph: NirGraph) -> Iterator[_Mention]:
     yield from _entries(file, file.root.get("node/metadata"), None)
-    for name in graph.nodes:
-        nodes = file.root["node/nodes"]
-        yield from _entries(file, nodes[name].get("metadata"), name)
+    for name, node in graph.nodes.items():
+        yield from _entries(file, file.root[node.path].get("metadata"), name)
 
 
 def _entries(file: CheckedFile, group: Any, node: str | None) -> Iterator[_Mention]:

@@ -7,7 +7,6 @@ parameters of mixed shapes and batch axes, which the library refuses.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -17,8 +16,8 @@ import numpy.typing as npt
 from ....hdl.errors import ModelError, quoted
 from ...ir.neurons import MODELS
 from .hdf5_guard import CheckedFile
-
-NodeFields = Mapping[str, npt.NDArray[Any]]
+from .nodes import NirGraph, NirNode
+from .subgraphs import NestedGraph, flat
 
 FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Input": (("shape",), ()),
@@ -26,6 +25,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Linear": (("weight",), ()),
     "Affine": (("weight", "bias"), ()),
     "Flatten": (("start_dim", "end_dim"), ("input_type",)),
+    "Delay": (("delay",), ()),
     **{
         kind.value: (tuple(name for name in model.nir if name not in model.nir_optional), model.nir_optional)
         for kind, model in MODELS.items()
@@ -37,42 +37,23 @@ MAY_BE_INFINITE = ("tau", "tau_mem", "tau_syn", "r", "w_in")
 """snnTorch writes a neuron without leak (beta = 1) as tau = r = infinity."""
 
 
-@dataclass(frozen=True, eq=False)
-class NirNode:
-    """A node: its NIR type and its fields, empty for a type that is not in `FIELDS`."""
-
-    type: str
-    fields: NodeFields
-
-
-@dataclass(frozen=True, eq=False)
-class NirGraph:
-    """A NIR graph: nodes by name, in order of their names, and edges in order.
-
-    `nir_version` is that of the library that wrote the file, empty where it is not known.
-    """
-
-    nodes: Mapping[str, NirNode]
-    edges: tuple[tuple[str, str], ...]
-    nir_version: str = ""
-
-
 def read_graph(file: CheckedFile) -> NirGraph:
-    """The graph of a checked file; ModelError where it is no NIR graph or a node lacks what its type needs."""
+    """The graph of a checked file, without subgraphs (`subgraphs`).
+
+    Raises ModelError where it is no NIR graph or a node lacks what its type needs.
+    """
     root = file.root.get("node")
     if not isinstance(root, h5py.Group) or not isinstance(root.get("type"), h5py.Dataset):
         raise ModelError("a NIR file holds a graph in the group 'node': there is none; write the file with nir.write")
-    kind = file.text(root["type"])
-    groups, edges = root.get("nodes"), root.get("edges")
-    if kind != "NIRGraph" or not isinstance(groups, h5py.Group) or not isinstance(edges, h5py.Dataset):
+    if (kind := file.text(root["type"])) != "NIRGraph":
         raise ModelError(
             f"a NIR file holds a graph of nodes and edges: it holds a {quoted(kind)}; wrap it in a NIRGraph"
         )
-    nodes = {name: _read_node(file, name, groups[name]) for name in sorted(groups)}
+    nodes, edges = flat(_read_nested(file, root, "the file's graph"))
     version = file.root.get("version")
     text = isinstance(version, h5py.Dataset) and version.shape == () and version.dtype.kind in "OS"
     written_by = file.text(version) if text else ""
-    return NirGraph(nodes, _read_edges(file, edges, nodes), written_by)
+    return NirGraph(nodes, edges, written_by)
 
 
 def spikeloom_metadata(file: CheckedFile) -> h5py.Group | None:
@@ -81,14 +62,24 @@ def spikeloom_metadata(file: CheckedFile) -> h5py.Group | None:
     return group if isinstance(group, h5py.Group) else None
 
 
-def _read_node(file: CheckedFile, name: str, group: h5py.Group | h5py.Dataset) -> NirNode:
+def _read_nested(file: CheckedFile, group: h5py.Group, title: str) -> NestedGraph:
+    groups, edges = group.get("nodes"), group.get("edges")
+    if not isinstance(groups, h5py.Group) or not isinstance(edges, h5py.Dataset):
+        raise ModelError(f"a NIRGraph is a graph of nodes and edges: {title} lacks them; write the file again")
+    nodes = {name: _read_node(file, name, groups[name]) for name in sorted(groups)}
+    return NestedGraph(nodes, _read_edges(file, edges, nodes))
+
+
+def _read_node(file: CheckedFile, name: str, group: h5py.Group | h5py.Dataset) -> NirNode | NestedGraph:
     if any("\ud800" <= character <= "\udfff" for character in name):  # how h5py decodes what is not UTF-8
         raise ModelError(f"names are UTF-8: node {quoted(name)} is not; rename it")
     if not isinstance(group, h5py.Group) or not isinstance(group.get("type"), h5py.Dataset):
         raise ModelError(f"a NIR node has a type: {quoted(name)} has none; names must not contain '/'")
     kind = file.text(group["type"])
+    if kind == "NIRGraph":
+        return _read_nested(file, group, f"node {quoted(name)}")
     if kind not in FIELDS:
-        return NirNode(kind, {})
+        return NirNode(kind, {}, group.name)
     required, optional = FIELDS[kind]
     present = set(group) - {"type", "metadata"}
     for field in required:
@@ -99,7 +90,8 @@ def _read_node(file: CheckedFile, name: str, group: h5py.Group | h5py.Dataset) -
             f"a NIR {kind} has {', '.join((*required, *optional))}: node {quoted(name)} has {quoted(field)} besides, "
             "whose meaning is not known; remove it"
         )
-    return NirNode(kind, {field: _read_field(file, name, field, group[field]) for field in sorted(present)})
+    fields = {field: _read_field(file, name, field, group[field]) for field in sorted(present)}
+    return NirNode(kind, fields, group.name)
 
 
 def _read_field(file: CheckedFile, name: str, field: str, item: h5py.Group | h5py.Dataset) -> npt.NDArray[Any]:
@@ -113,7 +105,7 @@ def _read_field(file: CheckedFile, name: str, field: str, item: h5py.Group | h5p
     return array
 
 
-def _read_edges(file: CheckedFile, dataset: h5py.Dataset, nodes: Mapping[str, NirNode]) -> tuple[tuple[str, str], ...]:
+def _read_edges(file: CheckedFile, dataset: h5py.Dataset, nodes: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     if dataset.size == 0:
         raise ModelError("a NIR graph has edges: this one has none; connect its nodes")
     if len(dataset.shape) != 2 or dataset.shape[1] != 2:

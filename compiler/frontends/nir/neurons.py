@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ....hdl.errors import ModelError, quoted
 from ...ir.neurons import IF, LI, LIF, CubaLIF, FloatDynamics, ResetPlace
 from .dialects import Conventions, Reset
-from .graph import NirNode
 from .leaks import Source, check_finite, first, leak_of
+from .nodes import NirNode
 
 Array = npt.NDArray[Any]
 
@@ -20,8 +20,10 @@ _LEAK_TO_ZERO = ("snntorch", "sinabs", "rockpool", "spyx", "lava")
 _WITHOUT_IF = {"snntorch": "snnTorch", "rockpool": "Rockpool", "lava": "Lava"}
 
 
-def dynamics_of(name: str, node: NirNode, size: int, conventions: Conventions) -> FloatDynamics:
-    """The dynamics of the IF, LIF, CubaLIF or LI node `name` with `size` neurons.
+def dynamics_of(
+    name: str, node: NirNode, size: int, conventions: Conventions, recurrent: bool = False
+) -> FloatDynamics:
+    """The dynamics of the IF, LIF, CubaLIF or LI node `name`: `size` neurons, `recurrent` where they hear themselves.
 
     Scalars and arrays of one element hold for all neurons; a parameter that is the same for all becomes a scalar.
     Raises ModelError for parameters that do not fit the number of neurons, or that the dialect cannot have written.
@@ -40,6 +42,8 @@ def dynamics_of(name: str, node: NirNode, size: int, conventions: Conventions) -
     _check_delayed_threshold(name, fields["v_threshold"], conventions)
     v_reset = _v_reset(fields, conventions)
     _check_v_leak(name, v_leak, v_reset, conventions)
+    if recurrent:
+        _check_lost_input("an RLeaky", name, conventions)
     leak = leak_of(Source(name, "LIF", fields["tau"], fields["r"]), conventions)
     return LIF(
         beta=leak.beta,
@@ -86,7 +90,7 @@ def _cubalif(name: str, fields: dict[str, Array], conventions: Conventions) -> C
             f"{quoted(name)} comes with the dialect {dialect!r}; give the --dialect of one of these if it suits"
         )
     _check_delayed_threshold(name, fields["v_threshold"], conventions)
-    _check_synaptic_reset(name, conventions)
+    _check_lost_input("a Synaptic", name, conventions)
     v_reset = _v_reset(fields, conventions)
     if dialect != "norse":
         _check_leak_to_zero(name, fields["v_leak"], conventions)
@@ -160,11 +164,14 @@ def _check_delayed_threshold(name: str, threshold: Array, conventions: Conventio
         )
 
 
-def _check_synaptic_reset(name: str, conventions: Conventions) -> None:
-    """snnTorch's Synaptic that resets to zero a step later also loses that step's current: the IR has no such reset."""
+def _check_lost_input(layer: str, name: str, conventions: Conventions) -> None:
+    """snnTorch's Synaptic and recurrent neurons that reset to zero a step later lose that step's input as well.
+
+    The IR has no such reset.
+    """
     delayed = conventions.reset_place is ResetPlace.NEXT and conventions.reset is not Reset.SUBTRACT
     if conventions.dialect.name == "snntorch" and delayed:
         raise ModelError(
-            f"a Synaptic that resets to zero a step later also loses that step's current, which is not supported: node "
+            f"{layer} that resets to zero a step later also loses that step's current, which is not supported: node "
             f"{quoted(name)} is read so; retrain with reset_delay=False or with subtraction"
         )

@@ -7,9 +7,7 @@ The file is long as each node's conversion stands in it.
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,25 +16,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
+from ...ir.arrays import IntArray
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
-from ...ir.neurons import MODELS
-from ...ir.verifier import verify
+from ...ir.verifier import MAX_DELAY, verify
 from .dialects import Conventions, Options, dialect_of, resolve
 from .evidence import evidence
 from .foreign import foreign_options
-from .graph import NirGraph, NirNode, read_graph, spikeloom_metadata
+from .graph import read_graph, spikeloom_metadata
 from .hdf5_guard import CheckedFile, open_checked
 from .metadata import holds_network, read_conventions, read_network
 from .neurons import dynamics_of
+from .nodes import NirGraph
 from .options import with_floor, with_options
+from .order import evaluation_order
+from .signals import Signals
+from .structure import LAYERS, NEURONS, PASSED, Structure
 from .view import check_view
 
-_LAYERS = ("Affine", "Linear")
-_NEURONS = {kind.value: model for kind, model in MODELS.items()}
-_SUPPORTED = tuple(sorted((*_LAYERS, *_NEURONS, "Flatten", "Input", "Output")))
-
-Shape = tuple[int, ...]
+_SUPPORTED = tuple(sorted((*LAYERS, *NEURONS, *PASSED, "Input")))
 
 
 def read_nir(
@@ -102,52 +100,57 @@ def _check_types(graph: NirGraph) -> None:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Synapses:
-    """A Linear or Affine node between two populations: name of the layer, of its source and of its target."""
+    """A Linear or Affine node between two populations: its name, its source and its target, and what delays it."""
 
     layer: str
     source: str
     target: str
+    delay: IntArray
+
+    @property
+    def edge(self) -> tuple[str, str]:
+        return self.source, self.target
 
 
 class _Conversion:
     """One graph on its way into the IR: every method derives one part of the network from it."""
 
     def __init__(self, graph: NirGraph, conventions: Conventions) -> None:
+        self.structure = Structure(graph)
         self.nodes = graph.nodes
+        self.input, self.output = self.structure.input, self.structure.output
         self.conventions = conventions
-        self.sources = {name: sorted(a for a, b in graph.edges if b == name) for name in graph.nodes}
-        self.input = self._only("Input")
-        self.output = self._only("Output")
-        self.order = self._topological_order()
-        self._check_connected()
-        self._check_endings()
+        self.signals = Signals(self.structure, conventions)
+        self.synapses = [s for name, node in self.nodes.items() if node.type in NEURONS for s in self._into(name)]
 
     def network(self) -> Network:
-        """The network, populations in topological order with ties by name."""
-        shapes = self._shapes()
-        neurons = [name for name in self.order if self.nodes[name].type in _NEURONS]
-        names = self._population_names(neurons)
-        synapses = self._synapses(neurons)
-        populations = tuple(self._population(name, names[name], synapses, shapes) for name in neurons)
-        position = {name: i for i, name in enumerate([self.input, *neurons])}
-        synapses.sort(key=lambda s: (position[s.target], position[s.source], s.layer))
-        late = self._needs_delays(synapses)
-        projections = tuple(
-            Projection(
-                pre=names[s.source],
-                post=names[s.target],
-                connectivity=Dense(weights=self.nodes[s.layer].fields["weight"].astype(np.float64).T),
-                delay=np.array(int(late and s.source != self.input)),
-            )
-            for s in synapses
+        """The network, populations in evaluation order with ties by name."""
+        order, back = evaluation_order(
+            self.input,
+            {s.edge for s in self.synapses},
+            {s.edge for s in self.synapses} - {s.edge for s in self.synapses if np.min(s.delay) < 1},
         )
+        self._check_known(back)
+        neurons = [name for name in order if name != self.input]
+        names = self._population_names(neurons)
+        position = {name: i for i, name in enumerate([self.input, *neurons])}
+        synapses = sorted(self.synapses, key=lambda s: (position[s.target], position[s.source], s.layer))
+        late = self._needs_delays(synapses)
         return Network(
-            input_shape=shapes[self.input],
-            populations=populations,
-            projections=projections,
-            output=names[self._origin(self.output)],
+            input_shape=self.signals.of(self.input).shape,
+            populations=tuple(self._population(name, names[name]) for name in neurons),
+            projections=tuple(
+                Projection(
+                    pre=names[s.source],
+                    post=names[s.target],
+                    connectivity=Dense(weights=self.nodes[s.layer].fields["weight"].astype(np.float64).T),
+                    delay=np.maximum(s.delay, int(s.edge in back)) + int(late and s.source != self.input),
+                )
+                for s in synapses
+            ),
+            output=names[self._output()],
             x_max=self.conventions.x_max,
             dtype=self._dtype(synapses),
             dt=self.conventions.dt if self.conventions.dialect.dt_in_seconds else None,
@@ -156,102 +159,45 @@ class _Conversion:
 
     # ------------------------------------------------------------------------------------------------ the graph
 
-    def _only(self, kind: str) -> str:
-        found = [name for name, node in self.nodes.items() if node.type == kind]
-        if len(found) != 1:
-            listed = ", ".join(quoted(name) for name in found[:3]) or "none"
-            raise ModelError(
-                f"a NIR graph has one {kind} node: this one has {len(found)} ({listed}); merge or add them"
-            )
-        return found[0]
+    def _into(self, target: str) -> list[_Synapses]:
+        """The synapses into the neurons `target`, once for each way through a layer."""
+        found = []
+        for behind in self.signals.into(target):
+            layer = behind.origin
+            if np.any(behind.delay) and np.any(self._bias(layer)):
+                raise ModelError(
+                    f"a bias is there from the first step: that of node {quoted(layer)} stands before a Delay; put the "
+                    "Delay before the layer"
+                )
+            inputs, outputs = self.nodes[layer].fields["weight"].T.shape
+            for before in self.signals.into(layer):
+                delay = _of_synapses(before.delay, behind.delay, (inputs, outputs))
+                if np.max(delay) > MAX_DELAY:
+                    raise ModelError(
+                        f"delays are at most {MAX_DELAY} steps: those before and behind node {quoted(layer)} add up to "
+                        f"{np.max(delay)}; shorten them"
+                    )
+                found.append(_Synapses(layer, before.origin, target, delay))
+        return found
 
-    def _topological_order(self) -> list[str]:
-        waiting = {name: len(sources) for name, sources in self.sources.items()}
-        targets: dict[str, list[str]] = {name: [] for name in self.nodes}
-        for name, sources in self.sources.items():
-            for source in sources:
-                targets[source].append(name)
-        ready = [name for name, count in waiting.items() if count == 0]
-        heapq.heapify(ready)
-        order = []
-        while ready:
-            name = heapq.heappop(ready)
-            order.append(name)
-            for target in targets[name]:
-                waiting[target] -= 1
-                if waiting[target] == 0:
-                    heapq.heappush(ready, target)
-        if len(order) < len(self.nodes):
+    def _check_known(self, back: set[tuple[str, str]]) -> None:
+        """Refuse recurrence of dialects whose layers pass spikes on a step late: when theirs arrive is not known."""
+        if back and self.conventions.dialect.late_spikes:
+            edge = " -> ".join(map(quoted, min(back)))
             raise ModelError(
-                f"graphs are feed-forward: {self._cycle(set(self.nodes) - set(order))} is a cycle, and recurrence is "
-                "not supported yet; remove it"
-            )
-        return order
-
-    def _cycle(self, candidates: set[str]) -> str:
-        """A cycle among nodes that all have a source among them, found by walking backwards."""
-        path = [min(candidates)]
-        while path[-1] not in path[:-1]:
-            path.append(next(source for source in self.sources[path[-1]] if source in candidates))
-        cycle = path[path.index(path[-1]) :][::-1]
-        shown = cycle if len(cycle) <= 5 else [*cycle[:4], cycle[-1]]
-        return " -> ".join(quoted(name) for name in shown)
-
-    def _check_connected(self) -> None:
-        reached = {self.input}
-        for name in self.order:
-            if reached.intersection(self.sources[name]):
-                reached.add(name)
-        used = {self.output}
-        for name in reversed(self.order):
-            if name in used:
-                used.update(self.sources[name])
-        for name in self.order:
-            if name not in reached or name not in used:
-                missing = "the input does not reach it" if name not in reached else "it does not reach the output"
-                raise ModelError(f"every node has a part in the graph: {quoted(name)} has none, {missing}; remove it")
-
-    def _check_endings(self) -> None:
-        for name in self.order:
-            node, sources = self.nodes[name], self.sources[name]
-            if node.type in ("Output", "Flatten") and len(sources) > 1:
-                raise ModelError(f"{node.type} nodes have one source: {quoted(name)} has {len(sources)}; use one")
-            origins = {self._origin(source) for source in sources}
-            for origin in sorted(origins):
-                self._check_step(origin, name)
-
-    def _check_step(self, source: str, target: str) -> None:
-        """What may follow what, flattening aside: Input -> (layer -> neurons)+ -> Output."""
-        first, second = self.nodes[source].type, self.nodes[target].type
-        edge = f"{quoted(source)} -> {quoted(target)}"
-        if second in _NEURONS and first not in _LAYERS:
-            raise ModelError(
-                f"neurons follow a Linear or Affine node: {edge} joins {first} and {second}; put a Linear between them"
-            )
-        if second in _LAYERS and first in _LAYERS:
-            raise ModelError(
-                f"a layer of weights is followed by neurons: {edge} joins {first} and {second}; multiply them into one"
-            )
-        if second == "Output" and first not in _NEURONS:
-            raise ModelError(f"the output comes from neurons: {edge} joins {first} and Output; end with IF, LIF or LI")
-        if second in _LAYERS and first in _NEURONS and not _NEURONS[first].fires:
-            raise ModelError(
-                f"{first} neurons are a readout: {edge} uses their membranes as spikes; make them LIF neurons"
+                f"recurrence of the dialect {self.conventions.dialect.name!r} is not supported: {edge} leads back; "
+                "retrain without it, or with snnTorch"
             )
 
-    def _origin(self, name: str) -> str:
-        """The node whose values arrive, looking through Output and Flatten nodes, which keep the order of values."""
-        while self.nodes[name].type in ("Flatten", "Output"):
-            name = self.sources[name][0]
-        return name
-
-    def _synapses(self, neurons: list[str]) -> list[_Synapses]:
-        return [
-            _Synapses(layer, self._origin(source), target)
-            for target in neurons
-            for layer in sorted({self._origin(layer) for layer in self.sources[target]})
-            for source in self.sources[layer]
-        ]
+    def _output(self) -> str:
+        """The neurons that are read out."""
+        signal = self.signals.of(self.output)
+        if np.any(signal.delay):
+            raise ModelError(
+                f"the output is read as it is: a Delay stands before node {quoted(self.output)}; remove it, and read "
+                "the spikes so many steps earlier"
+            )
+        return signal.origin
 
     def _population_names(self, neurons: list[str]) -> dict[str, str]:
         """Names in the IR; a node that is called like the IR's input gets underscores."""
@@ -265,13 +211,12 @@ class _Conversion:
 
     # ---------------------------------------------------------------------------------------------- the numbers
 
-    def _population(
-        self, name: str, new_name: str, synapses: list[_Synapses], shapes: Mapping[str, Shape]
-    ) -> Population:
-        size = math.prod(shapes[name])
-        layers = sorted({s.layer for s in synapses if s.target == name})
+    def _population(self, name: str, new_name: str) -> Population:
+        size = math.prod(self.signals.of(name).shape)
+        layers = [signal.origin for signal in self.signals.into(name)]
         bias: npt.NDArray[Any] = np.asarray(sum(self._bias(layer) for layer in layers))
-        dynamics = dynamics_of(name, self.nodes[name], size, self.conventions)
+        recurrent = any(s.edge == (name, name) for s in self.synapses)
+        dynamics = dynamics_of(name, self.nodes[name], size, self.conventions, recurrent)
         if np.all(bias == bias.flat[0]):
             bias = bias.flat[0].reshape(())
         return Population(name=new_name, shape=(size,), dynamics=dynamics, bias=bias)
@@ -304,101 +249,10 @@ class _Conversion:
         doubles = any(self.nodes[s.layer].fields["weight"].dtype == np.float64 for s in synapses)
         return "float64" if doubles else "float32"
 
-    def _shapes(self) -> dict[str, Shape]:
-        """The shape of the values that each node puts out, checked along every edge."""
-        shapes: dict[str, Shape] = {}
-        for name in self.order:
-            node = self.nodes[name]
-            arriving = {source: shapes[source] for source in self.sources[name]}
-            if node.type == "Input":
-                shapes[name] = self._input_shape(name, node)
-            elif node.type in _LAYERS:
-                shapes[name] = self._layer_shape(name, node, arriving)
-            elif node.type == "Flatten":
-                shapes[name] = self._flatten_shape(name, node, next(iter(arriving.values())))
-            elif node.type == "Output":
-                shapes[name] = self._output_shape(name, node, next(iter(arriving.values())))
-            else:
-                shapes[name] = self._neuron_shape(name, arriving)
-        return shapes
 
-    def _input_shape(self, name: str, node: NirNode) -> Shape:
-        """The shape of one step's input, without what exporters leave of their example in front of a layer's vector."""
-        shape = _declared_shape(name, node, "shape")
-        layers = [n for n, sources in self.sources.items() if name in sources and self.nodes[n].type in _LAYERS]
-        if not layers:
-            return shape
-        if self.conventions.dialect.leading_axes or all(length == 1 for length in shape[:-1]):
-            return shape[-1:]
-        return shape
-
-    def _layer_shape(self, name: str, node: NirNode, arriving: Mapping[str, Shape]) -> Shape:
-        weight = node.fields["weight"]
-        if weight.ndim != 2 or not weight.size:
-            raise ModelError(
-                f"weights have the shape (outputs, inputs): node {quoted(name)} has {weight.shape}; reshape them"
-            )
-        for source, shape in arriving.items():
-            if _without_batch(shape) != (weight.shape[1],):
-                raise ModelError(
-                    f"shapes connect: {quoted(source)} puts out {shape}, node {quoted(name)} takes "
-                    f"({weight.shape[1]},); correct one of them or flatten between them"
-                )
-        return (weight.shape[0],)
-
-    def _flatten_shape(self, name: str, node: NirNode, arriving: Shape) -> Shape:
-        if "input_type" in node.fields:
-            declared = _declared_shape(name, node, "input_type")
-            if math.prod(declared) != math.prod(arriving):
-                raise ModelError(
-                    f"shapes connect: node {quoted(name)} expects {declared}, {arriving} arrives; correct one of them"
-                )
-            arriving = declared
-        dims = len(arriving)
-        start, end = (_dimension(name, node, field, dims) for field in ("start_dim", "end_dim"))
-        if start > end:
-            raise ModelError(f"a Flatten starts before it ends: node {quoted(name)} goes from {start} to {end}")
-        return (*arriving[:start], math.prod(arriving[start : end + 1]), *arriving[end + 1 :])
-
-    def _neuron_shape(self, name: str, arriving: Mapping[str, Shape]) -> Shape:
-        sizes = {source: math.prod(shape) for source, shape in arriving.items()}
-        if len(set(sizes.values())) > 1:
-            listed = ", ".join(f"{quoted(source)} {size}" for source, size in sorted(sizes.items())[:4])
-            raise ModelError(f"what meets in a neuron has one size: node {quoted(name)} gets {listed}; correct them")
-        return (next(iter(sizes.values())),)
-
-    def _output_shape(self, name: str, node: NirNode, arriving: Shape) -> Shape:
-        declared = _declared_shape(name, node, "shape")
-        if self.conventions.dialect.leading_axes:
-            declared = declared[-1:]
-        if math.prod(declared) != math.prod(arriving):
-            raise ModelError(
-                f"shapes connect: node {quoted(name)} expects {declared}, {arriving} arrives; correct one of them"
-            )
-        return arriving
-
-
-def _without_batch(shape: Shape) -> Shape:
-    """The shape without leading axes of length 1, which are batch axes in front of a vector."""
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
-    return shape
-
-
-def _declared_shape(name: str, node: NirNode, field: str) -> Shape:
-    value = node.fields[field]
-    if value.dtype.kind not in "iu" or value.ndim > 1 or not value.size or np.any(value < 1) or np.any(value > 1 << 31):
-        raise ModelError(
-            f"a shape is a list of positive integers: {field} of node {quoted(name)} is {quoted(value.tolist())}"
-        )
-    return tuple(int(length) for length in value.reshape(-1))
-
-
-def _dimension(name: str, node: NirNode, field: str, dims: int) -> int:
-    value = node.fields[field]
-    if value.dtype.kind not in "iu" or value.size != 1 or not -dims <= int(value.flat[0]) < dims:
-        raise ModelError(
-            f"a Flatten takes dimensions that exist, of {dims}: {field} of node {quoted(name)} is "
-            f"{quoted(value.tolist())}; correct it"
-        )
-    return int(value.flat[0]) % dims
+def _of_synapses(before: IntArray, behind: IntArray, shape: tuple[int, int]) -> IntArray:
+    """The delay of each synapse, [pre, post] in `shape`, of those of pre and post neurons; a scalar for all alike."""
+    if not before.ndim and not behind.ndim:
+        return before + behind
+    delays = np.broadcast_to(before.reshape(-1, 1) + behind, shape)
+    return delays.flat[0].reshape(()) if np.all(delays == delays.flat[0]) else delays

@@ -18,7 +18,7 @@ from ...ir.arrays import FloatArray
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.neurons import MODELS, Arithmetic, FloatDynamics, IntegerDynamics, real_form
-from .graph import NirGraph, NirNode
+from .nodes import NirGraph, NirNode
 
 DEFAULT_DT = 1e-4
 """The time step of the view where the network's own is not known: the one of the NIR paper."""

@@ -12,8 +12,8 @@ from ....hdl.errors import InputError, ModelError, quoted
 from ....hdl.staging import replacement
 from ...ir.network import Network
 from ...ir.verifier import verify
-from .graph import NirNode
 from .metadata import network_metadata
+from .nodes import NirNode
 from .view import view
 
 
