@@ -12,7 +12,6 @@ from ...hdl.core import CORE_INPUT
 from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
 from ..plan.plan import Plan
-from ..plan.weights import sources_of
 from .engine_cycles import EngineCycles
 from .model import count_core_cycles, engine_cycles, engine_models
 from .tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
@@ -105,6 +104,7 @@ def row_events(plan: Plan, engine: int, counts: Mapping[str, npt.NDArray[Any]]) 
     """Events [..., rows] of each row of an engine, from those [..., neurons] of the populations and the input."""
     network, folding = plan.network, plan.folding.engines[engine]
     orders = {other.populations[-1]: other.order(network) for other in plan.folding.engines}
-    names = (*folding.populations[:-1], *sources_of(network, folding.populations))
+    heard = folding.heard(network)
+    names = (*heard.own, *heard.sources)
     parts = [counts[name] if (order := orders.get(name)) is None else counts[name][..., order] for name in names]
     return np.concatenate(parts, axis=-1)

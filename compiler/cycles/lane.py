@@ -14,7 +14,9 @@ import numpy.typing as npt
 from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
 from ...hdl.engines.engine import Rows, RowsContents, SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
+from ...hdl.engines.returns import own_rows, queue_memory
 from ...hdl.engines.row_format import RowContents, RowFormat
+from ...hdl.memories.memory import Family
 from ..encodings.bitmap import chunk_posts
 from ..encodings.rows import find_row, first_post, row_lengths
 from ..ir.arrays import IntArray, SpikeArray
@@ -24,7 +26,7 @@ from ..plan.lanes import LanesFolding
 from ..plan.sparse import SparseFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
-from .tokens import ABORT, ALL, EVENT, Block, Token
+from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Token
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 
@@ -42,7 +44,8 @@ class LaneModel:
     """What the cycles of a lane depend on: of an engine that has just one, or of one of several.
 
     `rows` has the posts of each row; of bitmaps, which have `chunks` per row, those of each chunk. `chosen` are those
-    of the engine's neurons that the lane has.
+    of the engine's neurons that the lane has. Where some of its spikes return, `own` neurons have rows, those `waiting`
+    wait for the end of their pass in a `queue`, and `last_returns` is whether the last population's return.
     """
 
     rows: tuple[Posts, ...]
@@ -51,6 +54,11 @@ class LaneModel:
     neurons: int
     overlaps: bool
     chosen: IntArray
+    own: int = 0
+    returns: bool = False
+    last_returns: bool = False
+    waiting: frozenset[int] = frozenset()
+    queue: int = 0
 
 
 class LaneCycles(EngineCycles):
@@ -106,6 +114,11 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         neurons=form.neurons.neurons,
         overlaps=form.neurons.overlaps,
         chosen=chosen,
+        own=own_rows(form.neurons),
+        returns=form.neurons.returns,
+        last_returns=form.neurons.last_returns,
+        waiting=frozenset(n for p in form.waiting for n in range(form.neurons.bases[p], form.neurons.ends[p])),
+        queue=queue_memory(form.neurons, form.waiting, Family.ICE40).depth if form.waiting else 0,
     )
 
 
@@ -141,7 +154,8 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
     cycle of the hardware, and all registers move together.
     """
     rows = model.rows
-    several = len(model.bases) > 1
+    several = len(model.bases) > 1 or model.returns
+    own, waiting = model.own, model.waiting
     first_output, last_neuron = model.bases[-1], model.neurons - 1
     ends = frozenset(base - 1 for base in model.bases[1:])
     fires = [frozenset(np.flatnonzero(step).tolist()) for step in spikes]
@@ -163,6 +177,10 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
     post = 0
     locked = several
     step = -1
+    # Those of spikes that return.
+    queue: deque[int] = deque()  # in the memory
+    head: int | None = None  # at the queue's output
+    left = returned = drops = False
 
     while True:
         is_event = w_kind == EVENT
@@ -186,25 +204,48 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
             address = neuron2
             offered = (EVENT, neuron2 - first_output) if spiking else None
         leaves = not several or address >= first_output
-        if not leaves:
+        walks = several and spiking and address < own
+        if not leaves or left:
             offered = None
+        waits = model.returns and job == DRAIN and not (stage1 or stage2)
 
         token, taken, _ = yield ALL * (free and not locked), offered
 
         release = False
-        o_ready = taken if leaves else free and locked
+        went, gone = returned, not leaves or left or taken
+        queued = walks and neuron2 in waiting
+        kept = queued and not returned and len(queue) < model.queue - 1
+        back = not walks or returned or (kept if queued else free and locked)
+        o_ready = gone and back
+        if leaves and walks:
+            left, returned = gone and not back, back and not gone
         stall = spiking and not o_ready
         accept = w_valid and ready
         issue = job == PASS and not stall and not (several and is_event and w_valid)
         hold = stall or (several and adding)
         incoming = token
         if several:
-            if locked:
-                incoming = (EVENT, neuron2) if spiking and not leaves and free else None
+            if locked and waits:
+                incoming = (EVENT, head) if head is not None and free else None
+            elif locked:
+                incoming = (EVENT, neuron2) if walks and not queued and not went and free else None
             elif token is not None:
-                incoming = (token[0], token[1] + first_output)
+                incoming = (token[0], token[1] + own)
                 if token[0] != EVENT:
                     locked = True
+
+        # The queue.
+        dropped = False
+        if model.returns:
+            settled = idle and head is None and not queue
+            if head is None or (locked and waits and free):
+                head = queue.popleft() if queue else None
+            if kept:
+                queue.append(neuron2)
+            passed = model.neurons if job == DRAIN and neuron == 0 else neuron
+            dropped = drops and is_event and w_post < passed
+        else:
+            settled = idle
 
         # The bank.
         drained = job == DRAIN and not (stage1 or stage2 or adding)
@@ -224,8 +265,9 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
             job = INTEGRATE
             release = quiet or not model.overlaps
         elif drained and neuron == 0:
-            job = END
-        elif drained and idle:
+            if settled or not model.last_returns:
+                job = END
+        elif drained and settled:
             job = PASS
             release = neuron == first_output and model.overlaps
         if not hold:
@@ -235,7 +277,11 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
         elif o_ready:
             spike = False
         stage1, neuron1 = issue, asked
-        adding = accept and is_event
+        adding = accept and is_event and not dropped
+        if accept and not is_event:
+            drops = w_kind != END_OF_STEP
+        elif release:
+            drops = False
         if accept:
             post = w_post
             if not is_event:

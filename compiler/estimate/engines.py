@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...hdl.engines.engine import SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
+from ...hdl.engines.returns import queue_memory
 from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.memories.memory import Family
 from ...hdl.neurons.decay import signed_digits
@@ -19,7 +20,7 @@ from ...hdl.streams.tokens import address_bits
 from ..encodings.rows import row_lengths
 from ..plan.kinds import PerKind
 from ..plan.plan import Plan
-from .parts import COMPARE, DSP_PRODUCT_BITS, Parts, bank_parts, walker_parts
+from .parts import DSP_PRODUCT_BITS, Parts, bank_parts, queue_parts, return_parts, walker_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +67,18 @@ class LanesEstimate(EngineEstimate):
         self._queue = queue
 
     def add_parts(self, parts: Parts, family: Family) -> None:
-        bits = self._queue.bit_length() - 1
         several = len(self._lanes) > 1
         for form, _ in self._lanes:
             walker_parts(parts, form.rows, family)
             bank_parts(parts, form.neurons)
             if several and self._queue:
-                parts.adder("queues", 2 * bits)
-                parts.lut("queues", 6 + bits * COMPARE * 2)
-                parts.ff("queues", 2 * bits + 1)
-            if len(form.neurons.populations) > 1:
+                queue_parts(parts, self._queue)
+            if form.neurons.shared:
                 parts.lut("turns", 12 + address_bits(form.inputs))
+            if form.neurons.returns:
+                return_parts(parts, form.neurons)
+            if form.waiting:
+                queue_parts(parts, queue_memory(form.neurons, form.waiting, family).depth)
         if several:
             parts.lut("merge", len(self._lanes) * (5 + address_bits(self._outputs)))
             parts.ff("queues", 2 * len(self._lanes))

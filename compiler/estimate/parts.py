@@ -137,7 +137,7 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     parts.adder("accumulate", bits)
     parts.lut("write", bits)
     parts.ff("bank", 3 * neuron + form.weight_bits + max(p.shift for p in form.populations) + state + 14)
-    if len(form.populations) > 1:
+    if form.shared:
         parts.lut("turns", 12 + (len(form.populations) - 1) * neuron * COMPARE)
         parts.lut("turns", neuron)
     if form.bias_bits:
@@ -177,7 +177,7 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     parts.ff("bank", form.c_bits)
     kinds = (len(rules) > 1) + (len(shifts) > 1)
     parts.path("integrate", 2, bits)
-    shared = len(form.populations) > 1
+    shared = form.shared
     subtracts = any(mode == "subtract" for mode, _ in now)
     decision = 3 + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + 2 * bool(floors) + kinds + shared
     parts.path("decide", decision, bits * (1 + subtracts))
@@ -229,7 +229,21 @@ def _product_cost(digits: Sequence[tuple[int, int]], constant: int, width: int) 
     )
 
 
-# ------------------------------------------------------------------------------------------- memories and link
+# --------------------------------------------------------------------------------------------- queues and memories
+
+
+def return_parts(parts: Parts, form: NeuronFormat) -> None:
+    """Spikes that return (spikeloom.hdl.engines.returns), their queue apart, and what the bank then drops."""
+    parts.lut("turns", 4 + form.neurons.bit_length() * COMPARE)
+    parts.ff("bank", 1 + 2 * form.last_returns)
+
+
+def queue_parts(parts: Parts, depth: int) -> None:
+    """A queue (spikeloom.hdl.streams.token_queue), its memory apart."""
+    bits = depth.bit_length() - 1
+    parts.adder("queues", 2 * bits)
+    parts.lut("queues", 6 + bits * COMPARE * 2)
+    parts.ff("queues", 2 * bits + 1)
 
 
 def memory_parts(parts: Parts, shape: MemoryShape) -> None:
@@ -269,6 +283,9 @@ def flash_parts(parts: Parts, words: int) -> None:
     parts.lut("flash loader", 70)
     parts.adder("flash loader", bits)
     parts.ff("flash loader", 68 + bits)
+
+
+# ---------------------------------------------------------------------------------------------------------- link
 
 
 def link_parts(parts: Parts, link: LinkFormat) -> None:

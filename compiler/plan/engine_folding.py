@@ -14,6 +14,7 @@ from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import BeatShape
 from ..ir.arrays import IntArray
 from ..ir.network import Network
+from .step_edges import Heard
 from .weights import EngineWeights
 
 
@@ -46,6 +47,9 @@ class EngineFolding(ABC):
 
     kind: ClassVar[EngineKind]
 
+    returns: ClassVar[bool] = False
+    """Whether its spikes can return inside it, into neurons whose pass is over."""
+
     refused: ClassVar[Mapping[str, str]] = {}
     """Fields of a folding file that only other kinds have, and why this one has none: `{first}` is its population,
     `{lanes}` the lanes that the file gives."""
@@ -54,6 +58,10 @@ class EngineFolding(ABC):
     def first(self) -> str:
         """The first population, by which messages name the engine."""
         return self.populations[0]
+
+    def heard(self, network: Network) -> Heard:
+        """What it hears, and when."""
+        return Heard(network, self.populations, returns=self.returns)
 
     @property
     def takes_beats(self) -> bool:

@@ -29,7 +29,7 @@ from ..encodings.cost import Scarce
 from ..ir.network import INPUT, Network
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
-from .weights import sources_of
+from .step_edges import Way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def input_beats(network: Network, folding: Folding, family: Family) -> BeatShape
     """What the core's input brings at once: one token, or where it is wide what the engine takes that it leads to."""
     if not folding.wide:
         return BeatShape(addresses=network.input_size)
-    first = next(e for e in folding.engines if INPUT in sources_of(network, e.populations))
+    first = next(e for e in folding.engines if INPUT in e.heard(network).sources)
     return first.beats(network.input_size, family)
 
 
@@ -134,8 +134,9 @@ def check_folding(network: Network, folding: Folding) -> None:
     if folding.wide:
         _wide_possible(network, folding)
     for engine in folding.engines:
-        engine.check(network, wide=folding.wide and INPUT in sources_of(network, engine.populations))
+        engine.check(network, wide=folding.wide and INPUT in engine.heard(network).sources)
     _heard_populations_last(network, folding)
+    _keeps_nothing(network, folding)
 
 
 def _names_all(network: Network, folding: Folding) -> None:
@@ -151,7 +152,7 @@ def _names_all(network: Network, folding: Folding) -> None:
 
 
 def _wide_possible(network: Network, folding: Folding) -> None:
-    sources = {engine: sources_of(network, engine.populations) for engine in folding.engines}
+    sources = {engine: engine.heard(network).sources for engine in folding.engines}
     first, *others = [engine for engine in folding.engines if INPUT in sources[engine]]
     rule = "a wide input leads to one engine that takes several events per beat, and to nothing else"
     if others:
@@ -168,6 +169,16 @@ def _wide_possible(network: Network, folding: Folding) -> None:
             f"{rule}: that of {quoted(first.first)} also listens to {quoted(sources[first][1])}; leave the core's "
             "input narrow"
         )
+
+
+def _keeps_nothing(network: Network, folding: Folding) -> None:
+    for engine in folding.engines:
+        for late in engine.heard(network).going(Way.LATE):
+            raise ModelError(
+                "step edges are those of one step to the same or an earlier population of an engine with one lane: "
+                f"{quoted(late.pre)} projects to {quoted(late.post)} with a delay of {late.delay}; use one shared "
+                "engine, or the reference executor"
+            )
 
 
 def _heard_populations_last(network: Network, folding: Folding) -> None:

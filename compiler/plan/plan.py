@@ -110,7 +110,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
     folding contradicts it; CapacityError where its weights need more SPRAM than any device has.
     """
     verify(network)
-    for check in (_is_integer, _has_no_cubalif, _has_matrices, _has_no_recurrence, _has_no_delays):
+    for check in (_is_integer, _has_no_cubalif, _has_matrices):
         check(network)
     if folding is None:
         folding = default_folding(network)
@@ -182,24 +182,6 @@ def _has_matrices(network: Network) -> None:
             )
 
 
-def _has_no_recurrence(network: Network) -> None:
-    for projection in network.projections:
-        if network.is_recurrent(projection):
-            raise ModelError(
-                f"the hardware has no recurrence: {quoted(projection.pre)} projects to {quoted(projection.post)}; "
-                "use the reference executor"
-            )
-
-
-def _has_no_delays(network: Network) -> None:
-    for projection in network.projections:
-        if projection.step_edge:
-            raise ModelError(
-                f"the hardware has no delays: the projection from {quoted(projection.pre)} to "
-                f"{quoted(projection.post)} has some; use the reference executor"
-            )
-
-
 def _has_spram(family: Family, folding: Folding) -> None:
     if family is not Family.ICE40 and any(engine.wants_spram for engine in folding.engines):
         raise ModelError(f"only an iCE40UP5K has SPRAM: the folding wants it on {family.value}; leave spram out")
@@ -226,7 +208,7 @@ def _engines(network: Network, family: Family, folding: Folding) -> tuple[Engine
     instances = []
     taken = 0
     for engine in folding.engines:
-        weights = EngineWeights(network, engine.populations, orders)
+        weights = EngineWeights(engine.heard(network), orders)
         form, contents = engine.plan(weights, family, taken)
         instances.append(
             EngineInstance(form=form, contents=contents, sources=tuple(numbers[s] for s in weights.sources))

@@ -30,6 +30,7 @@ class SparseFolding(EngineFolding):
     skips: bool = False
 
     kind = EngineKind.SPARSE
+    returns: ClassVar[bool] = True
     lanes: ClassVar[int] = 1
     refused: ClassVar[Mapping[str, str]] = {"events_per_beat": ONLY_VECTOR, "neurons_per_cycle": ONLY_VECTOR}
 
@@ -49,9 +50,9 @@ class SparseFolding(EngineFolding):
         codes, weight_bits = weights.matrix()
         sections, spram = weights.sections(), first_spram if self.spram else None
         rows, row_contents = encode_rows(codes, weight_bits, family, sections, spram, self.scarce)
-        overlaps = len(self.populations) > 1 and not weights.reaches_last()
+        overlaps = weights.overlaps()
         neurons, parameters = weights.neurons(weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce)
-        form = SparseFormat(inputs=weights.inputs, rows=rows, neurons=neurons)
+        form = SparseFormat(inputs=weights.inputs, rows=rows, neurons=neurons, waiting=weights.heard.waiting)
         return form, SparseContents(rows=row_contents, parameters=parameters)
 
     def monitors(self, network: Network) -> Iterator[Monitor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,23 +11,25 @@ from ...hdl.engines.row_format import Section
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..encodings.cost import LOGIC_LUTS, Scarce
 from ..ir.arrays import IntArray
-from ..ir.network import INPUT, Network, Projection
+from ..ir.network import INPUT, Network
 from .neurons import plan_neurons
+from .step_edges import Heard, Synapses, Way
 
 
 class EngineWeights:
     """The weights of the populations `names` from everything that they listen to, the engine's own neurons first.
 
     `orders` says in which order the neurons of other populations leave their engine, where that is not their own.
+    `heard` says which of its synapses act when.
     """
 
-    def __init__(self, network: Network, names: tuple[str, ...], orders: Mapping[str, IntArray]) -> None:
-        self.network = network
-        self.names = names
-        self.sources = sources_of(network, names)
+    def __init__(self, heard: Heard, orders: Mapping[str, IntArray]) -> None:
+        self.heard = heard
+        self.network = network = heard.network
+        self.names = names = heard.names
+        self.sources = heard.sources
         self._orders = orders
-        self._projections = [p for p in network.projections if p.post in names]
-        self._rows = _offsets(network, (*names[:-1], *self.sources))
+        self._rows = _offsets(network, (*heard.own, *self.sources))
         self._posts = _offsets(network, names)
         self._shifts = {name: min(p.shift for p in network.projections_into(name)) for name in names}
 
@@ -51,7 +54,7 @@ class EngineWeights:
         scarce: Scarce = Scarce.BRAMS,
     ) -> tuple[NeuronFormat, tuple[int, ...]]:
         """The format and the parameter words of the neurons (`plan_neurons`)."""
-        return plan_neurons(
+        form, parameters = plan_neurons(
             self.network,
             [self.network.population(name) for name in self.names],
             weight_bits,
@@ -61,26 +64,31 @@ class EngineWeights:
             chosen=chosen,
             logic_luts=LOGIC_LUTS[scarce],
         )
+        returning = self.heard.returning
+        if returning:
+            named = zip(self.names, form.populations, strict=True)
+            form = replace(form, populations=tuple(replace(p, returns=name in returning) for name, p in named))
+        return form, parameters
 
     def matrix(self) -> tuple[IntArray, int]:
         """All weights [rows, neurons] in units of their population's shift, and the width that holds them."""
         size = self.network.size_of
         codes = np.zeros((sum(map(size, self._rows)), sum(map(size, self.names))), np.int64)
         widths = []
-        for (pre, post), parallel in self._parallel().items():
-            parts = [p.connectivity.codes << (p.shift - self._shifts[post]) for p in parallel]
-            bits = [p.connectivity.quantised.bits + p.shift - self._shifts[post] for p in parallel]
+        for (pre, post, _), parallel in self._parallel().items():
+            parts = [s.codes << (s.shift - self._shifts[post]) for s in parallel]
+            bits = [s.bits + s.shift - self._shifts[post] for s in parallel]
             widths.append(max(bits) + (len(parts) - 1).bit_length())
             row, column = self._rows[pre], self._posts[post]
             block = np.sum(parts, axis=0)
             codes[row : row + size(pre), column : column + size(post)] = block[self._orders.get(pre, slice(None))]
-        return codes, max(widths)
+        return codes, max(widths, default=2)
 
     def sections(self) -> Sequence[Section]:
         """Where the relative indices of each source's rows start: at the first population that it reaches."""
         sections: list[Section] = []
         for source, row in self._rows.items():
-            reached = [self._posts[p.post] for p in self._projections if p.pre == source]
+            reached = [self._posts[s.post] for s in self.heard.synapses if s.pre == source]
             first = min(reached, default=0)
             if not sections or sections[-1].first_post != first:
                 sections.append(Section(first_row=row, first_post=first))
@@ -88,21 +96,19 @@ class EngineWeights:
 
     def reaches_last(self) -> bool:
         """Whether anything outside projects to the last population."""
-        return any(p.post == self.names[-1] and p.pre in self.sources for p in self._projections)
+        return any(s.post == self.names[-1] and s.pre in self.sources for s in self.heard.going(Way.NOW))
 
-    def _parallel(self) -> dict[tuple[str, str], list[Projection]]:
-        """The projections between the same two populations."""
-        found: dict[tuple[str, str], list[Projection]] = {}
-        for projection in self._projections:
-            found.setdefault((projection.pre, projection.post), []).append(projection)
+    def overlaps(self) -> bool:
+        """Whether the next step's input may come during the pass of the last of several populations: nothing but the
+        engine itself reaches it, and it reaches nothing in the engine."""
+        return len(self.names) > 1 and not self.reaches_last() and self.heard.own != self.names
+
+    def _parallel(self) -> dict[tuple[str, str, int], list[Synapses]]:
+        """The synapses with one delay between the same two populations."""
+        found: dict[tuple[str, str, int], list[Synapses]] = {}
+        for synapses in self.heard.synapses:
+            found.setdefault((synapses.pre, synapses.post, synapses.delay), []).append(synapses)
         return found
-
-
-def sources_of(network: Network, names: Sequence[str]) -> tuple[str, ...]:
-    """Whom an engine of the populations `names` listens to: `INPUT` and populations of other engines, each once."""
-    heard = [p.pre for name in names for p in network.projections_into(name)]
-    everyone = [INPUT, *(population.name for population in network.populations)]
-    return tuple(name for name in everyone if name in heard and name not in names)
 
 
 def _offsets(network: Network, names: Sequence[str]) -> dict[str, int]:

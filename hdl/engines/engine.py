@@ -17,6 +17,7 @@ from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapContents, BitmapFormat
 from .bitmap_rows import BitmapWalker
 from .format import EngineFormat
+from .returns import ReturnPath, queue_memory
 from .row_format import RowContents, RowFormat
 from .rows import RowWalker
 
@@ -32,12 +33,14 @@ class SparseFormat(EngineFormat):
     """A walker over rows and a bank of neurons.
 
     The rows of an engine of several populations are those of the neurons before the last population, then those of the
-    `inputs`; of one population those of the inputs alone.
+    `inputs`; of one population those of the inputs alone. The last population's neurons have rows too where its spikes
+    return. Spikes of the populations numbered in `waiting` wait until the pass that they come from is over.
     """
 
     inputs: int
     rows: Rows
     neurons: NeuronFormat
+    waiting: tuple[int, ...] = ()
 
     @property
     def input_layout(self) -> data.StructLayout:
@@ -78,8 +81,9 @@ class SparseFormat(EngineFormat):
         return self.neurons.populations[-1].neurons
 
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
-        """Every memory of the engine by its role."""
-        return self.rows.memories(family) | self.neurons.memories(family)
+        """Every memory of the engine by its role: `queue` is that of spikes that wait."""
+        queue = {"queue": queue_memory(self.neurons, self.waiting, family)} if self.waiting else {}
+        return self.rows.memories(family) | self.neurons.memories(family) | queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,8 @@ class SparseEngine(wiring.Component):
     One population of n neurons takes sum(max(1, row length) over its events) + n + 9 cycles per step when nothing
     stalls; the length of a bitmap row is the sum of max(1, synapses) over its chunks. Several take the sum over all of
     them, with the events that they send each other, and n + 8 each; the last one's n + 4 are hidden behind the next
-    step's events if no input reaches it.
+    step's events if no input reaches it and its spikes do not return. Spikes that return walk their row once, with what
+    they send on (see ReturnPath).
     """
 
     i: stream.Interface
@@ -131,10 +136,13 @@ class SparseEngine(wiring.Component):
         m.submodules.walker = walker = self._walker()
         m.submodules.bank = bank = NeuronBank(form.neurons, self._contents.parameters, self._family)
         wiring.connect(m, walker.o, bank.i)
-        m.d.comb += bank.settled.eq(walker.idle)
+        if not form.neurons.returns:
+            m.d.comb += bank.settled.eq(walker.idle)
         if form.uses_spram:
             wiring.connect(m, wiring.flipped(self.load), walker.load)
-        if len(form.neurons.populations) == 1:
+        if form.neurons.returns:
+            self._return(m, walker, bank)
+        elif not form.neurons.shared:
             wiring.connect(m, wiring.flipped(self.i), walker.i)
             wiring.connect(m, bank.o, wiring.flipped(self.o))
         else:
@@ -182,6 +190,20 @@ class SparseEngine(wiring.Component):
             m.d.comb += bank.o.ready.eq(walker.i.ready & locked)
         with m.If(bank.release):
             m.d.sync += locked.eq(0)
+
+    def _return(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank) -> None:
+        """Spikes leave and walk, and some of them walk for the next step."""
+        form = self._format
+        m.submodules.returns = returns = ReturnPath(form.inputs, form.neurons, form.waiting, self._family)
+        wiring.connect(m, bank.o, returns.spikes)
+        wiring.connect(m, wiring.flipped(self.i), returns.i)
+        wiring.connect(m, returns.walk, walker.i)
+        wiring.connect(m, returns.o, wiring.flipped(self.o))
+        m.d.comb += [
+            returns.release.eq(bank.release),
+            returns.waits.eq(bank.waits),
+            bank.settled.eq(walker.idle & returns.idle),
+        ]
 
     def _trace(self, m: Module, bank: NeuronBank) -> None:
         """The bank's monitor, a port per population."""

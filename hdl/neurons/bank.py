@@ -40,13 +40,14 @@ class _Wires:
         self.state = state
         self.accumulator = state.read_data[: form.accumulator_bits].as_signed()
         self.kept_bit = state.read_data[form.accumulator_bits :]
-        self.shared = len(form.populations) > 1
+        self.shared = form.shared
 
         self.job = Signal(_Job, init=_Job.PASS)
         self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
         self.announce = Signal()  # the pass after a reset ends nothing
         self.quiet = self.end == TokenKind.ABORT
         self.clear = self.end != TokenKind.END_OF_STEP
+        self.drops = Signal() if form.returns else Const(0, 1)  # the next step's contributions from this one go
         self.still = Signal(len(form.populations))  # populations that a pass would not change
 
         self.neuron = Signal(range(form.neurons + 1))  # the next one of the pass
@@ -86,6 +87,7 @@ class NeuronBank(wiring.Component):
     o        out stream of tokens: the spikes of the passes, then their end
     settled  in  nothing that a spike of a pass set off is still on its way to `i`
     release  out pulse: the contributions of the next step may come
+    waits    out where spikes return: a pass is over, but not yet all that it set off
     trace    out monitor without back-pressure, one beat per neuron and step, in order
     ======== === =============================================================================================
 
@@ -96,6 +98,10 @@ class NeuronBank(wiring.Component):
     END_OF_SAMPLE clears every state word in the same pass; ABORT, and the start after a reset, run a clearing pass
     without spikes or trace.
 
+    A contribution to a neuron whose pass is over is one to the next step, as its word already is the start of that.
+    Where spikes return, the pass of a population that sends some is over when they have `settled`, and after an
+    END_OF_SAMPLE such contributions are dropped.
+
     Where it `skips`, a population's pass takes 1 cycle if its last one changed no word and had no spike, nothing has
     arrived since, and the step does not end the sample. The trace is silent then.
     """
@@ -104,20 +110,20 @@ class NeuronBank(wiring.Component):
     o: stream.Interface
     settled: Signal
     release: Signal
+    waits: Signal
 
     def __init__(self, form: NeuronFormat, parameters: Sequence[int], family: Family) -> None:
         self._format = form
         self._parameters = tuple(parameters)
         self._family = family
-        super().__init__(
-            {
-                "i": In(stream.Signature(contribution_layout(form.neurons, form.weight_bits))),
-                "o": Out(stream.Signature(token_layout(form.neurons))),
-                "settled": In(1, init=1),
-                "release": Out(1),
-                "trace": Out(trace_signature(form.neurons, form.state_bits)),
-            }
-        )
+        ports: dict[str, In | Out] = {
+            "i": In(stream.Signature(contribution_layout(form.neurons, form.weight_bits))),
+            "o": Out(stream.Signature(token_layout(form.neurons))),
+            "settled": In(1, init=1),
+            "release": Out(1),
+            "trace": Out(trace_signature(form.neurons, form.state_bits)),
+        }
+        super().__init__(ports | ({"waits": Out(1)} if form.returns else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -147,7 +153,14 @@ class NeuronBank(wiring.Component):
             m.d.comb += self.i.ready.eq((w.job == _Job.INTEGRATE) & ~collides)
         else:
             m.d.comb += self.i.ready.eq(((w.job == _Job.INTEGRATE) | (w.is_event & ~w.quiet)) & ~collides)
-        m.d.sync += w.adding.eq(w.accept & w.is_event)
+        adds = w.accept & w.is_event
+        if self._format.returns:
+            adds = adds & ~(w.drops & (self.i.payload.post < w.neuron))
+            with m.If(w.accept & ~w.is_event):
+                m.d.sync += w.drops.eq(self.i.payload.kind != TokenKind.END_OF_STEP)
+            with m.Elif(self.release):
+                m.d.sync += w.drops.eq(0)
+        m.d.sync += w.adding.eq(adds)
         with m.If(w.accept):
             m.d.sync += [w.post.eq(self.i.payload.post), w.weight.eq(self._shifted(self.i.payload))]
             with m.If(~w.is_event):
@@ -238,11 +251,14 @@ class NeuronBank(wiring.Component):
             self.o.payload.address.eq(w.written),
         ]
         last_passed = w.neuron == form.neurons
-        passed = (w.job == _Job.DRAIN) & ~Cat(*w.stages, w.adding).any() & (last_passed | self.settled)
+        settled = self.settled if form.last_returns else last_passed | self.settled
+        passed = (w.job == _Job.DRAIN) & ~Cat(*w.stages, w.adding).any() & settled
+        if form.returns:
+            m.d.comb += self.waits.eq((w.job == _Job.DRAIN) & ~Cat(*w.stages).any())
         with m.If(passed):
             with m.If(last_passed):
                 m.d.sync += w.job.eq(_Job.END)
-            if w.shared:
+            if len(form.populations) > 1:
                 with m.Else():
                     m.d.sync += w.job.eq(_Job.PASS)
                     for number, base in enumerate(form.bases[1:], start=1):

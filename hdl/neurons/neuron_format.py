@@ -37,11 +37,15 @@ class NeuronRule:
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationFormat:
-    """One population of an engine: contributions are shifted left by `shift` into membrane units."""
+    """One population of an engine: contributions are shifted left by `shift` into membrane units.
+
+    The spikes of one that `returns` come back as contributions to neurons whose pass is over, for the next step.
+    """
 
     neurons: int
     shift: int
     rule: NeuronRule
+    returns: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,21 @@ class NeuronFormat:
     @property
     def neurons(self) -> int:
         return sum(population.neurons for population in self.populations)
+
+    @property
+    def returns(self) -> bool:
+        """Whether spikes of any population return."""
+        return any(population.returns for population in self.populations)
+
+    @property
+    def last_returns(self) -> bool:
+        """Whether those of the last one do, so that its pass, too, sets off contributions."""
+        return self.populations[-1].returns
+
+    @property
+    def shared(self) -> bool:
+        """Whether contributions come between two neurons of a pass, or between two passes."""
+        return len(self.populations) > 1 or self.returns
 
     @property
     def bases(self) -> tuple[int, ...]:

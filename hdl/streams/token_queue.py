@@ -12,12 +12,13 @@ from ..memories.memory import MemoryShape, ShapedMemory
 class TokenQueue(wiring.Component):
     """First in, first out.
 
-    ==== === ======================
-    Port Dir Meaning
-    ==== === ======================
-    i    in  stream of payloads
-    o    out the same payloads
-    ==== === ======================
+    ===== === =================================
+    Port  Dir Meaning
+    ===== === =================================
+    i     in  stream of payloads
+    o     out the same payloads
+    empty out where it `tells`: it holds nothing
+    ===== === =================================
 
     Holds as many payloads as `shape` has words, a power of two from 2 on, at most. Latency 2 cycles, throughput one
     payload per cycle.
@@ -25,12 +26,15 @@ class TokenQueue(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    empty: Signal
 
-    def __init__(self, layout: data.StructLayout, shape: MemoryShape) -> None:
+    def __init__(self, layout: data.StructLayout, shape: MemoryShape, *, tells: bool = False) -> None:
         if shape.width != layout.size or shape.depth < 2 or shape.depth & (shape.depth - 1):
             raise ValueError(f"a queue of {layout.size} bits has a power of two of such words, at least 2: got {shape}")
         self._shape = shape
-        super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
+        self._tells = tells
+        ports: dict[str, In | Out] = {"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))}
+        super().__init__(ports | ({"empty": Out(1)} if tells else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -47,6 +51,8 @@ class TokenQueue(wiring.Component):
             memory.read_enable.eq(load),
             self.o.payload.as_value().eq(memory.read_data),
         ]
+        if self._tells:
+            m.d.comb += self.empty.eq((written == taken) & ~self.o.valid)
         m.d.sync += [
             written.eq(written + memory.write_enable),
             taken.eq(taken + load),

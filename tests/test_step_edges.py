@@ -1,0 +1,197 @@
+"""Spikes that cross into a later step, in hardware, against an oracle of the contract that shares nothing with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fuzz.check import check_hardware, plan_of
+from fuzz.oracle import Data
+from golden import network_of
+from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
+from spikeloom.compiler.ir.network import INPUT
+from spikeloom.compiler.plan.folding import shared_folding
+from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.sim.amaranth_executor import measure_cycles
+from spikeloom.sim.reference import run_reference
+
+Edge = tuple[str, str, Any]
+"""Pre, post, delay."""
+
+SELF: list[Edge] = [("input", "a", 0), ("a", "a", 1), ("a", "b", 0)]
+"""A recurrent layer in front of a readout."""
+
+RETURNING: dict[str, tuple[dict[str, int], list[Edge]]] = {
+    "a hidden layer to itself": ({"a": 9, "b": 4}, SELF),
+    "the output to itself": ({"a": 5, "b": 6}, [("input", "a", 0), ("a", "b", 0), ("b", "b", 1)]),
+    "the only layer": ({"a": 7}, [("input", "a", 0), ("a", "a", 1)]),
+    "one neuron": ({"a": 1}, [("input", "a", 0), ("a", "a", 1)]),
+    "two neurons": ({"a": 2, "b": 1}, [*SELF, ("b", "b", 1)]),
+    "the output to a hidden layer": ({"a": 6, "b": 3}, [("input", "a", 0), ("a", "b", 0), ("b", "a", 1)]),
+    "two layers back": (
+        {"a": 4, "b": 8, "c": 3},
+        [("input", "a", 0), ("a", "b", 0), ("b", "c", 0), ("c", "a", 1), ("b", "a", 1)],
+    ),
+    "everything to everything": (
+        {"a": 4, "b": 5, "c": 3},
+        [("input", x, 0) for x in "abc"] + [(x, y, int(x >= y)) for x in "abc" for y in "abc"],
+    ),
+    "a skip over a recurrent layer": (
+        {"a": 4, "b": 5, "c": 6},
+        [("input", "a", 0), ("a", "b", 0), ("b", "b", 1), ("b", "c", 0), ("a", "c", 0)],
+    ),
+}
+"""Sizes and edges of networks whose step edges return inside a shared engine."""
+
+EAGER = -100
+"""A threshold that every neuron is above in every step."""
+
+
+def network(
+    sizes: dict[str, int], edges: list[Edge], *, x_max: int = 1, fire: int | None = None, **changes: Any
+) -> Data:
+    """Random weights; thresholds of about a spike in three steps, or all `fire`."""
+    rng = np.random.default_rng(sum(sizes.values()) + len(edges))
+    size_of = {"input": 6, **sizes}
+    return {
+        "name": "loops",
+        "input": {"size": size_of["input"], "x_max": x_max},
+        "output": list(sizes)[-1],
+        "populations": [
+            {
+                "name": name,
+                "size": size,
+                "dynamics": "LIF",
+                "decay": {"c": 3, "k": 4, "rounding": "nearest"},
+                "decay_syn": None,
+                "drive": "new",
+                "fire": rng.integers(-2, 9, size).tolist() if fire is None else fire,
+                "sub": rng.integers(0, 9, size).tolist(),
+                "v_reset": 0,
+                "reset_mode": "subtract",
+                "reset": "next",
+                "state_bits": 9,
+                "bias": rng.integers(-1, 2, size).tolist(),
+                **changes,
+            }
+            for name, size in sizes.items()
+        ],
+        "projections": [
+            {
+                "pre": pre,
+                "post": post,
+                "weights": rng.integers(-5, 6, (size_of[pre], size_of[post])).tolist(),
+                "bits": 4,
+                "delay": delay,
+                "shift": 0,
+            }
+            for pre, post, delay in edges
+        ],
+    }
+
+
+def stimulus(data: Data, *, rate: float = 0.4, stalls: float = 0.0) -> Data:
+    """Samples back to back, one of them aborted, after a reset in the middle of another."""
+    rng = np.random.default_rng(7)
+    inputs, x_max = data["input"]["size"], data["input"]["x_max"]
+
+    def run(steps: int, *, aborted: bool = False) -> Data:
+        counts = (rng.random((steps, inputs)) < rate) * rng.integers(1, x_max + 1, (steps, inputs))
+        return {"steps": counts.tolist(), "aborted": aborted}
+
+    return {
+        "inputs": inputs,
+        "before": [run(3)],
+        "wait": 17,
+        "runs": [run(4), run(1), run(2, aborted=True), run(5)],
+        "pauses": stalls,
+        "stalls": stalls,
+        "seed": 5,
+    }
+
+
+def case(data: Data, engines: list[dict[str, Any]], family: str = "ice40", **how: Any) -> Data:
+    return {
+        "family": family,
+        "network": data,
+        "folding": {"engines": engines},
+        "stimulus": stimulus(data, **how),
+    }
+
+
+def shared(sizes: dict[str, int], **fields: Any) -> list[dict[str, Any]]:
+    return [{"populations": list(sizes), **fields}]
+
+
+def check_cycles(plan: Plan) -> None:
+    """The cycle model equals the simulator."""
+    rng = np.random.default_rng(2)
+    spikes = (rng.random((2, 5, plan.network.input_size)) < 0.5).astype(np.uint8)
+    trains = run_reference(plan.network, spikes).trains(spikes)
+    assert count_cycles(plan, trains) == measure_cycles(plan, spikes)
+
+
+def check_core(folded: Data, *, traced: bool = True) -> None:
+    check_hardware(folded, plan_of(folded), traced=traced)
+
+
+@pytest.mark.parametrize("stalls", [0.0, 0.4])
+@pytest.mark.parametrize("graph", RETURNING)
+def test_spikes_return_inside_a_shared_engine(graph: str, stalls: float) -> None:
+    sizes, edges = RETURNING[graph]
+    check_core(case(network(sizes, edges), shared(sizes), stalls=stalls), traced=not stalls)
+
+
+@pytest.mark.parametrize("graph", RETURNING)
+def test_every_neuron_fires_in_every_step(graph: str) -> None:
+    sizes, edges = RETURNING[graph]
+    data = network(sizes, edges, fire=EAGER)
+    check_core(case(data, shared(sizes), "ecp5", rate=1.0, stalls=0.3), traced=False)
+
+
+@pytest.mark.parametrize("graph", RETURNING)
+def test_cycles_of_spikes_that_return_are_exact(graph: str) -> None:
+    sizes, edges = RETURNING[graph]
+    for fire in (None, EAGER):
+        check_cycles(make_plan(network_of(network(sizes, edges, fire=fire)), "ecp5"))
+
+
+@pytest.mark.parametrize("place", ["same", "next", "snntorch_same"])
+def test_spikes_return_under_every_reset_and_to_skipped_passes(place: str) -> None:
+    sizes, edges = RETURNING["everything to everything"]
+    data = network(sizes, edges, reset=place, fire=7, bias=0)
+    check_core(case(data, shared(sizes, skips=True), rate=0.1))
+    check_core(case(data, shared(sizes, spram=True), rate=0.3))
+
+
+def test_a_step_edge_costs_a_queue_only_where_it_must() -> None:
+    def queues(graph: str) -> list[int]:
+        plan = make_plan(network_of(network(*RETURNING[graph])))
+        return [memory.shape.depth for memory in plan.memories if memory.role == "queue"]
+
+    assert queues("the output to a hidden layer") == []
+    assert queues("two layers back") == []
+    assert queues("a hidden layer to itself") == [16]
+    assert queues("everything to everything") == [8]
+    assert queues("one neuron") == [2]
+
+
+def test_a_step_takes_little_more_than_its_operations() -> None:
+    """The goal of a recurrent network of 12-38-7: 1.15 times the additions, neurons and events, and 20."""
+    sizes = {"a": 38, "b": 7}
+    data = network(sizes, SELF, fire=4)
+    built = network_of(data)
+    plan = make_plan(built, folding=shared_folding(built))
+    rng = np.random.default_rng(3)
+    steps = 40
+    spikes = (rng.random((1, steps, built.input_size)) < 0.3).astype(np.uint8)
+    trains = run_reference(built, spikes).trains(spikes)
+    (cycles,) = count_cycles(plan, trains)
+    events = trains[INPUT].sum() + trains["a"].sum()
+    additions = sum(
+        np.count_nonzero(p.connectivity.codes, axis=1) @ trains[p.pre].sum(axis=(0, 1)) for p in built.projections
+    )
+    assert events > steps
+    assert cycles <= 1.15 * (additions + steps * 45 + events) + 20 * steps
+    assert busy_cycles(plan, trains)[0].item() >= additions
