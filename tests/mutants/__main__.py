@@ -68,14 +68,16 @@ def is_stale(mutant: Mutant) -> bool:
 
 
 def try_mutant(mutant: Mutant, package: Path) -> Fate:
-    """Make the change, run the tests, take it back."""
+    """Make the change, run the tests that should see it, or else all of their files, and take the change back."""
     if is_stale(mutant):
         return Fate.STALE
     file = package / mutant.file
     original = file.read_text(encoding="utf-8")
     file.write_text(original.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
-        return Fate.SURVIVED if passes(mutant.tests, package.parent) else Fate.KILLED
+        whole = tuple(test for test in mutant.tests if test.endswith(".py"))
+        chosen = dict.fromkeys((mutant.tests, whole))
+        return Fate.SURVIVED if all(passes(tests, package.parent) for tests in chosen) else Fate.KILLED
     finally:
         file.write_text(original, encoding="utf-8")
 

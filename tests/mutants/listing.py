@@ -300,14 +300,14 @@ PLANNING = (
         "compiler/neurons/step.py",
         "return new, g if model.drive is Drive.OLD else new",
         "return new, new",
-        (SIMULATION, "-k", "float_executors"),
+        (SIMULATION, "-k", "float_executor"),
     ),
     Mutant(
         "snntorch_same pays twice",
         "compiler/neurons/step.py",
         "(spiked if before is None else 1 * spiked - before)",
         "spiked",
-        (SIMULATION, "-k", "float_executors"),
+        (SIMULATION, "-k", "float_executor"),
     ),
     Mutant(
         "parallel projections lose their shift",
