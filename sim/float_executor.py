@@ -122,11 +122,16 @@ class _Current:
 
 @dataclass
 class _State:
-    """What a population remembers from step to step, [samples, neurons], and the rounding bound of V and g."""
+    """What a population remembers from step to step, [samples, neurons], and the rounding bound of V and g.
+
+    `threshold` is that of the step: higher by `a` where it adapts. `spiked` are counts where there may be several.
+    """
 
     v: Array
     g: Array
-    spiked: BoolArray
+    a: Array
+    threshold: Array
+    spiked: BoolArray | Array
     error: Array
     g_error: Array
 
@@ -168,7 +173,8 @@ class _Engine:
         v = np.empty(shape, self.dtype)
         v[:] = self.parameters["v_init"]
         zero = np.zeros(shape, self.dtype)
-        return _State(v, zero, np.zeros(shape, np.bool_), zero, zero)
+        threshold = self.parameters.get("threshold", zero)
+        return _State(v, zero, zero, threshold, np.zeros(shape, np.bool_), zero, zero)
 
     def step(self, state: _State, sources: SpikesByPopulation, step: int) -> BoolArray:
         """Advance one time step; returns which neurons are ambiguous in it."""
@@ -177,8 +183,12 @@ class _Engine:
             drive = self.filtered(self.dynamics, state, drive)
         if isinstance(self.dynamics, LI):
             state.v, state.error = self.integrated(state.v, state.error, drive)
-            return np.zeros_like(state.spiked)
-        unsure = _RESETS[self.dynamics.reset_place](self, self.dynamics, state, drive)
+            return np.zeros(state.v.shape, np.bool_)
+        if "jump" in self.parameters:
+            state.a = self.parameters["rho"] * state.a + self.parameters["jump"] * state.spiked
+            state.threshold = self.parameters["threshold"] + state.a
+        reset = _RESETS[self.dynamics.reset_place] if self.population.max_spikes == 1 else _fire_repeatedly
+        unsure = reset(self, self.dynamics, state, drive)
         if "v_min" in self.parameters:  # no two membranes are further apart after it
             state.v = np.maximum(state.v, self.parameters["v_min"])
         return unsure
@@ -232,16 +242,15 @@ class _Engine:
         rounding = _NEURON_ERROR * self.eps * (magnitude + np.abs(p["v_leak"]))
         return u, p["beta"] * error + input_error + rounding
 
-    def fires(self, dynamics: IF | LIF | CubaLIF, u: Array, error: Array) -> tuple[BoolArray, BoolArray]:
+    def fires(self, dynamics: IF | LIF | CubaLIF, state: _State, u: Array, error: Array) -> tuple[BoolArray, BoolArray]:
         """Which neurons fire at membrane `u`, and for which of them `error` may change that."""
-        threshold = self.parameters["threshold"]
-        fired = u > threshold if dynamics.fire is Fire.GT else u >= threshold
-        return fired, (np.abs(u - threshold) <= error) & (error > 0)
+        fired = u > state.threshold if dynamics.fire is Fire.GT else u >= state.threshold
+        return fired, (np.abs(u - state.threshold) <= error) & (error > 0)
 
-    def subtracted(self, u: Array, error: Array, spiked: BoolArray) -> tuple[Array, Array]:
-        """`u` less the threshold where `spiked`, with its rounding bound."""
-        amount = spiked * self.parameters["threshold"]
-        return u - amount, error + self.eps * (np.abs(u) + np.abs(amount)) * spiked
+    def subtracted(self, state: _State, u: Array, error: Array, spiked: BoolArray | Array) -> tuple[Array, Array]:
+        """`u` less the threshold where `spiked`, so many times, with its rounding bound."""
+        amount = spiked * state.threshold
+        return u - amount, error + self.eps * (np.abs(u) + np.abs(amount)) * (spiked > 0)
 
 
 def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI) -> dict[str, FloatArray]:
@@ -258,9 +267,9 @@ def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI) -> dict[str, FloatArray
 
 def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
     u, error = engine.integrated(state.v, state.error, drive)
-    s, unsure = engine.fires(dynamics, u, error)
+    s, unsure = engine.fires(dynamics, state, u, error)
     if dynamics.reset_mode is ResetMode.SUBTRACT:
-        state.v, state.error = engine.subtracted(u, error, s)
+        state.v, state.error = engine.subtracted(state, u, error, s)
     elif dynamics.reset_mode is ResetMode.VALUE:
         state.v, state.error = np.where(s, engine.parameters["v_reset"], u), error * ~s
     else:
@@ -272,28 +281,39 @@ def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, dr
 def _reset_next(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
     v, error = state.v, state.error
     if dynamics.reset_mode is ResetMode.VALUE:
-        v, error = np.where(state.spiked, engine.parameters["v_reset"], v), error * ~state.spiked
+        v, error = np.where(state.spiked, engine.parameters["v_reset"], v), error * (state.spiked == 0)
     u, error = engine.integrated(v, error, drive)
     if dynamics.reset_mode is ResetMode.SUBTRACT:
-        u, error = engine.subtracted(u, error, state.spiked)
-    state.spiked, unsure = engine.fires(dynamics, u, error)
+        u, error = engine.subtracted(state, u, error, state.spiked)
+    state.spiked, unsure = engine.fires(dynamics, state, u, error)
     state.v, state.error = u, error
     return unsure
 
 
 def _reset_snntorch_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
-    r, unsure_before = engine.fires(dynamics, state.v, state.error)
+    r, unsure_before = engine.fires(dynamics, state, state.v, state.error)
     u, error = engine.integrated(state.v, state.error, drive)
     if dynamics.reset_mode is ResetMode.SUBTRACT:
-        u, error = engine.subtracted(u, error, r)
-    s, unsure = engine.fires(dynamics, u, error)
+        u, error = engine.subtracted(state, u, error, r)
+    s, unsure = engine.fires(dynamics, state, u, error)
     state.v, state.error = u, error
     if dynamics.reset_mode is ResetMode.SUBTRACT:
-        amount = (s.astype(engine.dtype) - r) * engine.parameters["threshold"]
+        amount = (s.astype(engine.dtype) - r) * state.threshold
         state.v = u - amount
         state.error = error + engine.eps * (np.abs(u) + np.abs(amount)) * (s | r)
     state.spiked = s
     return unsure | unsure_before
+
+
+def _fire_repeatedly(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
+    """Several spikes in a step, as Sinabs and Rockpool count them: the whole thresholds in the membrane."""
+    u, error = engine.integrated(state.v, state.error, drive)
+    most = engine.population.max_spikes
+    ratio = u / state.threshold
+    state.spiked = np.clip(np.ceil(ratio) - 1 if dynamics.fire is Fire.GT else np.floor(ratio), 0, most)
+    state.v, state.error = engine.subtracted(state, u, error, state.spiked)
+    nearest = np.clip(np.rint(ratio), 1, most) * state.threshold
+    return np.asarray((np.abs(u - nearest) <= error) & (error > 0))
 
 
 _RESETS: dict[ResetPlace, Callable[[_Engine, IF | LIF | CubaLIF, _State, _Current], BoolArray]] = {

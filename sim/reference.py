@@ -132,7 +132,9 @@ class _State:
 
     v: IntArray
     g: IntArray
-    spiked: BoolArray
+    a: IntArray
+    spiked: BoolArray | IntArray
+    """How often each neuron fired in the step."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ class _Engine:
 
     def start(self, samples: int) -> _State:
         shape = (samples, self.population.size)
-        return _State(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
+        v, g, a = (np.zeros(shape, np.int64) for _ in range(3))
+        return _State(v, g, a, np.zeros(shape, np.bool_))
 
     def step(self, state: _State, sources: SpikesByPopulation, step: int) -> None:
         dynamics = self.population.dynamics
@@ -163,7 +166,11 @@ class _Engine:
         if dynamics.kind is Kind.LI:
             state.v = saturate(_leak(dynamics, state.v) + drive, dynamics.state_bits)
         else:
-            _RESETS[dynamics.reset_place](dynamics, state, drive)
+            fire, sub = _thresholds(dynamics, state)
+            if (dynamics.max_spikes or 1) > 1:
+                _fire_repeatedly(dynamics, state, drive)
+            else:
+                _RESETS[dynamics.reset_place](dynamics, state, drive, fire, sub)
             if dynamics.v_min is not None:
                 state.v = np.maximum(state.v, dynamics.v_min)
 
@@ -180,32 +187,57 @@ def _leak(dynamics: IntegerDynamics, v: IntArray) -> IntArray:
     return v if dynamics.decay is None else decay(v, dynamics.decay)
 
 
-def _reset_same(dynamics: IntegerDynamics, state: _State, drive: IntArray) -> None:
+def _thresholds(dynamics: IntegerDynamics, state: _State) -> tuple[IntArray, IntArray]:
+    """What this step compares with and subtracts. ALIF: a = sat(decay_a(a) + s_prev*jump) is added to both."""
+    if dynamics.jump is None:
+        return dynamics.fire, dynamics.sub
+    assert dynamics.decay_a is not None
+    state.a = saturate(decay(state.a, dynamics.decay_a) + state.spiked * dynamics.jump, dynamics.state_bits)
+    return dynamics.fire + state.a, dynamics.sub + state.a
+
+
+def _fire_repeatedly(dynamics: IntegerDynamics, state: _State, drive: IntArray) -> None:
+    """Reset `same` by subtraction, up to `max_spikes` times: while u > fire, one spike more and u -= sub."""
+    assert dynamics.max_spikes is not None
     u = _leak(dynamics, state.v) + drive
-    s = u > dynamics.fire
-    after = u - dynamics.sub if dynamics.reset_mode is ResetMode.SUBTRACT else dynamics.v_reset
+    state.spiked = np.zeros(u.shape, np.int64)
+    for _ in range(dynamics.max_spikes):
+        more = u > dynamics.fire
+        if not more.any():
+            break
+        state.spiked += more
+        u = u - more * dynamics.sub
+    state.v = saturate(u, dynamics.state_bits)
+
+
+def _reset_same(dynamics: IntegerDynamics, state: _State, drive: IntArray, fire: IntArray, sub: IntArray) -> None:
+    u = _leak(dynamics, state.v) + drive
+    s = u > fire
+    after = u - sub if dynamics.reset_mode is ResetMode.SUBTRACT else dynamics.v_reset
     state.v = saturate(np.where(s, after, u), dynamics.state_bits)
     state.spiked = s
 
 
-def _reset_next(dynamics: IntegerDynamics, state: _State, drive: IntArray) -> None:
+def _reset_next(dynamics: IntegerDynamics, state: _State, drive: IntArray, fire: IntArray, sub: IntArray) -> None:
     if dynamics.reset_mode is ResetMode.SUBTRACT:
-        u = _leak(dynamics, state.v) + drive - state.spiked * dynamics.sub
+        u = _leak(dynamics, state.v) + drive - state.spiked * sub
     else:
         u = _leak(dynamics, np.where(state.spiked, dynamics.v_reset, state.v)) + drive
-    state.spiked = u > dynamics.fire
+    state.spiked = u > fire
     state.v = saturate(u, dynamics.state_bits)
 
 
-def _reset_snntorch_same(dynamics: IntegerDynamics, state: _State, drive: IntArray) -> None:
-    r = state.v > dynamics.fire
-    u = _leak(dynamics, state.v) + drive - r * dynamics.sub
-    s = u > dynamics.fire
-    state.v = saturate(u - (s.astype(np.int64) - r) * dynamics.sub, dynamics.state_bits)
+def _reset_snntorch_same(
+    dynamics: IntegerDynamics, state: _State, drive: IntArray, fire: IntArray, sub: IntArray
+) -> None:
+    r = state.v > fire
+    u = _leak(dynamics, state.v) + drive - r * sub
+    s = u > fire
+    state.v = saturate(u - (s.astype(np.int64) - r) * sub, dynamics.state_bits)
     state.spiked = s
 
 
-_RESETS: dict[ResetPlace, Callable[[IntegerDynamics, _State, IntArray], None]] = {
+_RESETS: dict[ResetPlace, Callable[[IntegerDynamics, _State, IntArray, IntArray, IntArray], None]] = {
     ResetPlace.SAME: _reset_same,
     ResetPlace.NEXT: _reset_next,
     ResetPlace.SNNTORCH_SAME: _reset_snntorch_same,

@@ -18,7 +18,9 @@ from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, R
 ROOT = Path(__file__).resolve().parent.parent
 FORMATS = (1, 2)
 
-IMPLEMENTED = frozenset({"IF", "LIF", "CubaLIF", "LI", "recurrence", "delays", "floor"})
+IMPLEMENTED = frozenset(
+    {"IF", "LIF", "CubaLIF", "LI", "ALIF", "recurrence", "delays", "floor", "several spikes per step"}
+)
 """What the IR has, in the words of the cases' `needs`."""
 
 
@@ -93,15 +95,18 @@ def _case(entry: dict[str, Any]) -> GoldenCase:
 
 
 def _population(entry: dict[str, Any]) -> Population:
-    kind = Kind(entry["dynamics"])
+    kind, adapt = Kind(entry["dynamics"]), entry.get("adapt")
     dynamics = IntegerDynamics(
         kind=kind,
         fire=entry["fire"],
         sub=entry["sub"],
         v_reset=entry["v_reset"],
         v_min=entry.get("v_min"),
+        max_spikes=entry.get("max_spikes"),
+        jump=None if adapt is None else adapt["jump"],
         decay=None if kind is Kind.IF else _decay(entry["decay"]),
         decay_syn=_decay(entry["decay_syn"]) if kind is Kind.CUBALIF else None,
+        decay_a=None if adapt is None else _decay(adapt),
         drive=Drive(entry["drive"]),
         reset_mode=ResetMode(entry["reset_mode"]),
         reset_place=ResetPlace(entry["reset"]),

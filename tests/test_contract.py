@@ -17,7 +17,7 @@ from spikeloom.sim.reference import run_reference
 
 CASES = golden_cases()
 
-UNSUPPORTED = frozenset({"CubaLIF", "delays"})
+UNSUPPORTED = frozenset({"CubaLIF", "ALIF", "delays", "several spikes per step"})
 """What the generated hardware does not have yet, in the words of the cases' `needs`."""
 
 
@@ -39,6 +39,8 @@ def test_golden_cases_are_there() -> None:
         pytest.skip(f"no golden cases at {golden_folder()}; set SPIKELOOM_SHARED")
     assert len(CASES) >= 80
     assert sum("floor" in case.needs for case in CASES) >= 10
+    assert sum("ALIF" in case.needs for case in CASES) >= 10
+    assert sum("several spikes per step" in case.needs for case in CASES) >= 10
 
 
 @pytest.mark.parametrize("entry", entries_ahead(), ids=lambda entry: entry["name"])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from fuzz.cases import cases, kept, read_case
-from fuzz.check import check_case, check_verilog
+from fuzz.check import check_case, check_reference, check_verilog
 from fuzz.oracle import Data
+from fuzz.proofs import check_proofs, whole_ir_cases
 from fuzz.whole import check_float, whole_cases
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,14 @@ def test_some_of_them_do_so_as_verilog_and_as_netlists(case: Data, tool: tuple[s
 @given(whole_cases())
 def test_the_float_executor_equals_the_oracle_in_whole_numbers(case: tuple[Data, list[list[int]]]) -> None:
     check_float(*case)
+
+
+@NETWORKS
+@given(whole_ir_cases())
+def test_the_reference_equals_the_oracle_and_proofs_hold(case: tuple[Data, list[list[int]]]) -> None:
+    network, sample = case
+    check_reference(network, [sample])
+    check_proofs(network, sample)
 
 
 @pytest.mark.parametrize("file", kept(), ids=lambda file: file.stem)

@@ -280,6 +280,12 @@ def all_dynamics() -> list[dict[str, Any]]:
             leak = Decay(c=3, k=3, rounding=rounding)
             result.append(common | {"kind": Kind.LIF, "decay": leak})
             result.append(common | {"kind": Kind.CUBALIF, "decay": leak, "decay_syn": leak, "drive": Drive.OLD})
+            if place is not ResetPlace.SNNTORCH_SAME:
+                slow = Decay(c=1, k=3, rounding=rounding)
+                result += [common | {"kind": Kind.LIF, "decay": leak, "decay_a": slow, "jump": n} for n in (4, -3)]
+            if place is ResetPlace.SAME and mode is ResetMode.SUBTRACT:
+                several = common | {"decay": leak, "max_spikes": 3}
+                result += [several | {"kind": Kind.LIF}, several | {"kind": Kind.CUBALIF, "decay_syn": leak}]
     return [*result, {"kind": Kind.LI, "fire": 0, "sub": 0, "decay": Decay(c=1, k=2)}]
 
 
@@ -322,11 +328,11 @@ def test_no_bound_without_leak() -> None:
     assert reachable_membranes(net, net.populations[0]) is None
 
 
-NOT_CUBALIF = [dynamics for dynamics in all_dynamics() if dynamics["kind"] is not Kind.CUBALIF]
+FIXED = [d for d in all_dynamics() if d["kind"] is not Kind.CUBALIF and "jump" not in d]
 
 
 @pytest.mark.parametrize("state_bits", [5, 12])
-@pytest.mark.parametrize("dynamics", NOT_CUBALIF, ids=lambda d: "-".join(str(v) for v in d.values())[:60])
+@pytest.mark.parametrize("dynamics", FIXED, ids=lambda d: "-".join(str(v) for v in d.values())[:60])
 def test_accumulator_holds_every_sum_of_every_state(dynamics: dict[str, Any], state_bits: int) -> None:
     """Brute force: all states, all inputs, with and without a delayed reset; 5 bits saturate, 12 need not."""
     changed = dynamics | {"state_bits": state_bits}

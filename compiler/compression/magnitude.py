@@ -93,7 +93,7 @@ def silenced(before: Network, after: Network) -> dict[str, tuple[int, ...]]:
     result = {}
     for population in before.populations:
         name, size = population.name, population.size
-        alive = _driven(before, name, size) & may_fire(contract_form(before, population), before.x_max)
+        alive = _driven(before, name, size) & may_fire(contract_form(before, population), before.largest_value)
         lost = alive & ~_driven(after, name, size)
         if lost.any():
             result[name] = tuple(int(i) for i in np.flatnonzero(lost))

@@ -138,7 +138,8 @@ def _least_scales(layer: Layer, limit: int) -> torch.Tensor:
     """The smallest scales whose constants still fit beside their weights (see spikeloom.compiler.lowering.quantise)."""
     import torch
 
-    constants = torch.stack([layer.threshold, layer.sub, layer.v_reset, layer.bias]).abs().amax(dim=0)
+    held = (layer.threshold, layer.sub, layer.v_reset, layer.bias, layer.model.jump)
+    constants = torch.stack([constant for constant in held if constant is not None]).abs().amax(dim=0)
     if layer.form.read:
         constants = constants.max().expand_as(constants)
     return constants / (limit * CONSTANT_SPAN)

@@ -153,7 +153,7 @@ def simulate(
 
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
     """A population's response to the input currents of its groups [steps, samples * members, groups], with the bias."""
-    spikes, membranes = _steps().apply(currents, layer) if surrogate else _stepped(layer, currents)
+    spikes, membranes = _steps().apply(currents, layer) if surrogate else _stepped(layer, currents, _Course())
     by_neuron = layer.view.by_neuron
     return Response(by_neuron(spikes) if layer.model.spiking else None, by_neuron(membranes))
 
@@ -165,18 +165,45 @@ def _delayed(x: torch.Tensor, steps: int) -> torch.Tensor:
     return torch.cat([torch.zeros_like(x[:steps]), x[:-steps]])[: len(x)]
 
 
-def _stepped(
-    layer: Layer, currents: torch.Tensor, floored: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Spikes and compared membranes; into `floored` goes 1 where the floor ended the step, else 0."""
+@dataclass(eq=False)
+class _Course:
+    """What gradients need of a population's steps beside spikes and membranes, where it has it: 1 where the floor ended
+    a step, else 0, and by how much thresholds were higher."""
+
+    floored: torch.Tensor | None = None
+    raised: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, model: NeuronModel, currents: torch.Tensor) -> _Course:
+        """Room for all steps."""
+        import torch
+
+        present = (model.v_min is not None, model.jump is not None)
+        return cls(*(torch.empty_like(currents) if there else None for there in present))
+
+
+def _stepped(layer: Layer, currents: torch.Tensor, course: _Course) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes and compared membranes; what `course` has room for is written there."""
     import torch
 
     membranes, spikes = torch.empty_like(currents), torch.empty_like(currents)
     for t, state in enumerate(steps(TENSORS, layer.model, currents, torch.zeros_like(currents[0]))):
         spikes[t], membranes[t] = state.spiked, state.u
-        if floored is not None:
-            floored[t] = state.v <= layer.model.v_min
+        if course.floored is not None:
+            course.floored[t] = state.v <= layer.model.v_min
+        if course.raised is not None:
+            course.raised[t] = state.a
     return spikes, membranes
+
+
+def _above(layer: Layer, membranes: torch.Tensor, raised: torch.Tensor | None) -> torch.Tensor:
+    """How far membranes are above the threshold of their step; of several, each a subtraction higher, the nearest."""
+    distance = membranes - layer.threshold
+    if raised is not None:
+        distance -= raised
+    if layer.model.max_spikes > 1:
+        distance -= layer.sub * (distance / layer.sub).round().clamp(0, layer.model.max_spikes - 1)
+    return distance
 
 
 def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor | None = None) -> None:
@@ -191,27 +218,27 @@ def _steps() -> Any:
     """The autograd function `(currents, layer) -> (spikes, membranes)`.
 
     One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value or ended
-    on the floor: spikes count as constants in resets. So the gradient of all steps is one leaky sum backwards in time,
-    and one more for the synaptic current of a CubaLIF.
+    on the floor: spikes count as constants in resets and in thresholds that adapt. So the gradient of all steps is one
+    leaky sum backwards in time, and one more for the synaptic current of a CubaLIF.
     """
     import torch
 
     class Steps(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, currents: torch.Tensor, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
-            floored = None if layer.model.v_min is None else torch.empty_like(currents)
-            spikes, membranes = _stepped(layer, currents, floored)
+            course = _Course.of(layer.model, currents)
+            spikes, membranes = _stepped(layer, currents, course)
             ctx.layer = layer
-            ctx.save_for_backward(spikes, membranes, floored)
+            ctx.save_for_backward(spikes, membranes, course.floored, course.raised)
             return spikes, membranes
 
         @staticmethod
         def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-            spikes, membranes, floored = ctx.saved_tensors
+            spikes, membranes, floored, raised = ctx.saved_tensors
             layer = ctx.layer
             if layer.model.spiking:
                 unit = layer.threshold.abs().clamp(min=1e-6)
-                x = (membranes - layer.threshold) * (SLOPE * math.pi / 2 / unit)
+                x = _above(layer, membranes, raised) * (SLOPE * math.pi / 2 / unit)
                 gradient = gradients[0] * (SLOPE / 2 / unit) / x.square_().add_(1)
                 gradient += gradients[1]
             else:

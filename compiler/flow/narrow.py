@@ -18,7 +18,7 @@ from ...sim.reference import run_reference
 from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics
-from ..lowering.quantise import MIN_STATE_BITS, tightened
+from ..lowering.quantise import MIN_STATE_BITS, tightened_network
 from ..lowering.rehearsal import TOLERANCE
 
 MAX_SAMPLES = 200
@@ -84,7 +84,7 @@ def _coarser(network: Network, less: dict[str, int]) -> Network:
         populations=tuple(_with_less(p, less.get(p.name, 0)) for p in network.populations),
         projections=tuple(replace(p, shift=p.shift - less.get(p.post, 0)) for p in network.projections),
     )
-    return replace(result, populations=tuple(tightened(result, p) for p in result.populations))
+    return tightened_network(result)
 
 
 def _with_less(population: Population, bits: int) -> Population:
@@ -97,6 +97,7 @@ def _with_less(population: Population, bits: int) -> Population:
         sub=_rounded(dynamics.sub, bits),
         v_reset=_rounded(dynamics.v_reset, bits),
         v_min=None if dynamics.v_min is None else _rounded(dynamics.v_min, bits),
+        jump=None if dynamics.jump is None else _rounded(dynamics.jump, bits),
         state_bits=dynamics.state_bits - bits,
         fraction_bits=dynamics.fraction_bits - bits,
     )

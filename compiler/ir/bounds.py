@@ -1,7 +1,7 @@
 """What a step can add up to: the proofs by which executors and hardware size their arithmetic.
 
 All bounds are exact Python integers for the worst input that the network admits (every input at 0..x_max, every
-population's spikes at 0..1), so they cannot overflow themselves.
+population's spikes at 0..`max_spikes`), so they cannot overflow themselves.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from .network import INPUT, Network, Population, Projection
 
 
 def largest_input(network: Network, pre: str) -> int:
-    """The largest value that a pre neuron can have in one step: `x_max` for the input, 1 for a population."""
-    return int(network.x_max) if pre == INPUT else 1
+    """The largest value that a pre neuron can have in one step: `x_max` for the input, `max_spikes` of a population."""
+    return int(network.x_max) if pre == INPUT else network.population(pre).max_spikes
 
 
 def projection_bounds(network: Network, projection: Projection) -> tuple[IntArray, IntArray]:

@@ -55,8 +55,14 @@ class Population:
         if not self.fires:
             return False
         if isinstance(self.dynamics, IntegerDynamics):
-            return self.dynamics.reset_mode is ResetMode.VALUE or bool(np.any(self.dynamics.sub))
+            adapts = self.dynamics.jump is not None
+            return self.dynamics.reset_mode is ResetMode.VALUE or adapts or bool(np.any(self.dynamics.sub))
         return getattr(self.dynamics, "reset_mode", ResetMode.NONE) is not ResetMode.NONE
+
+    @property
+    def max_spikes(self) -> int:
+        """How often one of its neurons can fire in a step."""
+        return getattr(self.dynamics, "max_spikes", None) or 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -117,6 +123,11 @@ class Network:
     @property
     def input_size(self) -> int:
         return math.prod(self.input_shape)
+
+    @property
+    def largest_value(self) -> int:
+        """The largest value that an input or a neuron can have in a step."""
+        return max(int(self.x_max), *(population.max_spikes for population in self.populations))
 
     @property
     def is_integer(self) -> bool:

@@ -32,7 +32,9 @@ class ResetPlace(StrEnum):
     - `snntorch_same` (subtract only; snnTorch with `reset_delay=False`): r = fires(V);
       u = decay(V) + I - r*threshold; s = fires(u); V = u - (s - r)*threshold.
 
-    Neurons with a floor `v_min` end every step, whatever the place, with V = max(V, v_min).
+    Neurons with a floor `v_min` end every step, whatever the place, with V = max(V, v_min). A threshold that adapts is
+    `threshold + a` throughout. With `max_spikes` above 1 (`same`, subtract) comparison and subtraction repeat, so many
+    times at most.
     """
 
     SAME = "same"
@@ -99,7 +101,10 @@ class _FloatNeurons:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IF(_FloatNeurons):
-    """Integrate and fire: u = V + r*I, with `r` the gain of the input; see `ResetPlace` for the rest of the step."""
+    """Integrate and fire: u = V + r*I, with `r` the gain of the input; see `ResetPlace` for the rest of the step.
+
+    `max_spikes` is how often a neuron fires in a step at most; None is once.
+    """
 
     kind = Kind.IF
 
@@ -108,6 +113,7 @@ class IF(_FloatNeurons):
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
     v_min: FloatArray | None = None
+    max_spikes: int | None = None
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
     fire: Fire = Fire.GT
@@ -118,7 +124,12 @@ class LIF(_FloatNeurons):
     """Leaky integrate and fire: u = beta*V + r*I + (1 - beta)*v_leak, in the order that `arithmetic` names.
 
     `beta` is the decay of one time step (1 - dt/tau; exactly the framework's value), `r` the gain of the input,
-    `v_leak` the resting membrane, `v_init` the membrane at the start of a sample.
+    `v_leak` the resting membrane, `v_init` the membrane at the start of a sample, `max_spikes` how often a neuron fires
+    in a step at most (None: once).
+
+    With `rho` and `jump` the threshold adapts (ALIF; Bellec et al., NeurIPS 2018): a = rho*a + s_prev*jump at the start
+    of a step, from a = 0 at the start of a sample; in this step the threshold, as compared and as subtracted, is
+    threshold + a.
     """
 
     kind = Kind.LIF
@@ -130,6 +141,9 @@ class LIF(_FloatNeurons):
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
     v_min: FloatArray | None = None
+    max_spikes: int | None = None
+    rho: FloatArray | None = None
+    jump: FloatArray | None = None
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
     fire: Fire = Fire.GT
@@ -140,7 +154,8 @@ class LIF(_FloatNeurons):
 class CubaLIF(_FloatNeurons):
     """Current-based LIF: g = alpha*g + w_in*I; u = beta*V + r*drive + (1 - beta)*v_leak.
 
-    `drive` is g (`new`) or the g of the step before (`old`, Norse). g starts a sample at 0.
+    `drive` is g (`new`) or the g of the step before (`old`, Norse). g starts a sample at 0. `max_spikes` is how often a
+    neuron fires in a step at most; None is once.
     """
 
     kind = Kind.CUBALIF
@@ -154,6 +169,7 @@ class CubaLIF(_FloatNeurons):
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
     v_min: FloatArray | None = None
+    max_spikes: int | None = None
     drive: Drive = Drive.NEW
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
@@ -190,11 +206,13 @@ class Decay:
 class IntegerDynamics:
     """The integer neuron of the arithmetic contract (DESIGN section 3); every executor from the reference on obeys it.
 
-    `decay` is None for IF, `decay_syn` only for CubaLIF. `fire`, `sub`, `v_reset`, `v_min` and the population's bias
-    are in membrane units: `scale` is the real value of one weight unit per neuron, a membrane unit
-    `scale / 2**fraction_bits`. A spike is u > fire. `state_bits` is the two's complement width of V and g, to which
-    they saturate; where there is a floor, V is `v_min` at least after that. `reset_mode` is `subtract` or `value`
-    (`none` is subtract with sub = 0).
+    `decay` is None for IF, `decay_syn` only for CubaLIF, `decay_a` and `jump` only for a LIF whose threshold adapts:
+    a = sat(decay_a(a) + s_prev*jump) at the start of a step, and `fire` and `sub` are so much higher in it. `fire`,
+    `sub`, `jump`, `v_reset`, `v_min` and the population's bias are in membrane units: `scale` is the real value of one
+    weight unit per neuron, a membrane unit `scale / 2**fraction_bits`. A spike is u > fire; with `max_spikes` above 1
+    (None: 1) that is asked again after each subtraction, so many times at most. `state_bits` is the two's complement
+    width of V, g and a, to which they saturate; where there is a floor, V is `v_min` at least after that. `reset_mode`
+    is `subtract` or `value` (`none` is subtract with sub = 0).
     """
 
     kind: Kind
@@ -202,8 +220,11 @@ class IntegerDynamics:
     sub: IntArray
     v_reset: IntArray = field(default_factory=zero_int)
     v_min: IntArray | None = None
+    max_spikes: int | None = None
+    jump: IntArray | None = None
     decay: Decay | None = None
     decay_syn: Decay | None = None
+    decay_a: Decay | None = None
     drive: Drive = Drive.NEW
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
@@ -212,7 +233,7 @@ class IntegerDynamics:
     scale: FloatArray = field(default_factory=one)
 
     def __post_init__(self) -> None:
-        freeze(self, ("fire", "sub", "v_reset", "v_min"), np.int64)
+        freeze(self, ("fire", "sub", "v_reset", "v_min", "jump"), np.int64)
         freeze(self, ("scale",), np.float64)
 
 
@@ -230,13 +251,16 @@ class Model:
     """What the compiler knows of a neuron model beside its step; its equation stands in `dynamics`.
 
     `shares` are the parameters that a state keeps of itself in a step, 0 to 1, each with the integer decay that it
-    becomes. `gains` multiply the input, each with the share of the filter that it leads into (None: of none). `nir` are
-    the fields of the NIR node, each with the parameter that it is made of; those in `nir_optional` may be missing.
+    becomes; `optional_shares` those of a state that not every population of the model has, each with the constant that
+    comes with it. `gains` multiply the input, each with the share of the filter that it leads into (None: of none).
+    `nir` are the fields of the NIR node, each with the parameter that it is made of; those in `nir_optional` may be
+    missing.
     """
 
     dynamics: type[FloatDynamics]
     fires: bool = True
     shares: Mapping[str, str]
+    optional_shares: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     gains: Mapping[str, str | None]
     nir: Mapping[str, str]
     nir_optional: tuple[str, ...] = ()
@@ -260,6 +284,7 @@ MODELS: Mapping[Kind, Model] = {
     Kind.LIF: Model(
         dynamics=LIF,
         shares={"beta": "decay"},
+        optional_shares={"rho": ("decay_a", "jump")},
         gains={"r": "beta"},
         nir={"tau": "beta", **_LEAKING, **_FIRING},
         nir_optional=("v_reset",),
@@ -290,12 +315,15 @@ def real_form(dynamics: IntegerDynamics, threshold: npt.NDArray[Any], reset_mode
         "threshold": threshold * unit,
         "v_reset": dynamics.v_reset * unit,
         "v_min": None if dynamics.v_min is None else dynamics.v_min * unit,
+        "max_spikes": dynamics.max_spikes,
+        "jump": None if dynamics.jump is None else dynamics.jump * unit,
         "reset_mode": reset_mode,
         "reset_place": dynamics.reset_place,
         "drive": dynamics.drive,
     }
-    for share, name in model.shares.items():
-        decay: Decay = getattr(dynamics, name)
-        values[share] = 1.0 - decay.c / (1 << decay.k)
+    optional = {share: name for share, (name, _) in model.optional_shares.items()}
+    for share, name in {**model.shares, **optional}.items():
+        decay: Decay | None = getattr(dynamics, name)
+        values[share] = None if decay is None else 1.0 - decay.c / (1 << decay.k)
     wanted = {f.name for f in fields(model.dynamics)}
     return model.dynamics(**{name: value for name, value in values.items() if name in wanted})

@@ -58,6 +58,9 @@ _CHOICES: dict[str, type[StrEnum]] = {
 }
 
 
+_DECAYS = ("decay", "decay_syn", "decay_a")
+"""The fields of an integer population that may hold a decay."""
+
 _VALID: WeakSet[Network] = WeakSet()
 """The networks, as long as they live, that obey every rule."""
 
@@ -85,6 +88,8 @@ def _check_rules(network: Network) -> None:
         _choices_known(population)
         _reset_combination(population)
         _floor_below_start(population)
+        _several_spikes(population)
+        _adaptation(population)
         _has_inputs(network, population)
         if isinstance(population.dynamics, IntegerDynamics):
             _integer_dynamics(population, population.dynamics)
@@ -225,10 +230,10 @@ def _evaluation_order(network: Network) -> None:
 def _parameters(population: Population) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     dynamics = population.dynamics
     if isinstance(dynamics, IntegerDynamics):
-        for name in ("fire", "sub", "v_reset", "v_min", "scale"):
+        for name in ("fire", "sub", "v_reset", "v_min", "jump", "scale"):
             if getattr(dynamics, name) is not None:
                 yield name, getattr(dynamics, name)
-        for name in ("decay", "decay_syn"):
+        for name in _DECAYS:
             decay = getattr(dynamics, name)
             if isinstance(decay, Decay):
                 yield f"{name}.c", decay.c
@@ -295,10 +300,66 @@ def _floor_below_start(population: Population) -> None:
         )
 
 
+def _several_spikes(population: Population) -> None:
+    dynamics, name = population.dynamics, quoted(population.name)
+    most = getattr(dynamics, "max_spikes", None)
+    if most is None:
+        return
+    if not _is_integer(most) or not 1 <= most <= MAX_X:
+        raise ModelError(
+            f"max_spikes, the spikes of a neuron in a step, is 1 to {MAX_X}: population {name} has {most!r}"
+        )
+    if most == 1:
+        return
+    if not population.fires:
+        raise ModelError(f"max_spikes belongs to neurons that fire: population {name} is {dynamics.kind}; leave it out")
+    mode, place = getattr(dynamics, "reset_mode", None), getattr(dynamics, "reset_place", None)
+    if mode is not ResetMode.SUBTRACT or place is not ResetPlace.SAME:
+        raise ModelError(
+            f"neurons that fire several times in a step subtract in the same step: population {name} has max_spikes "
+            f"{most}, reset {mode} and reset place {place}; use max_spikes 1, or subtract and same"
+        )
+    if not isinstance(dynamics, IntegerDynamics) and np.any(dynamics.threshold <= 0):  # type: ignore[union-attr]
+        raise ModelError(
+            f"neurons that fire several times in a step have thresholds above 0: population {name} has max_spikes "
+            f"{most} and {np.min(dynamics.threshold):g}; use max_spikes 1, or raise it"  # type: ignore[union-attr]
+        )
+
+
+def _adaptation(population: Population) -> None:
+    """A threshold that adapts: both of its parameters, and nothing that it does not go with."""
+    dynamics, name = population.dynamics, quoted(population.name)
+    share = "decay_a" if isinstance(dynamics, IntegerDynamics) else "rho"
+    given = [field for field in (share, "jump") if getattr(dynamics, field, None) is not None]
+    if not given:
+        return
+    if dynamics.kind is not Kind.LIF:
+        raise ModelError(
+            f"an adaptive threshold belongs to LIF neurons: population {name} is {dynamics.kind} and has "
+            f"{' and '.join(given)}; leave it out"
+        )
+    if len(given) == 1:
+        raise ModelError(
+            f"an adaptive threshold has {share} and jump: population {name} has only {given[0]}; give both"
+        )
+    if population.max_spikes > 1:
+        raise ModelError(
+            f"a neuron whose threshold adapts fires once in a step at most: population {name} has max_spikes "
+            f"{population.max_spikes}; leave one of them out"
+        )
+    mode, place = getattr(dynamics, "reset_mode", None), getattr(dynamics, "reset_place", None)
+    if mode is ResetMode.NONE or place is ResetPlace.SNNTORCH_SAME:
+        raise ModelError(
+            f"a neuron whose threshold adapts resets, in the same step or the next: population {name} has reset {mode} "
+            f"and reset place {place}; use subtract or value, and same or next"
+        )
+
+
 def _decay_factors(population: Population) -> None:
-    for name in sorted(MODELS[population.dynamics.kind].shares):
+    model = MODELS[population.dynamics.kind]
+    for name in sorted((*model.shares, *model.optional_shares)):
         value = getattr(population.dynamics, name)
-        if not np.all((value >= 0) & (value <= 1)):
+        if value is not None and not np.all((value >= 0) & (value <= 1)):
             raise ModelError(
                 f"{name} is the share that is kept in a step, 0 to 1: population {quoted(population.name)} has "
                 f"{float(value.flat[np.argmax(np.abs(value - 0.5))]):g}"
@@ -332,9 +393,10 @@ def _integer_dynamics(population: Population, dynamics: IntegerDynamics) -> None
 
 def _decays_of_kind(population: Population, dynamics: IntegerDynamics) -> None:
     expected = MODELS[dynamics.kind].decays
-    for name in ("decay", "decay_syn"):
+    optional = [decay for decay, _ in MODELS[dynamics.kind].optional_shares.values()]
+    for name in _DECAYS:
         decay = getattr(dynamics, name)
-        if (decay is not None) != (name in expected):
+        if name not in optional and (decay is not None) != (name in expected):
             raise ModelError(
                 f"an integer {dynamics.kind} has {' and '.join(expected) or 'no decay'}: {name} of "
                 f"population {quoted(population.name)} is {'missing' if decay is None else 'one too many'}"
@@ -360,13 +422,16 @@ def _decay_valid(population: Population, name: str, decay: object) -> None:
 def _constants_fit(population: Population, dynamics: IntegerDynamics) -> None:
     low, high = -(1 << (dynamics.state_bits - 1)), (1 << (dynamics.state_bits - 1)) - 1
     constants = {"fire": dynamics.fire, "sub": dynamics.sub, "v_reset": dynamics.v_reset, "bias": population.bias}
-    names = "fire, sub, v_reset and bias"
-    if dynamics.v_min is not None:
-        names, constants["v_min"] = "fire, sub, v_reset, bias and v_min", dynamics.v_min
+    names = ["fire", "sub", "v_reset", "bias"]
+    for name, value in (("jump", dynamics.jump), ("v_min", dynamics.v_min)):
+        if value is not None:
+            names.append(name)
+            constants[name] = value
     for name, value in constants.items():
         if not np.all((value >= low) & (value <= high)):
             raise ModelError(
-                f"{names} fit the membrane's {dynamics.state_bits} bits ({low} to {high}): {name} of population "
+                f"{', '.join(names[:-1])} and {names[-1]} fit the membrane's {dynamics.state_bits} bits ({low} to "
+                f"{high}): {name} of population "
                 f"{quoted(population.name)} has {np.min(value)} to {np.max(value)}; use more state_bits"
             )
 

@@ -1,7 +1,7 @@
 """Neurons in integer membrane units, their constants rounded in exact arithmetic.
 
 A membrane unit is scale / 2^F. `fire` decides on integer membranes exactly as the real threshold does; `sub`,
-`v_reset`, `v_min` and the bias are the nearest integers, ties up, so off by half a unit at most.
+`v_reset`, `v_min`, `jump` and the bias are the nearest integers, ties up, so off by half a unit at most.
 """
 
 from __future__ import annotations
@@ -16,18 +16,15 @@ import numpy as np
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Population
-from ..ir.neurons import Decay, Fire, IntegerDynamics, ResetMode
+from ..ir.neurons import Fire, IntegerDynamics, ResetMode
 from ..ir.verifier import MAX_STATE_BITS
 from ..neurons.contract import ContractForm
+from .leak import Leaks
+
+NO_LEAKS = Leaks()
 
 
-def integer_neurons(
-    form: ContractForm,
-    scale: FloatArray,
-    fraction_bits: int,
-    decay: Decay | None = None,
-    decay_syn: Decay | None = None,
-) -> Population:
+def integer_neurons(form: ContractForm, scale: FloatArray, fraction_bits: int, leaks: Leaks = NO_LEAKS) -> Population:
     """The integer population at `scale` (n,), the real value of a weight unit, with F fraction bits and these leaks.
 
     Its membranes have `MAX_STATE_BITS`; `with_state_bits` narrows them.
@@ -44,8 +41,11 @@ def integer_neurons(
         sub=_rounded(form.sub, units),
         v_reset=_rounded(form.v_reset, units),
         v_min=None if form.v_min is None else _rounded(np.maximum(form.v_min, lowest), units),
-        decay=decay,
-        decay_syn=decay_syn,
+        max_spikes=form.max_spikes if form.max_spikes > 1 else None,
+        jump=None if form.jump is None else _rounded(form.jump, units),
+        decay=leaks.membrane,
+        decay_syn=leaks.synapse,
+        decay_a=leaks.adaptation,
         drive=form.drive,
         reset_mode=ResetMode.VALUE if form.reset_mode is ResetMode.VALUE else ResetMode.SUBTRACT,
         reset_place=form.reset_place,
@@ -61,7 +61,8 @@ def constant_bits(population: Population) -> int:
     range does nothing."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
-    values = (dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias)
+    values = [dynamics.fire, dynamics.sub, dynamics.v_reset, population.bias]
+    values += [] if dynamics.jump is None else [dynamics.jump]
     return signed_bits(min(int(v.min()) for v in values), max(int(v.max()) for v in values))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,14 @@ FLOAT32_ERROR = 1e-6
 
 Measure = Callable[[Decay], float]
 """The share of spikes (or the relative error of a readout's membrane) that a leak changes."""
+
+
+class Leaks(NamedTuple):
+    """The integer leaks of a population's states; None where it has no such state, or none leaks."""
+
+    membrane: Decay | None = None
+    synapse: Decay | None = None
+    adaptation: Decay | None = None
 
 
 def choose_decay(beta: FloatArray, measure: Measure | None, tolerance: float) -> Decay:

@@ -27,19 +27,27 @@ from ..ir.bounds import signed_bits
 from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
-from ..ir.neurons import Decay, Dynamics, IntegerDynamics, ResetMode, real_form
+from ..ir.neurons import Dynamics, IntegerDynamics, ResetMode, real_form
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
 from ..neurons.contract import ContractForm, contract_form
 from ..neurons.observe import calibration_inputs, observe
-from ..neurons.reachable import may_fire, reachable_membranes
+from ..neurons.reachable import may_fire, most_spikes, reachable_membranes
 from .activity import activity_of
 from .constants import constant_bits, integer_neurons, with_state_bits
 from .error import PopulationError, quantisation_error
-from .leak import choose_decay
+from .leak import Leaks, choose_decay
 from .rehearsal import Trial, slowest_leak, starting_fraction_bits
 from .scales import Activity, codes_of, largest_code, search_scales
 
-__all__ = ["PopulationError", "check_bits", "dequantise", "quantisation_error", "quantise", "tightened"]
+__all__ = [
+    "PopulationError",
+    "check_bits",
+    "dequantise",
+    "quantisation_error",
+    "quantise",
+    "tightened",
+    "tightened_network",
+]
 
 MIN_WEIGHT_BITS = 2
 MIN_STATE_BITS, MAX_STATE_BITS = 8, 24
@@ -68,7 +76,11 @@ def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None =
     Raises OptionError for bits out of range, SampleError for bad samples, ModelError for what integers cannot express.
     """
     check_bits(bits)
-    return _quantised(network, lambda form, sources: _quantise_weights(form, bits, sources, network.x_max), calibration)
+
+    def codes(form: ContractForm, sources: SpikesByPopulation | None) -> list[Quantised]:
+        return _quantise_weights(form, bits, sources, network.largest_value)
+
+    return _quantised(network, codes, calibration)
 
 
 def quantise_codes(
@@ -86,7 +98,7 @@ def quantise_codes(
 
     def codes(form: ContractForm, sources: SpikesByPopulation | None) -> list[Quantised]:
         weights = _contract_codes(form, [given[id(p)] for p in form.projections])
-        return weights if form.read else _coarsened(form, weights, sources, network.x_max)
+        return weights if form.read else _coarsened(form, weights, sources, network.largest_value)
 
     return _quantised(network, codes, calibration)
 
@@ -115,7 +127,7 @@ def _quantised(
     result = replace(
         network, populations=tuple(populations), projections=tuple(projections[id(p)] for p in network.projections)
     )
-    result = replace(result, populations=tuple(tightened(result, p) for p in result.populations))
+    result = tightened_network(result)
     verify(result)
     return result
 
@@ -129,12 +141,14 @@ def check_bits(bits: int) -> None:
 # ----------------------------------------------------------------------------------------------------- weights
 
 
-def _quantise_weights(form: ContractForm, bits: int, sources: SpikesByPopulation | None, x_max: int) -> list[Quantised]:
+def _quantise_weights(
+    form: ContractForm, bits: int, sources: SpikesByPopulation | None, largest_value: int
+) -> list[Quantised]:
     columns = _columns(form)
     weights = columns.stacked(form.weights)
     scale = _scales(form, columns, weights, activity_of(form, columns, sources), bits)
     if not form.read:
-        scale = _without_quiet_outliers(form, columns, scale, _may_fire(form, sources, x_max))
+        scale = _without_quiet_outliers(form, columns, scale, _may_fire(form, sources, largest_value))
     codes = columns.split(codes_of(weights, scale, bits))
     return [Quantised(codes=c, bits=bits, scale=columns.spread(scale)) for c in codes]
 
@@ -158,15 +172,16 @@ def _scales(form: ContractForm, columns: Columns, weights: FloatArray, activity:
 
 
 def _largest_constant(form: ContractForm) -> FloatArray:
-    return np.maximum.reduce([np.abs(x) for x in (form.threshold, form.sub, form.v_reset, form.bias)])
+    constants = (form.threshold, form.sub, form.v_reset, form.bias, form.jump)
+    return np.maximum.reduce([np.abs(x) for x in constants if x is not None])
 
 
-def _may_fire(form: ContractForm, sources: SpikesByPopulation | None, x_max: int) -> npt.NDArray[np.bool_]:
+def _may_fire(form: ContractForm, sources: SpikesByPopulation | None, largest_value: int) -> npt.NDArray[np.bool_]:
     """The neurons that fire on the samples; without samples those whose largest membrane reaches the threshold."""
     if sources is not None:
         fires: npt.NDArray[np.bool_] = np.any(sources[form.population.name], axis=(0, 1))
         return fires
-    return may_fire(form, x_max)
+    return may_fire(form, largest_value)
 
 
 def _without_quiet_outliers(
@@ -206,7 +221,7 @@ def _contract_codes(form: ContractForm, weights: Sequence[Quantised]) -> list[Qu
 
 
 def _coarsened(
-    form: ContractForm, weights: Sequence[Quantised], sources: SpikesByPopulation | None, x_max: int
+    form: ContractForm, weights: Sequence[Quantised], sources: SpikesByPopulation | None, largest_value: int
 ) -> list[Quantised]:
     """The same weights, with coarser scales and rounded codes for neurons that they hardly move."""
     columns = _columns(form)
@@ -216,7 +231,7 @@ def _coarsened(
     empty = ~np.any(codes, axis=0)
     wanted = np.where(empty & (constants > 0), constants / limit, scale)
     wanted = np.maximum(wanted, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
-    wanted = _without_quiet_outliers(form, columns, wanted, _may_fire(form, sources, x_max))
+    wanted = _without_quiet_outliers(form, columns, wanted, _may_fire(form, sources, largest_value))
     rounded = columns.split(np.where(wanted == scale, codes, np.rint(codes * (scale / wanted))))
     return [replace(w, codes=c, scale=columns.spread(wanted)) for w, c in zip(weights, rounded, strict=True)]
 
@@ -232,22 +247,21 @@ def _quantise_neurons(
     widest = MAX_STATE_BITS - constant_bits(integer_neurons(form, scale, 0))
     trial = None if sources is None else Trial.of(network, form, weights, scale, sources, max(0, widest))
     if trial is None or not trial.informative:
-        decay, decay_syn = _unmeasured_decays(form)
-        roomy = MAX_STATE_BITS - _proven_bits(form, weights, network.x_max)
+        leaks = _unmeasured_leaks(form)
+        roomy = MAX_STATE_BITS - _proven_bits(form, weights, network.largest_value)
         fraction_bits = max(0, min(_unmeasured_fraction_bits(form, scale), widest, roomy))
         largest = None
     else:
-        decay, decay_syn = trial.choose_decays()
-        fraction_bits = trial.choose_fraction_bits(decay, decay_syn)
-        largest = trial.largest_state(fraction_bits, decay, decay_syn)
-    population = integer_neurons(form, scale, fraction_bits, decay, decay_syn)
+        leaks = trial.choose_leaks()
+        fraction_bits = trial.choose_fraction_bits(leaks)
+        largest = trial.largest_state(fraction_bits, leaks)
+    population = integer_neurons(form, scale, fraction_bits, leaks)
     return with_state_bits(population, _calibrated_bits(population, largest)), fraction_bits
 
 
-def _unmeasured_decays(form: ContractForm) -> tuple[Decay | None, Decay | None]:
-    decay = choose_decay(form.beta, None, 0.0) if form.leaky else None
-    decay_syn = None if form.alpha is None else choose_decay(form.alpha, None, 0.0)
-    return decay, decay_syn
+def _unmeasured_leaks(form: ContractForm) -> Leaks:
+    shares = (form.beta if form.leaky else None, form.alpha, form.rho)
+    return Leaks(*(None if kept is None else choose_decay(kept, None, 0.0) for kept in shares))
 
 
 def _unmeasured_fraction_bits(form: ContractForm, scale: FloatArray) -> int:
@@ -265,14 +279,17 @@ def _unmeasured_fraction_bits(form: ContractForm, scale: FloatArray) -> int:
     return min(most, max(0, math.ceil(math.log2(stuck / (STUCK_SHARE * float(np.median(fire[fire > 0])))))))
 
 
-def _proven_bits(form: ContractForm, weights: Sequence[Quantised], x_max: int) -> int:
-    """A width that every membrane fits without fraction bits: the largest input, added up over the leak."""
+def _proven_bits(form: ContractForm, weights: Sequence[Quantised], largest_value: int) -> int:
+    """A width that every membrane fits without fraction bits: the largest input, added up over the leak, and what a
+    threshold that adapts adds up to, which a late reset subtracts."""
     pairs = zip(form.projections, weights, strict=True)
-    drive = sum(p.connectivity.totals(np.abs(w.codes)).astype(np.float64) for p, w in pairs) * x_max
+    drive = sum(p.connectivity.totals(np.abs(w.codes)).astype(np.float64) for p, w in pairs) * largest_value
     drive = drive + np.abs(form.bias) / weights[0].scale
     for keep in (form.alpha, form.beta):
         if keep is not None:
             drive = drive / np.where(keep < 1, 1.0 - keep, 1.0)
+    if form.jump is not None and form.rho is not None:
+        drive = drive + np.abs(form.jump) / weights[0].scale / np.where(form.rho < 1, 1.0 - form.rho, 1.0)
     return 2 + math.ceil(math.log2(max(1.0, float(drive.max()))))
 
 
@@ -284,10 +301,19 @@ def _calibrated_bits(population: Population, largest: float | None) -> int:
     return min(MAX_STATE_BITS, max(MIN_STATE_BITS, constant_bits(population), signed_bits(-reach, reach)))
 
 
+def tightened_network(network: Network) -> Network:
+    """The network with every population `tightened`, in evaluation order."""
+    for number in range(len(network.populations)):
+        populations = list(network.populations)
+        populations[number] = tightened(network, populations[number])
+        network = replace(network, populations=tuple(populations))
+    return network
+
+
 def tightened(network: Network, population: Population) -> Population:
     """The population with the narrowest membrane that is proven not to saturate, where that is narrower or a word of
     `WORD_BITS` holds it: hardware that need not saturate is smaller than bits are dear. A floor that no membrane
-    reaches goes."""
+    reaches goes, and so do spikes of a step that are more than it can have."""
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
     reach = reachable_membranes(network, population)
@@ -297,7 +323,16 @@ def tightened(network: Network, population: Population) -> Population:
     bits = proven if proven <= WORD_BITS else min(dynamics.state_bits, proven)
     if dynamics.v_min is not None and reach[0] > int(dynamics.v_min.max()):
         population = replace(population, dynamics=replace(dynamics, v_min=None))
+    if population.max_spikes > 1:
+        most = most_spikes(network, population)
+        dynamics = replace(_integer(population), max_spikes=most if most > 1 else None)
+        population = replace(population, dynamics=dynamics)
     return with_state_bits(population, bits)
+
+
+def _integer(population: Population) -> IntegerDynamics:
+    assert isinstance(population.dynamics, IntegerDynamics)
+    return population.dynamics
 
 
 # --------------------------------------------------------------------------------------------------- dequantise

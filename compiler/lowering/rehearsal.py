@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from ..neurons.contract import ContractForm, integer_model
 from ..neurons.currents import currents
 from ..neurons.step import Response, respond
 from .constants import integer_neurons
-from .leak import choose_decay, most_exact_decay
+from .leak import Leaks, choose_decay, most_exact_decay
 
 MAX_FRACTION_BITS = 12
 
@@ -34,8 +35,8 @@ FEW_SPIKES = 64
 
 
 def slowest_leak(form: ContractForm) -> float:
-    """The smallest positive 1 - beta or 1 - alpha; a quarter where nothing leaks."""
-    leaks = [1.0 - form.beta] + ([] if form.alpha is None else [1.0 - form.alpha])
+    """The smallest positive 1 - beta, 1 - alpha or 1 - rho; a quarter where nothing leaks."""
+    leaks = [1.0 - kept for kept in (form.beta, form.alpha, form.rho) if kept is not None]
     return min((float(x[x > 0].min()) for x in leaks if np.any(x > 0)), default=0.25)
 
 
@@ -83,38 +84,46 @@ class Trial:
             return bool(self.target.membranes.any())
         return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
 
-    def choose_decays(self) -> tuple[Decay | None, Decay | None]:
-        """The leaks of membrane and synapse, each chosen while the other is exact."""
+    def choose_leaks(self) -> Leaks:
+        """The leaks of synapse, membrane and adaptation, each chosen while those that follow are exact."""
         form = self.form
-        if not form.leaky:
-            return None, None
-        finest = self.finest
-        syn = None
-        if form.alpha is not None:
-            exact = most_exact_decay(form.beta)
-            syn = choose_decay(form.alpha, lambda d: self.change(finest, exact, d), self.tolerance)
-        return choose_decay(form.beta, lambda d: self.change(finest, d, syn), self.tolerance), syn
+        leaks = Leaks(
+            membrane=most_exact_decay(form.beta) if form.leaky else None,
+            adaptation=None if form.rho is None else most_exact_decay(form.rho),
+        )
+        for name, kept in (
+            ("synapse", form.alpha),
+            ("membrane", form.beta if form.leaky else None),
+            ("adaptation", form.rho),
+        ):
+            if kept is not None:
+                measure = partial(self._change_with, leaks, name)
+                leaks = leaks._replace(**{name: choose_decay(kept, measure, self.tolerance)})
+        return leaks
 
-    def choose_fraction_bits(self, decay: Decay | None, decay_syn: Decay | None) -> int:
+    def _change_with(self, leaks: Leaks, name: str, decay: Decay) -> float:
+        return self.change(self.finest, leaks._replace(**{name: decay}))
+
+    def choose_fraction_bits(self, leaks: Leaks) -> int:
         """The fewest fraction bits that change hardly more spikes than the finest."""
-        allowed = self.change(self.finest, decay, decay_syn) + self.tolerance
+        allowed = self.change(self.finest, leaks) + self.tolerance
         for fraction_bits in range(self.finest):
-            if self.change(fraction_bits, decay, decay_syn) <= allowed:
+            if self.change(fraction_bits, leaks) <= allowed:
                 return fraction_bits
         return self.finest
 
-    def change(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
+    def change(self, fraction_bits: int, leaks: Leaks) -> float:
         """The share of spikes that the integer form changes, or a readout's relative membrane error."""
-        response = self._respond(fraction_bits, decay, decay_syn)
+        response = self._respond(fraction_bits, leaks)
         unit = self.scale / (1 << fraction_bits)
         return _change(replace(response, membranes=response.membranes * unit), self.target, self.form.read)
 
-    def largest_state(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> float:
+    def largest_state(self, fraction_bits: int, leaks: Leaks) -> float:
         """The largest magnitude of a state in membrane units."""
-        return self._respond(fraction_bits, decay, decay_syn).largest
+        return self._respond(fraction_bits, leaks).largest
 
-    def _respond(self, fraction_bits: int, decay: Decay | None, decay_syn: Decay | None) -> Response:
-        population = integer_neurons(self.form, self.scale, fraction_bits, decay, decay_syn)
+    def _respond(self, fraction_bits: int, leaks: Leaks) -> Response:
+        population = integer_neurons(self.form, self.scale, fraction_bits, leaks)
         assert isinstance(population.dynamics, IntegerDynamics)
         model = integer_model(population.dynamics).converted(lambda array: array.astype(np.float64))
         return respond(model, self.drive * (1 << fraction_bits) + population.bias)

@@ -4,6 +4,7 @@ All of a framework's conventions come down to one recursion per neuron (docs/ari
 
     g = alpha*g + I            (CubaLIF; else g = I)
     u = beta*V + g             I = bias + sum of weights times inputs
+    a = rho*a + s_prev*jump    (ALIF; else a = 0), fires at u above threshold + a
 
 - The gain of the input (r, times w_in for CubaLIF, times the leak 1 - beta for Euler arithmetic) multiplies weights
   and bias.
@@ -96,16 +97,20 @@ class NeuronModel:
     """Neurons in the contract's form: their constants, real or integer, and their leaks.
 
     The constants are NumPy arrays, or torch tensors (`converted`), scalar or one per neuron. A leak of None keeps
-    everything; `leak_syn` is there for CubaLIF only. What is not `spiking` neither fires nor resets. With a floor, V is
-    `v_min` at least at the end of a step.
+    everything; `leak_syn` is there for CubaLIF only, `leak_a` and `jump` where thresholds adapt. What is not `spiking`
+    neither fires nor resets. With a floor, V is `v_min` at least at the end of a step. A neuron fires at most
+    `max_spikes` times in a step.
     """
 
     threshold: Any
     sub: Any
     v_reset: Any
     v_min: Any | None
+    max_spikes: int
+    jump: Any | None
     leak: Leak | None
     leak_syn: Leak | None
+    leak_a: Leak | None
     fire: Fire
     spiking: bool
     reset_mode: ResetMode
@@ -120,9 +125,15 @@ class NeuronModel:
             sub=convert(self.sub),
             v_reset=convert(self.v_reset),
             v_min=None if self.v_min is None else convert(self.v_min),
+            jump=None if self.jump is None else convert(self.jump),
             leak=None if self.leak is None else self.leak.converted(convert),
             leak_syn=None if self.leak_syn is None else self.leak_syn.converted(convert),
+            leak_a=None if self.leak_a is None else self.leak_a.converted(convert),
         )
+
+    def raised(self, a: Any) -> NeuronModel:
+        """The same neurons with thresholds, as compared and as subtracted, that are higher by `a`."""
+        return replace(self, threshold=self.threshold + a, sub=self.sub + a)
 
     def free(self) -> NeuronModel:
         """The same neurons without threshold and floor: their membranes are linear in the input."""
@@ -136,8 +147,11 @@ def integer_model(dynamics: IntegerDynamics) -> NeuronModel:
         sub=dynamics.sub,
         v_reset=dynamics.v_reset,
         v_min=dynamics.v_min,
+        max_spikes=dynamics.max_spikes or 1,
+        jump=dynamics.jump,
         leak=_integer_leak(dynamics.decay),
         leak_syn=_integer_leak(dynamics.decay_syn),
+        leak_a=_integer_leak(dynamics.decay_a),
         fire=Fire.GT,
         spiking=MODELS[dynamics.kind].fires,
         reset_mode=dynamics.reset_mode,
@@ -159,7 +173,8 @@ class ContractForm:
     read-only.
 
     `gain` is what the network's own weights were multiplied by, `sub` what a spike subtracts. LI has `spiking` False
-    and zeros for what it lacks; IF has beta 1. `read` says that membranes are compared or read out, not spikes alone.
+    and zeros for what it lacks; IF has beta 1. `rho` and `jump` are there where thresholds adapt. `read` says that
+    membranes are compared or read out, not spikes alone.
     """
 
     population: Population
@@ -173,6 +188,9 @@ class ContractForm:
     sub: FloatArray
     v_reset: FloatArray
     v_min: FloatArray | None
+    rho: FloatArray | None
+    jump: FloatArray | None
+    max_spikes: int
     spiking: bool
     read: bool
     leaky: bool
@@ -193,8 +211,11 @@ class ContractForm:
             sub=self.sub,
             v_reset=self.v_reset,
             v_min=self.v_min,
+            max_spikes=self.max_spikes,
+            jump=self.jump,
             leak=Kept(self.beta) if self.leaky else None,
             leak_syn=None if self.alpha is None else Kept(self.alpha),
+            leak_a=None if self.rho is None else Kept(self.rho),
             fire=self.fire,
             spiking=self.spiking,
             reset_mode=self.reset_mode,
@@ -243,6 +264,9 @@ def _contract_form(network: Network, population: Population) -> ContractForm:
         sub=zero if getattr(dynamics, "reset_mode", ResetMode.NONE) is ResetMode.NONE else threshold,
         v_reset=parameters.get("v_reset", zero) - v_init,
         v_min=parameters["v_min"] - v_init if "v_min" in parameters else None,
+        rho=parameters.get("rho"),
+        jump=parameters.get("jump"),
+        max_spikes=population.max_spikes,
         spiking=model.fires,
         read=network.reads_membranes_of(population.name),
         leaky="beta" in parameters,

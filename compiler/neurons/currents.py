@@ -22,7 +22,7 @@ def currents(
     network: Network, form: ContractForm, weights: Sequence[FloatArray], bias: FloatArray, sources: SpikesByPopulation
 ) -> FloatArray:
     """The input currents of a population [steps, samples, neurons] for given spikes of all its sources."""
-    parts = split_by_delay(form, on_grid(form, weights, network.x_max))
+    parts = split_by_delay(form, on_grid(form, weights, network.largest_value))
     return np.stack([current_at(bias, parts, sources, step) for step in range(sources[INPUT].shape[1])])
 
 
@@ -36,11 +36,11 @@ class _Part:
     weights: FloatArray
 
 
-def on_grid(form: ContractForm, weights: Sequence[FloatArray], x_max: int) -> list[FloatArray]:
+def on_grid(form: ContractForm, weights: Sequence[FloatArray], largest_value: int) -> list[FloatArray]:
     """The weights on a power-of-two grid on which every sum is exact in float64 in any order."""
     pairs = zip(form.projections, weights, strict=True)
     totals = [p.connectivity.totals(np.abs(w)) for p, w in pairs]
-    largest = max(float(total.max(initial=0)) for total in totals) * x_max * len(weights)
+    largest = max(float(total.max(initial=0)) for total in totals) * largest_value * len(weights)
     if largest == 0:
         return list(weights)
     grid = 2.0 ** (math.frexp(largest)[1] - 51)  # rounding may add half a grid step per weight: one bit to spare

@@ -46,8 +46,8 @@ def observe(network: Network, populations: Sequence[ContractForm], inputs: Spike
 
     A network is observed once on the same inputs, whoever asks and however often (`observation`).
     """
-    name = fingerprint(network.x_max, list(populations), inputs)
-    return dict(observation(Run(name, network.x_max, tuple(populations), inputs)))
+    name = fingerprint(network.largest_value, list(populations), inputs)
+    return dict(observation(Run(name, network.largest_value, tuple(populations), inputs)))
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Run:
     """Neurons and what goes into them; two are the same where their names are."""
 
     name: str
-    x_max: int = field(compare=False)
+    largest_value: int = field(compare=False)
     populations: tuple[ContractForm, ...] = field(compare=False)
     inputs: SpikeArray = field(compare=False)
 
@@ -69,7 +69,7 @@ def observation(run: Run) -> SpikesByPopulation:
         sources[form.population.name] = np.zeros((samples, steps, form.population.size), np.uint8)
     models = [f.model for f in run.populations]
     states = [State.cleared(np.zeros((samples, f.population.size))) for f in run.populations]
-    synapses = [split_by_delay(f, on_grid(f, f.weights, run.x_max)) for f in run.populations]
+    synapses = [split_by_delay(f, on_grid(f, f.weights, run.largest_value)) for f in run.populations]
     for time in range(steps):
         for index, (form, parts) in enumerate(zip(run.populations, synapses, strict=True)):
             current = current_at(form.bias, parts, sources, time)

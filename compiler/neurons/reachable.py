@@ -1,26 +1,24 @@
 """Which membranes a population can reach: the proofs by which states and accumulators are sized.
 
 Exact Python integers or int64 with room, for the worst input that the network admits. Intervals of states go through
-the step of `step`, once for each course that the spikes can take (`Course`).
+the step of `step`, once for each course that the spikes can take (`intervals`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import product
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.arrays import IntArray
 from ..ir.bounds import drive_bounds_per_neuron, signed_bits
 from ..ir.fingerprint import fingerprint
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics, ResetPlace
-from .contract import ContractForm, Leak, NeuronModel, integer_model
+from .contract import ContractForm, NeuronModel, integer_model
+from .intervals import Course, Interval, courses, over
 from .step import State, filtered, step
 
 MAX_REACH_BITS = 32
@@ -28,116 +26,6 @@ MAX_REACH_BITS = 32
 
 MAX_PROOFS = 256
 """Populations whose proofs are kept."""
-
-
-# ---------------------------------------------------------------------------------------------------- intervals
-
-
-@dataclass(frozen=True, eq=False)
-class Interval:
-    """The smallest and largest value of each neuron, int64 (n,)."""
-
-    low: IntArray
-    high: IntArray
-
-    __array_ufunc__ = None
-
-    @classmethod
-    def at(cls, value: IntArray) -> Interval:
-        """One value."""
-        return cls(value, value)
-
-    def __add__(self, other: Interval) -> Interval:
-        return Interval(self.low + other.low, self.high + other.high)
-
-    def __sub__(self, value: IntArray) -> Interval:
-        return Interval(self.low - value, self.high - value)
-
-    def hull(self, other: Interval) -> Interval:
-        """The smallest interval that holds both."""
-        return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
-
-    def at_most(self, value: IntArray) -> Interval:
-        """What is not above `value`."""
-        return Interval(self.low, np.minimum(self.high, value))
-
-    def at_least(self, value: IntArray) -> Interval:
-        """Raised to `value` where it is below."""
-        return Interval(np.maximum(self.low, value), np.maximum(self.high, value))
-
-    def above(self, value: IntArray) -> Interval:
-        """What is above `value`."""
-        return Interval(np.maximum(self.low, value + 1), self.high)
-
-    def where(self, chosen: npt.NDArray[np.bool_], other: Interval) -> Interval:
-        """This interval for the neurons that are `chosen`, the other one for the rest."""
-        return Interval(np.where(chosen, self.low, other.low), np.where(chosen, self.high, other.high))
-
-    def fits(self, bits: int) -> bool:
-        """Whether two's complement of so many bits holds it."""
-        return signed_bits(int(self.low.min()), int(self.high.max())) <= bits
-
-
-class Course:
-    """Intervals in a step in which neurons fired `before` or not and fire `now` or not: what is compared is narrowed to
-    membranes that lead there. `now` None leaves open whether they fire.
-
-    `possible` says which neurons can take the course; the one without spikes is never ruled out.
-    """
-
-    def __init__(self, before: bool, now: bool | None) -> None:
-        self.before = before
-        self.now = now
-        self.possible: npt.NDArray[np.bool_] = np.ones((), np.bool_)
-
-    def decayed(self, x: Interval, leak: Leak | None) -> Interval:
-        """Every leak is monotone."""
-        return x if leak is None else Interval(leak(x.low), leak(x.high))
-
-    def left_by(self, model: NeuronModel, v: Interval, spiked: Any) -> tuple[Interval, int]:
-        """V above the threshold has fired, but for the 0 that a sample starts from."""
-        if self.before:
-            return self._fired(model, v), 1
-        return v.at_most(np.maximum(model.threshold, 0)), 0
-
-    def fires(self, model: NeuronModel, v: Interval) -> int:
-        """As `before` says; V is not narrowed."""
-        return int(self.before)
-
-    def compared(self, model: NeuronModel, u: Interval) -> tuple[Interval, int]:
-        """The membranes that fire, or do not."""
-        if self.now is None:
-            return u, 0
-        return (self._fired(model, u), 1) if self.now else (u.at_most(model.threshold), 0)
-
-    def chosen(self, spiked: int, fired: IntArray, silent: Interval) -> Interval:
-        """Spikes are known."""
-        return Interval.at(fired) if spiked else silent
-
-    def at_least(self, v: Interval, floor: IntArray) -> Interval:
-        """The floor is known."""
-        return v.at_least(floor)
-
-    def _fired(self, model: NeuronModel, v: Interval) -> Interval:
-        self.possible = self.possible & (v.high > model.threshold)
-        return v.above(model.threshold)
-
-
-def _courses(model: NeuronModel) -> Iterator[Course]:
-    """Every course of a step, the one without spikes first."""
-    befores = (False,) if not model.spiking or model.reset_place is ResetPlace.SAME else (False, True)
-    nows = (False, True) if model.spiking and model.reset_place is not ResetPlace.NEXT else (None,)
-    return (Course(before, now) for before, now in product(befores, nows))
-
-
-def _over(courses: Iterable[Course], after: Callable[[Course], Interval]) -> Interval:
-    """What holds the values of all courses that a neuron can take."""
-    found: Interval | None = None
-    for course in courses:
-        interval = after(course)
-        found = interval if found is None else found.hull(interval).where(course.possible, found)
-    assert found is not None
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------- proofs
@@ -182,6 +70,9 @@ class Proofs:
         self._current: Growth | None = None
         if model.leak_syn is not None:
             self._current = Growth(lambda g: filtered(Course(False, None), model, g, drive)[0], len(drive.low), rounds)
+        self._adaptation: Growth | None = None
+        if model.jump is not None:
+            self._adaptation = Growth(lambda a: _adapted(model, a), len(drive.low), rounds)
         self._membranes: Growth | None = None
 
     def driven(self, bits: int) -> Interval | None:
@@ -190,21 +81,27 @@ class Proofs:
             return None
         return self._drive if self._current is None else self._current.within(bits)
 
+    def adaptation(self, bits: int) -> Interval | None:
+        """By how much thresholds that adapt are ever higher; None where none do, or nothing holds it within `bits`."""
+        return None if self._adaptation is None else self._adaptation.within(bits)
+
     def membranes(self, bits: int) -> Interval | None:
-        """Every V; None where nothing holds V, or the g of a CubaLIF, within `bits`."""
-        drive = self.driven(bits)
-        if drive is None:
+        """Every V; None where nothing holds V, the g of a CubaLIF or the adaptation of thresholds within `bits`."""
+        drive, adaptation = self.driven(bits), self.adaptation(bits)
+        if drive is None or (adaptation is None and self._adaptation is not None):
             return None
         if self._membranes is None:
             model = replace(self._model, leak_syn=None)
-            self._membranes = Growth(lambda v: _stepped(model, v, drive), len(drive.low), self._rounds)
+            self._membranes = Growth(lambda v: _stepped(model, v, drive, adaptation), len(drive.low), self._rounds)
         return self._membranes.within(bits)
 
     def states(self, bits: int) -> Interval | None:
-        """Every V, and every g of a CubaLIF; None as for `membranes`."""
-        membranes = self.membranes(bits)
-        drive = None if self._current is None else self.driven(bits)
-        return membranes if membranes is None or drive is None else membranes.hull(drive)
+        """Every V, and every g of a CubaLIF and a of thresholds that adapt; None as for `membranes`."""
+        reach = self.membranes(bits)
+        others = (None if self._current is None else self.driven(bits), self.adaptation(bits))
+        for other in others:
+            reach = reach if reach is None or other is None else reach.hull(other)
+        return reach
 
 
 @dataclass(frozen=True)
@@ -232,7 +129,7 @@ def proofs_of(network: Network, population: Population, rounds: int = 4_000) -> 
 
 
 def reachable_membranes(network: Network, population: Population, rounds: int = 4_000) -> tuple[int, int] | None:
-    """The smallest and largest state (V, and g of a CubaLIF) reachable after any number of steps without saturation.
+    """The smallest and largest state (V, g, a) reachable after any number of steps without saturation.
 
     None where it outgrows every membrane, or still grows after `rounds` (no leak, or nearly none).
     """
@@ -273,13 +170,26 @@ def silent_neurons(network: Network, population: Population, rounds: int = 4_000
     return silent & ~growing
 
 
-def may_fire(form: ContractForm, x_max: int) -> npt.NDArray[np.bool_]:
-    """The real neurons (n,) whose membrane reaches the threshold where all inputs with positive weights are x_max.
+def most_spikes(network: Network, population: Population) -> int:
+    """How often a neuron of an integer population can fire in a step, as far as proofs know; `max_spikes` at most."""
+    dynamics = _integer(population)
+    proofs = proofs_of(network, population)
+    membranes, drive = proofs.membranes(dynamics.state_bits), proofs.driven(dynamics.state_bits)
+    if population.max_spikes == 1 or membranes is None or drive is None or np.any(dynamics.sub <= 0):
+        return population.max_spikes
+    compared = Course(False, None).decayed(membranes, integer_model(dynamics).leak).high + drive.high
+    counts = -((dynamics.fire - compared) // dynamics.sub)
+    return max(0, min(population.max_spikes, int(counts.max())))
+
+
+def may_fire(form: ContractForm, largest_value: int) -> npt.NDArray[np.bool_]:
+    """The real neurons (n,) whose membrane reaches the threshold where all that have positive weights into it have the
+    largest value.
 
     The others never fire, whatever the input.
     """
     pairs = zip(form.projections, form.weights, strict=True)
-    membrane = sum(p.connectivity.input_bounds(w)[1] for p, w in pairs) * x_max + np.maximum(form.bias, 0)
+    membrane = sum(p.connectivity.input_bounds(w)[1] for p, w in pairs) * largest_value + np.maximum(form.bias, 0)
     for keep in (form.alpha, form.beta):
         if keep is not None:
             membrane = np.where(keep < 1, membrane / np.where(keep < 1, 1 - keep, 1), np.where(membrane > 0, np.inf, 0))
@@ -294,16 +204,26 @@ def accumulator_bits(network: Network, population: Population) -> int:
     excluded, else any that the membrane's width holds.
     """
     dynamics = _integer(population)
-    membranes = proofs_of(network, population).membranes(dynamics.state_bits)
+    model, proofs = integer_model(dynamics), proofs_of(network, population)
+    membranes, adaptation = proofs.membranes(dynamics.state_bits), proofs.adaptation(dynamics.state_bits)
+    if model.jump is not None and adaptation is None:
+        adaptation = _any_state(population)
     if membranes is None:
-        limit = 1 << (dynamics.state_bits - 1)
-        size = population.size
-        membranes = Interval(np.full(size, -limit, dtype=np.int64), np.full(size, limit - 1, dtype=np.int64))
+        membranes = _any_state(population)
         if dynamics.v_min is not None:
             membranes = membranes.at_least(dynamics.v_min)
-    start = _started(integer_model(dynamics), membranes)
+        # a membrane that saturates has fired at its bound, too
+        fired = np.minimum(model.threshold, (1 << (dynamics.state_bits - 1)) - 2)
+        model = replace(model, threshold=Interval(fired, model.threshold))
+    start = _started(model, membranes, adaptation)
     low, high = _without_bias(network, population)
     return signed_bits(int(min(start.low + low)), int(max(start.high + high)))
+
+
+def _any_state(population: Population) -> Interval:
+    """Whatever the width of the state holds."""
+    limit = 1 << (_integer(population).state_bits - 1)
+    return Interval(np.full(population.size, -limit, np.int64), np.full(population.size, limit - 1, np.int64))
 
 
 def _integer(population: Population) -> IntegerDynamics:
@@ -311,12 +231,19 @@ def _integer(population: Population) -> IntegerDynamics:
     return population.dynamics
 
 
-def _stepped(model: NeuronModel, v: Interval, drive: Interval) -> Interval:
+def _adapted(model: NeuronModel, a: Interval) -> Interval:
+    """Bounds on the adaptation in a step, with or without a spike in the step before."""
+    assert model.jump is not None
+    kept = Course(False, None).decayed(a, model.leak_a)
+    return kept.hull(kept + Interval.at(model.jump))
+
+
+def _stepped(model: NeuronModel, v: Interval, drive: Interval, adaptation: Interval | None) -> Interval:
     """Bounds on V after a step from any V in `v` with any input in `drive`."""
-    return _over(_courses(model), lambda course: step(course, model, State.cleared(v), drive).v)
+    return over(courses(model, adaptation), lambda course: step(course, model, State.cleared(v), drive).v)
 
 
-def _started(model: NeuronModel, v: Interval) -> Interval:
+def _started(model: NeuronModel, v: Interval, adaptation: Interval | None) -> Interval:
     """Bounds on what a step starts from, after any V in `v` at the end of the step before."""
     rested = Course(False, None).decayed(v, model.leak)
     if not model.spiking or model.reset_place is ResetPlace.SAME:
@@ -324,7 +251,8 @@ def _started(model: NeuronModel, v: Interval) -> Interval:
     nothing = Interval.at(np.zeros_like(v.low))
     # snntorch_same, too, takes sub where V is above fire
     late = replace(model, reset_place=ResetPlace.NEXT, leak_syn=None)
-    return rested.hull(_over(_courses(late), lambda course: step(course, late, State.cleared(v), nothing).u))
+    ways = courses(late, adaptation)
+    return rested.hull(over(ways, lambda course: step(course, late, State.cleared(v), nothing).u))
 
 
 def _without_bias(network: Network, population: Population) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:

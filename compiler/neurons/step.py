@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.arrays import FloatArray
+from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.neurons import Drive, Fire, ResetMode, ResetPlace
 from .contract import Leak, NeuronModel
 
@@ -35,25 +35,33 @@ class Domain(Protocol):
     def compared(self, model: NeuronModel, u: Any) -> tuple[Any, Any]:
         """The membrane as the comparison leaves it, and the spikes."""
 
+    def repeated(self, model: NeuronModel, u: Any, spiked: Any) -> tuple[Any, Any]:
+        """What is left of the membrane, and how often it fired, where neurons fire and subtract again in a step."""
+
     def chosen(self, spiked: Any, fired: Any, silent: Any) -> Any:
         """One value where there is a spike, the other where there is none."""
 
-    def at_least(self, v: Any, floor: Any) -> Any:
+    def at_least(self, v: Any, v_min: Any) -> Any:
         """`v`, or the floor where that is higher."""
+
+    def adapted(self, model: NeuronModel, a: Any, spiked: Any) -> Any:
+        """How much higher thresholds are in this step, from the step before and its spikes."""
 
 
 class State(NamedTuple):
-    """What neurons have after a step: membrane V, synaptic current g, spikes, and the membrane u that was compared."""
+    """What neurons have after a step: membrane V, synaptic current g, spikes, the membrane u that was compared, and
+    the adaptation a by which thresholds were higher."""
 
     v: Any
     g: Any
     spiked: Any
     u: Any
+    a: Any
 
     @classmethod
     def cleared(cls, zero: Any) -> State:
         """The state at the start of a sample."""
-        return cls(zero, zero, zero, zero)
+        return cls(zero, zero, zero, zero, zero)
 
 
 def step(domain: Domain, model: NeuronModel, state: State, current: Any) -> State:
@@ -62,7 +70,11 @@ def step(domain: Domain, model: NeuronModel, state: State, current: Any) -> Stat
     place, mode = model.reset_place, model.reset_mode
     if not model.spiking:
         v = domain.decayed(state.v, model.leak) + drive
-        return State(v, g, state.spiked, v)
+        return State(v, g, state.spiked, v, state.a)
+    a = state.a
+    if model.jump is not None:
+        a = domain.adapted(model, a, state.spiked)
+        model = model.raised(a)
     v, before = state.v, None  # the spikes whose reset this step owes
     if place is ResetPlace.NEXT:
         v, before = domain.left_by(model, v, state.spiked)
@@ -74,10 +86,13 @@ def step(domain: Domain, model: NeuronModel, state: State, current: Any) -> Stat
     if before is not None and mode is ResetMode.SUBTRACT:
         u = u - before * model.sub
     u, spiked = domain.compared(model, u)
-    v = u if place is ResetPlace.NEXT else _reset(domain, model, u, spiked, before)
+    if model.max_spikes > 1:
+        v, spiked = domain.repeated(model, u, spiked)
+    else:
+        v = u if place is ResetPlace.NEXT else _reset(domain, model, u, spiked, before)
     if model.v_min is not None:
         v = domain.at_least(v, model.v_min)
-    return State(v, g, spiked, u)
+    return State(v, g, spiked, u, a)
 
 
 def filtered(domain: Domain, model: NeuronModel, g: Any, current: Any) -> tuple[Any, Any]:
@@ -121,9 +136,21 @@ class _Numbers:
     def left_by(self, model: NeuronModel, v: Any, spiked: Any) -> tuple[Any, Any]:
         return v, spiked
 
+    def repeated(self, model: NeuronModel, u: Any, spiked: Any) -> tuple[Any, Any]:
+        left, count = u - spiked * model.sub, 1 * spiked
+        for _ in range(model.max_spikes - 1):
+            more = _exceeds(model, left)
+            if not more.any():
+                break
+            left, count = left - more * model.sub, count + more
+        return left, count
+
+    def adapted(self, model: NeuronModel, a: Any, spiked: Any) -> Any:
+        return self.decayed(a, model.leak_a) + spiked * model.jump
+
 
 class _Arrays(_Numbers):
-    """NumPy arrays; spikes are booleans."""
+    """NumPy arrays; spikes are booleans, or integers where there may be several."""
 
     def fires(self, model: NeuronModel, v: FloatArray) -> npt.NDArray[np.bool_]:
         fired: npt.NDArray[np.bool_] = _exceeds(model, v)
@@ -135,12 +162,12 @@ class _Arrays(_Numbers):
     def chosen(self, spiked: Any, fired: FloatArray, silent: FloatArray) -> FloatArray:
         return np.where(spiked, fired, silent)
 
-    def at_least(self, v: FloatArray, floor: FloatArray) -> FloatArray:
-        return np.maximum(v, floor)
+    def at_least(self, v: FloatArray, v_min: FloatArray) -> FloatArray:
+        return np.maximum(v, v_min)
 
 
 class _Tensors(_Numbers):
-    """torch tensors; spikes are 0.0 or 1.0. Nothing here loads torch."""
+    """torch tensors; spikes are 0.0 or 1.0, or more. Nothing here loads torch."""
 
     def fires(self, model: NeuronModel, v: Any) -> Any:
         return _exceeds(model, v).to(v.dtype)
@@ -151,8 +178,8 @@ class _Tensors(_Numbers):
     def chosen(self, spiked: Any, fired: Any, silent: Any) -> Any:
         return silent + spiked * (fired - silent)
 
-    def at_least(self, v: Any, floor: Any) -> Any:
-        return v.maximum(floor)
+    def at_least(self, v: Any, v_min: Any) -> Any:
+        return v.maximum(v_min)
 
 
 ARRAYS: Domain = _Arrays()
@@ -166,17 +193,17 @@ TENSORS: Domain = _Tensors()
 class Response:
     """Spikes and membranes [steps, samples, neurons], and the largest magnitude of any state."""
 
-    spikes: npt.NDArray[np.bool_]
+    spikes: SpikeArray
     membranes: FloatArray
     largest: float
 
 
 def respond(model: NeuronModel, currents: FloatArray) -> Response:
     """What neurons do from cleared state on the input currents [steps, samples, neurons]."""
-    spikes = np.zeros(currents.shape, np.bool_)
+    spikes = np.zeros(currents.shape, np.uint8)
     membranes = np.zeros(currents.shape)
     largest = 0.0
     for number, state in enumerate(steps(ARRAYS, model, currents, np.zeros(currents.shape[1:]))):
         spikes[number], membranes[number] = state.spiked, state.v
-        largest = max(largest, np.abs(state.g).max(), np.abs(state.v).max())
+        largest = max(largest, *(np.abs(x).max() for x in (state.g, state.v, state.a)))
     return Response(spikes, membranes, float(largest))

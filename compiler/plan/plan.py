@@ -110,7 +110,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
     folding contradicts it; CapacityError where its weights need more SPRAM than any device has.
     """
     verify(network)
-    for check in (_is_integer, _has_no_cubalif, _has_matrices):
+    for check in (_is_integer, _has_its_neurons, _has_matrices):
         check(network)
     if folding is None:
         folding = default_folding(network)
@@ -164,12 +164,22 @@ def _is_integer(network: Network) -> None:
         raise ModelError("hardware executes integer networks: this one has float weights; quantise it first")
 
 
-def _has_no_cubalif(network: Network) -> None:
+def _has_its_neurons(network: Network) -> None:
     for population in network.populations:
-        if population.dynamics.kind is Kind.CUBALIF:
+        dynamics, name = population.dynamics, quoted(population.name)
+        if dynamics.kind is Kind.CUBALIF:
             raise ModelError(
-                f"the hardware has IF, LIF and LI neurons, not CubaLIF: population {quoted(population.name)}; "
-                "use the reference executor"
+                f"the hardware has IF, LIF and LI neurons, not CubaLIF: population {name}; use the reference executor"
+            )
+        if getattr(dynamics, "jump", None) is not None:
+            raise ModelError(
+                f"the hardware has no thresholds that adapt: population {name} has such; use the reference executor, "
+                "or train it with plain LIF neurons"
+            )
+        if population.max_spikes > 1:
+            raise ModelError(
+                f"the hardware's neurons fire once in a step: those of population {name} fire up to "
+                f"{population.max_spikes} times; use the reference executor, or --max-spikes 1 where that was trained"
             )
 
 

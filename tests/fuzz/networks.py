@@ -35,7 +35,8 @@ MAX_SIZE = 8
 
 @st.composite
 def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
-    """A network; of the whole IR (CubaLIF, recurrence, delays) where it is not for the `hardware`."""
+    """A network; of the whole IR (CubaLIF, adaptation, several spikes per step, recurrence, delays) where it is not for
+    the `hardware`."""
     inputs = draw(st.integers(1, MAX_SIZE))
     sizes = draw(st.lists(st.integers(1, MAX_SIZE), min_size=1, max_size=3))
     names = [f"p{number}" for number in range(len(sizes))]
@@ -74,6 +75,10 @@ def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
     kind = draw(st.sampled_from(("LIF", "LIF", "IF", *(IN_HARDWARE if hardware else NEURONS))))
     bits = draw(st.sampled_from((2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 24, 32)))
     place, mode = draw(st.sampled_from(RESETS))
+    several = draw(st.sampled_from((None, None, 1, 2, 3, 15, 255))) if not hardware and kind != "LI" else None
+    if several is not None and several > 1:
+        place, mode = "same", "subtract"
+    adapts = kind == "LIF" and place != "snntorch_same" and several in (None, 1) and not hardware
     limit = 1 << (bits - 1)
     state = st.integers(-limit, limit - 1)
     edge = st.sampled_from(sorted({-limit, -1, 0, limit - 1}))
@@ -89,6 +94,8 @@ def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
         "sub": fire if draw(st.booleans()) else draw(_parameter(size, subs)),
         "v_reset": draw(_parameter(size, low | state)) if mode == "value" else 0,
         "v_min": draw(st.none() | _parameter(size, st.integers(max(-limit, -40), 0))) if kind != "LI" else None,
+        "max_spikes": several,
+        "adapt": draw(st.none() | _adaptations(size, low | state)) if adapts else None,
         **leaks,
         "drive": draw(st.sampled_from(("new", "old"))) if kind == "CubaLIF" else "new",
         "reset_mode": mode,
@@ -136,6 +143,11 @@ def _decays(size: int) -> st.SearchStrategy[Data]:
             }
         )
     )
+
+
+def _adaptations(size: int, jump: st.SearchStrategy[int]) -> st.SearchStrategy[Data]:
+    """A leak of the adaptation, and how far a spike raises (or lowers) the threshold."""
+    return st.builds(lambda leak, jump: leak | {"jump": jump}, _decays(size), _parameter(size, jump))
 
 
 def _delays(rows: int, columns: int, least: int) -> st.SearchStrategy[Any]:

@@ -14,10 +14,12 @@ Data = dict[str, Any]
 
 @dataclass
 class Trace:
-    """One population: `spikes` and `membranes` (V at the end of the step), [step][neuron]."""
+    """One population: `spikes`, `membranes` (V at the end of the step) and `starts` (what the membrane was before the
+    drive came on top: decayed, and less a late reset), [step][neuron]."""
 
     spikes: list[list[int]]
     membranes: list[list[int]]
+    starts: list[list[int]]
 
 
 @dataclass
@@ -26,7 +28,9 @@ class _Neuron:
 
     v: int = 0
     g: int = 0
+    a: int = 0
     spiked: int = 0
+    start: int = 0
 
 
 def run_sample(network: Data, steps: Sequence[Sequence[int]]) -> dict[str, Trace]:
@@ -35,7 +39,7 @@ def run_sample(network: Data, steps: Sequence[Sequence[int]]) -> dict[str, Trace
     traces = {}
     neurons = {}
     for population in network["populations"]:
-        trace = Trace([], [])
+        trace = Trace([], [], [])
         traces[population["name"]] = trace
         spikes[population["name"]] = trace.spikes
         neurons[population["name"]] = [_Neuron() for _ in range(population["size"])]
@@ -49,6 +53,7 @@ def run_sample(network: Data, steps: Sequence[Sequence[int]]) -> dict[str, Trace
             ]
             traces[name].spikes.append(fired)
             traces[name].membranes.append([neuron.v for neuron in neurons[name]])
+            traces[name].starts.append([neuron.start for neuron in neurons[name]])
     return traces
 
 
@@ -70,7 +75,7 @@ def _currents(network: Data, population: Data, spikes: dict[str, list[list[int]]
 
 
 def _step(population: Data, index: int, neuron: _Neuron, current: int) -> int:
-    """One neuron through one step; the spike."""
+    """One neuron through one step; its spikes."""
     bits = population["state_bits"]
     drive = current
     if population["dynamics"] == "CubaLIF":
@@ -79,33 +84,45 @@ def _step(population: Data, index: int, neuron: _Neuron, current: int) -> int:
         drive = before if population["drive"] == "old" else neuron.g
     leak = None if population["dynamics"] == "IF" else population["decay"]
     if population["dynamics"] == "LI":
-        neuron.v = _sat(_decay(leak, index, neuron.v) + drive, bits)
+        neuron.start = _decay(leak, index, neuron.v)
+        neuron.v = _sat(neuron.start + drive, bits)
         return 0
-    fire, sub, v_reset = (_of(population[name], index) for name in ("fire", "sub", "v_reset"))
-    to_value = population["reset_mode"] == "value"
-    if population["reset"] == "same":
-        u = _decay(leak, index, neuron.v) + drive
-        spike = int(u > fire)
-        if spike:
-            u = v_reset if to_value else u - sub
+    fire, sub = (_of(population[name], index) for name in ("fire", "sub"))
+    if population.get("adapt") is not None:
+        adapt = population["adapt"]
+        neuron.a = _sat(_decay(adapt, index, neuron.a) + neuron.spiked * _of(adapt["jump"], index), bits)
+        fire, sub = fire + neuron.a, sub + neuron.a
+    neuron.start = _started(population, index, neuron, leak, fire, sub)
+    u = neuron.start + drive
+    spike = int(u > fire)
+    if population["reset"] == "next":
         neuron.v = _sat(u, bits)
-    elif population["reset"] == "next" and to_value:
-        u = _decay(leak, index, v_reset if neuron.spiked else neuron.v) + drive
-        spike = int(u > fire)
-        neuron.v = _sat(u, bits)
-    elif population["reset"] == "next":
-        u = _decay(leak, index, neuron.v) + drive - neuron.spiked * sub
-        spike = int(u > fire)
+    elif population["reset"] == "snntorch_same":
+        neuron.v = _sat(u - (spike - int(neuron.v > fire)) * sub, bits)
+    elif (population.get("max_spikes") or 1) > 1:
+        spike = 0
+        while u > fire and spike < population["max_spikes"]:
+            spike += 1
+            u -= sub
         neuron.v = _sat(u, bits)
     else:
-        r = int(neuron.v > fire)
-        u = _decay(leak, index, neuron.v) + drive - r * sub
-        spike = int(u > fire)
-        neuron.v = _sat(u - (spike - r) * sub, bits)
+        if spike:
+            u = _of(population["v_reset"], index) if population["reset_mode"] == "value" else u - sub
+        neuron.v = _sat(u, bits)
     if population.get("v_min") is not None:
         neuron.v = max(neuron.v, _of(population["v_min"], index))
     neuron.spiked = spike
     return spike
+
+
+def _started(population: Data, index: int, neuron: _Neuron, leak: Data | None, fire: int, sub: int) -> int:
+    """The membrane of a step before the drive comes on top: decayed, and less the reset that it still owes."""
+    if population["reset"] == "next" and population["reset_mode"] == "value":
+        return _decay(leak, index, _of(population["v_reset"], index) if neuron.spiked else neuron.v)
+    rested = _decay(leak, index, neuron.v)
+    if population["reset"] == "next":
+        return rested - neuron.spiked * sub
+    return rested - int(neuron.v > fire) * sub if population["reset"] == "snntorch_same" else rested
 
 
 def _decay(leak: Data | None, index: int, x: int) -> int:

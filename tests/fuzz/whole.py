@@ -42,10 +42,11 @@ def _whole(network: Data) -> Data:
     populations = [
         {
             **population,
-            **{name: _cut(population[name]) for name in ("fire", "v_reset", "v_min", "bias")},
-            "sub": _cut(population["fire"]),
+            **{name: _cut(population[name]) for name in ("v_reset", "v_min", "bias")},
+            "fire": (fire := _positive(population)),
+            "sub": fire,
             "state_bits": 32,
-            **{name: _all_or_nothing(population[name]) for name in ("decay", "decay_syn")},
+            **{name: _all_or_nothing(population[name]) for name in ("decay", "decay_syn", "adapt")},
         }
         for population in network["populations"]
     ]
@@ -53,12 +54,21 @@ def _whole(network: Data) -> Data:
     return {**network, "populations": populations, "projections": projections}
 
 
+def _positive(population: Data) -> Any:
+    """The thresholds, cut; above 0 where real neurons may fire several times."""
+    fire = np.array(_cut(population["fire"]))
+    return (np.maximum(fire, 1) if (population.get("max_spikes") or 1) > 1 else fire).tolist()
+
+
 def _cut(value: Any) -> Any:
     return None if value is None else np.clip(value, -_LARGEST, _LARGEST).tolist()
 
 
 def _all_or_nothing(leak: Data | None) -> Data | None:
-    return None if leak is None else {"c": (np.array(leak["c"]) % 2).tolist(), "k": 0, "rounding": leak["rounding"]}
+    if leak is None:
+        return None
+    whole = {"c": (np.array(leak["c"]) % 2).tolist(), "k": 0, "rounding": leak["rounding"]}
+    return whole | ({"jump": _cut(leak["jump"])} if "jump" in leak else {})
 
 
 def _real(network: Network) -> Network:
@@ -76,6 +86,8 @@ def _real_population(population: Population) -> Population:
     kept = {} if dynamics.decay is None else {"beta": 1 - dynamics.decay.c}
     if dynamics.decay_syn is not None:
         kept |= {"alpha": 1 - dynamics.decay_syn.c, "drive": Drive(dynamics.drive)}
+    if dynamics.decay_a is not None:
+        kept |= {"rho": 1 - dynamics.decay_a.c, "jump": dynamics.jump}
     if not population.fires:
         return replace(population, dynamics=LI(**kept))
     model = {"IF": IF, "LIF": LIF, "CubaLIF": CubaLIF}[dynamics.kind.value]
@@ -83,6 +95,7 @@ def _real_population(population: Population) -> Population:
         threshold=dynamics.fire,
         v_reset=dynamics.v_reset,
         v_min=dynamics.v_min,
+        max_spikes=dynamics.max_spikes,
         reset_mode=ResetMode(dynamics.reset_mode),
         reset_place=ResetPlace(dynamics.reset_place),
         **kept,

@@ -37,7 +37,7 @@ def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[s
         before = State.cleared(np.zeros_like(membranes[0]))
         for time, membrane in enumerate(membranes):
             fired = spikes[population.name][time]
-            after = State(membrane, before.g if currents is None else currents[time], fired, membrane)
+            after = State(membrane, before.g if currents is None else currents[time], fired, membrane, before.a)
             sources = {name: values[time] for name, values in spikes.items()}
             if not _agrees(form, sources, before, after, precision):
                 raise ModelError(
