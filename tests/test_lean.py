@@ -257,14 +257,13 @@ def test_a_core_that_lacks_a_neuron_in_use_is_rejected(built: BuildFolder, tmp_p
     [
         "", "[]", "{}", '{"kept": []}', '{"kept": {"a": []}}', '{"kept": {"a": [0, 0]}}', '{"kept": {"a": [2, 1]}}',
         '{"kept": {"a": [6]}}', '{"kept": {"a": [-1]}}', '{"kept": {"a": [true]}}', '{"kept": {"a": [0.5]}}',
-        '{"kept": {"a": "0"}}', '{"kept": {"out": [0]}}', '{"kept": {"c": [0]}}', '{"kept": {}, "more": 1}',
-        "[" * 100_000,
+        '{"kept": {"a": "0"}}', '{"kept": {"out": [0]}}', '{"kept": {"c": [0]}}', "[" * 100_000,
     ],
 )  # fmt: skip
 def test_numberings_that_are_none_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "numbering.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=r"a numbering (lists the neurons|is a JSON file)") as caught:
+    with pytest.raises(InputError, match=r"a numbering (lists the neurons|must )") as caught:
         read_lean(path, network())
     assert "\n" not in str(caught.value)
 

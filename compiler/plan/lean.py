@@ -6,8 +6,7 @@ itself keeps them, and so do its recordings; only the core counts its neurons wi
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,13 +15,15 @@ from typing import Any
 import numpy as np
 
 from ...hdl.errors import InputError, ModelError
-from ...hdl.files import MAX_JSON_BYTES, read_regular
+from ...hdl.json_files import read_json
 from ..ir.arrays import IntArray
 from ..ir.narrow import narrowed
 from ..ir.network import Network
 from ..neurons.reachable import silent_neurons
 from .engine_folding import EngineFolding
 from .folding import Folding
+
+AGAIN = "compile again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,13 @@ class Lean:
     def data(self) -> dict[str, Any]:
         """What `read_lean` reads back."""
         return {"kept": {name: kept.tolist() for name, kept in self.kept.items()}}
+
+
+@dataclass(frozen=True)
+class _Numbering:
+    """The file of a core's numbering."""
+
+    kept: dict[str, list[int]]
 
 
 def without_silent(network: Network) -> Lean:
@@ -86,16 +94,11 @@ def read_lean(path: Path, network: Network) -> Lean:
     """
     if not path.exists():
         return Lean(network, network)
-    try:
-        content = json.loads(read_regular(path, "a numbering", MAX_JSON_BYTES).decode())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"a numbering is a JSON file: {path} cannot be read ({error})".splitlines()[0]) from None
-    kept = content.get("kept") if isinstance(content, dict) and set(content) == {"kept"} else None
+    kept = read_json(path, _Numbering, "a numbering", AGAIN).kept
     sizes = {p.name: p.size for p in network.populations if p.name != network.output}
-    if not isinstance(kept, dict) or not all(name in sizes and _numbers(kept[name], sizes[name]) for name in kept):
+    if not all(name in sizes and _in_order(kept[name], sizes[name]) for name in kept):
         raise InputError(
-            f"a numbering lists the neurons of hidden populations that a core has, in order: {path} does not; compile "
-            "again"
+            f"a numbering lists the neurons of hidden populations that a core has, in order: {path} does not; {AGAIN}"
         )
     return Lean.of(network, {name: np.array(numbers, np.int64) for name, numbers in kept.items()})
 
@@ -123,11 +126,6 @@ def _fits(lean: Lean, folding: Folding, engine: EngineFolding) -> bool:
     return True
 
 
-def _numbers(value: object, size: int) -> bool:
-    """Whether a value lists some of `size` neurons in order."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(number, int) and not isinstance(number, bool) and 0 <= number < size for number in value)
-        and all(a < b for a, b in pairwise(value))
-    )
+def _in_order(numbers: Sequence[int], size: int) -> bool:
+    """Whether numbers are of some of `size` neurons, in order."""
+    return bool(numbers) and numbers[0] >= 0 and numbers[-1] < size and all(a < b for a, b in pairwise(numbers))
