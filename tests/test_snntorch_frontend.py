@@ -590,14 +590,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "it calls Tensor.__bool__",
     ),
     "item": (lambda: _one_step(lambda s: s * s.mean().item()), "it calls Tensor.item"),
-    "feedback": (
-        lambda: _forward(lambda net, x: _loop(net, x, _feedback)),
-        "in step 4, 'lif1' receives its own spikes",
-    ),
-    "old spikes": (lambda: _forward(lambda net, x: _loop(net, x, _old_spikes)), "spikes of 'lif1' of step 3"),
     "time reversed": (
         lambda: _forward(lambda net, x: _loop(net, x, _backwards)),
-        "in step 4, 'lif1' receives the input of step 0",
+        "'lif1' receives something else in step 3 than in step 4",
     ),
     "membranes forgotten": (lambda: _forward(lambda net, x: _loop(net, x, _forgetful)), "'lif1' is given others"),
     "membranes changed": (lambda: _forward(lambda net, x: _loop(net, x, _leaking_twice)), "'lif1' is given others"),

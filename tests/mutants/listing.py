@@ -778,6 +778,27 @@ CYCLES = "tests/test_nir_cycles.py"
 
 FRONT_ENDS = (
     Mutant(
+        "recurrent neurons hear themselves two steps later",
+        "compiler/frontends/snntorch/graph.py",
+        "Source(call.name, call.step), lag=1)",
+        "Source(call.name, call.step), lag=2)",
+        ("tests/test_snntorch_recurrent.py", "-k", "spike_for_spike"),
+    ),
+    Mutant(
+        "the weights of recurrent layers are not turned",
+        "compiler/frontends/snntorch/parameters.py",
+        "return linear.layer.weight.detach().double().numpy().T",
+        "return linear.layer.weight.detach().double().numpy()",
+        ("tests/test_snntorch_recurrent.py", "-k", "parameters_are_exact"),
+    ),
+    Mutant(
+        "any constants may stand before the first step",
+        "compiler/frontends/snntorch/check.py",
+        "        if then < 0:\n            continue\n",
+        "        if then < 0:\n            then = 0\n",
+        ("tests/test_snntorch_recurrent.py", "-k", "in_a_loop"),
+    ),
+    Mutant(
         "edges lead back in the order of names",
         "compiler/frontends/nir/order.py",
         "forward = [(a, b) for a, b in edges if b not in dominators[a]]",

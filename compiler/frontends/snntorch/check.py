@@ -38,20 +38,25 @@ def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[s
         for time, membrane in enumerate(membranes):
             fired = spikes[population.name][time]
             after = State(membrane, before.g if currents is None else currents[time], fired, membrane, before.a)
-            sources = {name: values[time] for name, values in spikes.items()}
-            if not _agrees(form, sources, before, after, precision):
+            if not _agrees(form, _current(form, spikes, time), before, after, precision):
+                oldest = max((int(p.delay) for p in form.projections), default=0)
+                why = (
+                    "it may start from spikes of before the sample: start from zeros"
+                    if time < oldest
+                    else "its inputs or its neurons are changed by something that from_snntorch cannot see"
+                )
                 raise ModelError(
                     f"the network read from a module does what the module does: {population.name!r} differs in step "
-                    f"{time}; its inputs or its neurons are changed by something that from_snntorch cannot see"
+                    f"{time}; {why}"
                 )
             before = after
 
 
 def _agrees(
-    form: ContractForm, sources: Mapping[str, FloatArray], before: State, after: State, precision: float
+    form: ContractForm, drive: tuple[FloatArray, FloatArray], before: State, after: State, precision: float
 ) -> bool:
     """Whether a step from `before` leads to `after`, but for spikes that rounding may change."""
-    current, magnitude = _current(form, sources)
+    current, magnitude = drive
     expected = step(ARRAYS, form.model, before, current)
     if form.alpha is not None:
         magnitude = magnitude + np.abs(before.g)
@@ -63,11 +68,14 @@ def _agrees(
     return bool(np.all(unsure | agrees))
 
 
-def _current(form: ContractForm, sources: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """The current of a step, and the sum of the magnitudes of its terms."""
+def _current(form: ContractForm, spikes: Mapping[str, Steps], time: int) -> tuple[FloatArray, FloatArray]:
+    """The current of a step, and the sum of the magnitudes of its terms; before the first step there are no spikes."""
     current, magnitude = form.bias, np.abs(form.bias)
     for projection, weights in zip(form.projections, form.weights, strict=True):
-        connectivity, inputs = projection.connectivity, sources[projection.pre]
+        then = time - int(projection.delay)
+        if then < 0:
+            continue
+        connectivity, inputs = projection.connectivity, spikes[projection.pre][then]
         current = current + connectivity.currents(inputs, weights)
         magnitude = magnitude + connectivity.currents(np.abs(inputs), np.abs(weights))
     return current, magnitude

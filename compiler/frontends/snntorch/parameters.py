@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,10 +15,10 @@ import torch
 from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray
 from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
-from .trace import LinearCall, Trace
+from .trace import RECURRENT, LinearCall, OneToOne, Trace
 
 
-def float_type(trace: Trace, linears: Iterable[LinearCall]) -> str:
+def float_type(trace: Trace, weights: Iterable[LinearCall | OneToOne]) -> str:
     """The one float type of everything that is not a single number (torch fits those to their operands).
 
     Raises ModelError where there are two, or another than float32 and float64.
@@ -24,7 +27,10 @@ def float_type(trace: Trace, linears: Iterable[LinearCall]) -> str:
     for layer, calls in trace.neurons.items():
         names = ("alpha", "beta", "threshold") if "syn" in calls[0].states else ("beta", "threshold")
         tensors |= {f"{layer}.{name}": getattr(calls[0].layer, name) for name in names}
-    for call in linears:
+    for call in weights:
+        if isinstance(call, OneToOne):
+            tensors[call.name] = call.weight
+            continue
         tensors |= {f"{call.name}.weight": call.layer.weight, f"{call.name}.bias": call.layer.bias}
     found = {
         str(tensor.dtype).removeprefix("torch."): name
@@ -39,23 +45,37 @@ def float_type(trace: Trace, linears: Iterable[LinearCall]) -> str:
     return next(iter(found))
 
 
-def bias_of(linear: LinearCall | None) -> FloatArray:
-    """The bias of a linear layer; spikes as they are have none."""
-    if linear is None or linear.layer.bias is None:
+def recurrent_weights(name: str, layer: snntorch.SpikingNeuron) -> LinearCall | OneToOne:
+    """The weights through which recurrent neurons hear themselves; ModelError for a convolution."""
+    part = layer.recurrent
+    if not layer.all_to_all:
+        return OneToOne(f"{name}.V", part.V)
+    if isinstance(part, torch.nn.Linear) and type(part).forward is torch.nn.Linear.forward:
+        return LinearCall(f"{name}.recurrent", part, np.empty((0, part.in_features), np.int64))
+    raise ModelError(
+        f"recurrent neurons have linear_features, or all_to_all=False and V: {name!r} has a {type(part).__name__}; "
+        "make it one of these"
+    )
+
+
+def bias_of(linear: LinearCall | OneToOne | None) -> FloatArray:
+    """The bias of a linear layer; spikes as they are and one-to-one weights have none."""
+    if not isinstance(linear, LinearCall) or linear.layer.bias is None:
         return np.zeros(())
     return linear.layer.bias.detach().double().numpy()
 
 
-def weights_of(linear: LinearCall | None, size: int) -> FloatArray:
-    """[pre, post]; spikes as they are have one synapse of weight 1 each."""
+def weights_of(linear: LinearCall | OneToOne | None, shape: tuple[int, ...], dtype: str) -> FloatArray:
+    """[pre, post] into neurons of `shape`; spikes as they are have one synapse of weight 1 each."""
     if linear is None:
-        return np.eye(size)
+        return np.eye(math.prod(shape))
+    if isinstance(linear, OneToOne):
+        weights = _per_neuron(linear.name, linear.weight, shape, dtype)
+        return np.diag(np.broadcast_to(weights, (math.prod(shape),)))
     return linear.layer.weight.detach().double().numpy().T
 
 
-def dynamics_of(
-    name: str, layer: snntorch.Leaky | snntorch.Synaptic, shape: tuple[int, ...], dtype: str
-) -> LIF | CubaLIF:
+def dynamics_of(name: str, layer: snntorch.SpikingNeuron, shape: tuple[int, ...], dtype: str) -> LIF | CubaLIF:
     """The neurons of a layer, with one parameter for all or one for each. ModelError for what the IR does not have."""
     _check_neurons(name, layer)
     mode, place = _reset(name, layer)
@@ -66,13 +86,13 @@ def dynamics_of(
             "start; use a threshold of at least 0"
         )
     beta = np.clip(_per_neuron(f"{name}.beta", layer.beta, shape, dtype), 0, 1)
-    if isinstance(layer, snntorch.Synaptic):
+    if hasattr(layer, "alpha"):
         alpha = np.clip(_per_neuron(f"{name}.alpha", layer.alpha, shape, dtype), 0, 1)
         return CubaLIF(alpha=alpha, beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
     return LIF(beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
 
 
-def _check_neurons(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> None:
+def _check_neurons(name: str, layer: snntorch.SpikingNeuron) -> None:
     for option in ("inhibition", "state_quant"):
         if getattr(layer, option):
             raise ModelError(f"{option} of snnTorch's neurons is not supported: {name!r} uses it; turn it off")
@@ -89,7 +109,7 @@ def _check_neurons(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> None
             )
 
 
-def _reset(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> tuple[ResetMode, ResetPlace]:
+def _reset(name: str, layer: snntorch.SpikingNeuron) -> tuple[ResetMode, ResetPlace]:
     """The reset's mode and place; of snnTorch's four kinds and none."""
     modes = ("_base_sub", "_base_zero", "_base_int")
     value = int(layer.reset_mechanism_val)
@@ -100,14 +120,40 @@ def _reset(name: str, layer: snntorch.Leaky | snntorch.Synaptic) -> tuple[ResetM
         )
     if value == 2:
         return ResetMode.NONE, ResetPlace.SAME
-    if value == 1 and layer.reset_delay and hasattr(layer, "alpha"):
+    delayed = layer.reset_delay or not _resets_at_once(layer)
+    if delayed and not layer.reset_delay:
+        warnings.warn(
+            f"the {type(layer).__name__} {name!r} resets a step later whatever its reset_delay says, in this release "
+            "of snnTorch; it is read as it runs",
+            stacklevel=2,
+        )
+    if value == 1 and delayed and type(layer) is not snntorch.Leaky:
         raise ModelError(
-            f"a Synaptic that resets to zero a step later also loses that step's current, which is not supported: "
-            f"{name!r} does; use reset_delay=False, or subtract"
+            f"a {type(layer).__name__} that resets to zero a step later also loses that step's current, which is not "
+            f"supported: {name!r} does; use reset_delay=False, or subtract"
         )
     if value == 1:
-        return ResetMode.VALUE, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SAME
-    return ResetMode.SUBTRACT, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SNNTORCH_SAME
+        return ResetMode.VALUE, ResetPlace.NEXT if delayed else ResetPlace.SAME
+    return ResetMode.SUBTRACT, ResetPlace.NEXT if delayed else ResetPlace.SNNTORCH_SAME
+
+
+def _resets_at_once(layer: snntorch.SpikingNeuron) -> bool:
+    """Whether recurrent neurons made with reset_delay=False do so: snnTorch 1.0.0's RSynaptic does not.
+
+    A copy is driven from rest to 1 above its threshold: its membrane stays there where it does not reset at once.
+    """
+    if type(layer) not in RECURRENT:
+        return True
+    probe = copy.deepcopy(layer)
+    probe.init_hidden, probe.output = False, True
+    with torch.no_grad():
+        given = [layer.threshold, layer.beta, *([] if layer.all_to_all else [layer.recurrent.V])]
+        shape = (layer.linear_features,) if layer.all_to_all else torch.broadcast_shapes(*(t.shape for t in given))
+        rest = torch.zeros(1, *shape, dtype=probe.threshold.dtype)
+        high = (layer.threshold + 1).expand_as(rest)
+        states = [rest] * (3 if hasattr(layer, "alpha") else 2)
+        membranes = probe(high - layer.recurrent(rest), *states)[-1]
+    return not torch.allclose(membranes, high)
 
 
 def _per_neuron(name: str, tensor: torch.Tensor, shape: tuple[int, ...], dtype: str) -> FloatArray:

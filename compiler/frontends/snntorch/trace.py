@@ -1,8 +1,8 @@
 """What a snnTorch module does with its tensors, observed while its `forward` runs.
 
-The module runs on probes (spikes, and values far outside the range of spikes) in evaluation mode. Hooks on its linear,
-`Leaky` and `Synaptic` layers record each call with the identities of the elements that it was given
-(`provenance`), its spikes and its states. Nothing is concluded here; `frontend` reads the network off
+The module runs on probes (spikes, and values far outside the range of spikes) in evaluation mode. Hooks on its linear
+layers and its neurons record each call with the identities of the elements that it was given (`provenance`), its spikes
+and its states. Nothing is concluded here; `frontend` reads the network off
 the trace.
 """
 
@@ -42,8 +42,18 @@ _TRANSPARENT = (
 """Layers that may be called: what they do is seen as torch functions."""
 
 
-STATES = {snntorch.Leaky: {"mem": "membranes"}, snntorch.Synaptic: {"syn": "synaptic currents", "mem": "membranes"}}
+_MEMBRANES = {"mem": "membranes"}
+_CURRENTS = {"syn": "synaptic currents", **_MEMBRANES}
+STATES: dict[type[nn.Module], dict[str, str]] = {
+    snntorch.Leaky: _MEMBRANES,
+    snntorch.Synaptic: _CURRENTS,
+    snntorch.RLeaky: {"spk": "spikes", **_MEMBRANES},
+    snntorch.RSynaptic: {"spk": "spikes", **_CURRENTS},
+}
 """The states of the neurons that are read, in the order of their arguments after the input, and what they are."""
+
+RECURRENT = (snntorch.RLeaky, snntorch.RSynaptic)
+"""Neurons that hear their own spikes of the step before, through weights of their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +74,22 @@ class LinearCall:
 
 
 @dataclass(frozen=True, eq=False)
-class NeuronCall:
-    """One call of a `Leaky` or `Synaptic` layer: the elements that it was given, its spikes, and its states after it.
+class OneToOne:
+    """Weights from each neuron to itself: one for all, or one for each."""
 
-    All arrays are [batch, *neurons]; `states` has `mem`, and `syn` of a `Synaptic` layer.
+    name: str
+    weight: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronCall:
+    """One call of a layer of neurons: the elements that it was given, its spikes, and its states after it.
+
+    All arrays are [batch, *neurons]; `states` has `mem`, and `syn` where there are synaptic currents.
     """
 
     name: str
-    layer: snntorch.Leaky | snntorch.Synaptic
+    layer: snntorch.SpikingNeuron
     step: int
     inputs: Ids
     spikes: npt.NDArray[Any]
@@ -185,6 +203,9 @@ class _Recorder:
 
     def run(self, shape: tuple[int, ...], x_max: int) -> Trace:
         names = {layer: name or type(layer).__name__.lower() for name, layer in self.module.named_modules()}
+        for neurons in [layer for layer in names if type(layer) in RECURRENT]:
+            for part in list(neurons.modules())[1:]:
+                names.pop(part, None)  # their weights are theirs
         for layer in names:
             vars(layer).pop("_compiled_call_impl", None)  # of module.compile(): a compiled forward shows no operations
         handles = [handle for layer, name in names.items() for handle in self._hook(layer, name)]
@@ -211,7 +232,7 @@ class _Recorder:
         self.trace.returned += [provenance.ids(tensor) for tensor in tensors_in(result)]
 
     def _hook(self, layer: nn.Module, name: str) -> Iterator[Any]:
-        if isinstance(layer, snntorch.Leaky | snntorch.Synaptic) and type(layer) in STATES:
+        if type(layer) in STATES:
             for state in STATES[type(layer)]:
                 setattr(layer, state, torch.zeros(0))  # what was left in the module is not the network's
             yield layer.register_forward_pre_hook(
@@ -237,7 +258,8 @@ class _Recorder:
 
         if not self.trace.provenance.paused:  # inside a layer that is read: a parametrisation of its weights
             raise ModelError(
-                "from_snntorch reads Linear, Leaky and Synaptic layers, Flatten, Identity and Dropout: "
+                "from_snntorch reads Linear, Leaky, Synaptic, RLeaky and RSynaptic layers, Flatten, Identity and "
+                "Dropout: "
                 f"{name!r} is a {class_name(layer)}; {replacement(layer)}"
             )
 
@@ -247,7 +269,7 @@ class _Recorder:
 
     def _before_neurons(
         self,
-        layer: snntorch.Leaky | snntorch.Synaptic,
+        layer: nn.Module,
         name: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -272,9 +294,9 @@ class _Recorder:
         origin = self.trace.origin(ids := self.trace.provenance.ids(value))
         return (
             origin is not None
-            and isinstance(origin.owner, State)
+            and isinstance(origin.owner, State | Spikes)
             and origin.owner.call is call
-            and origin.owner.name == state
+            and (origin.owner.name if isinstance(origin.owner, State) else "spk") == state
             and np.array_equal(ids.ravel(), np.arange(origin.base, origin.base + origin.size))
         )
 
@@ -283,10 +305,10 @@ class _Recorder:
         self.trace.provenance.mark(result, LinearCall(name, layer, self._inputs.reshape(-1, layer.in_features)))
         self.trace.provenance.paused = False
 
-    def _after_neurons(self, layer: snntorch.Leaky | snntorch.Synaptic, name: str, result: Any) -> None:
+    def _after_neurons(self, layer: snntorch.SpikingNeuron, name: str, result: Any) -> None:
         assert self._inputs is not None
         spikes = result[0] if isinstance(result, tuple) else result
-        states = {state: getattr(layer, state) for state in STATES[type(layer)]}
+        states = {state: getattr(layer, state) for state in STATES[type(layer)] if state != "spk"}
         calls = self.trace.neurons.setdefault(name, [])
         call = NeuronCall(
             name=name,
