@@ -17,7 +17,7 @@ from spikeloom.sim.reference import run_reference
 
 CASES = golden_cases()
 
-UNSUPPORTED = frozenset({"CubaLIF", "ALIF", "delays", "several spikes per step"})
+UNSUPPORTED = frozenset({"ALIF", "delays", "several spikes per step"})
 """What the generated hardware does not have yet, in the words of the cases' `needs`."""
 
 

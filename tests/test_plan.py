@@ -106,9 +106,6 @@ def test_what_the_hardware_lacks_is_named() -> None:
     delayed = dataclasses.replace(second, delay=np.array(2))
     with pytest.raises(ModelError, match=r"step edges are .*'p0'.*'p1' with a delay of 2"):
         make_plan(dataclasses.replace(network, projections=(first, delayed)))
-    cubalif = chain(15, (4, 3), kind=Kind.CUBALIF, decay_syn=Decay(c=1, k=2))
-    with pytest.raises(ModelError, match="not CubaLIF: population 'p0'"):
-        make_plan(cubalif)
 
 
 def test_an_output_that_never_fires_is_refused() -> None:

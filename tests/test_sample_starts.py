@@ -21,9 +21,13 @@ ENGINES: dict[str, dict[str, Any]] = {
     "vector": {"kind": "vector", "lanes": 0},
     "wide vector": {"kind": "vector", "lanes": 3, "events_per_beat": 2, "neurons_per_cycle": 2},
 }
+HALF = {"c": 1, "k": 1, "rounding": "nearest"}
 LEAKS: dict[str, dict[str, Any]] = {
     "IF": {"dynamics": "IF", "decay": None},
     "LIF": {"dynamics": "LIF", "decay": {"c": 3, "k": 4, "rounding": "nearest"}},
+    "CubaLIF": {"dynamics": "CubaLIF", "decay": {"c": 3, "k": 4, "rounding": "nearest"}, "decay_syn": HALF},
+    "CubaLIF old": {"dynamics": "CubaLIF", "decay": {"c": 3, "k": 4, "rounding": "nearest"}, "decay_syn": HALF}
+    | {"drive": "old"},
 }
 
 
@@ -38,9 +42,9 @@ def network(leak: str, place: str, mode: str) -> Data:
             {
                 "name": "p0",
                 "size": SIZE,
-                **LEAKS[leak],
                 "decay_syn": None,
                 "drive": "new",
+                **LEAKS[leak],
                 "fire": fires,
                 "sub": [3, -2, 6, 5, 13],
                 "v_reset": [-4, 2, 0, 1, -7] if mode == "value" else 0,
@@ -84,7 +88,9 @@ def case(engine: str, leak: str, place: str, mode: str) -> Data:
     }
 
 
-RULES = [("IF", "snntorch_same", "subtract"), *(("LIF", *reset) for reset in RESETS)]
+RULES = [("IF", "snntorch_same", "subtract")] + [
+    (leak, *reset) for leak in ("LIF", "CubaLIF", "CubaLIF old") for reset in RESETS
+]
 
 
 @pytest.mark.parametrize(("leak", "place", "mode"), RULES)

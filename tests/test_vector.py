@@ -300,9 +300,7 @@ def test_ice40_has_no_dual_port_but_everything_else() -> None:
 
 
 GOLDEN = [
-    case
-    for case in golden_cases()
-    if not case.needs & {"CubaLIF", "recurrence", "delays"} and len(case.network.projections) == 1
+    case for case in golden_cases() if not case.needs & {"recurrence", "delays"} and len(case.network.projections) == 1
 ]
 
 

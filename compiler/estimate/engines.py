@@ -183,20 +183,22 @@ def engine_estimates(plan: Plan) -> tuple[EngineEstimate, ...]:
 
 
 def _own_leaks(neurons: NeuronFormat) -> int:
-    """Rules whose leak is a parameter of each neuron."""
+    """Leaks, of membranes and of currents, that are a parameter of each neuron."""
     rules = {population.rule for population in neurons.populations}
-    return sum(rule.decay is not None and rule.decay.c is None for rule in rules)
+    leaks = [rule.decay for rule in rules] + [rule.current.decay for rule in rules if rule.current is not None]
+    return sum(leak is not None and leak.c is None for leak in leaks)
 
 
 def _work(
     events: float, additions: float, reads: float, writes: float, banks: Sequence[NeuronFormat], steps: int
 ) -> Work:
-    """With the passes of `banks`, which read and write every neuron and read its parameters."""
+    """With the passes of `banks`, which read and write every neuron, its current too, and read its parameters."""
     updates = float(steps * sum(bank.neurons for bank in banks))
+    words = float(steps * sum(bank.neurons * (1 + bank.has_currents) for bank in banks))
     return Work(
         events=events,
         synaptic_operations=additions,
         neuron_updates=updates,
-        memory_reads=reads + steps * sum(bank.neurons * (1 + bool(bank.parameter_bits)) for bank in banks),
-        memory_writes=writes + updates,
+        memory_reads=reads + words + steps * sum(bank.neurons * bool(bank.parameter_bits) for bank in banks),
+        memory_writes=writes + words,
     )

@@ -8,7 +8,7 @@ there: the factors by which each part is multiplied are measured (benchmarks/fit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from ...hdl.engines.bitmap_format import BitmapFormat
@@ -152,6 +152,38 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
         parts.lut("reset value", sum(floors))
     now = {(rule.reset_mode, rule.reset_place) for rule in rules if rule.fires and rule.reset_place != "next"}
     later = {rule.reset_mode for rule in rules if rule.fires and rule.reset_place == "next"}
+    _reset_parts(parts, form, now, later)
+    decays = {rule.decay for rule in rules}
+    costs = [leak_cost(decay, state) for decay in decays]  # of several, synthesis shares the adders
+    parts.adder("decay", max(cost.carries for cost in costs))
+    parts.lut("products", 2 * max(cost.full_adders for cost in costs))
+    if form.c_bits:
+        parts.adder("decay", 2 * state)
+        parts.lut("products", 2 * form.c_bits * state)
+    parts.lut("rules", (max(len(decays), len(later)) - 1) * bits + (max(1, len(now), len(saturated)) - 1) * state)
+    synaptic = 0
+    if form.has_currents:
+        _current_parts(parts, form)
+        synaptic = 2
+    shifts = {population.shift for population in form.populations}
+    parts.lut("shifts", (len(shifts) - 1) * (form.weight_bits + (max(shifts) - min(shifts)) / 2))
+    parts.ff("bank", form.c_bits)
+    kinds = (len(rules) > 1) + (len(shifts) > 1)
+    parts.path("integrate", 2, bits)
+    shared = form.shared
+    subtracts = any(mode == "subtract" for mode, _ in now)
+    decision = 3 + synaptic + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + 2 * bool(floors) + kinds + shared
+    parts.path("decide", decision, bits * (1 + subtracts))
+    for decay in decays:
+        cost = leak_cost(decay, state)
+        adders = 3 if form.c_bits else math.log(max(1.0, cost.terms / 2), 1.5)
+        levels = 2 + adders + cost.sums + bool(later) + kinds
+        parts.path("next", levels, state + 2 * cost.sums + form.c_bits)
+
+
+def _reset_parts(parts: Parts, form: NeuronFormat, now: Set[tuple[str, str]], later: Set[str]) -> None:
+    """What spikes do: `now`, by mode and place, or in the step `later`, by mode."""
+    bits, state = form.accumulator_bits, form.state_bits
     for mode, place in now:
         if mode == "value":
             parts.lut("reset value", bits)
@@ -164,28 +196,24 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     if "subtract" in later:
         parts.adder("reset", bits * (1 + (form.sub_delta_bits > 1)))
         parts.ff("bank", form.fire_bits + form.sub_delta_bits)
-    decays = {rule.decay for rule in rules}
-    costs = [leak_cost(decay, state) for decay in decays]  # of several, synthesis shares the adders
-    parts.adder("decay", max(cost.carries for cost in costs))
-    parts.lut("products", 2 * max(cost.full_adders for cost in costs))
-    if form.c_bits:
-        parts.adder("decay", 2 * state)
-        parts.lut("products", 2 * form.c_bits * state)
-    parts.lut("rules", (max(len(decays), len(later)) - 1) * bits + (max(1, len(now), len(saturated)) - 1) * state)
-    shifts = {population.shift for population in form.populations}
-    parts.lut("shifts", (len(shifts) - 1) * (form.weight_bits + (max(shifts) - min(shifts)) / 2))
-    parts.ff("bank", form.c_bits)
-    kinds = (len(rules) > 1) + (len(shifts) > 1)
-    parts.path("integrate", 2, bits)
-    shared = form.shared
-    subtracts = any(mode == "subtract" for mode, _ in now)
-    decision = 3 + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + 2 * bool(floors) + kinds + shared
-    parts.path("decide", decision, bits * (1 + subtracts))
-    for decay in decays:
-        cost = leak_cost(decay, state)
-        adders = 3 if form.c_bits else math.log(max(1.0, cost.terms / 2), 1.5)
-        levels = 2 + adders + cost.sums + bool(later) + kinds
-        parts.path("next", levels, state + 2 * cost.sums + form.c_bits)
+
+
+def _current_parts(parts: Parts, form: NeuronFormat) -> None:
+    """What synaptic currents add to a bank: their saturation and leak, their part in the membrane, and registers for
+    them and the parameters that the second half of the pass needs besides."""
+    rules = list(dict.fromkeys(population.rule for population in form.populations))
+    currents = [rule.current for rule in rules if rule.current is not None]
+    saturated = {rule.state_bits for rule in rules if rule.current is not None and rule.current.saturates}
+    costs = [leak_cost(current.decay, form.state_bits) for current in currents]
+    parts.adder("currents", form.start_bits + max(cost.carries for cost in costs))
+    parts.lut("currents", sum(width + (form.accumulator_bits - width + 2) / 3 for width in saturated))
+    parts.lut("currents", 2 * max(cost.full_adders for cost in costs))
+    if form.c_syn_bits:
+        parts.adder("currents", 2 * form.state_bits)
+        parts.lut("currents", 2 * form.c_syn_bits * form.state_bits)
+    if len(rules) > 1:
+        parts.lut("currents", (len(rules) - 1) * (form.start_bits + form.accumulator_bits))
+    parts.ff("currents", form.state_bits + form.bias_bits + form.c_syn_bits)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from ..ir.bounds import drive_bounds_per_neuron, signed_bits
 from ..ir.fingerprint import fingerprint
 from ..ir.network import Network, Population
-from ..ir.neurons import IntegerDynamics, ResetPlace
+from ..ir.neurons import Drive, IntegerDynamics, ResetPlace
 from .contract import ContractForm, NeuronModel, integer_model
 from .intervals import Course, Interval, courses, over
 from .step import State, filtered, step
@@ -197,12 +198,56 @@ def may_fire(form: ContractForm, largest_value: int) -> npt.NDArray[np.bool_]:
     return reaches
 
 
+def current_saturates(network: Network, population: Population) -> bool:
+    """Whether a synaptic current might reach its bounds: False where a proof excludes it (`Proofs`), and of neurons
+    without currents."""
+    dynamics = _integer(population)
+    return dynamics.decay_syn is not None and proofs_of(network, population).driven(dynamics.state_bits) is None
+
+
 def accumulator_bits(network: Network, population: Population) -> int:
     """The two's complement width in which no sum inside a step overflows, before the bias is added.
 
     What the sum starts from is the decayed membrane less a delayed reset: any that is reachable where saturation is
     excluded, else any that the membrane's width holds.
     """
+    start = _start(network, population)
+    low, high = _without_bias(network, population)
+    return signed_bits(int(min(start.low + low)), int(max(start.high + high)))
+
+
+def start_bits(network: Network, population: Population) -> int:
+    """The two's complement width of what the membrane of a step starts from: decayed and less a delayed reset, with the
+    synaptic current that the step before left to drive this one."""
+    start = _start(network, population)
+    if integer_model(_integer(population)).drive is Drive.OLD:
+        start = start + _currents(network, population)
+    return signed_bits(int(start.low.min()), int(start.high.max()))
+
+
+def sum_bits(network: Network, population: Population) -> int:
+    """The two's complement width of decay(g), of neurons without currents 0, and the bias and any contributions."""
+    model = integer_model(_integer(population))
+    left = Interval.at(np.zeros(population.size, np.int64))
+    if model.leak_syn is not None:
+        left = Course(False, None).decayed(_currents(network, population), model.leak_syn)
+    low, high = drive_bounds_per_neuron(network, population)
+    return signed_bits(min(map(add, left.low.tolist(), low)), max(map(add, left.high.tolist(), high)))
+
+
+def _any_state(population: Population) -> Interval:
+    """Whatever the width of the state holds."""
+    limit = 1 << (_integer(population).state_bits - 1)
+    return Interval(np.full(population.size, -limit, np.int64), np.full(population.size, limit - 1, np.int64))
+
+
+def _integer(population: Population) -> IntegerDynamics:
+    assert isinstance(population.dynamics, IntegerDynamics)
+    return population.dynamics
+
+
+def _start(network: Network, population: Population) -> Interval:
+    """Bounds on the decayed membrane less a delayed reset."""
     dynamics = _integer(population)
     model, proofs = integer_model(dynamics), proofs_of(network, population)
     membranes, adaptation = proofs.membranes(dynamics.state_bits), proofs.adaptation(dynamics.state_bits)
@@ -215,20 +260,13 @@ def accumulator_bits(network: Network, population: Population) -> int:
         # a membrane that saturates has fired at its bound, too
         fired = np.minimum(model.threshold, (1 << (dynamics.state_bits - 1)) - 2)
         model = replace(model, threshold=Interval(fired, model.threshold))
-    start = _started(model, membranes, adaptation)
-    low, high = _without_bias(network, population)
-    return signed_bits(int(min(start.low + low)), int(max(start.high + high)))
+    return _started(model, membranes, adaptation)
 
 
-def _any_state(population: Population) -> Interval:
-    """Whatever the width of the state holds."""
-    limit = 1 << (_integer(population).state_bits - 1)
-    return Interval(np.full(population.size, -limit, np.int64), np.full(population.size, limit - 1, np.int64))
-
-
-def _integer(population: Population) -> IntegerDynamics:
-    assert isinstance(population.dynamics, IntegerDynamics)
-    return population.dynamics
+def _currents(network: Network, population: Population) -> Interval:
+    """Bounds on g of a CubaLIF, from the start of a sample on."""
+    driven = proofs_of(network, population).driven(_integer(population).state_bits)
+    return _any_state(population) if driven is None else driven
 
 
 def _adapted(model: NeuronModel, a: Interval) -> Interval:

@@ -8,12 +8,12 @@ import numpy as np
 
 from ...hdl.memories.memory import LOGIC_ROM_LUTS
 from ...hdl.neurons.decay import DecayFormat, RoundingRule
-from ...hdl.neurons.neuron_format import NeuronFormat, NeuronRule, PopulationFormat
+from ...hdl.neurons.neuron_format import CurrentRule, NeuronFormat, NeuronRule, PopulationFormat
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Network, Population
-from ..ir.neurons import Decay, IntegerDynamics, ResetMode
-from ..neurons.reachable import accumulator_bits, saturates
+from ..ir.neurons import Decay, Drive, IntegerDynamics, ResetMode
+from ..neurons.reachable import accumulator_bits, current_saturates, saturates, start_bits, sum_bits
 
 
 def plan_neurons(
@@ -36,19 +36,23 @@ def plan_neurons(
     values = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
     if chosen is not None:
         values = {name: value[chosen] for name, value in values.items()}
+    currents = any(rule.current is not None for rule in rules)
+    added_to = sum_bits if currents else accumulator_bits
     form = NeuronFormat(
         populations=tuple(
             PopulationFormat(neurons=population.size if chosen is None else len(chosen), shift=shift, rule=rule)
             for population, shift, rule in zip(populations, shifts, rules, strict=True)
         ),
         weight_bits=weight_bits,
-        accumulator_bits=max(accumulator_bits(network, population) for population in populations),
+        accumulator_bits=max(added_to(network, population) for population in populations),
+        start_bits=max(start_bits(network, population) for population in populations) if currents else 0,
         fire_bits=_field_bits(values["fire"]),
         sub_delta_bits=_field_bits(values["sub_delta"]),
         v_reset_bits=_field_bits(values["v_reset"]),
         bias_bits=_field_bits(values["bias"]),
         c_bits=_field_bits(values["c"]),
         v_min_bits=_field_bits(values["v_min"]),
+        c_syn_bits=_field_bits(values["c_syn"]),
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
         skips=skips,
@@ -72,7 +76,8 @@ def _parameters(population: Population, rule: NeuronRule) -> dict[str, IntArray]
         "v_reset": dynamics.v_reset if rule.reset_mode == "value" else zero,
         "bias": population.bias,
         "v_min": zero if dynamics.v_min is None else dynamics.v_min,
-        "c": dynamics.decay.c if dynamics.decay is not None and dynamics.decay.c.ndim else zero,
+        "c": _own_leak(dynamics.decay),
+        "c_syn": _own_leak(dynamics.decay_syn),
     }
     return {name: np.broadcast_to(value, (population.size,)) for name, value in values.items()}
 
@@ -88,17 +93,32 @@ def _rule(network: Network, population: Population) -> NeuronRule:
         has_sub=fires and not to_value and bool(np.any(dynamics.sub)),
         reset_mode="value" if to_value else "subtract",
         reset_place=dynamics.reset_place.value,
-        decay=_decay(dynamics.decay),
+        decay=None if dynamics.decay is None else _decay(dynamics.decay),
         has_floor=dynamics.v_min is not None,
+        current=_current(network, population),
     )
 
 
-def _decay(decay: Decay | None) -> DecayFormat | None:
-    if decay is None:
+def _current(network: Network, population: Population) -> CurrentRule | None:
+    dynamics = _integer(population)
+    if dynamics.decay_syn is None:
         return None
+    return CurrentRule(
+        decay=_decay(dynamics.decay_syn),
+        saturates=current_saturates(network, population),
+        drives_later=dynamics.drive is Drive.OLD,
+    )
+
+
+def _decay(decay: Decay) -> DecayFormat:
     rounding: RoundingRule = decay.rounding.value
     c = int(decay.c) if decay.c.ndim == 0 else None
     return DecayFormat(c=c, k=decay.k, rounding=rounding)
+
+
+def _own_leak(decay: Decay | None) -> IntArray:
+    """The coefficient of every neuron; 0 where it is one for all."""
+    return decay.c if decay is not None and decay.c.ndim else np.zeros((), np.int64)
 
 
 def _field_bits(values: IntArray) -> int:

@@ -15,7 +15,6 @@ from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
 from ...hdl.resources import Resources
 from ...hdl.streams.tokens import BeatShape
 from ..ir.network import INPUT, Network
-from ..ir.neurons import Kind
 from ..ir.verifier import verify
 from .folding import Folding, check_folding, default_folding, input_beats
 from .weights import EngineWeights
@@ -167,10 +166,6 @@ def _is_integer(network: Network) -> None:
 def _has_its_neurons(network: Network) -> None:
     for population in network.populations:
         dynamics, name = population.dynamics, quoted(population.name)
-        if dynamics.kind is Kind.CUBALIF:
-            raise ModelError(
-                f"the hardware has IF, LIF and LI neurons, not CubaLIF: population {name}; use the reference executor"
-            )
         if getattr(dynamics, "jump", None) is not None:
             raise ModelError(
                 f"the hardware has no thresholds that adapt: population {name} has such; use the reference executor, "

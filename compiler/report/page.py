@@ -37,6 +37,7 @@ ROLE_NAMES = {
     "weights": "weights",
     "queue": "waiting events",
     "state": "membranes",
+    "currents": "synaptic currents",
     "parameters": "neuron parameters",
 }
 """Memories by their roles without the numbers of lanes and banks."""

@@ -233,7 +233,7 @@ def semantics_rows(semantics: Mapping[str, Any]) -> tuple[tuple[str, ...], list[
                 entry["model"],
                 f"{entry['reset']}, {entry['reset_place']}" if entry["reset"] != "none" else "none",
                 {"gt": "above", "ge": "at or above", None: "never"}[entry["fire"]],
-                decay_text(entry["decay"]),
+                keeps_text(entry),
                 *(f"{figure:.2%}" for figure in figures),
             )
         )
@@ -337,8 +337,14 @@ def encoding_text(encoding: Mapping[str, Any]) -> str:
     return f"{what}, {encoding['index_bits']}-bit index, start of {rows}"
 
 
+def keeps_text(entry: Mapping[str, Any]) -> str:
+    """What a step keeps of the membrane, and of the synaptic current where there is one."""
+    current = "" if entry["decay_syn"] is None else f", current {decay_text(entry['decay_syn'])}"
+    return decay_text(entry["decay"]) + current
+
+
 def decay_text(decay: Mapping[str, Any] | None) -> str:
-    """The share of the membrane that a step keeps."""
+    """The share of a state that a step keeps."""
     if decay is None:
         return "all"
     low, high = decay["keeps_min"], decay["keeps_max"]

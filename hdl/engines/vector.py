@@ -9,8 +9,9 @@ The file is long as a format makes the engine whose halves are shaped by it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value, ValueLike, signed, unsigned
@@ -19,7 +20,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..memories.dual_port import DualPortMemory, DualPortShape
 from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
-from ..neurons.dynamics import fired, next_start, parameters_of, resized, start_bits
+from ..neurons.dynamics import compared, current, fired, next_start, next_sum, parameters_of, resized, start_bits
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.beats import BeatPacker, BeatUnpacker, multiple
 from ..streams.tokens import BeatShape, TokenKind, address_bits, beat_layout, token_layout
@@ -148,8 +149,14 @@ class VectorFormat(EngineFormat):
 
     @property
     def start_bits(self) -> int:
-        """What a neuron starts a step from, its bias included."""
-        return _with_bias(self.neurons, start_bits(self.neurons))
+        """What a membrane starts a step from, its bias included, but where a synaptic current starts from that."""
+        bits = start_bits(self.neurons)
+        return bits if self.neurons.has_currents else _with_bias(self.neurons, bits)
+
+    @property
+    def current_bits(self) -> int:
+        """What a synaptic current starts a step from, its bias included."""
+        return self.neurons.accumulator_bits if self.neurons.has_currents else 0
 
     @property
     def membrane_bits(self) -> int:
@@ -158,8 +165,8 @@ class VectorFormat(EngineFormat):
 
     @property
     def state_bits(self) -> int:
-        """What is kept of a neuron from step to step."""
-        return self.start_bits + self.neurons.remembers_firing
+        """What is kept of a neuron from step to step: what its membrane starts from, r, what its current does."""
+        return self.start_bits + self.neurons.remembers_firing + self.current_bits
 
     def state_memory(self, family: Family) -> MemoryShape:
         return MemoryShape(family, self.pass_words, self.neurons_per_cycle * self.state_bits, writable=True)
@@ -281,6 +288,15 @@ class VectorIntegrator(wiring.Component):
         return Mux(payload.mask[slot], payload.rows[slot], form.rows)
 
 
+class _Decided(NamedTuple):
+    """A neuron in stage 2: its spike, V, its current where it has one, and its parameters."""
+
+    spike: Signal
+    v: Signal
+    g: Signal | None
+    parameters: Mapping[str, Value]
+
+
 class VectorPass(wiring.Component):
     """Takes all neurons through the end of a step, a few per cycle.
 
@@ -309,9 +325,7 @@ class VectorPass(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        form, neurons = self._form, self._form.neurons
-        (population,) = neurons.populations
-        rule = population.rule
+        form = self._form
         move = Signal()  # every stage moves, unless spikes or an end wait for the output
 
         # A word of neurons is issued per cycle, then the end itself.
@@ -339,34 +353,62 @@ class VectorPass(wiring.Component):
         decided = _registered(m, move, turn, resets=True)
         quiet = turn.kind == TokenKind.ABORT
         clear = decided.kind != TokenKind.END_OF_STEP
-        # A sample starts from V = 0. Above a threshold below 0 that is a spike before the first one (`snntorch_same`).
-        starts_firing = rule.remembers_firing and "fire" not in neurons.unsigned
-
         parameters = self._read_parameters(m, word, move & issue)
         sums = self._queue(m, ~running, turn.is_word & move)
         state, write = self._read_state(m, word, move & issue)
         spikes, membranes = [], []
         for slot, now in enumerate(parameters):
             start, place = (word.word_select(slot, form.state_bits) for word in (state, write.data))
-            total = start[: form.start_bits].as_signed() + (sums[slot] << population.shift)
-            u = total[: form.membrane_bits].as_signed()
-            fires, membrane = fired(rule, u, start[-1], now)
-            spike = _registered(m, move, fires & ~quiet)
-            v = _registered(m, move, membrane)
-            then = {name: _registered(m, move, value) for name, value in now.items()}
-            rested = next_start(rule, Mux(clear, 0, v) if starts_firing else v, spike, then, form.start_bits)
-            begin = Cat((rested[: form.start_bits] + then["bias"])[: form.start_bits], rested[form.start_bits :])
-            if not starts_firing:
-                begin = Mux(clear, resized(then["bias"], form.start_bits), begin)
+            neuron = self._decide(m, move, start, sums[slot], now, quiet)
+            begin = self._begin(neuron, clear)
             with m.If(move):
                 m.d.sync += place.eq(begin)
-            spikes.append(spike)
-            membranes.append(v)
+            spikes.append(neuron.spike)
+            membranes.append(neuron.v)
         with m.If(move):
             m.d.sync += [write.enable.eq(decided.is_word), write.address.eq(decided.word)]
         self._emit(m, decided, spikes, move)
         self._monitor(m, decided, spikes, membranes, move)
         return m
+
+    def _decide(
+        self, m: Module, move: Signal, start: Value, comes: Value, parameters: Mapping[str, Value], quiet: Value
+    ) -> _Decided:
+        """From a neuron's state word and the sum that comes, to stage 2."""
+        form = self._form
+        (population,) = form.neurons.populations
+        rule, comes = population.rule, comes << population.shift
+        if form.neurons.has_currents:
+            total = start[-form.current_bits :].as_signed() + comes
+            now = current(rule, total[: form.current_bits].as_signed())
+            u = compared(rule, start[: form.start_bits].as_signed(), now)
+        else:
+            now = None
+            u = (start[: form.start_bits].as_signed() + comes)[: form.membrane_bits].as_signed()
+        was_firing = start[form.start_bits :][: rule.remembers_firing]
+        fires, membrane = fired(rule, u, was_firing, parameters)
+        spike = _registered(m, move, fires & ~quiet)
+        v = _registered(m, move, membrane)
+        g = None if now is None else _registered(m, move, now)
+        return _Decided(spike, v, g, {name: _registered(m, move, value) for name, value in parameters.items()})
+
+    def _begin(self, neuron: _Decided, clear: Value) -> Value:
+        """The state word that the next step begins from, or a sample, where what came before is to `clear`.
+
+        A sample starts from V = 0. Above a threshold below 0 that is a spike before the first one (`snntorch_same`).
+        """
+        form, bias = self._form, neuron.parameters["bias"]
+        (population,) = form.neurons.populations
+        rule, bits = population.rule, form.start_bits
+        if neuron.g is not None:
+            v, g, spike = (Mux(clear, 0, value) for value in (neuron.v, neuron.g, neuron.spike))
+            begun = next_sum(rule, g, neuron.parameters, form.current_bits)
+            return Cat(next_start(rule, v, spike, neuron.parameters, bits, g=g), begun)
+        starts_firing = rule.remembers_firing and "fire" not in form.neurons.unsigned
+        v = Mux(clear, 0, neuron.v) if starts_firing else neuron.v
+        rested = next_start(rule, v, neuron.spike, neuron.parameters, bits)
+        begin = Cat((rested[:bits] + bias)[:bits], rested[bits:])
+        return begin if starts_firing else Mux(clear, resized(bias, bits), begin)
 
     def _queue(self, m: Module, takes: Value, moves_up: Value) -> list[Value]:
         """The sums of the neurons in stage 1: all are taken at once and move up, a word at a time."""

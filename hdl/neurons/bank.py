@@ -3,6 +3,10 @@
 The state word of a neuron holds what the next comparison starts from, so that a contribution is one addition in place:
 decay(V), less what a delayed reset takes away, plus the contributions of the step so far. The pass adds the bias,
 compares, resets, saturates, and writes the start of the next step back.
+
+A bank in which a population has synaptic currents has a second word for every neuron, in a memory of its own: the sum
+of decay(g), the bias and the contributions so far, which thereby stays exact until the pass saturates it. The state
+words then belong to the pass. Neurons without currents start that sum from the bias alone.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from amaranth.lib.wiring import In, Out
 from ..memories.memory import Family, MemoryShape, ShapedMemory
 from ..streams.contribution import contribution_layout
 from ..streams.tokens import TokenKind, address_bits, token_layout
-from .dynamics import fired, loses_later, next_start, parameters_of
+from .dynamics import compared, current, fired, loses_later, next_start, next_sum, parameters_of
 from .neuron_format import NeuronFormat, NeuronRule, trace_signature
 
 
@@ -34,12 +38,20 @@ class _Job(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
 
 
 class _Wires:
-    """What the parts of a bank tell each other: the job, the pass under way, and the contribution that is added."""
+    """What the parts of a bank tell each other: the job, the pass under way, and the contribution that is added.
 
-    def __init__(self, form: NeuronFormat, i: stream.Interface, o: stream.Interface, state: ShapedMemory) -> None:
+    Contributions are added to words of `sums`, the currents where there are some, else the `state` itself.
+    """
+
+    def __init__(
+        self, form: NeuronFormat, i: stream.Interface, o: stream.Interface, state: ShapedMemory, sums: ShapedMemory
+    ) -> None:
         self.state = state
-        self.accumulator = state.read_data[: form.accumulator_bits].as_signed()
-        self.kept_bit = state.read_data[form.accumulator_bits :]
+        self.sums = sums
+        start_bits = form.start_bits if form.has_currents else form.accumulator_bits
+        self.accumulator = sums.read_data[: form.accumulator_bits].as_signed()
+        self.start = state.read_data[:start_bits].as_signed()
+        self.kept_bit = state.read_data[start_bits:]
         self.shared = form.shared
 
         self.job = Signal(_Job, init=_Job.PASS)
@@ -68,13 +80,15 @@ class _Wires:
 
 
 class _Compared(NamedTuple):
-    """Stage 2: the membrane and spike that are traced, and those and the parameters that the next step starts from."""
+    """Stage 2: the membrane and spike that are traced, and those and the parameters that the next step starts from;
+    the current too, where there are some."""
 
     v: Signal
     traced_spike: Signal
     kept_v: Signal
     kept_spike: Signal
     kept: Mapping[str, Signal]
+    kept_g: Signal | None
 
 
 class NeuronBank(wiring.Component):
@@ -128,16 +142,18 @@ class NeuronBank(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         memories = self._format.memories(self._family)
-        m.submodules.state = state = ShapedMemory(memories["state"], transparent=False)
-        w = _Wires(self._format, self.i, self.o, state)
+        m.submodules.state = sums = state = ShapedMemory(memories["state"], transparent=False)
+        if self._format.has_currents:
+            m.submodules.currents = sums = ShapedMemory(memories["currents"], transparent=False)
+        w = _Wires(self._format, self.i, self.o, state, sums)
         self._integrate(m, w)
         self._issue(m, w)
         parameters = self._read_parameters(m, memories.get("parameters"), w.neuron)
         after = self._compare(m, w, parameters)
-        word = self._write(m, w, after)
+        words = self._write(m, w, after)
         passed = self._leave(m, w)
         if self._format.skips:
-            self._watch_still(m, w, word, after.kept_spike, passed)
+            self._watch_still(m, w, words, after.kept_spike, passed)
         m.d.comb += [
             self.trace.valid.eq(w.stages[1] & ~w.hold & ~w.quiet),
             self.trace.neuron.eq(w.written),
@@ -184,18 +200,25 @@ class NeuronBank(wiring.Component):
         with m.If(again):
             m.d.sync += w.job.eq(_Job.PASS)
         m.d.comb += [
-            w.state.read_enable.eq(1),  # unused words do no harm
-            w.state.read_address.eq(Mux(w.comes, self.i.payload.post, w.neuron)),
+            w.sums.read_enable.eq(1),  # unused words do no harm
+            w.sums.read_address.eq(Mux(w.comes, self.i.payload.post, w.neuron)),
         ]
+        if self._format.has_currents:
+            m.d.comb += [w.state.read_enable.eq(1), w.state.read_address.eq(w.neuron)]
 
     def _compare(self, m: Module, w: _Wires, parameters: Mapping[str, Value]) -> _Compared:
         """Stage 1: both words are there. Stage 2, which waits while contributions are written, has what follows."""
-        u = w.accumulator + parameters["bias"]
-        results = [fired(rule, u, w.kept_bit, parameters) for rule in self._rules]
+        currents = [current(rule, w.accumulator) for rule in self._rules]
+        if self._format.has_currents:
+            us = [compared(rule, w.start, now) for rule, now in zip(self._rules, currents, strict=True)]
+        else:
+            us = [w.accumulator + parameters["bias"]] * len(self._rules)
+        results = [fired(rule, u, w.kept_bit, parameters) for rule, u in zip(self._rules, us, strict=True)]
         fires = self._of_rule(w.read, [result[0] for result in results])
         membrane = self._of_rule(w.read, [result[1] for result in results])
         v = Signal(signed(self._format.state_bits))
         kept_v, kept_spike = Signal.like(v), Signal()  # a sample ends with neither
+        kept_g = self._keep_current(m, w, currents) if self._format.has_currents else None
         traced_spike = Signal()
         kept = {name: Signal(value.shape(), name=f"{name}2") for name, value in parameters.items()}
         m.d.sync += w.stages[0].eq(w.issue)
@@ -217,27 +240,53 @@ class NeuronBank(wiring.Component):
                     m.d.sync += [kept["fire"].eq(0), kept["sub_delta"].eq(0)]
         with m.Elif(self.o.ready):
             m.d.sync += w.spike.eq(0)  # it left before its neuron was written
-        return _Compared(v, traced_spike, kept_v, kept_spike, kept)
+        return _Compared(v, traced_spike, kept_v, kept_spike, kept, kept_g)
 
-    def _write(self, m: Module, w: _Wires, after: _Compared) -> Signal:
-        """Stage 2: the start of the next step is written, or a contribution's sum. Gives the former."""
+    def _keep_current(self, m: Module, w: _Wires, currents: Sequence[Value]) -> Signal:
+        """g in stage 2, of which a sample ends with none."""
+        choices = [now if rule.current else None for rule, now in zip(self._rules, currents, strict=True)]
+        first = next(now for now in choices if now is not None)
+        kept_g = Signal(signed(self._format.state_bits))
+        with m.If(~w.hold):
+            m.d.sync += kept_g.eq(self._of_rule(w.read, [first if now is None else now for now in choices]))
+            with m.If(w.clear):
+                m.d.sync += kept_g.eq(0)
+        return kept_g
+
+    def _write(self, m: Module, w: _Wires, after: _Compared) -> Value:
+        """Stage 2: the start of the next step is written, or a contribution's sum. Gives the words of the former."""
         form = self._format
-        bits = form.accumulator_bits
+        bits = form.start_bits if form.has_currents else form.accumulator_bits
         starts = [
-            next_start(rule, after.kept_v, after.kept_spike, after.kept, bits, masked=self._masked)
+            next_start(rule, after.kept_v, after.kept_spike, after.kept, bits, masked=self._masked, g=after.kept_g)
             for rule in self._rules
         ]
         word = Signal(bits + form.remembers_firing)
         m.d.comb += word.eq(self._of_rule(w.written, starts))
+        total = (w.accumulator + w.weight)[: form.accumulator_bits]
+        if after.kept_g is None:
+            self._write_sums(m, w, word, Cat(total, w.kept_bit))
+            return word
+        next_sums = [next_sum(rule, after.kept_g, after.kept, form.accumulator_bits) for rule in self._rules]
+        begun = Signal(form.accumulator_bits)
+        m.d.comb += begun.eq(self._of_rule(w.written, next_sums))
+        self._write_sums(m, w, begun, total)
         m.d.comb += [
-            w.state.write_enable.eq(w.adding | (w.stages[1] & ~w.hold)),
+            w.state.write_enable.eq(w.stages[1] & ~w.hold),
             w.state.write_address.eq(w.written),
             w.state.write_data.eq(word),
         ]
+        return Cat(word, begun)
+
+    def _write_sums(self, m: Module, w: _Wires, begun: Signal, total: Value) -> None:
+        """What the pass begins, or the `total` after a contribution."""
+        m.d.comb += [
+            w.sums.write_enable.eq(w.adding | (w.stages[1] & ~w.hold)),
+            w.sums.write_address.eq(w.written),
+            w.sums.write_data.eq(begun),
+        ]
         with m.If(w.adding):
-            total = (w.accumulator + w.weight)[:bits]
-            m.d.comb += [w.state.write_address.eq(w.post), w.state.write_data.eq(Cat(total, w.kept_bit))]
-        return word
+            m.d.comb += [w.sums.write_address.eq(w.post), w.sums.write_data.eq(total)]
 
     def _leave(self, m: Module, w: _Wires) -> Value:
         """Spikes leave from stage 2, the end of the step when the last word is written back.
@@ -273,14 +322,17 @@ class NeuronBank(wiring.Component):
                 m.d.comb += self.release.eq(w.quiet | (not form.overlaps))
         return passed
 
-    def _watch_still(self, m: Module, w: _Wires, word: Signal, kept_spike: Signal, passed: Value) -> None:
-        """Which populations a pass would not change: the last one changed nothing, and nothing has arrived since."""
+    def _watch_still(self, m: Module, w: _Wires, words: Value, kept_spike: Signal, passed: Value) -> None:
+        """Which populations a pass would not change: the last one changed nothing, and nothing has arrived since.
+
+        `words` are those that the pass writes for a neuron: its state, and its sum where it has one.
+        """
         form = self._format
         changed = Signal()  # by the pass under way
-        before = Signal.like(word)
+        before = Signal.like(words, name="before")
         with m.If(~w.hold):
-            m.d.sync += before.eq(w.state.read_data)
-        with m.If(w.stages[1] & ((before != word) | kept_spike)):
+            m.d.sync += before.eq(Cat(w.state.read_data, w.accumulator) if form.has_currents else w.state.read_data)
+        with m.If(w.stages[1] & ((before != words) | kept_spike)):
             m.d.sync += changed.eq(1)
         with m.If(passed):
             m.d.sync += changed.eq(0)

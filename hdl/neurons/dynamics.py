@@ -1,8 +1,9 @@
 """The arithmetic of a neuron as functions on values, for whatever engine holds the state.
 
 A step of one neuron: u is the word kept from the step before (`next_start`) plus this step's contributions and the
-bias; `fired` compares it and gives the spike and V; `next_start` makes the word to keep. Parameters go by the names of
-`NeuronFormat.parameter_fields`.
+bias; `fired` compares it and gives the spike and V; `next_start` makes the word to keep. Where a population of the
+engine has synaptic currents, a second word of every neuron (`next_sum`) has taken the contributions: `current` is what
+has come of them, `compared` the u. Parameters go by the names of `NeuronFormat.parameter_fields`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Parameters = Mapping[str, Value]
 
 def start_bits(form: NeuronFormat) -> int:
     """The width that holds every `next_start`: decay(V) lies between 0 and V, and a subtraction may follow it."""
+    if form.has_currents:
+        return form.start_bits
     return min(form.accumulator_bits, max(_start_bits(form, population.rule) for population in form.populations))
 
 
@@ -45,6 +48,20 @@ def parameters_of(form: NeuronFormat, word: Value) -> dict[str, Value]:
     return values
 
 
+def current(rule: NeuronRule, total: Value) -> Value:
+    """g at the end of a step, of the `total` of what it started from (`next_sum`) and the contributions; without
+    currents the I of the step, which is that."""
+    if rule.current is None:
+        return total
+    return saturated(total, rule.state_bits) if rule.current.saturates else total[: rule.state_bits].as_signed()
+
+
+def compared(rule: NeuronRule, start: Value, now: Value) -> Value:
+    """u of a step from the membrane's `start` and the `current` now, which the start has already had where it drives
+    the step after."""
+    return start if _drives_later(rule) else start + now
+
+
 def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters) -> tuple[Value, Value]:
     """The spike, and V at the end of the step; `was_firing` is the r of `snntorch_same` and ignored elsewhere."""
     if not rule.fires:
@@ -64,21 +81,42 @@ def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters)
 
 
 def next_start(
-    rule: NeuronRule, v: Value, spike: Value, parameters: Parameters, bits: int, *, masked: bool = False
+    rule: NeuronRule,
+    v: Value,
+    spike: Value,
+    parameters: Parameters,
+    bits: int,
+    *,
+    masked: bool = False,
+    g: Value | None = None,
 ) -> Value:
     """What the next step starts from, `bits` wide (at least `start_bits`); above it r if `rule.remembers_firing`.
 
     Where `loses_later` a neuron's `fire` and `sub_delta` count only if it fired: `masked` says that they are 0 if not.
+    `g` is the current of this step, in engines that have some.
     """
     if rule.fires and rule.reset_place == "next" and rule.reset_mode == "value":
         v = Mux(spike, parameters["v_reset"], v)
     rested = decayed(v, rule.decay, parameters["c"])
+    if g is not None and _drives_later(rule):
+        rested = rested + g
     if rule.remembers_firing:
         firing = v > parameters["fire"]
         return Cat(resized(_less_sub(rule, rested, firing, parameters), bits), firing)
     if loses_later(rule):
         rested = _less_sub(rule, rested, spike, parameters, masked)
     return resized(rested, bits)
+
+
+def next_sum(rule: NeuronRule, g: Value, parameters: Parameters, bits: int) -> Value:
+    """What the next step's contributions are added to in an engine with currents, `bits` wide: the bias, and what is
+    left of a current `g`."""
+    left = Const(0, 1) if rule.current is None else decayed(g, rule.current.decay, parameters["c_syn"])
+    return resized(left + parameters["bias"], bits)
+
+
+def _drives_later(rule: NeuronRule) -> bool:
+    return rule.current is not None and rule.current.drives_later
 
 
 def loses_later(rule: NeuronRule) -> bool:

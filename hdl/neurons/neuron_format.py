@@ -16,9 +16,22 @@ from .decay import DecayFormat
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurrentRule:
+    """Synaptic currents: g = sat(decay(g) + I) in every step; it saturates unless a proof excludes that it ever does.
+
+    The membrane is driven by the new g, or by that of the step before where it `drives_later`.
+    """
+
+    decay: DecayFormat
+    saturates: bool
+    drives_later: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class NeuronRule:
-    """What a population's neurons do at the end of a step. V has `state_bits`, and saturates unless a proof excludes
-    that it ever does; where it `has_floor`, it is the parameter `v_min` at least after that."""
+    """What a population's neurons do at the end of a step. V and g have `state_bits`. V saturates unless a proof
+    excludes that it ever does; where it `has_floor`, it is the parameter `v_min` at least after that. Without a
+    `current` what comes in drives the membrane itself."""
 
     state_bits: int
     saturates: bool
@@ -28,6 +41,7 @@ class NeuronRule:
     reset_place: Literal["same", "next", "snntorch_same"]
     decay: DecayFormat | None
     has_floor: bool = False
+    current: CurrentRule | None = None
 
     @property
     def remembers_firing(self) -> bool:
@@ -52,11 +66,13 @@ class PopulationFormat:
 class NeuronFormat:
     """Sizes, widths and rules of an engine's populations; the values of their parameters are not part of it.
 
-    Neurons are numbered through all populations, in order. `accumulator_bits` must hold every sum inside a step. A
-    parameter field of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative.
-    `sub_delta_bits` holds sub - fire. With `overlaps` no input reaches the last of several populations, so that the
-    next step's input may be integrated during its pass. One that `skips` leaves a population's pass out where it
-    would change nothing. `logic_luts` is as in MemoryShape.
+    Neurons are numbered through all populations, in order. `accumulator_bits` must hold every sum inside a step: what
+    the membrane starts from and the contributions; where a population `has_currents`, of all of them what the current
+    starts from, the bias and the contributions, and `start_bits` then what the membrane starts from. A parameter field
+    of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative. `sub_delta_bits` holds
+    sub - fire, `c_syn_bits` the leak of the currents. With `overlaps` no input reaches the last of several populations,
+    so that the next step's input may be integrated during its pass. One that `skips` leaves a population's pass out
+    where it would change nothing. `logic_luts` is as in MemoryShape.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -68,7 +84,9 @@ class NeuronFormat:
     bias_bits: int
     c_bits: int
     v_min_bits: int = 0
-    unsigned: frozenset[str] = frozenset({"c"})
+    c_syn_bits: int = 0
+    start_bits: int = 0
+    unsigned: frozenset[str] = frozenset({"c", "c_syn"})
     overlaps: bool = False
     skips: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
@@ -116,8 +134,13 @@ class NeuronFormat:
         return any(population.rule.has_floor for population in self.populations)
 
     @property
+    def has_currents(self) -> bool:
+        return any(population.rule.current is not None for population in self.populations)
+
+    @property
     def parameter_fields(self) -> tuple[tuple[str, int], ...]:
-        """(name, width) of each field of a parameter word, low bits first; a floor only where a population has one."""
+        """(name, width) of each field of a parameter word, low bits first; a floor and a leak of currents only where a
+        population has one."""
         fields = (
             ("fire", self.fire_bits),
             ("sub_delta", self.sub_delta_bits),
@@ -125,16 +148,24 @@ class NeuronFormat:
             ("bias", self.bias_bits),
             ("c", self.c_bits),
         )
-        return (*fields, ("v_min", self.v_min_bits)) if self.has_floor else fields
+        floor = (("v_min", self.v_min_bits),) if self.has_floor else ()
+        current = (("c_syn", self.c_syn_bits),) if self.has_currents else ()
+        return (*fields, *floor, *current)
 
     @property
     def parameter_bits(self) -> int:
         return sum(width for _, width in self.parameter_fields)
 
     def memories(self, family: Family) -> dict[str, MemoryShape]:
-        """The memories by their role: `state`, and `parameters` where there are any."""
-        word = self.accumulator_bits + self.remembers_firing
-        shapes = {"state": MemoryShape(family, self.neurons, word, writable=True)}
+        """The memories by their role, a word per neuron.
+
+        `state` is what the membrane starts from. Contributions are added to it, but where there are `currents`: then to
+        these, which only a pass changes otherwise. `parameters` are there if any has a bit.
+        """
+        words = {"state": (self.start_bits if self.has_currents else self.accumulator_bits) + self.remembers_firing}
+        if self.has_currents:
+            words["currents"] = self.accumulator_bits
+        shapes = {role: MemoryShape(family, self.neurons, bits, writable=True) for role, bits in words.items()}
         if self.parameter_bits:
             shapes["parameters"] = MemoryShape(family, self.neurons, self.parameter_bits, logic_luts=self.logic_luts)
         return shapes

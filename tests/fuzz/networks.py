@@ -19,7 +19,7 @@ NEURONS: dict[str, tuple[str, ...]] = {
 }
 """The leaks of every kind of neuron."""
 
-IN_HARDWARE = ("IF", "LIF", "LI")
+IN_HARDWARE = ("IF", "LIF", "LI", "CubaLIF")
 
 RESETS = (
     ("same", "subtract"),
@@ -35,7 +35,7 @@ MAX_SIZE = 8
 
 @st.composite
 def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
-    """A network; of the whole IR (CubaLIF, adaptation, several spikes per step, recurrence, delays) where it is not for
+    """A network; of the whole IR (adaptation, several spikes per step, recurrence, delays) where it is not for
     the `hardware`."""
     inputs = draw(st.integers(1, MAX_SIZE))
     sizes = draw(st.lists(st.integers(1, MAX_SIZE), min_size=1, max_size=3))

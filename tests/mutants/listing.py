@@ -176,6 +176,79 @@ NEURONS = (
     ),
 )
 
+CURRENTS = (
+    Mutant(
+        "a sample starts from the last current",
+        "hdl/neurons/bank.py",
+        "m.d.sync += kept_g.eq(0)",
+        "pass",
+        ("tests/test_currents.py", "-k", "every_rule"),
+    ),
+    Mutant(
+        "a pass is skipped though a current changed",
+        "hdl/neurons/bank.py",
+        "return Cat(word, begun)",
+        "return word",
+        ("tests/test_currents.py", "-k", "skipped"),
+    ),
+    Mutant(
+        "a current never saturates",
+        "hdl/neurons/dynamics.py",
+        "if rule.current.saturates else",
+        "if False else",
+        ("tests/test_currents.py", "-k", "saturates_in"),
+    ),
+    Mutant(
+        "neurons without currents filter what comes in",
+        "hdl/neurons/dynamics.py",
+        "left = Const(0, 1) if rule.current is None else decayed(g, rule.current.decay,",
+        "left = decayed(g, rule.current and rule.current.decay,",
+        ("tests/test_currents.py", "-k", "with_currents_and_without"),
+    ),
+    Mutant(
+        "a current that drives later drives at once too",
+        "hdl/neurons/dynamics.py",
+        "return start if _drives_later(rule) else start + now",
+        "return start + now",
+        ("tests/test_currents.py", "-k", "every_rule"),
+    ),
+    Mutant(
+        "a current loses its bias",
+        "hdl/neurons/dynamics.py",
+        'resized(left + parameters["bias"], bits)',
+        "resized(left + 0, bits)",
+        ("tests/test_currents.py", "-k", "every_rule"),
+    ),
+    Mutant(
+        "currents leak as membranes do",
+        "hdl/neurons/dynamics.py",
+        "decayed(g, rule.current.decay,",
+        "decayed(g, rule.decay,",
+        ("tests/test_currents.py", "-k", "every_rule"),
+    ),
+    Mutant(
+        "a vector engine keeps its currents from sample to sample",
+        "hdl/engines/vector.py",
+        "begun = next_sum(rule, g, ",
+        "begun = next_sum(rule, neuron.g, ",
+        ("tests/test_currents.py", "-k", "vectors"),
+    ),
+    Mutant(
+        "the sum of a current has no room for its bias",
+        "compiler/neurons/reachable.py",
+        "low, high = drive_bounds_per_neuron(network, population)\n    return signed_bits(min(map(",
+        "low, high = _without_bias(network, population)\n    return signed_bits(min(map(",
+        ("tests/test_currents.py", "-k", "words_hold"),
+    ),
+    Mutant(
+        "what drives later has no room",
+        "compiler/neurons/reachable.py",
+        "start = start + _currents(network, population)",
+        "pass",
+        ("tests/test_currents.py", "-k", "words_hold"),
+    ),
+)
+
 WALKERS = (
     Mutant(
         "a bridge is taken for a synapse",
@@ -839,6 +912,7 @@ MUTANTS = (
     *MEMORIES,
     *STREAMS,
     *NEURONS,
+    *CURRENTS,
     *WALKERS,
     *LINK,
     *PLANNING,
