@@ -82,6 +82,7 @@ def model_options() -> argparse.ArgumentParser:
         help="a floor of the membranes of neurons that fire: V, or minus the threshold (Sinabs' IF); default: none",
     )
     group.add_argument("--x-max", type=whole(1, 255), metavar="N", help="the largest value of an input; default: 1")
+    group.add_argument("--x-min", type=whole(-255, 0), metavar="N", help="the smallest value of an input; default: 0")
     group = parent.add_argument_group("readout: how a class is read off the output (docs/arithmetic.md)")
     group.add_argument("--readout", choices=READOUTS, help="default: spikes, or of LI membrane-sum")
     group.add_argument("--classes", type=whole(2), metavar="N", help="the outputs are N groups, one for each class")
@@ -160,7 +161,9 @@ def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
 def conventions(options: argparse.Namespace) -> dict[str, Any]:
     """What `model_options` say, as `read_nir` takes it; None for what was left open, the rest where given."""
     said = {name: getattr(options, name) for name in ("dialect", "dt", "reset", "reset_delay", "fire")}
-    return said | {name: value for name in ("tau", "x_max", "v_min") if (value := getattr(options, name)) is not None}
+    return said | {
+        name: value for name in ("tau", "x_max", "x_min", "v_min") if (value := getattr(options, name)) is not None
+    }
 
 
 def read_model(options: argparse.Namespace) -> Network:

@@ -27,6 +27,7 @@ from ...hdl.errors import SampleError, quoted
 from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
+from ..ir.signed import least_value, unsigned
 from ..lowering.quantise import quantise_codes
 from ..names import FITTED
 from ..neurons.observe import calibration_inputs
@@ -109,13 +110,14 @@ def _trainable(network: Network, training: FineTune) -> FineTune:
         return training
     calibration_inputs(network, training.spikes)  # checks shape, kind and the first values
     least, most = training.spikes.min(), training.spikes.max()
-    if least < 0 or most > network.x_max:
-        raise SampleError(f"training samples hold 0 to {network.x_max}: got {least} to {most}")
+    allowed = least_value(network, training.spikes.shape[2:])
+    if least < allowed or most > network.x_max:
+        raise SampleError(f"training samples hold {allowed} to {network.x_max}: got {least} to {most}")
     classes = network.population(network.output).size
     labels = training.labels
     if labels is not None and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes):
         raise SampleError(f"labels are 0 to {classes - 1}, an output each: got {labels.min()} to {labels.max()}")
-    return replace(training, spikes=training.spikes.reshape(*training.spikes.shape[:2], network.input_size))
+    return replace(training, spikes=unsigned(network, training.spikes))
 
 
 def _warn_of_empty(before: Network, after: Network) -> None:

@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from ...hdl.errors import SampleError, listed, plain, quoted
 from ...hdl.files import open_regular
 from ...hdl.images.coding import ImageCoding
 from ..ir.network import Network
+from ..ir.signed import least_value, sample_shapes, unsigned
 from .images import as_pixels, encode
 
 MAX_BYTES = 8 << 30
@@ -105,7 +106,8 @@ def load_samples(
 
     Both are integers (spikes may be bool): spikes 0..255 per step, labels class numbers. The inputs' dimensions are
     flattened row-major. With a `network`, the inputs must match its `input_shape` (or be flat), no value may exceed its
-    `x_max`, and labels must number its classes (`Network.reading`). Arrays larger than `max_bytes` are refused.
+    `x_max`, and labels must number its classes (`Network.reading`). The inputs of a network with signed ones may come
+    with their signs, from its `x_min` on. Arrays larger than `max_bytes` are refused.
 
     With a `coding` the file holds `images` [samples, inputs...] instead, pixels of 0..255 or bool (True is white), and
     they are encoded. They may have the dimensions of pictures where the network's inputs are flat.
@@ -259,8 +261,8 @@ def _check_spikes_header(header: _Header, network: Network | None) -> None:
     if network is None:
         if math.prod(inputs) == 0:
             raise SampleError(f"'spikes' must hold at least one input: its shape is {shape}")
-    elif inputs not in (network.input_shape, (network.input_size,)):
-        wanted = " x ".join(map(str, network.input_shape))
+    elif inputs not in (shapes := sample_shapes(network)):
+        wanted = " x ".join(map(str, shapes[0]))
         raise SampleError(
             f"'spikes' must have the network's inputs, {wanted}, after samples and steps: its shape is {shape}"
         )
@@ -295,8 +297,11 @@ def _check_labels_header(header: _Header, samples: int) -> None:
 def _read_spikes(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header, network: Network | None
 ) -> npt.NDArray[np.uint8]:
+    if network is not None and (least := least_value(network, header.shape[2:])) < 0:
+        signed = _read_array(archive, info, header, (np.dtype(np.int16), least, network.x_max))
+        return unsigned(network, signed)
     largest = 255 if network is None else min(255, network.x_max)
-    spikes = _read_array(archive, info, header, (np.dtype(np.uint8), largest))
+    spikes = _read_array(archive, info, header, (np.dtype(np.uint8), 0, largest))
     samples, steps = header.shape[:2]
     return np.ascontiguousarray(spikes).reshape(samples, steps, -1).view(np.uint8)
 
@@ -304,16 +309,16 @@ def _read_spikes(
 def _read_images(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> npt.NDArray[np.generic]:
     if header.dtype.kind == "b":
         return _read_array(archive, info, header)
-    return _read_array(archive, info, header, (np.dtype(np.uint8), 255))
+    return _read_array(archive, info, header, (np.dtype(np.uint8), 0, 255))
 
 
 def _read_array(
     archive: zipfile.ZipFile,
     info: zipfile.ZipInfo,
     header: _Header,
-    narrow: tuple[np.dtype[np.uint8], int] | None = None,
+    narrow: tuple[np.dtype[np.integer[Any]], int, int] | None = None,
 ) -> npt.NDArray[np.generic]:
-    """Read an array block by block; with `narrow` = (type, largest), check 0..largest and convert each block."""
+    """Read an array block by block; with `narrow` = (type, least, largest), check and convert each block."""
     count = math.prod(header.shape)
     flat = np.empty(count, header.dtype if narrow is None else narrow[0])
     per_block = max(1, _BLOCK_BYTES // header.dtype.itemsize)
@@ -323,7 +328,7 @@ def _read_array(
             stop = min(count, start + per_block)
             block = np.frombuffer(_read_exactly(stream, (stop - start) * header.dtype.itemsize), header.dtype)
             if narrow is not None:
-                _check_range(header.key, block, narrow[1])
+                _check_range(header.key, block, *narrow[1:])
             flat[start:stop] = block
         stream.read(1)  # reaching the end checks the zip's checksum
     return flat.reshape(header.shape, order="F" if header.fortran_order else "C")
@@ -339,11 +344,15 @@ def _read_exactly(stream: IO[bytes], count: int) -> bytes:
     return data
 
 
-def _check_range(key: str, block: npt.NDArray[np.generic], largest: int) -> None:
+def _check_range(key: str, block: npt.NDArray[np.generic], least: int, largest: int) -> None:
     low, high = int(block.min()), int(block.max())
-    if low < 0 or high > largest:
-        meaning = "pixels" if key == "images" else "spikes per step (the network's x_max)"
-        raise SampleError(f"'{key}' must be 0..{largest} {meaning}: a value is {low if low < 0 else high}")
+    if low < least or high > largest:
+        limits = "the network's x_max" if least == 0 else "the network's x_min and x_max"
+        meaning = "pixels" if key == "images" else f"spikes per step ({limits})"
+        hint = "; signed inputs are read with x_min (--x-min -1)" if least == 0 > low and key == "spikes" else ""
+        raise SampleError(
+            f"'{key}' must be {least}..{largest} {meaning}: a value is {low if low < least else high}{hint}"
+        )
 
 
 def _check_labels(labels: npt.NDArray[np.int64], network: Network | None) -> None:

@@ -148,6 +148,12 @@ class Connectivity(ABC):
         """The same connectivity with integer weights."""
         return replace(self, weights=codes)  # type: ignore[type-var]
 
+    def mirrored(self) -> Self:
+        """The same synapses of as many pre neurons again, with weights of the opposite sign."""
+        raise ModelError(
+            f"signed inputs have weights of their own: {type(self).__name__} shares them; give two channels for each"
+        )
+
     def scaled(self, factors: Array, values: Array) -> Array:
         """`values` times a factor per post neuron; ModelError where neurons that share weights have different ones."""
         groups = self.scale_groups()
@@ -269,6 +275,9 @@ class Dense(Connectivity):
 
     def inputs_of(self, group: int) -> IntArray:
         return np.arange(self.shape[0])[None]
+
+    def mirrored(self) -> Dense:
+        return self.with_weights(np.concatenate([self.real, -self.real]))
 
     def scaled(self, factors: Array, values: Array) -> Array:
         return values * factors

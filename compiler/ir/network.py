@@ -103,6 +103,7 @@ class Network:
 
     `populations` stand in evaluation order: a projection that is no step edge comes from the input or from a population
     listed earlier. `input_shape` is the shape of one step's input, `x_max` the largest input value (spikes per step).
+    Where `x_min` is below 0, samples come with values from it on, and the inputs are two for each (`signed`).
     `output` names the population that is read out. `dtype` is the framework's float type, `dt` its time step in seconds
     where that is known, `dialect` the conventions that it came from (for reports). `readout` says how a class is read
     off the output where that is not the default (`reading`), `origin` where a compressed network comes from.
@@ -113,6 +114,7 @@ class Network:
     projections: tuple[Projection, ...]
     output: str
     x_max: int = 1
+    x_min: int = 0
     dtype: str = "float32"
     dt: float | None = None
     dialect: str = "spikeloom"

@@ -154,6 +154,14 @@ def _sizes_positive(network: Network) -> None:
 def _network_fields(network: Network) -> None:
     if not _is_integer(network.x_max) or not 1 <= network.x_max <= MAX_X:
         raise ModelError(f"x_max, the largest input value, is 1 to {MAX_X}: got {quoted(network.x_max)}")
+    if not _is_integer(network.x_min) or not -network.x_max <= network.x_min <= 0:
+        raise ModelError(
+            f"x_min, the smallest input value, is -x_max ({-network.x_max}) to 0: got {quoted(network.x_min)}"
+        )
+    if network.x_min < 0 and network.input_shape[0] % 2:
+        raise ModelError(
+            f"signed inputs are two for each: the input of {quoted(network.name)} has the shape {network.input_shape}"
+        )
     if network.dtype not in DTYPES:
         raise ModelError(f"dtype is one of {', '.join(DTYPES)}: got {quoted(network.dtype)}; convert the model first")
     if network.dt is not None and not (math.isfinite(network.dt) and network.dt > 0):

@@ -14,6 +14,7 @@ from ...hdl.errors import SampleError
 from ..ir.arrays import SpikeArray, SpikesByPopulation
 from ..ir.fingerprint import fingerprint
 from ..ir.network import INPUT, Network
+from ..ir.signed import least_value, sample_shapes, unsigned
 from .contract import ContractForm
 from .currents import current_at, on_grid, split_by_delay
 from .step import ARRAYS, State, step
@@ -28,7 +29,7 @@ MAX_VALUES = 1 << 22
 def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> SpikeArray:
     """The first samples, as many as `MAX_VALUES` allows, uint8 [samples, steps, inputs]; SampleError if bad."""
     shape = samples.shape
-    if samples.ndim < 3 or 0 in shape or shape[2:] not in ((network.input_size,), network.input_shape):
+    if samples.ndim < 3 or 0 in shape or shape[2:] not in sample_shapes(network):
         raise SampleError(
             f"calibration samples have the shape [samples, steps, {network.input_size} inputs]: got {list(shape)}"
         )
@@ -36,9 +37,10 @@ def calibration_inputs(network: Network, samples: npt.NDArray[Any]) -> SpikeArra
         raise SampleError(f"calibration samples hold integers: got {samples.dtype}; convert them to uint8")
     largest = max(network.input_size, *(p.size for p in network.populations))
     kept = samples[: max(1, MAX_VALUES // (largest * shape[1]))]
-    if kept.min() < 0 or kept.max() > network.x_max:
-        raise SampleError(f"calibration samples hold 0 to {network.x_max}: got {kept.min()} to {kept.max()}")
-    return kept.reshape(*kept.shape[:2], network.input_size).astype(np.uint8)
+    least = least_value(network, shape[2:])
+    if kept.min() < least or kept.max() > network.x_max:
+        raise SampleError(f"calibration samples hold {least} to {network.x_max}: got {kept.min()} to {kept.max()}")
+    return unsigned(network, kept)
 
 
 def observe(network: Network, populations: Sequence[ContractForm], inputs: SpikeArray) -> dict[str, SpikeArray]:

@@ -851,6 +851,20 @@ CYCLES = "tests/test_nir_cycles.py"
 
 FRONT_ENDS = (
     Mutant(
+        "negative events have the weights of positive ones",
+        "compiler/ir/connectivity.py",
+        "np.concatenate([self.real, -self.real])",
+        "np.concatenate([self.real, self.real])",
+        ("tests/test_signed_inputs.py", "-k", "becomes_two"),
+    ),
+    Mutant(
+        "signs are lost as samples are read",
+        "compiler/ir/signed.py",
+        "return network.x_min if network.x_min < 0 and shape in",
+        "return 0 if network.x_min < 0 and shape in",
+        ("tests/test_signed_inputs.py", "-k", "becomes_two"),
+    ),
+    Mutant(
         "recurrent neurons hear themselves two steps later",
         "compiler/frontends/snntorch/graph.py",
         "Source(call.name, call.step), lag=1)",

@@ -120,7 +120,8 @@ DIALECTS: dict[str, Dialect] = {
 class Options:
     """What a user or a file says about the conventions; None says nothing.
 
-    Raises OptionError for an unknown name, a time step that is not a positive number or an `x_max` out of range.
+    Raises OptionError for an unknown name, a time step that is not a positive number or an `x_max` or `x_min` out of
+    range.
     """
 
     dialect: str | None = None
@@ -130,6 +131,7 @@ class Options:
     fire: str | None = None
     tau: str | None = None
     x_max: int | None = None
+    x_min: int | None = None
     v_min: float | str | None = None
     """The floor of the membranes of all that fire: a number, or `MINUS_THRESHOLD`."""
 
@@ -144,6 +146,8 @@ class Options:
             _check_dt(self.dt)
         if self.x_max is not None:
             _check_x_max(self.x_max)
+        if self.x_min is not None:
+            _check_x_min(self.x_min)
         if self.v_min is not None:
             _check_v_min(self.v_min)
 
@@ -170,6 +174,7 @@ class Conventions:
     fire: Fire
     tau: Tau
     x_max: int
+    x_min: int
 
     @property
     def reset_mode(self) -> ResetMode:
@@ -237,6 +242,7 @@ def resolve(said: Options) -> Conventions:
         fire=Fire(said.fire if said.fire is not None else dialect.fire),
         tau=Tau.SECONDS if said.tau is None else Tau(said.tau),
         x_max=1 if said.x_max is None else int(said.x_max),
+        x_min=0 if said.x_min is None else int(said.x_min),
     )
 
 
@@ -258,6 +264,12 @@ def _check_x_max(x_max: object) -> None:
     valid = isinstance(x_max, int | np.integer) and not isinstance(x_max, bool)
     if not valid or not 1 <= x_max <= MAX_X:  # type: ignore[operator]
         raise OptionError(f"x_max, the largest input value, is a whole number from 1 to {MAX_X}: got {quoted(x_max)}")
+
+
+def _check_x_min(x_min: object) -> None:
+    valid = isinstance(x_min, int | np.integer) and not isinstance(x_min, bool)
+    if not valid or not -MAX_X <= x_min <= 0:  # type: ignore[operator]
+        raise OptionError(f"x_min, the smallest input value, is a whole number from {-MAX_X} to 0: got {quoted(x_min)}")
 
 
 def _check_v_min(v_min: object) -> None:

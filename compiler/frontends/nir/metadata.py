@@ -1,8 +1,8 @@
 """Spikeloom's metadata in a NIR file: a network in full, or only the conventions that NIR leaves open.
 
 The graph's metadata has a group `spikeloom` with `version` and either `network`, every field of the IR under its own
-name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay`, `fire`, `tau` and `x_max`. Nothing
-in it is trusted: types, ranges and names are checked here, the network's rules by the verifier.
+name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay`, `fire`, `tau`, `x_max` and
+`x_min`. Nothing in it is trusted: types, ranges and names are checked here, the network's rules by the verifier.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ INPUT_INDEX = -1
 _DYNAMICS: dict[str, type[Dynamics]] = {
     cls.__name__: cls for cls in (*(model.dynamics for model in MODELS.values()), IntegerDynamics)
 }
-_CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire", "tau", "x_max")
+_CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire", "tau", "x_max", "x_min")
 _NETWORK = (
-    *("name", "dialect", "dtype", "dt", "x_max", "input_shape", "output", "readout", "origin"),
+    *("name", "dialect", "dtype", "dt", "x_max", "x_min", "input_shape", "output", "readout", "origin"),
     *("populations", "projections"),
 )
 _ORIGIN = ("steps", "original", "compressed", "errors")
@@ -64,6 +64,8 @@ def network_metadata(network: Network) -> Stored:
         "populations": {str(i): _store_population(p) for i, p in enumerate(network.populations)},
         "projections": {str(i): _store_projection(p, index) for i, p in enumerate(network.projections)},
     }
+    if network.x_min:
+        stored["x_min"] = np.int64(network.x_min)
     if network.dt is not None:
         stored["dt"] = np.float64(network.dt)
     if network.readout is not None:
@@ -159,6 +161,7 @@ def read_conventions(file: CheckedFile, group: h5py.Group) -> Options:
         fire=reader.text("fire") if reader.has("fire") else None,
         tau=reader.text("tau") if reader.has("tau") else None,
         x_max=reader.integer("x_max") if reader.has("x_max") else None,
+        x_min=reader.integer("x_min") if reader.has("x_min") else None,
     )
 
 
@@ -178,6 +181,7 @@ def read_network(file: CheckedFile, group: h5py.Group) -> Network:
         dtype=reader.text("dtype"),
         dt=reader.number("dt") if reader.has("dt") else None,
         x_max=reader.integer("x_max"),
+        x_min=reader.integer("x_min") if reader.has("x_min") else 0,
         input_shape=reader.shape("input_shape"),
         output=_name(reader, "output", names),
         readout=_read_fields(Readout, reader, "readout") if reader.has("readout") else None,

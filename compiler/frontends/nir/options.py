@@ -9,6 +9,7 @@ import numpy as np
 from ....hdl.errors import OptionError
 from ...ir.network import Network, Population
 from ...ir.neurons import LI, Fire, IntegerDynamics, ResetMode, ResetPlace
+from ...ir.signed import with_signed_inputs
 from .dialects import MINUS_THRESHOLD, Options, Reset, reset_place
 
 
@@ -28,6 +29,8 @@ def with_options(network: Network, options: Options) -> Network:
         )
     if options.x_max is not None and options.x_max != network.x_max:
         network = _with_x_max(network, options.x_max)
+    if options.x_min is not None and options.x_min != network.x_min:
+        network = _with_x_min(network, options.x_min)
     if not given:
         return network
     populations = tuple(_population_with_options(p, options, network.dialect) for p in network.populations)
@@ -56,6 +59,14 @@ def _with_x_max(network: Network, x_max: int) -> Network:
             "the float network"
         )
     return replace(network, x_max=x_max)
+
+
+def _with_x_min(network: Network, x_min: int) -> Network:
+    if network.is_integer or network.x_min:
+        raise OptionError(
+            f"the file's network has its inputs, from {network.x_min} on: got x_min {x_min}; change the float network"
+        )
+    return with_signed_inputs(network, x_min)
 
 
 def _population_with_options(population: Population, options: Options, dialect: str) -> Population:

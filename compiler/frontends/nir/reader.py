@@ -19,6 +19,7 @@ from ....hdl.errors import ModelError, quoted
 from ...ir.arrays import IntArray
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
+from ...ir.signed import with_signed_inputs
 from ...ir.verifier import MAX_DELAY, verify
 from .dialects import Conventions, Options, dialect_of, resolve
 from .evidence import evidence
@@ -47,6 +48,7 @@ def read_nir(
     fire: str | None = None,
     tau: str | None = None,
     x_max: int | None = None,
+    x_min: int | None = None,
     v_min: float | str | None = None,
 ) -> Network:
     """Read the NIR file at `path` into a verified network.
@@ -54,7 +56,8 @@ def read_nir(
     `dialect` (snntorch, norse, spikingjelly, sinabs, nir, rockpool, spyx, lava) names the tool that wrote the file;
     `dt` in seconds, `reset` (subtract, zero, value), `reset_delay` and `fire` (gt, ge) override single conventions,
     `tau` (seconds, scaled) says how a release of Norse wrote its time constants. `x_max` is the largest value of an
-    input in a step, 1 by default. They win over the file's metadata (Spikeloom's own, then what is unmistakable in that
+    input in a step, 1 by default, `x_min` the smallest: below 0 inputs are signed and become two for each (`signed`).
+    They win over the file's metadata (Spikeloom's own, then what is unmistakable in that
     of other tools, with a warning), over what the file's numbers decide, and over the dialect's own conventions. A file
     written by `write_nir` needs none of them. `v_min` is the floor of the membranes of all neurons that fire, of which
     only files of our own speak: a number, or "threshold" for one as far below 0 as the threshold is above.
@@ -63,7 +66,15 @@ def read_nir(
     open, ModelError for a graph that is malformed or not supported.
     """
     options = Options(
-        dialect=dialect, dt=dt, reset=reset, reset_delay=reset_delay, fire=fire, tau=tau, x_max=x_max, v_min=v_min
+        dialect=dialect,
+        dt=dt,
+        reset=reset,
+        reset_delay=reset_delay,
+        fire=fire,
+        tau=tau,
+        x_max=x_max,
+        x_min=x_min,
+        v_min=v_min,
     )
     with open_checked(path) as file:
         network = _read(file, options)
@@ -80,7 +91,9 @@ def _read(file: CheckedFile, options: Options) -> Network:
         check_view(network, graph)
         return with_options(network, options)
     _check_types(graph)
-    return with_floor(_Conversion(graph, _conventions(file, graph, options)).network(), options.v_min)
+    conventions = _conventions(file, graph, options)
+    network = with_signed_inputs(_Conversion(graph, conventions).network(), conventions.x_min)
+    return with_floor(network, options.v_min)
 
 
 def _conventions(file: CheckedFile, graph: NirGraph, options: Options) -> Conventions:

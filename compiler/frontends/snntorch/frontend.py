@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ....hdl.errors import ModelError, installing, quoted
 from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
+from ...ir.signed import with_signed_inputs
 from ...ir.verifier import MAX_X, verify
 from .check import check_steps
 from .graph import LayoutError, Term, check_reached, output_layer, repeated_terms
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .trace import Trace
 
 
-def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max: int = 1) -> Network:
+def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max: int = 1, x_min: int = 0) -> Network:
     """The float network that a snnTorch module computes.
 
     `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers, `Leaky`, `Synaptic`, `RLeaky`
@@ -36,7 +37,9 @@ def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max:
     steps of [steps, batch, *input_shape] or [batch, steps, *input_shape], or of the same [batch, *input_shape] in each;
     each step must compute the same graph, in which layers may receive spikes of earlier steps, their own too. It
     returns the spikes of the output layer, of a step or stacked, alone or with states. `input_shape` is one step's
-    input of one sample (a number stands for a vector), `x_max` the largest number of spikes per input and step.
+    input of one sample (a number stands for a vector), `x_max` the largest number of spikes per input and step. With
+    an `x_min` below 0 inputs are signed, x_min to x_max, and become two for each of C channels: c for the positive
+    values, C + c for the negative ones, with weights of the opposite sign.
 
     Parameters are taken over exactly. The training flag and the states that the module holds are left as they are and
     not read, as a sample starts from 0: a warning names layers that training or a run left with others. Raises
@@ -45,9 +48,13 @@ def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max:
     shape = _shape(input_shape)
     if not _is_whole(x_max) or not 1 <= x_max <= MAX_X:
         raise ModelError(f"x_max, the largest input value, is 1 to {MAX_X}: got {x_max!r}")
+    if not _is_whole(x_min) or not -MAX_X <= x_min <= 0:
+        raise ModelError(f"x_min, the smallest input value, is {-MAX_X} to 0: got {x_min!r}")
     _check_module(module)
     _warn_of_states(module)
-    return _read(module, shape, int(x_max))
+    network = with_signed_inputs(_read(module, shape, int(x_max)), int(x_min))
+    verify(network)
+    return network
 
 
 def _shape(given: Any) -> tuple[int, ...]:
