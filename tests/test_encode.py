@@ -7,6 +7,7 @@ import pytest
 from decoding import decode_rows
 from networks import random_codes
 from spikeloom.compiler.encodings.rows import encode_rows
+from spikeloom.hdl.engines.row_format import RowFormat
 from spikeloom.hdl.memories.memory import Family
 
 
@@ -32,6 +33,15 @@ def test_a_sparse_layer_stores_few_entries_that_are_not_synapses() -> None:
     codes = random_codes(np.random.default_rng(1), 784, 128, density=0.05)
     form, _ = encode_rows(codes, 4, Family.ICE40)
     assert form.entries <= 1.1 * np.count_nonzero(codes)
+
+
+def test_gaps_of_every_width_are_bridged() -> None:
+    """Weights of two levels, which leave no code for a bridge: an index of all ones is one."""
+    rng = np.random.default_rng(6)
+    codes = rng.choice([-1, 1], (20, 250)) * (rng.random((20, 250)) < 0.15)
+    form, contents = encode_rows(codes, 4, Family.ICE40)
+    assert isinstance(form, RowFormat) and form.escapes and form.entries > np.count_nonzero(codes)
+    assert np.array_equal(decode_rows(form, contents), codes)
 
 
 def test_gaps_wider_than_the_index_are_bridged() -> None:

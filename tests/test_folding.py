@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from networks import chain, random_spikes
 from shipped import run_shipped
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import Kind, ResetPlace
 from spikeloom.compiler.plan.engine_folding import EngineKind
@@ -279,6 +280,20 @@ def test_a_neuron_that_fires_and_keeps_its_word_is_not_skipped(steps: int) -> No
     engine = dataclasses.replace(shared_folding(network).engines[0], skips=True)
     plan = make_plan(network, "ice40", Folding(engines=(engine,)))
     assert run_shipped(plan, np.zeros((3, steps, 2), np.uint8)).tolist() == [[[1]] * steps] * 3
+
+
+def test_a_sample_starts_afresh_where_passes_would_change_nothing() -> None:
+    """An IF neuron keeps two thirds of its threshold through silent steps, and loses it where the sample ends."""
+    network = chain(1, (1, 1), kind=Kind.IF, decay=None, fire=29, sub=30)
+    weights = Quantised(codes=np.array([[5]]), bits=4)
+    projection = dataclasses.replace(network.projections[0], connectivity=Dense(weights=weights))
+    population = dataclasses.replace(network.populations[0], bias=np.array([0]))
+    network = dataclasses.replace(network, populations=(population,), projections=(projection,))
+    engine = dataclasses.replace(shared_folding(network).engines[0], skips=True)
+    plan = make_plan(network, "ice40", Folding(engines=(engine,)))
+    once, twice = [[1], [0], [0], [0]], [[1], [0], [1], [0]]
+    got = run_shipped(plan, np.array([once, once, twice], np.uint8))
+    assert got[..., 0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
 
 
 @pytest.mark.parametrize("lanes", [1, 4])

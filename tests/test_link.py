@@ -229,6 +229,8 @@ FAULTS = {
     "too short": (slip(b"\x05"), Reason.CHECKSUM),
     "no checksum": (slip(b"\x05\x01\x02"), Reason.CHECKSUM),
     "broken escape": (bytes([ESCAPE, 0x01]) + end_of_sample(FORM, [1])[1:], Reason.CHECKSUM),
+    "half a checksum": (slip(b"\x05\x01\x02" + crc_bytes(b"\x05\x01\x02")[:1]), Reason.CHECKSUM),
+    "escaped without need": (end_of_sample(FORM, [1]).replace(b"\x01", bytes([ESCAPE, 0x07])), Reason.CHECKSUM),
     "noise in front": (b"\x37\x99" + end_of_sample(FORM, [1])[1:], Reason.CHECKSUM),
 }
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.encodings.rows import row_lengths
-from spikeloom.compiler.ir.network import INPUT, Network
+from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.network import INPUT, Network, Projection
 from spikeloom.compiler.ir.neurons import Decay, Kind, ResetMode, ResetPlace
 from spikeloom.compiler.plan.plan import make_plan, require_spiking_output
+from spikeloom.hdl.engines.row_format import RowFormat
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim import simulate
 from spikeloom.sim.amaranth_executor import measure_cycles
@@ -48,6 +50,25 @@ def test_branches_meet_in_step() -> None:
 def test_memories_of_several_blocks(family: str) -> None:
     network = chain(3, (300, 40, 10))
     assert_hardware_agrees(network, random_spikes(4, network, samples=2, steps=4, rate=0.1), family)
+
+
+@pytest.mark.parametrize("shifts", [(1, 3), (3, 1)])
+def test_parallel_projections_add_up_each_with_its_shift(shifts: tuple[int, int]) -> None:
+    rng = np.random.default_rng(2)
+    parallel = tuple(dataclasses.replace(connect(rng, INPUT, "p0", (9, 7)), shift=shift) for shift in shifts)
+    network = dataclasses.replace(chain(12, (9, 7)), projections=parallel)
+    assert_hardware_agrees(network, random_spikes(13, network))
+
+
+def test_an_entry_that_bridges_a_gap_is_no_synapse() -> None:
+    """Weights of two levels, whose bridges have the code of a weight."""
+    rng = np.random.default_rng(6)
+    codes = rng.choice([-1, 1], (9, 120)) * (rng.random((9, 120)) < 0.04)
+    projection = Projection(pre=INPUT, post="p0", connectivity=Dense(weights=Quantised(codes=codes, bits=4)), shift=4)
+    network = dataclasses.replace(chain(14, (9, 120)), projections=(projection,))
+    form = make_plan(network).engines[0].form.rows
+    assert isinstance(form, RowFormat) and form.escapes and form.entries > np.count_nonzero(codes)
+    assert_hardware_agrees(network, random_spikes(15, network))
 
 
 @pytest.mark.parametrize("place", list(ResetPlace))

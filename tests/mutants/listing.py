@@ -20,7 +20,7 @@ AMARANTH = ("tests/test_hardware_executors.py", "-k", "amaranth_equals")
 """Small cores in Amaranth's simulator against the reference, at full speed and under stress."""
 
 ENGINES = "tests/test_sample_starts.py"
-FOLDINGS = ("tests/test_folding.py", "-k", "branching or left_out or lanes_carry")
+FOLDINGS = ("tests/test_folding.py", "-k", "engine_per_population")
 REGRESS = "tests/test_regress.py"
 EXECUTORS = "tests/test_hardware_executors.py"
 OBS = "tests/test_compression_obs.py"
@@ -130,7 +130,7 @@ NEURONS = (
         "hdl/neurons/bank.py",
         "with m.Else():\n                    m.d.sync += w.still.eq(0)",
         "with m.Else():\n                    self._skip(m, w, 0)",
-        ("tests/test_folding.py", "-k", "left_out or keeps_its_word"),
+        ("tests/test_folding.py", "-k", "afresh"),
     ),
     Mutant(
         "the threshold itself fires",
@@ -255,7 +255,7 @@ WALKERS = (
         "hdl/engines/rows.py",
         "self.o.valid.eq(entry_valid & ~(is_bridge & (entry_kind == TokenKind.EVENT)))",
         "self.o.valid.eq(entry_valid)",
-        ("tests/test_cycles.py", "-k", "bridged"),
+        ("tests/test_plan.py", "-k", "bridges"),
     ),
     Mutant(
         "chunks without a synapse take an entry",
@@ -321,14 +321,14 @@ LINK = (
         "hdl/link/frame_decoder.py",
         "clean_before.eq(clean)",
         "clean_before.eq(1)",
-        ("tests/test_link.py", "-k", "faulty_frame"),
+        ("tests/test_link.py", "-k", "faulty_frame and half"),
     ),
     Mutant(
         "any byte may be escaped",
         "hdl/link/slip.py",
         "self.i.payload.broken | (escaping & (byte != END) & ~is_escaped)",
         "self.i.payload.broken",
-        ("tests/test_link.py", "-k", "faulty_frame"),
+        ("tests/test_link.py", "-k", "faulty_frame and need"),
     ),
     Mutant(
         "of several winners the last is named",
@@ -448,23 +448,23 @@ PLANNING = (
     Mutant(
         "parallel projections lose their shift",
         "compiler/plan/weights.py",
-        "parts = [p.connectivity.codes << (p.shift - self._shifts[post]) for p in parallel]",
-        "parts = [p.connectivity.codes for p in parallel]",
-        FOLDINGS,
+        "parts = [s.codes << (s.shift - self._shifts[post]) for s in parallel]",
+        "parts = [s.codes for s in parallel]",
+        ("tests/test_plan.py", "-k", "parallel"),
     ),
     Mutant(
         "outputs leave in the order of their work",
         "compiler/plan/lane_assignment.py",
         "if name == network.output:",
         "if not name:",
-        FOLDINGS,
+        ("tests/test_folding.py", "-k", "lanes_carry"),
     ),
     Mutant(
         "a gap is bridged by too few entries",
         "compiler/encodings/rows.py",
         "return gaps.gap // (reach - 1) if index_bits else np.zeros_like(gaps.gap)",
         "return gaps.gap // reach if index_bits else np.zeros_like(gaps.gap)",
-        ("tests/test_encode.py",),
+        ("tests/test_encode.py", "-k", "bridged"),
     ),
     Mutant(
         "groups of rows are aligned downwards",
@@ -481,7 +481,7 @@ LOWERING = (
         "compiler/lowering/constants.py",
         "math.floor(t) if floor else math.ceil(t) - 1",
         "math.floor(t)",
-        (QUANTISE, "-k", "exact_floor"),
+        (QUANTISE, "-k", "lattice"),
     ),
     Mutant(
         "constants are rounded down",
