@@ -706,5 +706,5 @@ def test_reference_graphs(shared: Path) -> None:
     assert np.isclose(first.beta, 0.99) and first.v_leak == 1.2
     with pytest.raises(OptionError, match="give --dialect"):
         read_nir(folder / "two_lif_neurons.nir")
-    with pytest.raises(ModelError, match="node '0' is a 'Conv2d', which is not supported"):
+    with pytest.raises(ModelError, match="node '0' is a 'Conv2d': this front end has no convolutions"):
         read_nir(folder / "cnn_sinabs.nir", dialect="sinabs")

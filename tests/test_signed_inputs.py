@@ -172,7 +172,7 @@ def test_samples_are_split_as_they_are_read(tmp_path: Path) -> None:
         run_float(network, np.concatenate([x, x], axis=2))
 
 
-def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_takes_them(tmp_path: Path) -> None:
     x = _samples((4,))
     np.savez(tmp_path / "x.npz", spikes=x)
     given = [str(_nir(tmp_path / "a.nir")), "--dialect", "nir", "--dt", "1e-4", "--reset", "subtract", "--x-min", "-1"]
@@ -180,6 +180,13 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.npz"
     assert main(["simulate", *given, *data, "--executor", "float", "--output", str(out)]) == 0
     assert np.array_equal(np.load(out)["spikes"], _by_hand(_network((4,)), x))
+
+
+@pytest.mark.slow
+def test_the_emitted_core_takes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "x.npz", spikes=_samples((4,)))
+    data = ["--data", str(tmp_path / "x.npz")]
+    given = [str(_nir(tmp_path / "a.nir")), "--dialect", "nir", "--dt", "1e-4", "--reset", "subtract", "--x-min", "-1"]
     folder = tmp_path / "core"
     assert main(["compile", *given, *data, "--bits", "8", "--emit", "verilog", "--output", str(folder)]) == 0
     assert main(["regress", str(folder), *data, "--limit", "2"]) == 0

@@ -31,11 +31,10 @@ from .neurons import dynamics_of
 from .nodes import NirGraph
 from .options import with_floor, with_options
 from .order import evaluation_order
+from .primitives import READ, REFUSED
 from .signals import Signals
-from .structure import LAYERS, NEURONS, PASSED, Structure
+from .structure import NEURONS, Structure
 from .view import check_view
-
-_SUPPORTED = tuple(sorted((*LAYERS, *NEURONS, *PASSED, "Input")))
 
 
 def read_nir(
@@ -106,10 +105,10 @@ def _conventions(file: CheckedFile, graph: NirGraph, options: Options) -> Conven
 
 def _check_types(graph: NirGraph) -> None:
     for name, node in graph.nodes.items():
-        if node.type not in _SUPPORTED:
+        if node.type not in READ:
+            why = REFUSED.get(node.type, "NIR 1.0.8 has no such node; replace it")
             raise ModelError(
-                f"supported NIR nodes are {', '.join(_SUPPORTED)}: node {quoted(name)} is a {quoted(node.type)}, which "
-                "is not supported; replace it"
+                f"supported NIR nodes are {', '.join(READ)}: node {quoted(name)} is a {quoted(node.type)}: {why}"
             )
 
 
