@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -274,9 +273,6 @@ def test_bad_samples_and_networks_are_refused() -> None:
         compressed(calibration=np.zeros((3, 4, 30), np.uint8))
     with pytest.raises(ModelError, match="quantised already"):
         compressed(compressed(bits=4))
-    back = Projection(pre="out", post="hidden", connectivity=Dense(weights=np.ones((5, 24))), delay=np.array(1))
-    with pytest.raises(ModelError, match="recurrent"):
-        compressed(replace(network(), projections=(*network().projections, back)))
 
 
 def test_importing_the_modules_loads_no_torch() -> None:

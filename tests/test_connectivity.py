@@ -15,7 +15,8 @@ from spikeloom.compiler.compression.hessian import filtered, problems_of
 from spikeloom.compiler.compression.loss import membrane_losses
 from spikeloom.compiler.compression.quantization import quantize_weights
 from spikeloom.compiler.compression.recipe import Recipe
-from spikeloom.compiler.compression.simulation import gather, inputs_of, layers_of, simulate
+from spikeloom.compiler.compression.simulation import inputs_of, layers_of, simulate
+from spikeloom.compiler.compression.sources import gather
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.arrays import IntArray, freeze
 from spikeloom.compiler.ir.bounds import drive_bounds_per_neuron, partial_sum_bound, projection_bounds

@@ -16,7 +16,8 @@ from spikeloom.compiler.compression.finetune import Weights, _one_cycle
 from spikeloom.compiler.compression.gradual import PRUNED_BY, most_valuable, synapses_at
 from spikeloom.compiler.compression.grid import Grid
 from spikeloom.compiler.compression.one_shot import FITTING
-from spikeloom.compiler.compression.simulation import SLOPE, inputs_of, layers_of, simulate
+from spikeloom.compiler.compression.simulation import inputs_of, layers_of, simulate
+from spikeloom.compiler.compression.surrogate import SLOPE
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection

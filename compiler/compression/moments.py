@@ -22,7 +22,9 @@ from .hessian import Problem, problems_of
 from .job import Job
 from .meter import Meter
 from .obs import Order, bytes_per_row, eliminate, eliminate_kept, refit
-from .simulation import Layer, gather, respond
+from .recurrence import groups_of
+from .simulation import Layer, respond_together
+from .sources import gather
 from .staged import eliminate_in_stages, thinned
 
 if TYPE_CHECKING:
@@ -46,16 +48,17 @@ def fitted(job: Job, layers: Sequence[Layer], data: Calibration, meter: Meter) -
 
 def rounded(job: Job, layers: Sequence[Layer], data: Calibration, weights: Sequence[Weights]) -> list[Weights]:
     """The codes that keep what real weights do on their own spikes."""
+    real, biases = [item.effective() for item in weights], [item.bias for item in weights]
     seen = {INPUT: data.spikes[INPUT]}
-    result = []
-    for layer, item in zip(layers, weights, strict=True):
-        inputs = gather(layer, seen)
-        problems = _problems(job, layer, item.effective(), item.bias, inputs)
-        masks = [item.kept[:, _index(p.neurons, layer)].T for p in problems]
-        result.append(_weights(job, layer, problems, masks))
-        spikes = respond(layer, inputs @ item.effective() + item.bias).spikes
-        if spikes is not None:
-            seen[layer.name] = spikes
+    result = list(weights)
+    for group in groups_of(layers):
+        own = respond_together(layers, group, seen, real, biases)
+        seen |= {name: response.spikes for name, response in own.items() if response.spikes is not None}
+        for index in group:
+            layer, item = layers[index], weights[index]
+            problems = _problems(job, layer, real[index], item.bias, gather(layer, seen))
+            masks = [item.kept[:, _index(p.neurons, layer)].T for p in problems]
+            result[index] = _weights(job, layer, problems, masks)
     return result
 
 
@@ -85,18 +88,23 @@ def _problems(
 def _sequential(
     job: Job, layers: Sequence[Layer], data: Calibration, plain: Sequence[Weights], kept: Sequence[list[torch.Tensor]]
 ) -> list[Weights]:
-    """The weights that give the original membranes on the spikes of the compressed network, layer after layer."""
+    """The weights that give the original membranes on the spikes of the compressed network, layer after layer.
+
+    Layers that feed each other hear of each other what the original network said.
+    """
     seen = {INPUT: data.spikes[INPUT]}
-    result = []
-    for layer, item, masks in zip(layers, plain, kept, strict=True):
-        inputs = gather(layer, seen)
-        if any(pre != INPUT for pre, _ in layer.sources):
-            problems = _problems(job, layer, layer.weight, layer.bias, gather(layer, data.spikes), inputs)
-            item = _weights(job, layer, problems, masks)
-        result.append(item)
-        spikes = respond(layer, inputs @ item.effective() + item.bias).spikes
-        if spikes is not None:
-            seen[layer.name] = spikes
+    result = list(plain)
+    for group in groups_of(layers):
+        known = {**data.spikes, **seen}
+        for index in group:
+            layer = layers[index]
+            if any(pre != INPUT for pre, _ in layer.sources):
+                heard = gather(layer, known)
+                problems = _problems(job, layer, layer.weight, layer.bias, gather(layer, data.spikes), heard)
+                result[index] = _weights(job, layer, problems, kept[index])
+        real = [item.effective() for item in result]
+        own = respond_together(layers, group, seen, real, [item.bias for item in result])
+        seen |= {name: response.spikes for name, response in own.items() if response.spikes is not None}
     return result
 
 

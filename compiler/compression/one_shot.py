@@ -73,15 +73,15 @@ def compress_weights(
     finetune: FineTune | None = None,
     progress: Progress | None = None,
 ) -> Network:
-    """Prune and quantise a feed-forward float network; returns a float network, with bits in the recipe an integer one.
+    """Prune and quantise a float network; returns a float network, with bits in the recipe an integer one.
 
     `calibration` are integers [samples, steps, inputs]. Large layers are thinned first unless the recipe is
     exact. `distil` changes the training on the calibration samples that ends `osbc`; `finetune` trains the
     result further instead, with labels or without. `progress(done, total)` counts units of work.
 
     Raises OptionError for a recipe that does not suit the network and a memory budget too small, ModelError for integer
-    or recurrent networks, SampleError for samples that do not suit or hold no spike. Warns of layers without any
-    synapse left. Deterministic on one machine.
+    networks and for delays per synapse, SampleError for samples that do not suit or hold no spike. Warns of layers
+    without any synapse left. Deterministic on one machine.
     """
     job = Job.of(network, recipe)
     samples = _samples(network, calibration)

@@ -1,14 +1,14 @@
 """Batched torch simulation of a float network in the contract's coordinates, for traces, spikes and gradients.
 
-It takes the steps of `spikeloom.compiler.neurons.step` for all samples at once, a population after the other, and adds
-their gradients. It is no executor: it keeps no framework's order of operations, so that single spikes may differ from
-the float executor's. torch is loaded by the first call, not by importing this module.
+It takes the steps of `spikeloom.compiler.neurons.step` for all samples at once, a population after the other (those
+that feed each other together, `recurrence`), and adds their gradients. It is no executor: it keeps no framework's order
+of operations, so that single spikes may differ from the float executor's. torch is loaded by the first call, not by
+importing this module.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,13 @@ from ..ir.network import INPUT, Network
 from ..ir.neurons import Drive, ResetMode
 from ..neurons.contract import ContractForm, NeuronModel, contract_form
 from ..neurons.step import TENSORS, steps
+from .recurrence import groups_of, is_recurrent, step_through
+from .sources import gather
+from .surrogate import slope
 from .view import View
 
 if TYPE_CHECKING:
     import torch
-
-SLOPE = 2.0
-"""Steepness of the surrogate arctangent (Fang et al., ICCV 2021) in units of the threshold."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,12 +78,10 @@ class Response:
 def layers_of(network: Network, device: str = "cpu", dtype: torch.dtype | None = None) -> list[Layer]:
     """The populations of a float network in evaluation order (`dtype` float32 unless told).
 
-    Raises ModelError for recurrent projections, for delays per synapse, and for what `View` cannot show.
+    Raises ModelError for delays per synapse, and for what `View` cannot show.
     """
     for projection in network.projections:
         arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
-        if network.is_recurrent(projection):
-            raise ModelError(f"compression on data works on feed-forward networks: {arrow} is recurrent")
         if projection.delay.ndim:
             raise ModelError(f"compression on data takes one delay per projection: {arrow} has one per synapse")
     return [_layer(contract_form(network, population), device, dtype) for population in network.populations]
@@ -110,17 +108,6 @@ def _layer(neurons: ContractForm, device: str, dtype: torch.dtype | None) -> Lay
     )
 
 
-def gather(layer: Layer, spikes: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """What reaches a population's weights, [steps, samples * members, fan-in], from its sources' spikes."""
-    import torch
-
-    parts = []
-    for number, (pre, delay) in enumerate(layer.sources):
-        x = layer.view.seen(spikes[pre], number)
-        parts.append(_delayed(x, delay) if delay else x)
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-
-
 def inputs_of(samples: npt.NDArray[Any], device: str = "cpu", dtype: torch.dtype | None = None) -> torch.Tensor:
     """Samples [samples, steps, inputs] as a tensor [steps, samples, inputs]."""
     import torch
@@ -140,15 +127,34 @@ def simulate(
     `weights` and `biases` take the place of the layers' own; `surrogate` lets gradients pass through the spikes.
     """
     spikes = {INPUT: inputs}
-    responses = {}
-    for index, layer in enumerate(layers):
-        weight = layer.weight if weights is None else weights[index]
-        bias = layer.bias if biases is None else biases[index]
-        response = respond(layer, gather(layer, spikes) @ weight + bias, surrogate)
-        if response.spikes is not None:
-            spikes[layer.name] = response.spikes
-        responses[layer.name] = response
+    weights = [layer.weight for layer in layers] if weights is None else weights
+    biases = [layer.bias for layer in layers] if biases is None else biases
+    responses: dict[str, Response] = {}
+    for group in groups_of(layers):
+        new = respond_together(layers, group, spikes, weights, biases, surrogate)
+        spikes |= {name: response.spikes for name, response in new.items() if response.spikes is not None}
+        responses |= new
     return responses
+
+
+def respond_together(
+    layers: Sequence[Layer],
+    group: Sequence[int],
+    spikes: Mapping[str, torch.Tensor],
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+    surrogate: bool = False,
+) -> dict[str, Response]:
+    """The responses of a group of populations (`groups_of`) to the spikes of all others, by name."""
+    if is_recurrent(layers, group):
+        stepped = step_through(layers, group, spikes, weights, biases, surrogate)
+        return {
+            layers[i].name: Response(fired if layers[i].model.spiking else None, membranes)
+            for i, (fired, membranes) in stepped.items()
+        }
+    (index,) = group
+    layer = layers[index]
+    return {layer.name: respond(layer, gather(layer, spikes) @ weights[index] + biases[index], surrogate)}
 
 
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
@@ -156,13 +162,6 @@ def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Re
     spikes, membranes = _steps().apply(currents, layer) if surrogate else _stepped(layer, currents, _Course())
     by_neuron = layer.view.by_neuron
     return Response(by_neuron(spikes) if layer.model.spiking else None, by_neuron(membranes))
-
-
-def _delayed(x: torch.Tensor, steps: int) -> torch.Tensor:
-    """What was there `steps` ago, zeros at first."""
-    import torch
-
-    return torch.cat([torch.zeros_like(x[:steps]), x[:-steps]])[: len(x)]
 
 
 @dataclass(eq=False)
@@ -196,16 +195,6 @@ def _stepped(layer: Layer, currents: torch.Tensor, course: _Course) -> tuple[tor
     return spikes, membranes
 
 
-def _above(layer: Layer, membranes: torch.Tensor, raised: torch.Tensor | None) -> torch.Tensor:
-    """How far membranes are above the threshold of their step; of several, each a subtraction higher, the nearest."""
-    distance = membranes - layer.threshold
-    if raised is not None:
-        distance -= raised
-    if layer.model.max_spikes > 1:
-        distance -= layer.sub * (distance / layer.sub).round().clamp(0, layer.model.max_spikes - 1)
-    return distance
-
-
 def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor | None = None) -> None:
     """Add to each step what a leak hands back to it from the next one, where it `passes` (a share), in place."""
     for t in range(len(gradient) - 2, -1, -1):
@@ -237,9 +226,7 @@ def _steps() -> Any:
             spikes, membranes, floored, raised = ctx.saved_tensors
             layer = ctx.layer
             if layer.model.spiking:
-                unit = layer.threshold.abs().clamp(min=1e-6)
-                x = _above(layer, membranes, raised) * (SLOPE * math.pi / 2 / unit)
-                gradient = gradients[0] * (SLOPE / 2 / unit) / x.square_().add_(1)
+                gradient = gradients[0] * slope(layer, membranes, raised)
                 gradient += gradients[1]
             else:
                 gradient = gradients[1].clone()

@@ -830,6 +830,32 @@ CHECKERS = (
     ),
 )
 
+RECURRENCE = "tests/test_compression_recurrence.py"
+
+RECURRENT_COMPRESSION = (
+    Mutant(
+        "spikes come back a step late",
+        "compiler/compression/recurrence.py",
+        "arriving = others[pre].spikes[time - delay]",
+        "arriving = others[pre].spikes[max(0, time - delay - 1)]",
+        (RECURRENCE, "-k", "float_executor"),
+    ),
+    Mutant(
+        "no gradient goes round a loop",
+        "compiler/compression/recurrence.py",
+        "fired = _fires().apply(self.state.u, fired, self.state.a, self.layer)",
+        "fired = fired.detach()",
+        (RECURRENCE, "-k", "gradients"),
+    ),
+    Mutant(
+        "groups stand in the order of populations",
+        "compiler/compression/recurrence.py",
+        "key=lambda index: (len(before[index] | {index}), index)",
+        "key=lambda index: (0, index)",
+        (RECURRENCE, "-k", "group_behind"),
+    ),
+)
+
 FLOAT_EXECUTOR = (
     Mutant(
         "a delayed spike of the float executor comes a step early",
@@ -936,4 +962,5 @@ MUTANTS = (
     *CHECKERS,
     *FLOAT_EXECUTOR,
     *FRONT_ENDS,
+    *RECURRENT_COMPRESSION,
 )

@@ -1,0 +1,143 @@
+"""Populations whose spikes come back to them: which they are, and their steps, one after the other.
+
+`simulation` runs a population through all steps before the next one. That is not possible where populations feed each
+other: those go through each step together.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..ir.network import INPUT
+from ..neurons.step import TENSORS, State, step
+from .sources import gather
+from .surrogate import slope
+
+if TYPE_CHECKING:
+    import torch
+
+    from .simulation import Layer
+
+
+def groups_of(layers: Sequence[Layer]) -> list[list[int]]:
+    """The layers' numbers in groups that feed each other, mostly of one, each behind the groups that feed it."""
+    number = {layer.name: index for index, layer in enumerate(layers)}
+    into = [{number[pre] for pre, _ in layer.sources if pre != INPUT} for layer in layers]
+    before = [_reached(index, into) for index in range(len(layers))]
+    groups = {min([index, *(j for j in before[index] if index in before[j])]) for index in range(len(layers))}
+    ordered = sorted(groups, key=lambda index: (len(before[index] | {index}), index))
+    return [sorted({first, *(j for j in before[first] if first in before[j])}) for first in ordered]
+
+
+def _reached(start: int, into: Sequence[set[int]]) -> set[int]:
+    """The layers from which a way leads to this one."""
+    reached: set[int] = set()
+    waiting = list(into[start])
+    while waiting:
+        index = waiting.pop()
+        if index not in reached:
+            reached.add(index)
+            waiting += into[index]
+    return reached
+
+
+def is_recurrent(layers: Sequence[Layer], group: Sequence[int]) -> bool:
+    """Whether the layers of a group hear themselves."""
+    return len(group) > 1 or any(pre == layers[group[0]].name for pre, _ in layers[group[0]].sources)
+
+
+class _Stepped:
+    """One layer of a group on its way through the steps."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        inside: set[str],
+        spikes: Mapping[str, torch.Tensor],
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+    ) -> None:
+        import torch
+
+        rows = [len(part) for part in layer.form.weights]
+        parts = torch.split(weight, rows)
+        outer = [n for n, (pre, _) in enumerate(layer.sources) if pre not in inside]
+        count = len(next(iter(spikes.values())))
+        if outer:  # all steps at once
+            arriving = gather(layer, spikes, outer)
+            self.currents = arriving @ torch.cat([parts[n] for n in outer]) + bias
+        else:
+            samples = next(iter(spikes.values())).shape[1] * layer.view.members
+            self.currents = bias.expand(count, samples, -1)
+        self.layer = layer
+        self.loops = [(n, *source, parts[n]) for n, source in enumerate(layer.sources) if source[0] in inside]
+        self.state = State.cleared(torch.zeros_like(self.currents[0]))
+        self.spikes: list[torch.Tensor] = []
+        self.membranes: list[torch.Tensor] = []
+
+    def advance(self, time: int, others: Mapping[str, _Stepped], surrogate: bool) -> None:
+        """One step, after those of the layers before."""
+        current = self.currents[time]
+        for number, pre, delay, weight in self.loops:
+            if time >= delay:
+                arriving = others[pre].spikes[time - delay]
+                current = current + self.layer.view.seen(arriving[None], number)[0] @ weight
+        self.state = step(TENSORS, self.layer.model, self.state, current)
+        fired = self.state.spiked
+        if surrogate and self.layer.model.spiking:
+            fired = _fires().apply(self.state.u, fired, self.state.a, self.layer)
+        self.spikes.append(self.layer.view.by_neuron(fired[None])[0])
+        self.membranes.append(self.state.u)
+
+
+def step_through(
+    layers: Sequence[Layer],
+    group: Sequence[int],
+    spikes: Mapping[str, torch.Tensor],
+    weights: Sequence[torch.Tensor],
+    biases: Sequence[torch.Tensor],
+    surrogate: bool,
+) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Spikes and compared membranes [steps, samples, n] of the layers of a group, which hear `spikes` and each other.
+
+    Gradients go through every step, spikes counting as constants in resets and thresholds, as in `simulation`.
+    """
+    import torch
+
+    inside = {layers[index].name for index in group}
+    outside = {name: train for name, train in spikes.items() if name not in inside}
+    running = {layers[i].name: _Stepped(layers[i], inside, outside, weights[i], biases[i]) for i in group}
+    for time in range(len(spikes[INPUT])):
+        for index in group:
+            running[layers[index].name].advance(time, running, surrogate)
+    result = {}
+    for index in group:
+        one = running[layers[index].name]
+        membranes = one.layer.view.by_neuron(torch.stack(one.membranes))
+        result[index] = (torch.stack(one.spikes), membranes)
+    return result
+
+
+@functools.cache
+def _fires() -> Any:
+    """The autograd function `(membranes, spikes, raised, layer) -> spikes`, with the gradient of `simulation`."""
+    import torch
+
+    class Fires(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any, membranes: torch.Tensor, spikes: torch.Tensor, raised: torch.Tensor, layer: Layer
+        ) -> torch.Tensor:
+            ctx.layer = layer
+            ctx.save_for_backward(membranes, raised)
+            return spikes.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+            membranes, raised = ctx.saved_tensors
+            raises = ctx.layer.model.jump is not None
+            return gradients[0] * slope(ctx.layer, membranes, raised if raises else None), None, None, None
+
+    return Fires
