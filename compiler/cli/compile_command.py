@@ -57,9 +57,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
     from ..compression.overrides import overrides_of
-    from ..data.samples import load_samples
     from ..flow.compile import compile_network
     from ..flow.options import CompileOptions, check_wide, require_target
+    from ..frontends.samples import read_samples
     from ..output.build_folder import check_target
     from ..report.text import print_report
 
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     network = common.read_model(options)
     coding = coding_of(options, network)
     wanted = replace(wanted, folding=common.folding_of(options, network), coding=coding)
-    samples = None if options.data is None else load_samples(options.data, network, coding=coding)
+    samples = None if options.data is None else read_samples(options.data, network, coding=coding)
     files = {"model": options.model, "samples": options.data, "folding": options.folding}
     inputs = {role: path for role, path in files.items() if path is not None}
     build = compile_network(

@@ -79,18 +79,18 @@ def run(options: argparse.Namespace) -> int:
     from ...sim.evaluation import compare, unseen
     from ..compression.apply import compress
     from ..compression.report import with_origin
-    from ..data.samples import load_samples
     from ..flow.compile import CompileOptions, block_rams
     from ..flow.narrow import Narrow
     from ..frontends.nir.writer import write_nir
+    from ..frontends.samples import read_samples
     from ..output.build_folder import check_file
 
     check_file(options.output, force=options.force)
     recipe = _recipe(options)
     network = common.read_model(options)
-    calibration = load_samples(options.data, network)
+    calibration = read_samples(options.data, network)
     finetune, training = _training(options, network)
-    given = None if options.test is None else load_samples(options.test, network)
+    given = None if options.test is None else read_samples(options.test, network)
     seen = [calibration] if training is None else [calibration, training]
     test = None if given is None else unseen(given, seen)
     refine = None
@@ -147,11 +147,11 @@ def _training(options: argparse.Namespace, network: Network) -> tuple[FineTune |
     """How to fine-tune, and on which samples; SampleError where they have no labels."""
     from ...hdl.errors import SampleError
     from ..compression.finetune import FineTune
-    from ..data.samples import load_samples
+    from ..frontends.samples import read_samples
 
     if options.finetune is None:
         return None, None
-    samples = load_samples(options.finetune, network)
+    samples = read_samples(options.finetune, network)
     if samples.labels is None:
         raise SampleError(f"fine-tuning needs labels: {options.finetune} has none; add 'labels' [samples]")
     finetune = FineTune(

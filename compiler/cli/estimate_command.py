@@ -50,9 +50,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ...boards.boards import Board
-    from ..data.samples import load_samples
     from ..flow.compile import integers_of, plan_for, with_chosen_folding
     from ..flow.options import check_wide, plan_target_clock, require_target
+    from ..frontends.samples import read_samples
     from ..plan.host_link import link_of
     from ..plan.lean import lean_for
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     target = require_target(wanted)
     clock = plan_target_clock(target, wanted)
     source = common.read_model(options)
-    samples = None if options.data is None else load_samples(options.data, source)
+    samples = None if options.data is None else read_samples(options.data, source)
     network = integers_of(source, wanted, samples, common.progress_bar).network
     wanted = replace(wanted, folding=common.folding_of(options, network))
     network = lean_for(network, wanted.folding).network

@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> int:
     from ...hdl.errors import OptionError
     from ...sim.own_verilog import require_own_verilog
     from ...sim.regress import regress, wave_file
-    from ..data.samples import load_samples
     from ..frontends.nir.reader import read_nir
+    from ..frontends.samples import read_samples
     from ..output.build_folder import check_file
     from ..report.text import counted
 
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             check_file(wave_file(options.waves, traced), force=options.force)
     build = common.open_build(options.folder)
     network = read_nir(build.network_file)
-    samples = load_samples(options.data, network, coding=build.coding).first(options.limit)
+    samples = read_samples(options.data, network, coding=build.coding).first(options.limit)
     if options.level == "pins":
         return _at_the_pins(options, build, network, samples)
     if not options.trust:

@@ -31,7 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="spikes and optional labels")
     parser.add_argument("--executor", choices=EXECUTORS, default="reference", help="what runs it (default: reference)")
     parser.add_argument("--simulator", choices=SIMULATORS, default="icarus", help="for verilog and netlist")
-    parser.add_argument("--output", type=Path, metavar="OUT.npz", help="write spikes and predicted classes")
+    parser.add_argument(
+        "--output", type=Path, metavar="OUT.npz", help="write spikes and predicted classes; to OUT.nir all spikes"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing OUT.npz")
     parser.add_argument("--membranes", action="store_true", help="write the outputs' membranes too")
     parser.add_argument(
@@ -48,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from ...hdl.errors import OptionError
     from ...sim import simulate
     from ...sim.own_verilog import require_own_verilog
-    from ..data.samples import load_samples
+    from ..frontends.samples import read_samples
     from ..output.build_folder import check_file, replaced
 
     if options.membranes and options.output is None:
@@ -58,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     build = common.open_build(options.model) if options.model.is_dir() else None
     network = _network(options, build)
     coding = None if build is None else build.coding
-    samples = load_samples(options.data, network, coding=coding).first(options.limit)
+    samples = read_samples(options.data, network, coding=coding).first(options.limit)
     if build is not None and options.executor in ("verilog", "netlist") and not options.trust:
         require_own_verilog(build.path, "core_traced")
     with common.progress_bar(f"simulating {len(samples)} samples ({options.executor})") as progress:
@@ -76,7 +78,10 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.output is not None:
         with replaced(options.output, force=options.force) as temporary:
-            _write(temporary, recording, options.membranes)
+            if options.output.suffix == ".nir":
+                _write_exchange(temporary, network, samples, recording, options.membranes)
+            else:
+                _write(temporary, recording, options.membranes)
     _print(options, recording, samples)
     return 0
 
@@ -108,6 +113,13 @@ def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Ne
     if options.fold is not None or options.folding is not None:
         raise OptionError(f"a build has its folding: {options.model} is a build folder; leave --fold and --folding out")
     return read_folding(build.folding_file)
+
+
+def _write_exchange(path: Path, network: Network, samples: Samples, recording: Recording, membranes: bool) -> None:
+    from ..frontends.nir.exchange import write_exchange
+
+    outputs = {recording.output: recording.membranes} if membranes and recording.membranes is not None else None
+    write_exchange(path, network, recording.trains(samples.spikes), outputs)
 
 
 def _write(path: Path, recording: Recording, membranes: bool) -> None:

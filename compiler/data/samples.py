@@ -128,6 +128,16 @@ def load_samples(
         raise SampleError(f"samples must be a plain .npz file: {path}: {_first_line(error)}") from None
 
 
+def samples_of(spikes: npt.NDArray[Any], network: Network) -> Samples:
+    """Integers [samples, steps, inputs...] of another kind of file, as `load_samples` takes them, or SampleError."""
+    if spikes.dtype.kind not in "biu":
+        raise SampleError(f"'spikes' must be integers or bool: it is {spikes.dtype}; round or encode it first")
+    _check_spikes_header(_Header("spikes", spikes.shape, False, spikes.dtype, 0), network)
+    least = least_value(network, spikes.shape[2:])
+    _check_range("spikes", spikes, least, min(255, network.x_max))
+    return Samples(spikes=unsigned(network, spikes))
+
+
 def _read_file(
     file: io.BufferedReader, path: Path, network: Network | None, coding: ImageCoding | None, max_bytes: int
 ) -> Samples:

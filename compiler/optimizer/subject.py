@@ -23,7 +23,8 @@ from ..compression.activity import BETA, THRESHOLD, estimated_rates, measured_ra
 from ..compression.finetune import FineTune
 from ..compression.layers import checked_layers, graph_of
 from ..compression.recipe import default_method
-from ..data.samples import Samples, load_samples, question_labels
+from ..data.samples import Samples, question_labels
+from ..frontends.samples import read_samples
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Dense
 from ..ir.network import INPUT, Network, Population, Projection
@@ -216,7 +217,7 @@ def as_samples(data: AnyData, network: Network) -> Samples:
     Raises SampleError where they do not suit the network.
     """
     if isinstance(data, str | Path):
-        return load_samples(data, network)
+        return read_samples(data, network)
     spikes: Any = data
     labels: Any = None
     if isinstance(data, Samples):

@@ -877,6 +877,13 @@ CYCLES = "tests/test_nir_cycles.py"
 
 FRONT_ENDS = (
     Mutant(
+        "events of one step overwrite each other",
+        "compiler/frontends/nir/exchange.py",
+        "np.add.at(spikes, where, _whole(value[there]).astype(np.int32))",
+        "spikes[where] = _whole(value[there]).astype(np.int32)",
+        ("tests/test_nir_exchange.py", "-k", "add_up"),
+    ),
+    Mutant(
         "negative events have the weights of positive ones",
         "compiler/ir/connectivity.py",
         "np.concatenate([self.real, -self.real])",

@@ -4,7 +4,7 @@ An HDF5 file can make its reader open other files (external links, external stor
 circles (links), allocate far more than the file holds (declared but never stored data, compression bombs, strings
 that share one stored copy) or never return (damaged heaps). `open_checked` refuses all of that. Every check looks at
 the file's own tables, and the same bytes in memory are then read, so that nothing can be exchanged in between.
-Attributes are never read.
+Attributes are not read here.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class CheckedFile:
         """A numeric data set as a NumPy array, scalars with shape (); InputError for text."""
         if dataset.dtype.kind not in "biuf":
             raise InputError(f"numbers are expected: {quoted(dataset.name)} holds text; write the file again")
-        with _library_errors(dataset.name):
+        with library_errors(dataset.name):
             return np.asarray(dataset[()])
 
     def text(self, dataset: h5py.Dataset) -> str:
@@ -86,7 +86,7 @@ class CheckedFile:
         return [tuple(strings[i : i + width]) for i in range(0, len(strings), width)]
 
     def _strings(self, dataset: h5py.Dataset) -> list[str]:
-        with _library_errors(dataset.name):
+        with library_errors(dataset.name):
             if dataset.dtype.kind == "S":
                 values = np.asarray(dataset[()]).reshape(-1).tolist()
             elif dataset.size == 0:
@@ -104,16 +104,16 @@ def open_checked(path: str | Path) -> Iterator[CheckedFile]:
     """
     path = Path(path)
     image = _read_image(path)
-    with _library_errors(str(path)):
+    with library_errors(str(path)):
         root = h5py.File(io.BytesIO(image), "r")
     with root:
-        with _library_errors(str(path)):
+        with library_errors(str(path)):
             _check_groups(root, _Budget(len(image)))
         yield CheckedFile(root, image)
 
 
 @contextmanager
-def _library_errors(name: str) -> Iterator[None]:
+def library_errors(name: str) -> Iterator[None]:
     """Turn what h5py raises about a file that it cannot read, text that is not UTF-8 included, into an InputError."""
     try:
         yield

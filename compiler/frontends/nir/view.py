@@ -30,7 +30,7 @@ _LEAST_LEAK = 2.0**-52
 def view(network: Network) -> NirGraph:
     """The NIR graph of a network of either level."""
     kind = np.float32 if network.dtype == "float32" else np.float64
-    names = _node_names(network)
+    names = node_names(network)
     nodes = {
         "input": NirNode("Input", {"shape": np.array(network.input_shape, np.int64)}),
         "output": NirNode("Output", {"shape": np.array([network.population(network.output).size], np.int64)}),
@@ -78,7 +78,7 @@ def _contradiction(where: str) -> ModelError:
 # -------------------------------------------------------------------------------------------------------- nodes
 
 
-def _node_names(network: Network) -> dict[str, str]:
+def node_names(network: Network) -> dict[str, str]:
     """Node names for populations: their own where it is plain, else a generated one; the input's first layer source."""
     names = {
         population.name: population.name if _PLAIN_NAME.fullmatch(population.name) else f"population{index}"
