@@ -59,9 +59,7 @@ as well."""
 FRONT_TEXT = """\
 ## The folding axis
 
-784-128-10 as a core on an ECP5-25k, from one shared engine to all neurons at once. Four events per beat would need both
-ports of two banks of block RAM, 58 DP16KD for 4-bit weights, which is more than the device has (56): three events from
-three banks need 45."""
+784-128-10 as a core on an ECP5-25k, from one shared engine to all neurons at once."""
 
 TOOLS_TEXT = "LUT4 over time per image: the lower left is better."
 
