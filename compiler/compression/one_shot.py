@@ -26,9 +26,9 @@ import numpy.typing as npt
 from ...hdl.errors import SampleError, quoted
 from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.connectivity import Quantised
-from ..ir.network import Network
+from ..ir.network import INPUT, Network
 from ..ir.signed import least_value, unsigned
-from ..lowering.quantise import quantise_codes
+from ..lowering.quantise import dequantise, quantise_codes
 from ..names import FITTED
 from ..neurons.observe import calibration_inputs
 from .allocation import Share
@@ -39,8 +39,9 @@ from .finetune import finetune as train
 from .job import Job
 from .meter import Meter, Progress
 from .moments import fitted, rounded
+from .nudge import nudged
 from .recipe import Recipe
-from .simulation import Layer, layers_of
+from .simulation import Layer, layers_of, simulate
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +146,10 @@ def _compressed(
         trained = _trained(job, layers, data, weights, distil or _distillation(weights), meter)
         weights = data.better(layers, weights, trained)
     meter.report(1, 1)
-    return _network(job, layers, weights, samples)
+    network = _network(job, layers, weights, samples)
+    loops = any(network.is_recurrent(projection) for projection in network.projections)
+    fitted_codes = job.formats is not None and job.recipe.method in FITTED
+    return _keeping_spikes(network, data) if loops and fitted_codes else network
 
 
 def _one_shot(job: Job, layers: Sequence[Layer], data: Calibration, meter: Meter) -> list[Weights]:
@@ -229,6 +233,24 @@ def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samp
     if job.formats is None:
         return network
     return quantise_codes(network, [codes[key] for key in order], samples)
+
+
+def _keeping_spikes(network: Network, data: Calibration) -> Network:
+    """The integer network with codes that keep more of the original's spikes where they come back, if there are any."""
+    count = len(data.samples)
+    wanted = {name: spikes[:, :count].cpu().numpy() for name, spikes in data.spikes.items()}
+    other = nudged(network, wanted)
+    return other if _wrong(other, data) < _wrong(network, data) else network
+
+
+def _wrong(network: Network, data: Calibration) -> int:
+    """In how many bins of the calibration samples spikes of the integer network are not the original's."""
+    import torch
+
+    with torch.no_grad():
+        answers = simulate(layers_of(dequantise(network)), data.spikes[INPUT].cpu())
+    trains = {name: answer.spikes for name, answer in answers.items()}
+    return sum(int((s != data.spikes[name].cpu()).sum()) for name, s in trains.items() if s is not None)
 
 
 def _gain(layer: Layer) -> FloatArray:

@@ -137,7 +137,6 @@ def _fires() -> Any:
         @staticmethod
         def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
             membranes, raised = ctx.saved_tensors
-            raises = ctx.layer.model.jump is not None
-            return gradients[0] * slope(ctx.layer, membranes, raised if raises else None), None, None, None
+            return gradients[0] * slope(ctx.layer, membranes, raised), None, None, None
 
     return Fires

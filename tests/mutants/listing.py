@@ -834,6 +834,27 @@ RECURRENCE = "tests/test_compression_recurrence.py"
 
 RECURRENT_COMPRESSION = (
     Mutant(
+        "nudged codes bring synapses back that were pruned",
+        "compiler/compression/nudge.py",
+        "(codes == 0) | (codes == -sign) | (sign * codes >= limits)",
+        "(sign * codes >= limits)",
+        ("tests/test_nudge.py", "-k", "brought_back"),
+    ),
+    Mutant(
+        "a nudged neuron is thought to reset a step early",
+        "compiler/compression/nudge.py",
+        "v[:, -1] -= sub / (kept if late and kept else 1.0) * fired[t]",
+        "v[:, -1] -= sub * fired[t]",
+        ("tests/test_nudge.py", "-k", "own_membranes"),
+    ),
+    Mutant(
+        "codes are nudged the wrong way",
+        "compiler/compression/nudge.py",
+        "distance = distance + sign * up[:, move]",
+        "distance = distance - sign * up[:, move]",
+        ("tests/test_nudge.py", "-k", "brought_back or braille"),
+    ),
+    Mutant(
         "spikes come back a step late",
         "compiler/compression/recurrence.py",
         "arriving = others[pre].spikes[time - delay]",
