@@ -260,7 +260,7 @@ class DelayLinear(nn.Module):
 
     def reset(self) -> None:
         """Forget all inputs."""
-        self._history.clear()
+        self._history = deque(maxlen=self.max_delay + 2)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """One time step: inputs [batch, in_features] to currents [batch, out_features]."""

@@ -255,6 +255,58 @@ def test_a_recurrent_output_layer_among_several_is_found() -> None:
     assert from_snntorch(Both("RLeaky", False, True), INPUTS).output == "two"
 
 
+# ----------------------------------------------------------------------------------------- delays of each synapse
+
+
+class Delayed(nn.Module):
+    """Neurons behind learnable delays, which are whole steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from spikeloom.compiler.training import DelayLinear
+
+        torch.manual_seed(9)
+        self.fc1, self.fc2 = DelayLinear(INPUTS, HIDDEN, max_delay=12), DelayLinear(HIDDEN, OUTPUTS, 6, bias=False)
+        self.one, self.two = (
+            snn.Leaky(0.8, init_hidden=True),
+            snn.RLeaky(0.7, linear_features=OUTPUTS, init_hidden=True),
+        )
+        with torch.no_grad():
+            for layer in (self.fc1, self.fc2):
+                layer.weight *= 4
+                layer.delay.round_()
+
+    def forward(self, x: Any) -> Any:
+        return self.two(self.fc2(self.one(self.fc1(x))))
+
+    def run(self, spikes: np.ndarray) -> np.ndarray:
+        _clear(self)
+        self.fc1.reset(), self.fc2.reset()
+        x = torch.from_numpy(spikes).float()
+        with torch.no_grad():
+            return torch.stack([self(x[:, t]) for t in range(x.shape[1])], 1).numpy()
+
+
+def test_learnt_delays_are_those_of_their_synapses() -> None:
+    module, spikes = Delayed(), _spikes()
+    expected = module.run(spikes)
+    history = list(module.fc1._history)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = from_snntorch(module, INPUTS)
+    assert (
+        np.array_equal(network.projections[0].delay, module.fc1.delays_int) and network.projections[0].delay.max() > 4
+    )
+    assert [p.delay.ndim for p in network.projections] == [2, 2, 0]
+    assert all(a is b for a, b in zip(history, module.fc1._history, strict=True)), "the module is left as it was"
+    _assert_same(network, spikes, expected)
+    with torch.no_grad():
+        module.fc1.delay[2, 3] = 1.5
+    _clear(module)
+    with pytest.raises(ModelError, match=r"delays are whole steps: 'fc1' has 1.5; round them, with fc1\.delay\.data"):
+        from_snntorch(module, INPUTS)
+
+
 # ---------------------------------------------------------------------------------------------------- refused
 
 

@@ -39,7 +39,7 @@ def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[s
             fired = spikes[population.name][time]
             after = State(membrane, before.g if currents is None else currents[time], fired, membrane, before.a)
             if not _agrees(form, _current(form, spikes, time), before, after, precision):
-                oldest = max((int(p.delay) for p in form.projections), default=0)
+                oldest = max((int(np.max(p.delay)) for p in form.projections), default=0)
                 why = (
                     "it may start from spikes of before the sample: start from zeros"
                     if time < oldest
@@ -72,10 +72,12 @@ def _current(form: ContractForm, spikes: Mapping[str, Steps], time: int) -> tupl
     """The current of a step, and the sum of the magnitudes of its terms; before the first step there are no spikes."""
     current, magnitude = form.bias, np.abs(form.bias)
     for projection, weights in zip(form.projections, form.weights, strict=True):
-        then = time - int(projection.delay)
-        if then < 0:
-            continue
-        connectivity, inputs = projection.connectivity, spikes[projection.pre][then]
-        current = current + connectivity.currents(inputs, weights)
-        magnitude = magnitude + connectivity.currents(np.abs(inputs), np.abs(weights))
+        connectivity = projection.connectivity
+        for delay, part in connectivity.by_delay(projection.delay, weights):
+            then = time - delay
+            if then < 0:
+                continue
+            inputs = spikes[projection.pre][then]
+            current = current + connectivity.currents(inputs, part)
+            magnitude = magnitude + connectivity.currents(np.abs(inputs), np.abs(part))
     return current, magnitude

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max: int = 1, x_min: int = 0) -> Network:
     """The float network that a snnTorch module computes.
 
-    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers, `Leaky`, `Synaptic`, `RLeaky`
-    and `RSynaptic` neurons, `Flatten`, `Identity` and `Dropout` (without effect, as in evaluation). `forward` is one
-    time step on [batch, *input_shape], with neurons that keep their states (`init_hidden=True`), or a loop over the
-    steps of [steps, batch, *input_shape] or [batch, steps, *input_shape], or of the same [batch, *input_shape] in each;
-    each step must compute the same graph, in which layers may receive spikes of earlier steps, their own too. It
+    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers (and our `DelayLinear`),
+    `Leaky`, `Synaptic`, `RLeaky` and `RSynaptic` neurons, `Flatten`, `Identity` and `Dropout` (without effect, as in
+    evaluation). `forward` is one time step on [batch, *input_shape], with neurons that keep their states
+    (`init_hidden=True`), or a loop over the steps of [steps, batch, *input_shape] or [batch, steps, *input_shape], or
+    of the same [batch, *input_shape] in each; each step must compute the same graph, in which layers may receive spikes
+    of earlier steps, their own too. It
     returns the spikes of the output layer, of a step or stacked, alone or with states. `input_shape` is one step's
     input of one sample (a number stands for a vector), `x_max` the largest number of spikes per input and step. With
     an `x_min` below 0 inputs are signed, x_min to x_max, and become two for each of C channels: c for the positive
@@ -130,7 +131,7 @@ def _read(module: nn.Module, input_shape: tuple[int, ...], x_max: int) -> Networ
 
 
 def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) -> Network:
-    from .parameters import bias_of, dynamics_of, float_type, weights_of
+    from .parameters import bias_of, delay_of, dynamics_of, float_type, weights_of
 
     if not trace.neurons:
         raise ModelError(f"a spiking network has neurons: forward of {name} calls no snntorch.Leaky or Synaptic layer")
@@ -153,7 +154,7 @@ def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) 
                 pre=INPUT if term.source.layer is None else renamed[term.source.layer],
                 post=renamed[layer],
                 connectivity=Dense(weights=weights_of(term.linear, population.shape, dtype)),
-                delay=np.array(term.lag),
+                delay=delay_of(term.linear, term.lag),
             )
             for (layer, into), population in zip(terms.items(), populations, strict=True)
             for term in into

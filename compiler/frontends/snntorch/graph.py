@@ -155,7 +155,7 @@ def _terms(trace: Trace, ids: Ids, reader: str, start: bool) -> list[Term]:
     if origin is None or not isinstance(origin.owner, LinearCall):
         return [Term(None, _source(trace, ids, reader, start))]
     call = origin.owner
-    rows = _rows(ids - origin.base, call.layer.out_features)
+    rows = _rows(ids - origin.base, len(call.layer.weight))
     if rows is None:
         raise ModelError(
             f"neurons take the outputs of a linear layer as they are: {reader!r} takes those of {call.name!r} "

@@ -13,9 +13,9 @@ import snntorch
 import torch
 
 from ....hdl.errors import ModelError
-from ...ir.arrays import FloatArray
+from ...ir.arrays import FloatArray, IntArray
 from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
-from .trace import RECURRENT, LinearCall, OneToOne, Trace
+from .trace import RECURRENT, LinearCall, OneToOne, Trace, has_delays
 
 
 def float_type(trace: Trace, weights: Iterable[LinearCall | OneToOne]) -> str:
@@ -63,6 +63,23 @@ def bias_of(linear: LinearCall | OneToOne | None) -> FloatArray:
     if not isinstance(linear, LinearCall) or linear.layer.bias is None:
         return np.zeros(())
     return linear.layer.bias.detach().double().numpy()
+
+
+def delay_of(linear: LinearCall | OneToOne | None, lag: int) -> IntArray:
+    """The delay of a projection: that of its spikes, `lag`, and of its synapses [pre, post] where they have some.
+
+    ModelError for delays between two steps.
+    """
+    if not isinstance(linear, LinearCall) or not has_delays(linear.layer):
+        return np.array(lag)
+    delays, whole = linear.layer.delays, linear.layer.delays_int
+    if not np.array_equal(delays, whole):
+        wrong = delays[delays != whole][0]
+        raise ModelError(
+            f"delays are whole steps: {linear.name!r} has {wrong:g}; round them, with "
+            f"{linear.name}.delay.data.round_(), and train on"
+        )
+    return lag + np.asarray(whole, np.int64)
 
 
 def weights_of(linear: LinearCall | OneToOne | None, shape: tuple[int, ...], dtype: str) -> FloatArray:

@@ -66,10 +66,11 @@ class Input:
 
 @dataclass(frozen=True, eq=False)
 class LinearCall:
-    """One call of a linear layer: the elements that it was given, [rows, features]."""
+    """One call of a linear layer, or of one with a delay for each synapse: the elements that it was given, [rows,
+    features]."""
 
     name: str
-    layer: nn.Linear
+    layer: nn.Module
     inputs: Ids
 
 
@@ -117,6 +118,11 @@ class Scope:
 
     name: str
     layer: nn.Module
+
+
+def has_delays(layer: nn.Module) -> bool:
+    """Whether this is a linear layer with delays of its synapses, as `spikeloom.compiler.training.DelayLinear` is."""
+    return not isinstance(layer, nn.Linear) and all(hasattr(layer, name) for name in ("weight", "delays", "delays_int"))
 
 
 @dataclass(eq=False)
@@ -239,9 +245,12 @@ class _Recorder:
                 lambda layer, args, kwargs: self._before_neurons(layer, name, args, kwargs), with_kwargs=True
             )
             yield layer.register_forward_hook(lambda layer, args, result: self._after_neurons(layer, name, result))
-        elif isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward:
+        elif has_delays(layer) or (isinstance(layer, nn.Linear) and type(layer).forward is nn.Linear.forward):
+            if has_delays(layer):
+                layer.reset()  # what was left in the module is not the network's
             yield layer.register_forward_pre_hook(
-                lambda layer, args, kwargs: self._before(args, kwargs, "input"), with_kwargs=True
+                lambda layer, args, kwargs: self._before(args, kwargs, "inputs" if has_delays(layer) else "input"),
+                with_kwargs=True,
             )
             yield layer.register_forward_hook(lambda layer, args, result: self._after_linear(layer, name, result))
         elif isinstance(layer, snntorch.SpikingNeuron) or (
@@ -300,9 +309,9 @@ class _Recorder:
             and np.array_equal(ids.ravel(), np.arange(origin.base, origin.base + origin.size))
         )
 
-    def _after_linear(self, layer: nn.Linear, name: str, result: torch.Tensor) -> None:
+    def _after_linear(self, layer: nn.Module, name: str, result: torch.Tensor) -> None:
         assert self._inputs is not None
-        self.trace.provenance.mark(result, LinearCall(name, layer, self._inputs.reshape(-1, layer.in_features)))
+        self.trace.provenance.mark(result, LinearCall(name, layer, self._inputs.reshape(-1, layer.weight.shape[1])))
         self.trace.provenance.paused = False
 
     def _after_neurons(self, layer: snntorch.SpikingNeuron, name: str, result: Any) -> None:
