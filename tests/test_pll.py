@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from amaranth import Signal
-from spikeloom.boards.pll import Ecp5Pll, Ice40Pll, find_pll
+from amaranth import Const, Signal
+from spikeloom.boards.pll import TOLERANCE, Ecp5Pll, Ice40Pll, find_pll
 from spikeloom.hdl.emit.tools import find_tool, run_tool
 from spikeloom.hdl.errors import OptionError
 from spikeloom.hdl.memories.memory import Family
@@ -75,3 +75,20 @@ def test_the_pad_primitive_is_for_ports() -> None:
     pll = find_pll(Family.ICE40, 12e6, 24e6)
     assert isinstance(pll, Ice40Pll)
     assert pll.create(Signal(), Signal(), Signal()).type == "SB_PLL40_CORE"
+
+
+@pytest.mark.parametrize("output_hz", [20e6, 33e6, 50e6, 60e6, 100e6])
+@pytest.mark.parametrize("family", list(Family))
+def test_the_primitive_is_set_to_the_frequency(family: Family, output_hz: float) -> None:
+    """By the formulas of the data sheets, from the parameters that the tools get."""
+    pll = find_pll(family, 25e6, output_hz)
+    primitive = pll.create(Signal(), Signal(), Signal())
+    told = {name: Const.cast(value).value for name, value in primitive.parameters.items() if not isinstance(value, str)}
+    if family is Family.ICE40:
+        vco_hz = 25e6 / (told["DIVR"] + 1) * (told["DIVF"] + 1)
+        got_hz = vco_hz / 2 ** told["DIVQ"]
+        assert 533e6 <= vco_hz <= 1066e6
+    else:
+        got_hz = 25e6 / told["CLKI_DIV"] * told["CLKFB_DIV"]
+        assert 400e6 <= got_hz * told["CLKOP_DIV"] <= 800e6
+    assert got_hz == pytest.approx(pll.output_hz) == pytest.approx(output_hz, rel=TOLERANCE)

@@ -331,11 +331,53 @@ LINK = (
         ("tests/test_link.py", "-k", "faulty_frame and need"),
     ),
     Mutant(
+        "events of a refused frame stay",
+        "hdl/link/frame_receiver.py",
+        "m.d.comb += fifo.rollback.eq(1)",
+        "m.d.comb += fifo.rollback.eq(0)",
+        ("tests/test_frame_receiver.py", "-k", "model_says"),
+    ),
+    Mutant(
+        "a frame that starts twice goes on",
+        "hdl/link/frame_receiver.py",
+        "(byte[0] == self.busy)",
+        "(~byte[0] & ~self.busy)",
+        ("tests/test_link.py", "-k", "first_frame_inside"),
+    ),
+    Mutant(
+        "a long frame is taken as far as there is room",
+        "hdl/link/frame_receiver.py",
+        "m.d.sync += fault.eq(Reason.OVERRUN)",
+        "m.d.sync += fault.eq(fault)",
+        ("tests/test_link.py", "-k", "faulty_frame and overrun"),
+    ),
+    Mutant(
+        "weights of another design are loaded",
+        "hdl/link/flash_loader.py",
+        "initial = flash_crc(form.header)",
+        "initial = flash_crc(MAGIC)",
+        ("tests/test_flash.py", "-k", "another_header or are_loaded"),
+    ),
+    Mutant(
         "of several winners the last is named",
         "hdl/images/decoders.py",
         "with m.If(read.data > most):",
         "with m.If(read.data >= most):",
         ("tests/test_decoders.py", "-k", "several_winners"),
+    ),
+    Mutant(
+        "a pixel fires again in every step after its first",
+        "hdl/images/encoders.py",
+        "self.events.eq(reached & ~reached_before)",
+        "self.events.eq(reached)",
+        ("tests/test_encoders.py", "-k", "emit"),
+    ),
+    Mutant(
+        "an image's noise goes on from the last one's",
+        "hdl/images/encoders.py",
+        "m.d.sync += bits.eq(RATE_SEED)",
+        "m.d.sync += bits.eq(bits)",
+        ("tests/test_encoders.py", "-k", "emit"),
     ),
 )
 
@@ -346,6 +388,20 @@ PLANNING = (
         "np.float32 if bound < 1 << 24",
         "np.float32 if bound < 1 << 25",
         ("tests/test_reference.py", "-k", "float32 or proven"),
+    ),
+    Mutant(
+        "membranes of the reference wrap around",
+        "sim/reference.py",
+        "return np.clip(x, -limit, limit - 1)",
+        "return (x + limit) % (2 * limit) - limit",
+        ("tests/test_contract.py", "-k", "reference"),
+    ),
+    Mutant(
+        "the reference rounds negative membranes down",
+        "sim/reference.py",
+        "product += np.where(product < 0, (1 << leak.k) - 1, 0)",
+        "product += 0",
+        ("tests/test_contract.py", "-k", "reference"),
     ),
     Mutant(
         "the bound of a sum forgets x_max",
@@ -472,6 +528,23 @@ PLANNING = (
         "aligned = (sizes + (1 << align) - 1) >> align << align",
         "aligned = sizes >> align << align",
         ("tests/test_encode.py",),
+    ),
+)
+
+BOARDS = (
+    Mutant(
+        "an ECP5's PLL multiplies by what it divides by",
+        "boards/pll.py",
+        "p_CLKFB_DIV=self.clkfb_div",
+        "p_CLKFB_DIV=self.clki_div",
+        ("tests/test_pll.py", "-k", "primitive_is_set"),
+    ),
+    Mutant(
+        "an iCE40's PLL is one beside its setting",
+        "boards/pll.py",
+        "p_DIVF=Const(self.divf, 7)",
+        "p_DIVF=Const(self.divf + 1, 7)",
+        ("tests/test_pll.py", "-k", "primitive_is_set"),
     ),
 )
 
@@ -983,6 +1056,7 @@ MUTANTS = (
     *CURRENTS,
     *WALKERS,
     *LINK,
+    *BOARDS,
     *PLANNING,
     *LOWERING,
     *COMPRESSION,
