@@ -255,6 +255,16 @@ def test_files_keep_it(tmp_path: Path) -> None:
                 assert after.dynamics.decay_a.c == before.dynamics.decay_a.c
 
 
+def test_nodes_of_a_file_say_what_nir_does_not(tmp_path: Path) -> None:
+    import nir
+
+    path = tmp_path / "a.nir"
+    write_nir(float_network(FLOATS[0]), path)
+    metadata = nir.read(path).nodes["a"].metadata
+    assert metadata["spikeloom"] == "NIR's equation lacks rho, jump"
+    assert (metadata["rho"], metadata["jump"]) == (0.9, 0.2)
+
+
 def test_hardware_refuses_it_by_name() -> None:
     with pytest.raises(ModelError, match=r"^the hardware has no thresholds that adapt: population 'p' has such; use"):
         make_plan(one_neuron(integer()))

@@ -38,9 +38,9 @@ from spikeloom.compiler.report.facts import (
 )
 from spikeloom.compiler.report.page import render_html
 from spikeloom.compiler.report.plots import Bar, Stack, bars, lines, stacks
-from spikeloom.compiler.report.report import build_report, check_report
+from spikeloom.compiler.report.report import _adaptation, build_report, check_report
 from spikeloom.compiler.report.schema import ReportData
-from spikeloom.compiler.report.text import print_report
+from spikeloom.compiler.report.text import print_report, semantics_rows
 from spikeloom.hdl.errors import InputError
 from spikeloom.hdl.json_files import shaped
 from spikeloom.hdl.resources import Resources
@@ -254,6 +254,29 @@ def test_errors_of_quantisation_are_stated() -> None:
     assert hidden["errors"]["weights_relative"] == 0
     assert hidden["errors"]["leak_relative"] == pytest.approx(13 / 128 / 0.1 - 1, rel=1e-4)
     assert hidden["decay"]["keeps_min"] == hidden["decay"]["keeps_max"] == pytest.approx(1 - 13 / 128, rel=1e-5)
+
+
+def test_what_neurons_have_besides_is_stated() -> None:
+    report = json.loads(json.dumps(build_report(facts())))
+    hidden = report["semantics"]["hidden"]
+    assert (hidden["floor"], hidden["adaptation"], hidden["max_spikes"]) == (None, None, 1)
+    hidden |= {"floor": {"min": -1.0, "max": -1.0}, "max_spikes": 3}
+    rows = semantics_rows(report["semantics"])[1]
+    assert rows[0][1] == "LIF, floor" and rows[0][3] == "above, 1 to 3 times"
+    hidden |= {"floor": None, "adaptation": {"decay": None, "jump_min": 0.5, "jump_max": 0.5}}
+    assert semantics_rows(report["semantics"])[1][0][1] == "LIF, adapts"
+    for key in ("floor", "adaptation", "max_spikes"):
+        del hidden[key]
+    assert semantics_rows(report["semantics"])[1][0][1::2][:2] == ("LIF", "above")
+
+
+def test_thresholds_that_adapt_are_stated() -> None:
+    dynamics = integer_network().populations[0].dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    stated = _adaptation(replace(dynamics, decay_a=Decay(c=1, k=2), jump=np.array([16, 32])))
+    assert stated is not None and stated["decay"]["keeps_min"] == 0.75
+    assert (stated["jump_min"], stated["jump_max"]) == (0.5, 1.0)
+    assert _adaptation(dynamics) is None
 
 
 def test_what_was_not_measured_is_null() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.compression.simulation import inputs_of, layers_of, respond
 from spikeloom.compiler.compression.simulation import simulate as simulate_tensors
 from spikeloom.compiler.frontends.nir.reader import read_nir
@@ -34,10 +35,12 @@ from spikeloom.compiler.neurons.contract import contract_form
 from spikeloom.compiler.neurons.observe import observe
 from spikeloom.compiler.neurons.reachable import may_fire, most_spikes, reachable_membranes
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.hdl.errors import ModelError
+from spikeloom.hdl.errors import ModelError, OptionError
 from spikeloom.sim import simulate
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
+
+EXPORTS = Path(__file__).parent / "exports"
 
 
 def one_neuron(dynamics: Dynamics, weight: Any = 1, x_max: int = 255) -> Network:
@@ -257,6 +260,48 @@ def test_files_keep_it(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.nir"
         write_nir(one, path)
         assert [p.max_spikes for p in read_nir(path).populations] == [p.max_spikes for p in one.populations]
+
+
+def test_nodes_of_a_file_say_what_nir_does_not(tmp_path: Path) -> None:
+    """Another tool that takes the node for all of the neuron can see that it is not."""
+    import nir
+
+    path = tmp_path / "a.nir"
+    write_nir(float_network(FLOATS[0]), path)
+    metadata = nir.read(path).nodes["a"].metadata
+    assert metadata["spikeloom"] == "NIR's equation lacks v_min, max_spikes"
+    assert (metadata["v_min"], metadata["max_spikes"]) == (-1.0, 255)
+    write_nir(float_network(IF(threshold=1.0)), path)
+    assert not nir.read(path).nodes["a"].metadata
+
+
+def test_options_set_it_for_files_of_other_tools_and_our_own(tmp_path: Path) -> None:
+    path = EXPORTS / "sinabs_if.nir"
+    assert [p.max_spikes for p in read_nir(path, dialect="sinabs").populations] == [255, 255]
+    assert [p.max_spikes for p in read_nir(path, dialect="sinabs", max_spikes=7).populations] == [7, 7]
+    assert read_nir(path, dialect="norse").populations[0].max_spikes == 1
+    own = tmp_path / "own.nir"
+    write_nir(float_network(IF(threshold=1.0)), own)
+    assert [p.max_spikes for p in read_nir(own, max_spikes=3).populations] == [3, 3]
+    write_nir(float_network(FLOATS[1]), own)
+    for population in read_nir(own, max_spikes=1).populations:
+        assert population.dynamics.max_spikes is None  # type: ignore[union-attr]
+    with pytest.raises(
+        OptionError, match=r"^max_spikes, the spikes of a neuron in a step, is a whole number from 1 to"
+    ):
+        read_nir(own, max_spikes=0)
+    with pytest.raises(ModelError, match="subtract in the same step: population '1' has max_spikes 255, reset value"):
+        read_nir(path, dialect="sinabs", reset="zero")
+    write_nir(quantise(float_network(FLOATS[1]), 6, random_samples()), own)
+    with pytest.raises(OptionError, match="an integer network's neurons are fixed: got max_spikes"):
+        read_nir(own, max_spikes=1)
+
+
+def test_the_command_line_names_the_option_where_hardware_lacks_them(capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = ["estimate", str(EXPORTS / "sinabs_if.nir"), "--dialect", "sinabs"]
+    assert main(estimate) == 2
+    assert "fire once in a step" in (told := capsys.readouterr().err) and "--max-spikes 1" in told
+    assert main([*estimate, "--max-spikes", "1"]) == 0
 
 
 def test_hardware_refuses_it_by_name() -> None:

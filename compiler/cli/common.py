@@ -57,8 +57,8 @@ def real(minimum: float, maximum: float = math.inf, *, open_: bool = False) -> C
 
 
 def floor(text: str) -> float | str:
-    """An argparse type: a finite number, or the word for minus the threshold."""
-    return text if text == "threshold" else real(-math.inf)(text)
+    """An argparse type: a finite number, the word for minus the threshold or that for no floor."""
+    return text if text in ("threshold", "none") else real(-math.inf)(text)
 
 
 def model_options() -> argparse.ArgumentParser:
@@ -78,8 +78,15 @@ def model_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--v-min",
         type=floor,
-        metavar="V|threshold",
-        help="a floor of the membranes of neurons that fire: V, or minus the threshold (Sinabs' IF); default: none",
+        metavar="V|threshold|none",
+        help="a floor of the membranes of neurons that fire: V, or minus the threshold; default: none, for an IF of "
+        "sinabs minus the threshold",
+    )
+    group.add_argument(
+        "--max-spikes",
+        type=whole(1, 255),
+        metavar="N",
+        help="how often a neuron fires in a step at most; default: 1, for sinabs as often as it can (255)",
     )
     group.add_argument("--x-max", type=whole(1, 255), metavar="N", help="the largest value of an input; default: 1")
     group.add_argument("--x-min", type=whole(-255, 0), metavar="N", help="the smallest value of an input; default: 0")
@@ -162,7 +169,9 @@ def conventions(options: argparse.Namespace) -> dict[str, Any]:
     """What `model_options` say, as `read_nir` takes it; None for what was left open, the rest where given."""
     said = {name: getattr(options, name) for name in ("dialect", "dt", "reset", "reset_delay", "fire")}
     return said | {
-        name: value for name in ("tau", "x_max", "x_min", "v_min") if (value := getattr(options, name)) is not None
+        name: value
+        for name in ("tau", "x_max", "x_min", "v_min", "max_spikes")
+        if (value := getattr(options, name)) is not None
     }
 
 

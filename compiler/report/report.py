@@ -327,6 +327,8 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
         "decay": _decay(dynamics.decay),
         "decay_syn": _decay(dynamics.decay_syn),
         "floor": _floor(dynamics),
+        "adaptation": _adaptation(dynamics),
+        "max_spikes": population.max_spikes,
         "saturation_excluded": error.saturation_excluded,
         "errors": {
             "weights_relative": _figure(error.weights),
@@ -344,6 +346,14 @@ def _floor(dynamics: IntegerDynamics) -> dict[str, Any] | None:
         return None
     real = dynamics.v_min * (dynamics.scale / (1 << dynamics.fraction_bits))
     return {"min": _figure(np.min(real)), "max": _figure(np.max(real))}
+
+
+def _adaptation(dynamics: IntegerDynamics) -> dict[str, Any] | None:
+    """How thresholds adapt: what a step keeps of it, and how far a spike raises them, in real units."""
+    if dynamics.jump is None:
+        return None
+    real = dynamics.jump * (dynamics.scale / (1 << dynamics.fraction_bits))
+    return {"decay": _decay(dynamics.decay_a), "jump_min": _figure(np.min(real)), "jump_max": _figure(np.max(real))}
 
 
 def _decay(decay: Decay | None) -> dict[str, Any] | None:

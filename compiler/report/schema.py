@@ -53,6 +53,12 @@ class FloorData(TypedDict):
     max: float
 
 
+class AdaptationData(TypedDict):
+    decay: DecayData | None
+    jump_min: float
+    jump_max: float
+
+
 class ErrorsData(TypedDict):
     weights_relative: float
     threshold_relative: float
@@ -69,6 +75,8 @@ class PopulationData(TypedDict):
     decay: DecayData | None
     decay_syn: DecayData | None
     floor: NotRequired[FloorData | None]
+    adaptation: NotRequired[AdaptationData | None]
+    max_spikes: NotRequired[int]
     saturation_excluded: bool
     errors: ErrorsData
 

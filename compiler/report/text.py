@@ -230,14 +230,27 @@ def semantics_rows(semantics: Mapping[str, Any]) -> tuple[tuple[str, ...], list[
         rows.append(
             (
                 name,
-                entry["model"],
+                _model(entry),
                 f"{entry['reset']}, {entry['reset_place']}" if entry["reset"] != "none" else "none",
-                {"gt": "above", "ge": "at or above", None: "never"}[entry["fire"]],
+                _fires(entry),
                 keeps_text(entry),
                 *(f"{figure:.2%}" for figure in figures),
             )
         )
     return headings, rows
+
+
+def _model(entry: Mapping[str, Any]) -> str:
+    """The model, and what its neurons have besides; reports of older versions say nothing of it."""
+    besides = [word for word, key in (("floor", "floor"), ("adapts", "adaptation")) if entry.get(key) is not None]
+    return ", ".join((entry["model"], *besides))
+
+
+def _fires(entry: Mapping[str, Any]) -> str:
+    """Where neurons fire, and how often in a step if that may be more than once."""
+    where = {"gt": "above", "ge": "at or above", None: "never"}[entry["fire"]]
+    most = entry.get("max_spikes", 1)
+    return where if most == 1 else f"{where}, 1 to {most} times"
 
 
 ERROR_COLUMNS = range(5, 9)

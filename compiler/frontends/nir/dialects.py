@@ -22,6 +22,9 @@ from ...ir.verifier import MAX_X
 MINUS_THRESHOLD = "threshold"
 """The floor that Sinabs gives an IF that it reads from NIR: as far below 0 as the threshold is above."""
 
+NO_FLOOR = "none"
+"""No floor, where a dialect or a file has one."""
+
 
 class Reset(StrEnum):
     """What a spike does to the membrane: subtract the threshold, set it to 0, or set it to the node's `v_reset`."""
@@ -60,6 +63,10 @@ class Dialect:
     """Whether its releases write time constants in two ways (`Tau`)."""
     late_spikes: bool = False
     """Whether each layer gives its spikes to the next one a step late."""
+    max_spikes: int = 1
+    """How often a neuron fires in a step at most."""
+    if_floor: bool = False
+    """Whether its own reader gives the IF of a file the floor `MINUS_THRESHOLD`."""
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -84,6 +91,8 @@ DIALECTS: dict[str, Dialect] = {
             reset_delay=False,
             leading_axes=True,
             dt_in_seconds=False,
+            max_spikes=MAX_X,
+            if_floor=True,
         ),
         Dialect(name="nir", dt=None, fire=Fire.GT, reset=Reset.VALUE, reset_delay=False),
         Dialect(
@@ -120,8 +129,8 @@ DIALECTS: dict[str, Dialect] = {
 class Options:
     """What a user or a file says about the conventions; None says nothing.
 
-    Raises OptionError for an unknown name, a time step that is not a positive number or an `x_max` or `x_min` out of
-    range.
+    Raises OptionError for an unknown name, a time step that is not a positive number, or an `x_max`, `x_min` or
+    `max_spikes` out of range.
     """
 
     dialect: str | None = None
@@ -133,7 +142,9 @@ class Options:
     x_max: int | None = None
     x_min: int | None = None
     v_min: float | str | None = None
-    """The floor of the membranes of all that fire: a number, or `MINUS_THRESHOLD`."""
+    """The floor of the membranes of all that fire: a number, `MINUS_THRESHOLD` or `NO_FLOOR`."""
+    max_spikes: int | None = None
+    """How often a neuron fires in a step at most."""
 
     def __post_init__(self) -> None:
         _check_choice("dialect", self.dialect, tuple(DIALECTS))
@@ -145,9 +156,11 @@ class Options:
         if self.dt is not None:
             _check_dt(self.dt)
         if self.x_max is not None:
-            _check_x_max(self.x_max)
+            _check_count("x_max, the largest input value,", self.x_max)
         if self.x_min is not None:
             _check_x_min(self.x_min)
+        if self.max_spikes is not None:
+            _check_count("max_spikes, the spikes of a neuron in a step,", self.max_spikes)
         if self.v_min is not None:
             _check_v_min(self.v_min)
 
@@ -175,6 +188,8 @@ class Conventions:
     tau: Tau
     x_max: int
     x_min: int
+    max_spikes: int | None
+    """None where it is 1, as the IR has it."""
 
     @property
     def reset_mode(self) -> ResetMode:
@@ -243,7 +258,13 @@ def resolve(said: Options) -> Conventions:
         tau=Tau.SECONDS if said.tau is None else Tau(said.tau),
         x_max=1 if said.x_max is None else int(said.x_max),
         x_min=0 if said.x_min is None else int(said.x_min),
+        max_spikes=several(dialect.max_spikes if said.max_spikes is None else said.max_spikes),
     )
+
+
+def several(max_spikes: int) -> int | None:
+    """How often neurons fire in a step at most, as the IR has it: None where it is once."""
+    return int(max_spikes) if max_spikes > 1 else None
 
 
 def _check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
@@ -260,10 +281,10 @@ def _check_dt(dt: object) -> None:
         raise OptionError(f"the time step dt is a positive number of seconds: got {quoted(dt)}; give for example 1e-4")
 
 
-def _check_x_max(x_max: object) -> None:
-    valid = isinstance(x_max, int | np.integer) and not isinstance(x_max, bool)
-    if not valid or not 1 <= x_max <= MAX_X:  # type: ignore[operator]
-        raise OptionError(f"x_max, the largest input value, is a whole number from 1 to {MAX_X}: got {quoted(x_max)}")
+def _check_count(what: str, count: object) -> None:
+    valid = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if not valid or not 1 <= count <= MAX_X:  # type: ignore[operator]
+        raise OptionError(f"{what} is a whole number from 1 to {MAX_X}: got {quoted(count)}")
 
 
 def _check_x_min(x_min: object) -> None:
@@ -274,8 +295,8 @@ def _check_x_min(x_min: object) -> None:
 
 def _check_v_min(v_min: object) -> None:
     number = isinstance(v_min, int | float | np.integer | np.floating) and not isinstance(v_min, bool)
-    if v_min != MINUS_THRESHOLD and not (number and math.isfinite(v_min)):  # type: ignore[arg-type]
+    if v_min not in (MINUS_THRESHOLD, NO_FLOOR) and not (number and math.isfinite(v_min)):  # type: ignore[arg-type]
         raise OptionError(
-            f"v_min, the floor of the membrane, is a number or {MINUS_THRESHOLD!r} (as far below 0 as that is above): "
-            f"got {quoted(v_min)}"
+            f"v_min, the floor of the membrane, is a number, {MINUS_THRESHOLD!r} (as far below 0 as that is above) or "
+            f"{NO_FLOOR!r}: got {quoted(v_min)}"
         )

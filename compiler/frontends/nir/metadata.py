@@ -1,8 +1,8 @@
 """Spikeloom's metadata in a NIR file: a network in full, or only the conventions that NIR leaves open.
 
 The graph's metadata has a group `spikeloom` with `version` and either `network`, every field of the IR under its own
-name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay`, `fire`, `tau`, `x_max` and
-`x_min`. Nothing in it is trusted: types, ranges and names are checked here, the network's rules by the verifier.
+name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay`, `fire`, `tau`, `x_max`, `x_min` and
+`max_spikes`. Nothing in it is trusted: types, ranges and names are checked here, the network's rules by the verifier.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ INPUT_INDEX = -1
 _DYNAMICS: dict[str, type[Dynamics]] = {
     cls.__name__: cls for cls in (*(model.dynamics for model in MODELS.values()), IntegerDynamics)
 }
-_CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire", "tau", "x_max", "x_min")
+_CONVENTIONS = ("dialect", "dt", "reset", "reset_delay", "fire", "tau", "x_max", "x_min", "max_spikes")
 _NETWORK = (
     *("name", "dialect", "dtype", "dt", "x_max", "x_min", "input_shape", "output", "readout", "origin"),
     *("populations", "projections"),
@@ -162,6 +162,7 @@ def read_conventions(file: CheckedFile, group: h5py.Group) -> Options:
         tau=reader.text("tau") if reader.has("tau") else None,
         x_max=reader.integer("x_max") if reader.has("x_max") else None,
         x_min=reader.integer("x_min") if reader.has("x_min") else None,
+        max_spikes=reader.integer("max_spikes") if reader.has("max_spikes") else None,
     )
 
 

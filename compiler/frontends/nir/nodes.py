@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
@@ -13,11 +13,13 @@ NodeFields = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, eq=False)
 class NirNode:
-    """A node: its NIR type and its fields, empty for a type whose data is not read; `path` is its place in its file."""
+    """A node: its NIR type and its fields, empty for a type whose data is not read; `path` is its place in its file,
+    `metadata` what is written beside the fields for whoever looks."""
 
     type: str
     fields: NodeFields
     path: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from ....hdl.errors import OptionError
 from ...ir.network import Network, Population
 from ...ir.neurons import LI, Fire, IntegerDynamics, ResetMode, ResetPlace
 from ...ir.signed import with_signed_inputs
-from .dialects import MINUS_THRESHOLD, Options, Reset, reset_place
+from .dialects import MINUS_THRESHOLD, NO_FLOOR, Options, Reset, reset_place, several
 
 
 def with_options(network: Network, options: Options) -> Network:
@@ -22,7 +22,7 @@ def with_options(network: Network, options: Options) -> Network:
         raise OptionError(f"the file's network is already in time steps of its own: got dt {options.dt}; omit it")
     if options.tau is not None:
         raise OptionError(f"the file's network is already in time steps of its own: got tau {options.tau}; omit it")
-    given = [name for name in options.given if name in ("reset", "reset_delay", "fire", "v_min")]
+    given = [name for name in options.given if name in ("reset", "reset_delay", "fire", "v_min", "max_spikes")]
     if network.is_integer and given:
         raise OptionError(
             f"an integer network's neurons are fixed: got {' and '.join(given)}; change the float network"
@@ -48,7 +48,7 @@ def _population_with_floor(population: Population, v_min: float | str) -> Popula
     dynamics = population.dynamics
     if isinstance(dynamics, LI | IntegerDynamics):
         return population
-    floor = -dynamics.threshold if v_min == MINUS_THRESHOLD else np.array(v_min, np.float64)
+    floor = None if v_min == NO_FLOOR else -dynamics.threshold if v_min == MINUS_THRESHOLD else np.array(v_min)
     return replace(population, dynamics=replace(dynamics, v_min=floor))
 
 
@@ -81,7 +81,8 @@ def _population_with_options(population: Population, options: Options, dialect: 
     if options.reset is not None or options.reset_delay is not None:
         place = reset_place(dialect, mode, bool(delay))
     fire = dynamics.fire if options.fire is None else Fire(options.fire)
+    most = dynamics.max_spikes if options.max_spikes is None else several(options.max_spikes)
     return replace(
         population,
-        dynamics=replace(dynamics, reset_mode=mode, reset_place=place, fire=fire, v_reset=v_reset),
+        dynamics=replace(dynamics, reset_mode=mode, reset_place=place, fire=fire, v_reset=v_reset, max_spikes=most),
     )

@@ -49,6 +49,7 @@ def read_nir(
     x_max: int | None = None,
     x_min: int | None = None,
     v_min: float | str | None = None,
+    max_spikes: int | None = None,
 ) -> Network:
     """Read the NIR file at `path` into a verified network.
 
@@ -58,8 +59,11 @@ def read_nir(
     input in a step, 1 by default, `x_min` the smallest: below 0 inputs are signed and become two for each (`signed`).
     They win over the file's metadata (Spikeloom's own, then what is unmistakable in that
     of other tools, with a warning), over what the file's numbers decide, and over the dialect's own conventions. A file
-    written by `write_nir` needs none of them. `v_min` is the floor of the membranes of all neurons that fire, of which
-    only files of our own speak: a number, or "threshold" for one as far below 0 as the threshold is above.
+    written by `write_nir` needs none of them. Of two things only files of our own speak: `v_min` is the floor of the
+    membranes of all neurons that fire, a number, "threshold" for one as far below 0 as the threshold is above, or
+    "none"; `max_spikes` is how often they fire in a step at most. Of sinabs both are by default what Sinabs makes of
+    the file: its IF has the floor "threshold", and all neurons fire as often as their membranes hold the threshold
+    (255 times at most here). Of others there is no floor, and one spike in a step.
 
     Raises InputError for a file that is unreadable or hostile, OptionError for conventions that are unknown or still
     open, ModelError for a graph that is malformed or not supported.
@@ -74,6 +78,7 @@ def read_nir(
         x_max=x_max,
         x_min=x_min,
         v_min=v_min,
+        max_spikes=max_spikes,
     )
     with open_checked(path) as file:
         network = _read(file, options)

@@ -1,8 +1,9 @@
 """A network as other tools see it: NIR nodes with the real-valued, continuous-time parameters.
 
 The view leaves out what NIR cannot say (reset by subtraction, the comparison, delays, ...); the metadata beside it
-holds that. It is a function of the network alone, so that a file whose nodes were changed behind its metadata's back is
-noticed.
+holds that. What a neuron has and no NIR neuron does stands in its node's own metadata too, so that whoever takes the
+node for all of it can see that it is not. The view is a function of the network alone, so that a file whose nodes were
+changed behind its metadata's back is noticed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ DEFAULT_DT = 1e-4
 
 _PLAIN_NAME = re.compile(r"(?!(?:input|output|flatten|population\d+|projection\d+)\Z)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _LEAST_LEAK = 2.0**-52
+_UNKNOWN_TO_NIR = ("v_min", "rho", "jump", "max_spikes")
 
 
 def view(network: Network) -> NirGraph:
@@ -119,7 +121,18 @@ def _neuron_node(population: Population, dt: float, kind: type) -> NirNode:
     return NirNode(
         real.kind.value,
         {name: _cast(np.broadcast_to(value, shape), kind) for name, value in _neuron_fields(real, dt).items()},
+        metadata=_beside(real, kind),
     )
+
+
+def _beside(dynamics: FloatDynamics, kind: type) -> dict[str, Any]:
+    """What neurons have that NIR's do not: parameters by the IR's names, and a word about them."""
+    held = {name: getattr(dynamics, name, None) for name in _UNKNOWN_TO_NIR}
+    known = {name: value for name, value in held.items() if value is not None}
+    if not known:
+        return {}
+    parameters = {n: np.int64(v) if isinstance(v, int) else _cast(v, kind)[()] for n, v in known.items()}
+    return {"spikeloom": f"NIR's equation lacks {', '.join(known)}"} | parameters
 
 
 def _neuron_fields(dynamics: FloatDynamics, dt: float) -> dict[str, FloatArray]:

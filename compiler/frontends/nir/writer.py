@@ -41,7 +41,7 @@ def _library_node(node: NirNode) -> Any:
     if node.type == "Flatten":
         start, end = (int(fields.pop(name)) for name in ("start_dim", "end_dim"))
         return nir.Flatten(input_type=fields["input_type"], start_dim=start, end_dim=end)
-    return getattr(nir, node.type)(**fields)
+    return getattr(nir, node.type)(**fields, **({"metadata": dict(node.metadata)} if node.metadata else {}))
 
 
 def _check_texts(network: Network) -> None:
