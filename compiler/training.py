@@ -1,4 +1,4 @@
-"""Training in torch on snnTorch's neurons: a small spiking network, its training epoch, and learnable delays.
+"""Training in torch on snnTorch's neurons: a spiking network, learnable delays, and thresholds that adapt.
 
 This module needs torch and snntorch (the extra `torch`); nothing else in the package imports it.
 """
@@ -29,6 +29,7 @@ except ImportError as error:
 
 from .compression.layers import checked_layers
 from .compression.quantization import quantize_delays
+from .frontends.snntorch.adaptive import AdaptiveLeaky as AdaptiveLeaky
 from .ir.arrays import IntArray
 from .ir.connectivity import Dense
 from .ir.network import INPUT, Network, Population, Projection

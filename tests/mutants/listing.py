@@ -495,6 +495,27 @@ PLANNING = (
         ("tests/test_adaptation.py", "-k", "saturates"),
     ),
     Mutant(
+        "membranes that are set keep the old adaptation",
+        "compiler/frontends/snntorch/adaptive.py",
+        "self.spk = self.adapt = torch.zeros_like(value)",
+        "self.spk = torch.zeros_like(value)",
+        ("tests/test_adaptive_leaky.py", "-k", "clears"),
+    ),
+    Mutant(
+        "neurons that adapt are read as snnTorch's",
+        "compiler/frontends/snntorch/parameters.py",
+        "return mode, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SAME",
+        "return mode, ResetPlace.NEXT",
+        ("tests/test_adaptive_leaky.py", "-k", "does_what"),
+    ),
+    Mutant(
+        "Sinabs' IF has no floor",
+        "compiler/frontends/nir/dialects.py",
+        "if_floor=True,",
+        "",
+        ("tests/test_nir_releases.py", "-k", "several_times"),
+    ),
+    Mutant(
         "the float executor rounds counts up",
         "sim/float_executor.py",
         "np.ceil(ratio) - 1 if dynamics.fire is Fire.GT else np.floor(ratio)",

@@ -26,18 +26,19 @@ Steps = npt.NDArray[Any]
 def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[str, Mapping[str, Steps]]) -> None:
     """Compare each step of a network with what was recorded: `spikes` by population and input, and its `states`.
 
-    The states of a population are `mem`, and `syn` of CubaLIF neurons. Inputs may be any real values. Raises ModelError
-    at the first step that differs.
+    The states of a population are `mem`, `syn` of CubaLIF neurons, and `adapt` where thresholds adapt. Inputs may be
+    any real values. Raises ModelError at the first step that differs.
     """
     precision = float(np.sqrt(np.finfo(network.dtype).eps))
     for population in network.populations:
         membranes = states[population.name]["mem"]
-        currents = states[population.name].get("syn")
+        currents, adaptations = (states[population.name].get(name) for name in ("syn", "adapt"))
         form = contract_form(network, population)
         before = State.cleared(np.zeros_like(membranes[0]))
         for time, membrane in enumerate(membranes):
             fired = spikes[population.name][time]
-            after = State(membrane, before.g if currents is None else currents[time], fired, membrane, before.a)
+            g = before.g if currents is None else currents[time]
+            after = State(membrane, g, fired, membrane, before.a if adaptations is None else adaptations[time])
             if not _agrees(form, _current(form, spikes, time), before, after, precision):
                 oldest = max((int(np.max(p.delay)) for p in form.projections), default=0)
                 why = (
@@ -62,8 +63,13 @@ def _agrees(
         magnitude = magnitude + np.abs(before.g)
         if np.any(np.abs(after.g - expected.g) > precision * magnitude):
             return False
+    if form.jump is not None:
+        largest = np.abs(before.a) + np.abs(form.jump)
+        magnitude = magnitude + largest
+        if np.any(np.abs(after.a - expected.a) > precision * largest):
+            return False
     tolerance = precision * (magnitude + np.abs(before.v) + np.abs(form.threshold))
-    unsure = np.abs(expected.u - form.threshold) <= tolerance
+    unsure = np.abs(expected.u - form.threshold - expected.a) <= tolerance
     agrees = (np.abs(after.v - expected.v) <= tolerance) & (after.spiked == expected.spiked)
     return bool(np.all(unsure | agrees))
 

@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max: int = 1, x_min: int = 0) -> Network:
     """The float network that a snnTorch module computes.
 
-    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers (and our `DelayLinear`),
-    `Leaky`, `Synaptic`, `RLeaky` and `RSynaptic` neurons, `Flatten`, `Identity` and `Dropout` (without effect, as in
-    evaluation). `forward` is one time step on [batch, *input_shape], with neurons that keep their states
-    (`init_hidden=True`), or a loop over the steps of [steps, batch, *input_shape] or [batch, steps, *input_shape], or
-    of the same [batch, *input_shape] in each; each step must compute the same graph, in which layers may receive spikes
-    of earlier steps, their own too. It
-    returns the spikes of the output layer, of a step or stacked, alone or with states. `input_shape` is one step's
-    input of one sample (a number stands for a vector), `x_max` the largest number of spikes per input and step. With
-    an `x_min` below 0 inputs are signed, x_min to x_max, and become two for each of C channels: c for the positive
-    values, C + c for the negative ones, with weights of the opposite sign.
+    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers, `Leaky`, `Synaptic`, `RLeaky`
+    and `RSynaptic` neurons, our own `DelayLinear` and `AdaptiveLeaky` (`spikeloom.compiler.training`), `Flatten`,
+    `Identity` and `Dropout` (without effect, as in evaluation). `forward` is one time step on [batch, *input_shape],
+    with neurons that keep their states (`init_hidden=True`), or a loop over the steps of [steps, batch, *input_shape]
+    or [batch, steps, *input_shape], or of the same [batch, *input_shape] in each; each step must compute the same
+    graph, in which layers may receive spikes of earlier steps, their own too. It returns the spikes of the output
+    layer, of a step or stacked, alone or with states. `input_shape` is one step's input of one sample (a number stands
+    for a vector), `x_max` the largest number of spikes per input and step. With an `x_min` below 0 inputs are signed,
+    x_min to x_max, and become two for each of C channels: c for the positive values, C + c for the negative ones, with
+    weights of the opposite sign.
 
     Parameters are taken over exactly. The training flag and the states that the module holds are left as they are and
     not read, as a sample starts from 0: a warning names layers that training or a run left with others. Raises

@@ -15,6 +15,7 @@ import torch
 from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray, IntArray
 from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
+from .adaptive import AdaptiveLeaky
 from .trace import RECURRENT, LinearCall, OneToOne, Trace, has_delays
 
 
@@ -25,7 +26,7 @@ def float_type(trace: Trace, weights: Iterable[LinearCall | OneToOne]) -> str:
     """
     tensors: dict[str, Any] = {}
     for layer, calls in trace.neurons.items():
-        names = ("alpha", "beta", "threshold") if "syn" in calls[0].states else ("beta", "threshold")
+        names = [name for name in ("alpha", "beta", "threshold", "rho", "jump") if hasattr(calls[0].layer, name)]
         tensors |= {f"{layer}.{name}": getattr(calls[0].layer, name) for name in names}
     for call in weights:
         if isinstance(call, OneToOne):
@@ -97,7 +98,8 @@ def dynamics_of(name: str, layer: snntorch.SpikingNeuron, shape: tuple[int, ...]
     _check_neurons(name, layer)
     mode, place = _reset(name, layer)
     threshold = _per_neuron(f"{name}.threshold", layer.threshold, shape, dtype)
-    if place is not ResetPlace.SNNTORCH_SAME and mode is not ResetMode.NONE and np.any(threshold < 0):
+    late = place is not ResetPlace.SNNTORCH_SAME and mode is not ResetMode.NONE
+    if late and not isinstance(layer, AdaptiveLeaky) and np.any(threshold < 0):
         raise ModelError(
             f"thresholds are not negative: {name!r} has {threshold.min():g}, and snnTorch resets its membranes at the "
             "start; use a threshold of at least 0"
@@ -106,7 +108,11 @@ def dynamics_of(name: str, layer: snntorch.SpikingNeuron, shape: tuple[int, ...]
     if hasattr(layer, "alpha"):
         alpha = np.clip(_per_neuron(f"{name}.alpha", layer.alpha, shape, dtype), 0, 1)
         return CubaLIF(alpha=alpha, beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
-    return LIF(beta=beta, threshold=threshold, reset_mode=mode, reset_place=place)
+    rho = jump = None
+    if isinstance(layer, AdaptiveLeaky):
+        rho = np.clip(_per_neuron(f"{name}.rho", layer.rho, shape, dtype), 0, 1)
+        jump = _per_neuron(f"{name}.jump", layer.jump, shape, dtype)
+    return LIF(beta=beta, threshold=threshold, rho=rho, jump=jump, reset_mode=mode, reset_place=place)
 
 
 def _check_neurons(name: str, layer: snntorch.SpikingNeuron) -> None:
@@ -135,6 +141,9 @@ def _reset(name: str, layer: snntorch.SpikingNeuron) -> tuple[ResetMode, ResetPl
             f"the reset is chosen when a {type(layer).__name__} is made: {name!r} was made with another than "
             f"reset_mechanism_val {value}; make it anew with the reset_mechanism that you want"
         )
+    if isinstance(layer, AdaptiveLeaky):
+        mode = ResetMode.VALUE if value == 1 else ResetMode.SUBTRACT
+        return mode, ResetPlace.NEXT if layer.reset_delay else ResetPlace.SAME
     if value == 2:
         return ResetMode.NONE, ResetPlace.SAME
     delayed = layer.reset_delay or not _resets_at_once(layer)

@@ -16,7 +16,7 @@ _FOLD = (
     "torch.nn.utils.fusion.fuse_linear_bn_eval(linear, batch_norm)"
 )
 _PLAIN = "put an nn.Linear with the weights and the bias that it computes with in its place"
-_READ = ("Linear", "Leaky", "Synaptic", "Flatten", "Identity", "Dropout")
+_READ = ("Linear", "Leaky", "Synaptic", "AdaptiveLeaky", "Flatten", "Identity", "Dropout")
 
 
 def class_name(layer: nn.Module) -> str:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from ....hdl.errors import ModelError
+from .adaptive import AdaptiveLeaky
 from .provenance import Ids, Origin, Provenance, tensors_in
 
 BATCH = 5
@@ -49,6 +50,7 @@ STATES: dict[type[nn.Module], dict[str, str]] = {
     snntorch.Synaptic: _CURRENTS,
     snntorch.RLeaky: {"spk": "spikes", **_MEMBRANES},
     snntorch.RSynaptic: {"spk": "spikes", **_CURRENTS},
+    AdaptiveLeaky: {"spk": "spikes", **_MEMBRANES, "adapt": "adaptations"},
 }
 """The states of the neurons that are read, in the order of their arguments after the input, and what they are."""
 
@@ -86,7 +88,8 @@ class OneToOne:
 class NeuronCall:
     """One call of a layer of neurons: the elements that it was given, its spikes, and its states after it.
 
-    All arrays are [batch, *neurons]; `states` has `mem`, and `syn` where there are synaptic currents.
+    All arrays are [batch, *neurons]; `states` has `mem`, `syn` where there are synaptic currents, and `adapt` where
+    thresholds adapt.
     """
 
     name: str
@@ -267,8 +270,8 @@ class _Recorder:
 
         if not self.trace.provenance.paused:  # inside a layer that is read: a parametrisation of its weights
             raise ModelError(
-                "from_snntorch reads Linear, Leaky, Synaptic, RLeaky and RSynaptic layers, Flatten, Identity and "
-                "Dropout: "
+                "from_snntorch reads Linear, Leaky, Synaptic, RLeaky, RSynaptic and AdaptiveLeaky layers, Flatten, "
+                "Identity and Dropout: "
                 f"{name!r} is a {class_name(layer)}; {replacement(layer)}"
             )
 
