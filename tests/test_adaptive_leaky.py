@@ -174,10 +174,10 @@ def test_truncated_backpropagation_cuts_all_states() -> None:
     layer(torch.full((1, 1), 2.0))
     layer(torch.full((1, 1), 2.0))
     assert layer.adapt.requires_grad
-    kept = float(layer.mem), float(layer.spk), float(layer.adapt)
+    kept = layer.mem.item(), layer.spk.item(), layer.adapt.item()
     AdaptiveLeaky.detach_hidden()
     assert not any(state.requires_grad for state in (layer.mem, layer.spk, layer.adapt))
-    assert (float(layer.mem), float(layer.spk), float(layer.adapt)) == kept
+    assert (layer.mem.item(), layer.spk.item(), layer.adapt.item()) == kept
 
 
 def test_layers_are_copied_and_kept() -> None:

@@ -21,8 +21,11 @@ from spikeloom.compiler.compression.surrogate import SLOPE
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
-from spikeloom.compiler.ir.neurons import LI, LIF, ResetMode, ResetPlace
+from spikeloom.compiler.ir.neurons import LI, LIF, IntegerDynamics, ResetMode, ResetPlace
+from spikeloom.compiler.lowering.quantise import dequantise
 from spikeloom.hdl.errors import OptionError, SampleError
+from spikeloom.sim.float_executor import run_float
+from spikeloom.sim.reference import run_reference
 
 torch = pytest.importorskip("torch")
 
@@ -60,6 +63,26 @@ def labels(x: np.ndarray) -> np.ndarray:
 def training(count: int = 60, **options: Any) -> FineTune:
     x = spikes(count, seed=5)
     return FineTune(**{"spikes": x, "labels": labels(x), "epochs": 3, "batch_size": 10, **options})
+
+
+def test_neurons_that_adapt_or_fire_several_times_are_compressed_too() -> None:
+    """Fitted and trained, at few bits: neurons keep what they have, the integers fire as the float network does."""
+    for neurons in ({"rho": 0.9, "jump": 0.3}, {"max_spikes": 3}):
+        net = network(**neurons)
+        small = tuned(net, sparsity=0.5, bits=6)
+        assert synapses(small) == WEIGHTS // 2
+        for before, after in zip(net.populations, small.populations, strict=True):
+            dynamics = after.dynamics
+            assert isinstance(dynamics, IntegerDynamics)
+            if dynamics.jump is not None:
+                unit = dynamics.scale / (1 << dynamics.fraction_bits)
+                np.testing.assert_allclose(dynamics.jump * unit, 0.3, atol=unit.max())
+            assert (dynamics.jump is not None) == ("jump" in neurons)
+            assert after.max_spikes == before.max_spikes
+        recorded = run_reference(small, spikes(seed=9)).populations
+        again = run_float(dequantise(small), spikes(seed=9)).populations
+        for name, population in recorded.items():
+            assert np.mean(population.spikes != again[name].spikes) < 0.02
 
 
 def tuned(net: Network | None = None, **options: Any) -> Network:

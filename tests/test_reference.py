@@ -280,10 +280,13 @@ def all_dynamics() -> list[dict[str, Any]]:
             leak = Decay(c=3, k=3, rounding=rounding)
             result.append(common | {"kind": Kind.LIF, "decay": leak})
             result.append(common | {"kind": Kind.CUBALIF, "decay": leak, "decay_syn": leak, "drive": Drive.OLD})
-            if place is not ResetPlace.SNNTORCH_SAME:
+            if place is not ResetPlace.SNNTORCH_SAME and fire != 3:
                 slow = Decay(c=1, k=3, rounding=rounding)
-                result += [common | {"kind": Kind.LIF, "decay": leak, "decay_a": slow, "jump": n} for n in (4, -3)]
-            if place is ResetPlace.SAME and mode is ResetMode.SUBTRACT:
+                result += [
+                    common | {"kind": Kind.LIF, "decay": leak, "decay_a": slow, "jump": n}
+                    for n in ((4, -3) if fire > 0 else (4,))
+                ]
+            if place is ResetPlace.SAME and mode is ResetMode.SUBTRACT and fire != 3:
                 several = common | {"decay": leak, "max_spikes": 3}
                 result += [several | {"kind": Kind.LIF}, several | {"kind": Kind.CUBALIF, "decay_syn": leak}]
     return [*result, {"kind": Kind.LI, "fire": 0, "sub": 0, "decay": Decay(c=1, k=2)}]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..ir.network import INPUT, Network
+from ..ir.bounds import largest_input
+from ..ir.network import Network
 
 
 def silent_cycles(network: Network) -> int:
@@ -11,7 +12,6 @@ def silent_cycles(network: Network) -> int:
     A core spends about a cycle per synapse of an arriving event and a few per neuron of a pass.
     """
     synapses = sum(
-        network.size_of(p.pre) * network.size_of(p.post) * (network.x_max if p.pre == INPUT else 1)
-        for p in network.projections
+        network.size_of(p.pre) * network.size_of(p.post) * largest_input(network, p.pre) for p in network.projections
     )
     return 4 * (synapses + sum(population.size for population in network.populations)) + 1000

@@ -11,7 +11,8 @@ from ...hdl.engines.row_format import Section
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..encodings.cost import LOGIC_LUTS, Scarce
 from ..ir.arrays import IntArray
-from ..ir.network import INPUT, Network
+from ..ir.bounds import largest_input
+from ..ir.network import Network
 from .neurons import plan_neurons
 from .step_edges import Heard, Synapses, Way
 
@@ -41,7 +42,7 @@ class EngineWeights:
     @property
     def largest_inputs(self) -> IntArray:
         """The most events of each of them in a step, int64."""
-        largest = [self.network.x_max if source == INPUT else 1 for source in self.sources]
+        largest = [largest_input(self.network, source) for source in self.sources]
         return np.repeat(largest, [self.network.size_of(source) for source in self.sources]).astype(np.int64)
 
     def neurons(

@@ -1,8 +1,9 @@
 """Spikeloom's metadata in a NIR file: a network in full, or only the conventions that NIR leaves open.
 
 The graph's metadata has a group `spikeloom` with `version` and either `network`, every field of the IR under its own
-name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay`, `fire`, `tau`, `x_max`, `x_min` and
-`max_spikes`. Nothing in it is trusted: types, ranges and names are checked here, the network's rules by the verifier.
+name (docs/nir.md has the schema), or any of `dialect`, `dt`, `reset`, `reset_delay`, `fire`, `tau`, `x_max`, `x_min`
+and `max_spikes`. Nothing in it is trusted: types, ranges and names are checked here, the network's rules by the
+verifier.
 """
 
 from __future__ import annotations
