@@ -169,7 +169,7 @@ def test_bad_files_are_refused(tmp_path: Path, case: str) -> None:
 
 def test_other_files_and_networks_without_a_step(tmp_path: Path) -> None:
     write_nir(NETWORK, tmp_path / "net.nir")
-    with pytest.raises(SampleError, match="a NIRGraphData holds nodes: this file has none"):
+    with pytest.raises(SampleError, match="a NIRGraphData, which holds nodes: this file has none"):
         _read(tmp_path / "net.nir")
     path = _changed(lambda g: None)(tmp_path / "a.nir")
     with pytest.raises(SampleError, match="the network's time step is not known: put them on a grid"):

@@ -52,7 +52,9 @@ def read_exchange(path: str | Path, network: Network) -> Samples:
 def _observable(file: CheckedFile) -> h5py.Group:
     nodes = file.root.get("nodes")
     if not isinstance(nodes, h5py.Group):
-        raise SampleError("a NIRGraphData holds nodes: this file has none; write it with nir.write_data")
+        raise SampleError(
+            "samples of NIR are a NIRGraphData, which holds nodes: this file has none; write it with nir.write_data"
+        )
     found = {name: node["observables"] for name, node in nodes.items() if _has_group(node, "observables")}
     node = _one(found, INPUT_NODE, "nodes with observables")
     return _one({name: item for name, item in node.items() if isinstance(item, h5py.Group)}, SPIKES, "observables")
