@@ -9,13 +9,15 @@ from typing import Any
 import nir
 import numpy as np
 import pytest
+from spikeloom.compiler.frontends.nir import subgraphs
+from spikeloom.compiler.frontends.nir.nodes import NirNode
 from spikeloom.compiler.frontends.nir.order import MAX_CYCLIC, evaluation_order
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import CubaLIF, ResetMode, ResetPlace
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.hdl.errors import ModelError
+from spikeloom.hdl.errors import ModelError, OptionError
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 
@@ -302,6 +304,32 @@ def test_names_and_edges_that_would_be_one_are_refused(tmp_path: Path) -> None:
     twice = _sub({**_ends(2, 2), "lif": _lif(2), "fc": nir.Linear(np.eye(2))}, "in>fc in>lif fc>lif lif>out")
     with pytest.raises(ModelError, match="joins Input and LIF"):
         _graph(tmp_path, {**_ends(2, 2), "x": twice}, "in>x x>out")
+
+
+def test_graphs_within_graphs_cannot_take_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = subgraphs.NestedGraph(
+        {"in": NirNode("Input", {}), "out": NirNode("Output", {}), "a": NirNode("LIF", {}), "b": NirNode("LIF", {})},
+        (("in", "a"), ("in", "b"), ("a", "out"), ("b", "out")),
+    )
+    around = {f"n{i}": NirNode("LIF", {}) for i in range(20)} | {"x": inner, "y": inner}
+    edges = [(f"n{i}", "x") for i in range(10)] + [("x", "y")] + [("y", f"n{i}") for i in range(10, 20)]
+    graph = subgraphs.NestedGraph(around, tuple(edges))
+    assert len(subgraphs.flat(graph).edges) == 20 + 4 + 20
+    monkeypatch.setattr(subgraphs, "MAX_EDGES", 43)
+    with pytest.raises(ModelError, match="has at most 43 edges: with those through 'x' it has more"):
+        subgraphs.flat(graph)
+    monkeypatch.setattr(subgraphs, "MAX_SUBGRAPHS", 1)
+    with pytest.raises(ModelError, match="at most 1 subgraphs"):
+        monkeypatch.setattr(subgraphs, "MAX_EDGES", 1000)
+        subgraphs.flat(graph)
+
+
+def test_metadata_of_a_subgraph_is_heard(tmp_path: Path) -> None:
+    nodes = {**_ends(3, 3), **_weights(10, ("fc", 3, 3))}
+    sub = _sub({**_ends(3, 3), "lif": _lif(3)}, "in>lif lif>out")
+    sub.metadata = {"time_step": 1e-3}
+    with pytest.raises(OptionError, match=r"'time_step' in the metadata of node 'x' is 0\.001; give --dt"):
+        _graph(tmp_path, {**nodes, "x": sub}, "in>fc fc>x x>out", dt=None)
 
 
 # --------------------------------------------------------------------------------------------------------- snnTorch

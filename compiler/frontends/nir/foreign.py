@@ -92,8 +92,9 @@ def _asked(option: str, what: str) -> OptionError:
 
 def _mentions(file: CheckedFile, graph: NirGraph) -> Iterator[_Mention]:
     yield from _entries(file, file.root.get("node/metadata"), None)
-    for name, node in graph.nodes.items():
-        yield from _entries(file, file.root[node.path].get("metadata"), name)
+    places = {name: node.path for name, node in graph.nodes.items()} | dict(graph.subgraphs)
+    for name, path in sorted(places.items()):
+        yield from _entries(file, file.root[path].get("metadata"), name)
 
 
 def _entries(file: CheckedFile, group: Any, node: str | None) -> Iterator[_Mention]:

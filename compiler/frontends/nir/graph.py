@@ -7,6 +7,7 @@ parameters of mixed shapes and batch axes, which the library refuses.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import h5py
@@ -49,11 +50,11 @@ def read_graph(file: CheckedFile) -> NirGraph:
         raise ModelError(
             f"a NIR file holds a graph of nodes and edges: it holds a {quoted(kind)}; wrap it in a NIRGraph"
         )
-    nodes, edges = flat(_read_nested(file, root, "the file's graph"))
+    graph = flat(_read_nested(file, root, "the file's graph"))
     version = file.root.get("version")
     text = isinstance(version, h5py.Dataset) and version.shape == () and version.dtype.kind in "OS"
     written_by = file.text(version) if text else ""
-    return NirGraph(nodes, edges, written_by)
+    return replace(graph, nir_version=written_by)
 
 
 def spikeloom_metadata(file: CheckedFile) -> h5py.Group | None:
@@ -67,7 +68,7 @@ def _read_nested(file: CheckedFile, group: h5py.Group, title: str) -> NestedGrap
     if not isinstance(groups, h5py.Group) or not isinstance(edges, h5py.Dataset):
         raise ModelError(f"a NIRGraph is a graph of nodes and edges: {title} lacks them; write the file again")
     nodes = {name: _read_node(file, name, groups[name]) for name in sorted(groups)}
-    return NestedGraph(nodes, _read_edges(file, edges, nodes))
+    return NestedGraph(nodes, _read_edges(file, edges, nodes), group.name)
 
 
 def _read_node(file: CheckedFile, name: str, group: h5py.Group | h5py.Dataset) -> NirNode | NestedGraph:

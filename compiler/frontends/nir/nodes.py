@@ -26,9 +26,11 @@ class NirNode:
 class NirGraph:
     """A NIR graph without subgraphs: nodes by name, in order of their names, and edges in order.
 
-    `nir_version` is that of the library that wrote the file, empty where it is not known.
+    `nir_version` is that of the library that wrote the file, empty where it is not known; `subgraphs` are the places of
+    the graphs in the file that became part of this one, by name.
     """
 
     nodes: Mapping[str, NirNode]
     edges: tuple[tuple[str, str], ...]
     nir_version: str = ""
+    subgraphs: Mapping[str, str] = field(default_factory=dict)

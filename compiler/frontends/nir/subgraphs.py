@@ -11,35 +11,42 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ....hdl.errors import ModelError, quoted
-from .nodes import NirNode
+from .nodes import NirGraph, NirNode
 
 Edge = tuple[str, str]
 
 MAX_EDGES = 100_000
-"""So many edges may become of those through the Inputs and Outputs of subgraphs."""
+"""So many edges a graph with subgraphs may have, those that lead through their Inputs and Outputs counted."""
+
+MAX_SUBGRAPHS = 1_000
 
 
 @dataclass(frozen=True, eq=False)
 class NestedGraph:
-    """A graph as it stands in a file: nodes and graphs by name, and edges between them in order."""
+    """A graph as it stands in a file, at `path`: nodes and graphs by name, and edges between them in order."""
 
     nodes: Mapping[str, NirNode | NestedGraph]
     edges: tuple[Edge, ...]
+    path: str = ""
 
 
-def flat(graph: NestedGraph) -> tuple[dict[str, NirNode], tuple[Edge, ...]]:
-    """The nodes, in order of their names, and the edges of a graph without subgraphs.
+def flat(graph: NestedGraph) -> NirGraph:
+    """The graph without subgraphs, whose places it keeps.
 
     Raises ModelError, naming the subgraph, for one without exactly one Input and one Output, for one whose Input leads
     straight to its Output, and where two nodes or edges would be one.
     """
     nodes: dict[str, NirNode] = {}
+    subgraphs: dict[str, str] = {}
     edges = list(graph.edges)
     for name, node in graph.nodes.items():
         if isinstance(node, NestedGraph):
-            inner, inner_edges = flat(node)
-            edges = _spliced(name, inner, inner_edges, edges)
-            named = {f"{name}.{part}": x for part, x in inner.items() if x.type not in ("Input", "Output")}
+            inner = flat(node)
+            edges = _spliced(name, inner.nodes, inner.edges, edges)
+            named = {f"{name}.{part}": x for part, x in inner.nodes.items() if x.type not in ("Input", "Output")}
+            subgraphs |= {name: node.path, **{f"{name}.{part}": path for part, path in inner.subgraphs.items()}}
+            if len(subgraphs) > MAX_SUBGRAPHS:
+                raise ModelError(f"a graph has at most {MAX_SUBGRAPHS} subgraphs: this one has more; flatten it")
         else:
             named = {name: node}
         for part in named:
@@ -53,7 +60,7 @@ def flat(graph: NestedGraph) -> tuple[dict[str, NirNode], tuple[Edge, ...]]:
                 f"what meets comes from different nodes: {quoted(one[0])} -> {quoted(one[1])} stands twice, once "
                 "through a subgraph; remove one"
             )
-    return dict(sorted(nodes.items())), tuple(edges)
+    return NirGraph(dict(sorted(nodes.items())), tuple(edges), subgraphs=subgraphs)
 
 
 def _spliced(name: str, nodes: Mapping[str, NirNode], inner: tuple[Edge, ...], outer: list[Edge]) -> list[Edge]:
@@ -71,10 +78,10 @@ def _spliced(name: str, nodes: Mapping[str, NirNode], inner: tuple[Edge, ...], o
     if name in before:  # the subgraph's output leads to its input
         before = [a for a in before if a != name] + last
         behind = [b for b in behind if b != name]
-    if len(before) * len(first) + len(last) * len(behind) > MAX_EDGES:
+    if len(outer) + len(inner) + len(before) * len(first) + len(last) * len(behind) > MAX_EDGES:
         raise ModelError(
-            f"a graph has at most {MAX_EDGES} edges through a subgraph: {quoted(name)} has more; put fewer nodes "
-            "around it"
+            f"a graph with subgraphs has at most {MAX_EDGES} edges: with those through {quoted(name)} it has more; put "
+            "fewer nodes around it"
         )
     kept = [edge for edge in outer if name not in edge]
     within = [(f"{name}.{a}", f"{name}.{b}") for a, b in inner if a != entry and b != leave]
