@@ -11,13 +11,16 @@ from networks import chain, random_spikes
 from shipped import run_shipped
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.estimate.estimate import estimate
+from spikeloom.compiler.flow.narrow import Narrow
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
-from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from spikeloom.compiler.ir.neurons import CubaLIF, Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.neurons.reachable import current_saturates, saturates, start_bits, sum_bits
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.kinds import engine_folding
+from spikeloom.compiler.plan.lean import without_silent
 from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
@@ -227,12 +230,50 @@ def test_the_estimate_counts_their_memory_and_says_that_their_logic_is_a_guess()
     assert more.resources.luts > bare.resources.luts + 20
 
 
+@pytest.mark.parametrize("level", ["rtl", pytest.param("netlist", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["new", "old"])
-def test_verilog_has_them(name: str) -> None:
+def test_verilog_has_them(name: str, level: str) -> None:
     network = mixed() if name == "new" else currents(drive=Drive.OLD, reset_place=ResetPlace.SNNTORCH_SAME)
     spikes = random_spikes(3, network, samples=2, steps=5, rate=0.5)
     expected = run_reference(network, spikes, membranes=True)
-    got = run_verilog(network, spikes, membranes=True, stress=3)
+    got = run_verilog(network, spikes, membranes=True, level=level, stress=3)
     for population, record in expected.populations.items():
         np.testing.assert_array_equal(got.populations[population].membranes, record.membranes)
         np.testing.assert_array_equal(got.populations[population].spikes, record.spikes)
+
+
+def test_narrowing_and_silence_speak_of_both_words() -> None:
+    """A compilation's passes: a core without its silent neurons, whose words may lose a bit, equals the reference."""
+    rng = np.random.default_rng(4)
+    shape = {"alpha": 0.7, "beta": 0.9, "threshold": 1.0, "reset_place": ResetPlace.NEXT}
+    weights = rng.normal(0.1, 0.4, (9, 40))
+    weights[:, 5] = -1e-3  # never fires
+    network = Network(
+        input_shape=(9,),
+        populations=(
+            Population(name="a", shape=(40,), dynamics=CubaLIF(**shape)),
+            Population(name="b", shape=(4,), dynamics=CubaLIF(**shape, drive=Drive.OLD)),
+        ),
+        projections=(
+            Projection(pre=INPUT, post="a", connectivity=Dense(weights=weights)),
+            Projection(pre="a", post="b", connectivity=Dense(weights=rng.normal(0.05, 0.3, (40, 4)))),
+        ),
+        output="b",
+    )
+    spikes = (rng.random((12, 20, 9)) < 0.3).astype(np.uint8)
+    integer = quantise(network, 6, spikes)
+    narrow = Narrow(source=network, spikes=spikes, price=state_bits)(integer)
+    assert state_bits(narrow) < state_bits(integer)
+    lean = without_silent(narrow)
+    assert lean.left_out >= 1
+    expected = run_reference(narrow, spikes[:2])
+    assert expected.spikes.any()
+    assert_agrees(make_plan(lean.network))
+    np.testing.assert_array_equal(run_amaranth(make_plan(lean.network), spikes[:2]).spikes, expected.spikes)
+
+
+def state_bits(network: Network) -> int:
+    """Both words of the engine that runs it."""
+    (engine,) = make_plan(network).engines
+    shapes = engine.form.memories(Family.ICE40)
+    return int(shapes["state"].width + shapes["currents"].width)

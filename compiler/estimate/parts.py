@@ -218,7 +218,8 @@ def _current_parts(parts: Parts, form: NeuronFormat) -> None:
 
 @dataclass(frozen=True)
 class LeakCost:
-    """A leak by one constant c (spikeloom.hdl.neurons). Full adders reduce a sum of more than two terms to two."""
+    """A leak by one constant c (spikeloom.hdl.neurons). Full adders reduce a sum of more than two terms to two, where
+    the `terms` are not added two by two."""
 
     terms: int
     full_adders: float
@@ -230,6 +231,8 @@ def leak_cost(decay: DecayFormat | None, state: int) -> LeakCost:
     """What decay(V) of `state` bits takes."""
     if decay is None or decay.c is None:
         return LeakCost(terms=0, full_adders=0, carries=0, sums=0)
+    if decay.pairs is not None:
+        return _paired_cost(decay.pairs, decay.k, state)
     direct = signed_digits(decay.c)
     half = (1 << decay.k) >> 1 if decay.rounding == "nearest" else 0
     kept, rest = signed_digits((1 << decay.k) - decay.c), (1 << decay.k) - 1 - half
@@ -242,6 +245,16 @@ def leak_cost(decay: DecayFormat | None, state: int) -> LeakCost:
         full_adders=product.full_adders,
         carries=product.carries + extra * (state + 1),
         sums=product.sums + extra,
+    )
+
+
+def _paired_cost(digits: Sequence[tuple[int, int]], k: int, state: int) -> LeakCost:
+    """Terms added two by two: an adder for each, a bit for its carry, and two of them as wide as the constant."""
+    return LeakCost(
+        terms=0,
+        full_adders=0,
+        carries=len(digits) * (state + 2) + 2 * (k - digits[-1][1]),
+        sums=1 + (len(digits) - 1).bit_length(),
     )
 
 

@@ -31,12 +31,12 @@ def plan_neurons(
 
     Of a single population only the `chosen` neurons may be meant, in that order. `logic_luts` is as in MemoryShape.
     """
-    rules = [_rule(network, population) for population in populations]
+    currents = any(_integer(population).decay_syn is not None for population in populations)
+    rules = [_rule(network, population, paired=currents) for population in populations]
     columns = [_parameters(population, rule) for population, rule in zip(populations, rules, strict=True)]
     values = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
     if chosen is not None:
         values = {name: value[chosen] for name, value in values.items()}
-    currents = any(rule.current is not None for rule in rules)
     added_to = sum_bits if currents else accumulator_bits
     form = NeuronFormat(
         populations=tuple(
@@ -82,7 +82,7 @@ def _parameters(population: Population, rule: NeuronRule) -> dict[str, IntArray]
     return {name: np.broadcast_to(value, (population.size,)) for name, value in values.items()}
 
 
-def _rule(network: Network, population: Population) -> NeuronRule:
+def _rule(network: Network, population: Population, *, paired: bool) -> NeuronRule:
     dynamics = _integer(population)
     fires = population.fires
     to_value = fires and dynamics.reset_mode is ResetMode.VALUE
@@ -93,7 +93,7 @@ def _rule(network: Network, population: Population) -> NeuronRule:
         has_sub=fires and not to_value and bool(np.any(dynamics.sub)),
         reset_mode="value" if to_value else "subtract",
         reset_place=dynamics.reset_place.value,
-        decay=None if dynamics.decay is None else _decay(dynamics.decay),
+        decay=None if dynamics.decay is None else _decay(dynamics.decay, paired=paired),
         has_floor=dynamics.v_min is not None,
         current=_current(network, population),
     )
@@ -104,16 +104,16 @@ def _current(network: Network, population: Population) -> CurrentRule | None:
     if dynamics.decay_syn is None:
         return None
     return CurrentRule(
-        decay=_decay(dynamics.decay_syn),
+        decay=_decay(dynamics.decay_syn, paired=True),
         saturates=current_saturates(network, population),
         drives_later=dynamics.drive is Drive.OLD,
     )
 
 
-def _decay(decay: Decay) -> DecayFormat:
+def _decay(decay: Decay, *, paired: bool) -> DecayFormat:
     rounding: RoundingRule = decay.rounding.value
     c = int(decay.c) if decay.c.ndim == 0 else None
-    return DecayFormat(c=c, k=decay.k, rounding=rounding)
+    return DecayFormat(c=c, k=decay.k, rounding=rounding, paired=paired and c is not None)
 
 
 def _own_leak(decay: Decay | None) -> IntArray:

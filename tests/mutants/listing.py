@@ -178,6 +178,20 @@ NEURONS = (
 
 CURRENTS = (
     Mutant(
+        "halves are rounded down where terms are added two by two",
+        "hdl/neurons/decay.py",
+        'constant = ((1 << above) >> (rounding == "nearest")) - 1',
+        'constant = ((1 << above) >> (rounding == "nearest")) - 2',
+        ("tests/test_decay.py", "-k", "paired"),
+    ),
+    Mutant(
+        "what is cut off below a negative term is lost",
+        "hdl/neurons/decay.py",
+        "low >> cut, Const(0, 1) if sign > 0 else low[:cut].any()",
+        "low >> cut, Const(0, 1)",
+        ("tests/test_decay.py", "-k", "paired"),
+    ),
+    Mutant(
         "a sample starts from the last current",
         "hdl/neurons/bank.py",
         "m.d.sync += kept_g.eq(0)",
