@@ -11,23 +11,55 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .engines.format import EngineFormat
-from .memories.memory import Family
+from .memories.memory import Family, MemoryShape
 from .memories.spram import load_signature
-from .streams.routing import Fork, Merge
+from .streams.delays import DelayContents, DelayFormat
+from .streams.routing import Filter, Fork, Merge
 from .streams.tokens import token_layout
 
 CORE_INPUT = -1
 """The source number of the core's own input."""
 
 
+Source = tuple[int, bool]
+"""An engine's number, and whether its inner spikes are meant instead of its output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delayed:
+    """What an engine hears in later steps: of the engine `source` (`CORE_INPUT` for the input), of its inner spikes
+    (`EngineFormat.inner`) where it is `inner`."""
+
+    source: int
+    inner: bool
+    form: DelayFormat
+    contents: DelayContents
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineInstance:
     """One engine of a core: its format, and the contents that go with it. `sources` are the numbers of the engines it
-    listens to (`CORE_INPUT` for the input), in the order in which their outputs are concatenated into its inputs."""
+    listens to (`CORE_INPUT` for the input), in the order in which their outputs are concatenated into its inputs; what
+    it hears later, `delays`, follows them. Without sources it follows the steps of the core's input."""
 
     form: EngineFormat
     contents: Any
     sources: tuple[int, ...]
+    delays: tuple[Delayed, ...] = ()
+
+    @property
+    def heard(self) -> tuple[Source, ...]:
+        """Every stream that leads to it, the input alone for its steps too."""
+        now = [(source, False) for source in self.sources or (CORE_INPUT,)]
+        return (*now, *((delayed.source, delayed.inner) for delayed in self.delays))
+
+    def delay_memories(self, family: Family) -> dict[str, MemoryShape]:
+        """The memories of its delays by their role."""
+        return {
+            f"{role}{number}" if number else role: shape
+            for number, delayed in enumerate(self.delays)
+            for role, shape in delayed.form.memories(family).items()
+        }
 
 
 class Core(wiring.Component):
@@ -61,8 +93,8 @@ class Core(wiring.Component):
         trace: bool = False,
         wide: bool = False,
     ) -> None:
-        first, *others = [engine for engine in engines if CORE_INPUT in engine.sources]
-        if wide and (others or not first.form.takes_beats or len(first.sources) > 1):
+        first, *others = [engine for engine in engines if (CORE_INPUT, False) in engine.heard]
+        if wide and (others or not first.form.takes_beats or len(first.heard) > 1):
             raise ValueError("a wide input leads to one engine that takes beats and listens to nothing else")
         self._inputs = inputs
         self._engines = tuple(replace(e, form=e.form.traced()) for e in engines) if trace else tuple(engines)
@@ -86,13 +118,17 @@ class Core(wiring.Component):
         """Whether weights lie in SPRAM and must be loaded."""
         return any(engine.form.uses_spram for engine in self._engines)
 
-    def _size(self, source: int) -> int:
-        return self._inputs if source == CORE_INPUT else self._engines[source].form.outputs
+    def _size(self, source: Source) -> int:
+        number, inner = source
+        if number == CORE_INPUT:
+            return self._inputs
+        form = self._engines[number].form
+        return len(form.inner) if inner else form.outputs
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        streams = {CORE_INPUT: wiring.flipped(self.i)}
-        consumers: dict[int, list[stream.Interface]] = {CORE_INPUT: []}
+        streams: dict[Source, stream.Interface] = {(CORE_INPUT, False): wiring.flipped(self.i)}
+        consumers: dict[Source, list[stream.Interface]] = {(CORE_INPUT, False): []}
         engines = []
         for number, instance in enumerate(self._engines):
             engine = instance.form.create(instance.contents, self._family)
@@ -100,11 +136,15 @@ class Core(wiring.Component):
             m.submodules[f"engine{number}"] = engine
             if instance.form.uses_spram:
                 wiring.connect(m, wiring.flipped(self.load), engine.load)
-            streams[number] = engine.o
-            consumers[number] = []
-            for source, sink in zip(instance.sources, self._inlets(m, number, instance, engine), strict=True):
-                consumers[source].append(sink)
-        consumers[self._output].append(wiring.flipped(self.o))
+            streams[number, False] = engine.o
+            consumers.setdefault((number, False), [])
+            if instance.form.inner:
+                streams[number, True] = engine.inner
+            for source, sink in zip(instance.heard, self._inlets(m, number, instance, engine), strict=True):
+                consumers.setdefault(source, []).append(sink)
+        for source in streams:
+            consumers.setdefault(source, [])
+        consumers[self._output, False].append(wiring.flipped(self.o))
         for source, sinks in consumers.items():
             self._deliver(m, source, streams[source], sinks)
         if self._trace:
@@ -120,22 +160,33 @@ class Core(wiring.Component):
                 number += 1
 
     def _inlets(self, m: Module, number: int, instance: EngineInstance, engine: Any) -> list[stream.Interface]:
-        """One stream per source of an engine."""
+        """One stream for each that an engine hears."""
         inlet = engine.i
-        gets_beats = self._wide and CORE_INPUT in instance.sources
+        gets_beats = self._wide and (CORE_INPUT, False) in instance.heard
         packer = None if gets_beats else instance.form.packer()
         if packer is not None:
             m.submodules[f"packer{number}"] = packer
             wiring.connect(m, packer.o, inlet)
             inlet = packer.i
-        if len(instance.sources) == 1:
+        if len(instance.heard) == 1:
             return [inlet]
-        merge = Merge([self._size(source) for source in instance.sources])
+        now = [self._size((source, False)) for source in instance.sources]
+        merge = Merge([*(now or [0]), *(delayed.form.rows for delayed in instance.delays)])
         m.submodules[f"merge{number}"] = merge
         wiring.connect(m, merge.o, inlet)
-        return [getattr(merge, f"i{port}") for port in range(len(instance.sources))]
+        inlets = [getattr(merge, f"i{port}") for port in range(len(instance.heard))]
+        if not instance.sources:
+            m.submodules[f"steps{number}"] = steps = Filter(self._inputs, range(0))
+            wiring.connect(m, steps.o, inlets[0])
+            inlets[0] = steps.i
+        for place, delayed in enumerate(instance.delays, start=len(now) or 1):
+            delay = delayed.form.create(delayed.contents, self._family)
+            m.submodules[f"delay{number}_{place}"] = delay
+            wiring.connect(m, delay.o, inlets[place])
+            inlets[place] = delay.i
+        return inlets
 
-    def _deliver(self, m: Module, source: int, tokens: stream.Interface, sinks: list[stream.Interface]) -> None:
+    def _deliver(self, m: Module, source: Source, tokens: stream.Interface, sinks: list[stream.Interface]) -> None:
         """Connect a stream to all that listen to it; one that nobody hears is drained."""
         if not sinks:
             m.d.comb += tokens.ready.eq(1)
@@ -143,7 +194,8 @@ class Core(wiring.Component):
             wiring.connect(m, tokens, sinks[0])
         else:
             fork = Fork(self._size(source), len(sinks))
-            m.submodules["fork_input" if source == CORE_INPUT else f"fork{source}"] = fork
+            number, inner = source
+            m.submodules["fork_input" if number == CORE_INPUT else f"fork{number}{'_inner' * inner}"] = fork
             wiring.connect(m, tokens, fork.i)
             for port, sink in enumerate(sinks):
                 wiring.connect(m, getattr(fork, f"o{port}"), sink)

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from golden import GoldenCase, entries_ahead, golden_cases, golden_folder, lacking
-from spikeloom.compiler.plan.folding import default_folding
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.compiler.plan.step_edges import Way
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim import simulate
 from spikeloom.sim.recording import Recording
@@ -17,7 +15,7 @@ from spikeloom.sim.reference import run_reference
 
 CASES = golden_cases()
 
-UNSUPPORTED = frozenset({"ALIF", "delays", "several spikes per step"})
+UNSUPPORTED = frozenset({"ALIF", "several spikes per step"})
 """What the generated hardware does not have yet, in the words of the cases' `needs`."""
 
 
@@ -61,7 +59,4 @@ def test_hardware_agrees(case: GoldenCase) -> None:
         with pytest.raises(ModelError):
             make_plan(case.network)
         pytest.skip(f"the hardware lacks {', '.join(sorted(missing))}")
-    folding = default_folding(case.network)
-    if any(engine.heard(case.network).going(Way.LATE) for engine in folding.engines):
-        pytest.skip("the hardware lacks step edges of more than a step")
     assert_agrees(case, simulate(case.network, case.spikes, executor="amaranth", membranes=True))

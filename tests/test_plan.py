@@ -124,8 +124,8 @@ def test_the_entropy_bound_is_below_what_is_stored() -> None:
 def test_what_the_hardware_lacks_is_named() -> None:
     network = chain(15, (4, 3, 2))
     first, second = network.projections
-    delayed = dataclasses.replace(second, delay=np.array(2))
-    with pytest.raises(ModelError, match=r"step edges are .*'p0'.*'p1' with a delay of 2"):
+    delayed = dataclasses.replace(second, delay=np.array(256))
+    with pytest.raises(ModelError, match=r"at most 255 steps: .*'p0' to 'p1' has a delay of 256"):
         make_plan(dataclasses.replace(network, projections=(first, delayed)))
 
 

@@ -11,8 +11,10 @@ from fuzz.oracle import Data
 from golden import network_of
 from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
 from spikeloom.compiler.ir.network import INPUT
+from spikeloom.compiler.plan.delays import MAX_KEPT_STEPS
 from spikeloom.compiler.plan.folding import shared_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 
@@ -44,6 +46,38 @@ RETURNING: dict[str, tuple[dict[str, int], list[Edge]]] = {
 }
 """Sizes and edges of networks whose step edges return inside a shared engine."""
 
+LATE: dict[str, tuple[dict[str, int], list[Edge]]] = {
+    "the input, after two steps": ({"a": 5}, [("input", "a", 2)]),
+    "the input, at once and later": ({"a": 5, "b": 3}, [("input", "a", 0), ("input", "a", 3), ("a", "b", 0)]),
+    "the input, axonal": ({"a": 5}, [("input", "a", [[d] * 5 for d in (3, 1, 4, 1, 5, 2)])]),
+    "the input, axonal, some at once": ({"a": 3}, [("input", "a", [[d] * 3 for d in (0, 1, 4, 0, 5, 2)])]),
+    "the input, per synapse": ({"a": 4}, [("input", "a", [[(i + j) % 5 for j in range(4)] for i in range(6)])]),
+    "a chain, after a step": ({"a": 5, "b": 4}, [("input", "a", 0), ("a", "b", 1)]),
+    "a chain, axonal": ({"a": 4, "b": 3}, [("input", "a", 0), ("a", "b", [[d] * 3 for d in (1, 7, 2, 1)])]),
+    "both ways": ({"a": 4, "b": 5}, [("input", "a", 0), ("a", "b", 0), ("b", "a", 2), ("a", "a", 3), ("a", "b", 1)]),
+    "one neuron": ({"a": 1}, [("input", "a", 0), ("a", "a", 3)]),
+    "one neuron to another": ({"a": 1, "b": 1}, [("input", "a", 0), ("a", "b", [[2]]), ("b", "a", 1), ("b", "b", 2)]),
+    "three layers back": (
+        {"a": 3, "b": 4, "c": 5},
+        [("input", "a", 0), ("a", "b", 0), ("b", "c", 0), ("c", "a", 1), ("c", "b", 2), ("a", "c", 2)],
+    ),
+    "inner layers of three": (
+        {"a": 3, "b": 4, "c": 5},
+        [("input", "a", 1), ("a", "b", 2), ("b", "b", [[1, 2, 3, 4], [2] * 4, [3] * 4, [1, 1, 4, 4]]), ("b", "c", 0)],
+    ),
+}
+"""Sizes and edges of networks whose spikes are kept for later steps."""
+
+FOLDED: dict[str, Any] = {
+    "shared": lambda sizes: shared(sizes),
+    "one each": lambda sizes: [{"populations": [name]} for name in sizes],
+    "lanes": lambda sizes: [{"populations": [name], "lanes": min(2, sizes[name]), "queue": 4} for name in sizes],
+    "vector": lambda sizes: [
+        {"populations": [name], "kind": "vector", "lanes": 0, "events_per_beat": 2} for name in sizes
+    ],
+}
+"""The engines of a network's populations."""
+
 EAGER = -100
 """A threshold that every neuron is above in every step."""
 
@@ -54,6 +88,7 @@ def network(
     """Random weights; thresholds of about a spike in three steps, or all `fire`."""
     rng = np.random.default_rng(sum(sizes.values()) + len(edges))
     size_of = {"input": 6, **sizes}
+    assert all(np.ndim(delay) == 0 or np.shape(delay) == (size_of[pre], size_of[post]) for pre, post, delay in edges)
     return {
         "name": "loops",
         "input": {"size": size_of["input"], "x_max": x_max},
@@ -163,6 +198,88 @@ def test_spikes_return_under_every_reset_and_to_skipped_passes(place: str) -> No
     data = network(sizes, edges, reset=place, fire=7, bias=0)
     check_core(case(data, shared(sizes, skips=True), rate=0.1))
     check_core(case(data, shared(sizes, spram=True), rate=0.3))
+
+
+@pytest.mark.parametrize("folded", FOLDED)
+@pytest.mark.parametrize("graph", LATE)
+def test_spikes_come_later_in_every_engine(graph: str, folded: str) -> None:
+    sizes, edges = LATE[graph]
+    data = network(sizes, edges)
+    check_core(case(data, FOLDED[folded](sizes), "ecp5", stalls=0.3), traced=folded != "vector")
+
+
+@pytest.mark.parametrize("graph", LATE)
+def test_every_neuron_fires_and_all_of_it_comes_later(graph: str) -> None:
+    """As many events are kept as there can be; neither a stalled output nor an aborted sample blocks or leaks any."""
+    sizes, edges = LATE[graph]
+    data = network(sizes, edges, fire=EAGER)
+    check_core(case(data, FOLDED["shared"](sizes), rate=1.0, stalls=0.3))
+    check_core(case(data, FOLDED["one each"](sizes), rate=1.0), traced=False)
+
+
+@pytest.mark.parametrize("delay", [1, 3, [[d] * 3 for d in (2, 1, 1, 3, 2, 2)], [[1, 2, 3]] * 6])
+def test_inputs_above_one_come_later_as_often(delay: Any) -> None:
+    data = network({"a": 3}, [("input", "a", 0), ("input", "a", delay)], x_max=3)
+    for family in ("ice40", "ecp5"):
+        check_core(case(data, [{"populations": ["a"]}], family, rate=0.7, stalls=0.2))
+    check_cycles(make_plan(network_of(data)))
+
+
+@pytest.mark.parametrize("folded", FOLDED)
+@pytest.mark.parametrize("graph", LATE)
+def test_cycles_with_delays_are_exact(graph: str, folded: str) -> None:
+    sizes, edges = LATE[graph]
+    check_cycles(plan_of(case(network(sizes, edges), FOLDED[folded](sizes))))
+
+
+def test_the_longest_delay_and_one_more() -> None:
+    edges: list[Edge] = [("input", "a", 0), ("a", "a", MAX_KEPT_STEPS)]
+    data = network({"a": 2}, edges, fire=EAGER)
+    longer = {**stimulus(data, rate=0.2), "before": [], "runs": [{"steps": [[1] * 6] * 258, "aborted": False}]}
+    check_core({**case(data, [{"populations": ["a"]}]), "stimulus": longer})
+    beyond = network({"a": 2}, [("input", "a", 0), ("a", "a", MAX_KEPT_STEPS + 1)])
+    with pytest.raises(ModelError, match=r"at most 255 steps: .* from 'a' to 'a' has a delay of 256; take longer time"):
+        make_plan(network_of(beyond))
+
+
+def test_spikes_are_kept_where_they_cost_least() -> None:
+    def kept(sizes: dict[str, int], edges: list[Edge], family: str, x_max: int = 1) -> dict[str, tuple[int, int]]:
+        plan = make_plan(network_of(network(sizes, edges, x_max=x_max)), family, None)
+        roles = ("log", "history", "taps", "queue")
+        return {m.role: (m.shape.depth, m.shape.width) for m in plan.memories if m.role.rstrip("0123456789") in roles}
+
+    wide = {"a": 256, "b": 8}
+    axonal = [[1 + n % 25] * 8 for n in range(256)]
+    assert kept(wide, [("input", "a", 0), ("a", "b", 1)], "ice40") == {"log": (256, 8)}
+    assert kept(wide, [("input", "a", 0), ("a", "b", axonal)], "ecp5") == {"history": (256, 30)}
+    assert kept(wide, [("input", "a", 0), ("a", "b", 25)], "ecp5") == {"history": (256, 25)}
+    synaptic = [[1 + (n + k) % 2 for k in range(8)] for n in range(256)]
+    memories = kept(wide, [("input", "a", 0), ("a", "b", synaptic)], "ecp5")
+    assert memories["history"] == (256, 2) and 500 <= memories["taps"][0] <= 512 and memories["taps"][1] == 2
+    assert kept({"a": 300}, [("input", "a", 0), ("input", "a", 1)], "ice40", x_max=255) == {"history": (6, 8)}
+
+
+def test_delays_cost_a_block_ram_for_256_neurons_and_25_steps() -> None:
+    axonal = [[1 + n % 25] * 8 for n in range(256)]
+    sizes = {"a": 256, "b": 8}
+    plans = [
+        make_plan(network_of(network(sizes, [("input", "a", 0), ("a", "b", delay)])), "ecp5", None)
+        for delay in (0, axonal)
+    ]
+    without, with_delays = plans
+    assert with_delays.brams - without.brams <= 1
+
+
+def test_a_wide_input_leads_past_no_delay() -> None:
+    engines = [{"populations": ["a"], "kind": "vector", "events_per_beat": 2}, {"populations": ["b"]}]
+    folded = {"engines": engines, "wide": True}
+    for edges, name in (
+        ([("input", "a", 0), ("a", "a", 1), ("a", "b", 0)], "also listens to 'a'"),
+        ([("input", "a", 0), ("a", "b", 1)], "also reaches the engine of 'b'"),
+    ):
+        data = network({"a": 4, "b": 2}, edges)
+        with pytest.raises(ModelError, match=name):
+            plan_of({"network": data, "family": "ecp5", "folding": folded})
 
 
 def test_a_step_edge_costs_a_queue_only_where_it_must() -> None:

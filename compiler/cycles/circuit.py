@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...hdl.errors import MismatchError
-from .tokens import ALL, END_OF_SAMPLE, EVENT, Block, Token, takes
+from .tokens import ALL, END_OF_SAMPLE, ENDS, EVENT, EVENTS, Block, Shown, Token, takes
 
 MAX_CYCLES = 50_000_000
 """After so many cycles a sample that has not ended is given up."""
@@ -65,13 +65,29 @@ class _Merge:
         self.kept = -1 if taken or self.ended else self.chosen
 
 
+@dataclass
+class _Filter:
+    """`spikeloom.hdl.streams.routing.Filter` of no events, by the numbers of its streams: ends pass."""
+
+    source: int
+    sink: int
+
+    def offer(self, offers: list[Token | None]) -> None:
+        token = offers[self.source]
+        offers[self.sink] = None if token is None or token[0] == EVENT else token
+
+    def accept(self, offers: list[Token | None], readys: list[int]) -> None:
+        readys[self.source] = EVENTS | (readys[self.sink] & ENDS)
+
+
 class Circuit:
     """Blocks with registers, and the forks and merges between them, in an order in which each finds what it needs."""
 
     def __init__(self) -> None:
         self.streams = 0
         self.blocks: list[tuple[Block, int, int]] = []
-        self.joints: list[_Fork | _Merge] = []
+        self.joints: list[_Fork | _Merge | _Filter] = []
+        self.asides: dict[int, tuple[Shown, int]] = {}
 
     def stream(self) -> int:
         self.streams += 1
@@ -81,6 +97,19 @@ class Circuit:
         """A block that listens to `source`; returns the stream that it feeds."""
         self.blocks.append((block, source, self.stream()))
         return self.streams - 1
+
+    def closed(self, block: Block, source: int, sink: int) -> None:
+        """A block between two streams, of which `sink` was there first: what closes a loop."""
+        self.blocks.append((block, source, sink))
+
+    def aside(self, outlet: int, shown: Shown) -> None:
+        """A second stream of the block that feeds `outlet`, of tokens that are always taken: it shows them there."""
+        self.asides[outlet] = (shown, self.stream())
+
+    def ends(self, source: int) -> int:
+        """The ends of a stream."""
+        self.joints.append(_Filter(source, sink := self.stream()))
+        return sink
 
     def fork(self, source: int, count: int) -> list[int]:
         if count == 1:
@@ -106,6 +135,7 @@ class Circuit:
         readys = [ALL] * self.streams
         offers[entry] = next(source, None)
         parts = [(block.send, inlet, outlet) for block, inlet, outlet in self.blocks]
+        asides = list(self.asides.values())
         for block, inlet, outlet in self.blocks:
             readys[inlet], offers[outlet] = next(block)
         backwards = self.joints[::-1]
@@ -131,6 +161,8 @@ class Circuit:
                 offers[entry] = next(source, None)
             for (send, inlet, outlet), move in zip(parts, moves, strict=True):
                 readys[inlet], offers[outlet] = send(move)
+            for shown, told in asides:
+                offers[told] = shown[0]
             if cycle - last_move > patience:
                 raise MismatchError(f"a core ends every sample: nothing has moved for {patience} cycles; it hangs")
         raise MismatchError(

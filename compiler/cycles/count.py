@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ...hdl.core import CORE_INPUT
 from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
-from ..plan.plan import Plan
+from ..plan.plan import Plan, engine_orders
+from ..plan.weights import EngineWeights
 from .engine_cycles import EngineCycles
 from .model import count_core_cycles, engine_cycles, engine_models
 from .tokens import END_OF_SAMPLE, END_OF_STEP, EVENT, Token
@@ -21,6 +22,9 @@ ENOUGH_CYCLES = 10_000
 
 GOLDEN = (5**0.5 - 1) / 2
 """The fractional parts of its multiples lie evenly."""
+
+Counts = Callable[[str, int], npt.NDArray[Any]]
+"""The events [..., neurons] of a population, or of the input, that are due in a sample after a delay in steps."""
 
 Rates = Mapping[str, npt.NDArray[np.float64] | float]
 """Mean events per step of each neuron, or one figure for all of them, by population, and of the input under `INPUT`."""
@@ -92,19 +96,33 @@ def _beats(plan: Plan, models: Sequence[EngineCycles], events: npt.NDArray[Any])
 
 def busy_cycles(plan: Plan, spikes: SpikesByPopulation) -> list[npt.NDArray[np.float64]]:
     """Cycles [samples] in which each engine walks rows or passes over neurons, stalls apart; of its busiest lane."""
-    counts = {name: train.sum(axis=1, dtype=np.int64) for name, train in spikes.items()}
     steps = spikes[INPUT].shape[1]
+
+    def counts(name: str, delay: int) -> npt.NDArray[Any]:
+        return np.asarray(spikes[name][:, : max(0, steps - delay)].sum(axis=1, dtype=np.int64))
+
     return [
         cycles.busy(row_events(plan, number, counts), steps, wide=plan.folding.wide and CORE_INPUT in engine.sources)
         for number, (cycles, engine) in enumerate(zip(engine_cycles(plan), plan.engines, strict=True))
     ]
 
 
-def row_events(plan: Plan, engine: int, counts: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """Events [..., rows] of each row of an engine, from those [..., neurons] of the populations and the input."""
+def row_events(plan: Plan, engine: int, counts: Counts) -> npt.NDArray[Any]:
+    """Events [..., rows] of each row of an engine, from those of the populations and the input."""
     network, folding = plan.network, plan.folding.engines[engine]
-    orders = {other.populations[-1]: other.order(network) for other in plan.folding.engines}
-    heard = folding.heard(network)
-    names = (*heard.own, *heard.sources)
-    parts = [counts[name] if (order := orders.get(name)) is None else counts[name][..., order] for name in names]
+    orders = engine_orders(network, plan.folding)
+    weights = EngineWeights(folding.heard(network), orders)
+
+    def ordered(name: str, delay: int) -> npt.NDArray[Any]:
+        found = counts(name, delay)
+        return found if (order := orders.get(name)) is None else found[..., order]
+
+    parts = [ordered(name, 0) for name in (*weights.heard.own, *weights.sources)]
+    for late in weights.late:
+        due = {
+            delay: np.concatenate([ordered(name, delay) for name in late.pres], axis=-1)
+            for delay in sorted({delay for delays in late.delays for delay in delays})
+        }
+        taps = [due[delay][..., neuron] for neuron, delays in enumerate(late.delays) for delay in delays]
+        parts.append(np.stack(taps, axis=-1))
     return np.concatenate(parts, axis=-1)

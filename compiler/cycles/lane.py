@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
 from ...hdl.engines.engine import Rows, RowsContents, SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
-from ...hdl.engines.returns import own_rows, queue_memory
+from ...hdl.engines.returns import queue_memory
 from ...hdl.engines.row_format import RowContents, RowFormat
 from ...hdl.memories.memory import Family
 from ..encodings.bitmap import chunk_posts
@@ -26,7 +26,7 @@ from ..plan.lanes import LanesFolding
 from ..plan.sparse import SparseFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
-from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Token
+from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Shown, Token
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 
@@ -45,7 +45,8 @@ class LaneModel:
 
     `rows` has the posts of each row; of bitmaps, which have `chunks` per row, those of each chunk. `chosen` are those
     of the engine's neurons that the lane has. Where some of its spikes return, `own` neurons have rows, those `waiting`
-    wait for the end of their pass in a `queue`, and `last_returns` is whether the last population's return.
+    wait for the end of their pass in a `queue`, and `last_returns` is whether the last population's return. Spikes of
+    those that are `inner` are told aside.
     """
 
     rows: tuple[Posts, ...]
@@ -59,6 +60,7 @@ class LaneModel:
     last_returns: bool = False
     waiting: frozenset[int] = frozenset()
     queue: int = 0
+    inner: range = range(0)
 
 
 class LaneCycles(EngineCycles):
@@ -77,7 +79,10 @@ class LaneCycles(EngineCycles):
         outlets = []
         for model, source in zip(self._models, circuit.fork(inlet, len(self._lanes)), strict=True):
             tokens = circuit.block(run_queue(self._queue), source) if self._queue else source
-            outlets.append(circuit.block(run_lane(model, spikes[:, model.chosen]), tokens))
+            told: Shown = [None]
+            outlets.append(circuit.block(run_lane(model, spikes[:, model.chosen], told), tokens))
+            if model.inner:
+                circuit.aside(outlets[-1], told)
         return circuit.merge(outlets, [model.neurons for model in self._models])
 
     def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
@@ -114,10 +119,11 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         neurons=form.neurons.neurons,
         overlaps=form.neurons.overlaps,
         chosen=chosen,
-        own=own_rows(form.neurons),
+        own=form.own,
         returns=form.neurons.returns,
         last_returns=form.neurons.last_returns,
         waiting=frozenset(n for p in form.waiting for n in range(form.neurons.bases[p], form.neurons.ends[p])),
+        inner=form.inner,
         queue=queue_memory(form.neurons, form.waiting, Family.ICE40).depth if form.waiting else 0,
     )
 
@@ -146,8 +152,9 @@ def _posts(form: RowFormat, contents: RowContents, row: int) -> Posts:
     return posts
 
 
-def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
-    """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`.
+def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
+    """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`; what it tells aside is
+    shown in `told`.
 
     Each cycle it yields (whether it takes a token, the token that it offers or None) and is sent (the token that it
     took or None, whether its own was taken). It is long as every register is a local variable: this runs once for each
@@ -180,7 +187,7 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
     # Those of spikes that return.
     queue: deque[int] = deque()  # in the memory
     head: int | None = None  # at the queue's output
-    left = returned = drops = False
+    left = returned = drops = heard = False
 
     while True:
         is_event = w_kind == EVENT
@@ -207,6 +214,10 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
         walks = several and spiking and address < own
         if not leaves or left:
             offered = None
+        if model.inner:
+            inside = (EVENT, neuron2 - model.inner.start) if spiking and neuron2 in model.inner else None
+            closing = (end, 0) if job == END and announce else None
+            told[0] = None if heard else inside or closing
         waits = model.returns and job == DRAIN and not (stage1 or stage2)
 
         token, taken, _ = yield ALL * (free and not locked), offered
@@ -217,6 +228,7 @@ def run_lane(model: LaneModel, spikes: SpikeArray) -> Block:
         kept = queued and not returned and len(queue) < model.queue - 1
         back = not walks or returned or (kept if queued else free and locked)
         o_ready = gone and back
+        heard = (spiking or job == END) and not o_ready
         if leaves and walks:
             left, returned = gone and not back, back and not gone
         stall = spiking and not o_ready

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ...hdl.core import CORE_INPUT
+from ...hdl.core import CORE_INPUT, Delayed
 from ...hdl.errors import ModelError
 from ..ir.arrays import SpikeArray
 from ..plan.kinds import PerKind
 from ..plan.plan import Plan
 from .circuit import Circuit
+from .delays import delay_block
 from .engine_cycles import EngineCycles
 from .lane import lanes_cycles, sparse_cycles
 from .limits import silent_cycles
@@ -58,17 +59,27 @@ def count_core_cycles(
     where the core hangs.
     """
     circuit = Circuit()
-    heard = [source for instance in plan.engines for source in instance.sources]
+    heard = [source for instance in plan.engines for source in instance.heard]
     entry = circuit.stream()
     sizes = {CORE_INPUT: plan.network.input_size}
-    ports = {CORE_INPUT: circuit.fork(entry, heard.count(CORE_INPUT))}
+    ports = {(CORE_INPUT, False): circuit.fork(entry, heard.count((CORE_INPUT, False)))}
     exit_ = -1
+    late: list[tuple[Delayed, int]] = []
     for number, (instance, model, trains) in enumerate(zip(plan.engines, models, spikes, strict=True)):
-        inlets = [ports[source].pop() for source in instance.sources]
-        inlet = circuit.merge(inlets, [sizes[source] for source in instance.sources])
+        now = [(ports[source, False].pop(), sizes[source]) for source in instance.sources]
+        if not now:
+            now = [(circuit.ends(ports[CORE_INPUT, False].pop()), 0)]
+        due = [circuit.stream() for _ in instance.delays]
+        late += zip(instance.delays, due, strict=True)
+        rows = [delayed.form.rows for delayed in instance.delays]
+        inlet = circuit.merge([*(inlet for inlet, _ in now), *due], [*(size for _, size in now), *rows])
         outlet = model.block(circuit, trains, inlet)
         sizes[number] = instance.form.outputs
-        ports[number] = circuit.fork(outlet, max(1, heard.count(number) + (number == plan.output)))
+        if instance.form.inner:
+            ports[number, True] = circuit.fork(circuit.asides[outlet][1], heard.count((number, True)))
+        ports[number, False] = circuit.fork(outlet, max(1, heard.count((number, False)) + (number == plan.output)))
         if number == plan.output:
-            exit_ = ports[number].pop()
+            exit_ = ports[number, False].pop()
+    for delayed, sink in late:
+        circuit.closed(delay_block(delayed), ports[delayed.source, delayed.inner].pop(), sink)
     return circuit.run(entry, exit_, tokens, silent_cycles(plan.network))

@@ -17,6 +17,9 @@ ALL = EVENTS | ENDS
 Offer = tuple[int, Token | None]
 """What a block takes, and the token that it offers."""
 
+Shown = list[Token | None]
+"""A second token, the only item, that a block shows beside its offer; whoever hears it takes it at once."""
+
 Move = tuple[Token | None, bool, Token | None]
 """The token that a block took, whether its own was taken, and the token at its input, taken or not."""
 

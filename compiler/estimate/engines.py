@@ -75,7 +75,7 @@ class LanesEstimate(EngineEstimate):
                 queue_parts(parts, self._queue)
             if form.neurons.shared:
                 parts.lut("turns", 12 + address_bits(form.inputs))
-            if form.neurons.returns:
+            if form.walking is not None:
                 return_parts(parts, form.neurons)
             if form.waiting:
                 queue_parts(parts, queue_memory(form.neurons, form.waiting, family).depth)

@@ -22,14 +22,14 @@ from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.resources import Resources
 from ...hdl.streams.tokens import address_bits
-from ..cycles.count import Rates, count_cycles, cycles_from_rates, row_events
+from ..cycles.count import Counts, Rates, count_cycles, cycles_from_rates, row_events
 from ..cycles.model import has_model
 from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
 from ..plan.host_link import memory_needs
 from ..plan.plan import Plan
 from .engines import Work, engine_estimates
-from .parts import Parts, flash_parts, link_parts, memory_parts, spram_parts
+from .parts import COMPARE, Parts, delay_parts, flash_parts, link_parts, memory_parts, spram_parts
 
 COEFFICIENTS = "coefficients.json"
 
@@ -75,12 +75,12 @@ def estimate(
     cycles, work = None, None
     if spikes is not None:
         cycles = float(np.mean(count_cycles(plan, spikes))) if has_model(plan) else None
-        means = {name: train.sum(axis=1).mean(axis=0) for name, train in spikes.items()}
-        work = _work(plan, means, spikes[INPUT].shape[1])
+        steps = spikes[INPUT].shape[1]
+        work = _work(plan, lambda name, delay: _mean(spikes[name][:, : max(0, steps - delay)]), steps)
     elif rates is not None:
         cycles = cycles_from_rates(plan, rates, steps) if has_model(plan) else None
-        sizes = {name: plan.network.size_of(name) for name in (INPUT, *plan.populations)}
-        work = _work(plan, {name: np.broadcast_to(rates[name], size) * steps for name, size in sizes.items()}, steps)
+        means = {n: np.broadcast_to(rates[n], plan.network.size_of(n)) for n in (INPUT, *plan.populations)}
+        work = _work(plan, lambda name, delay: means[name] * max(0, steps - delay), steps)
     fmax_mhz = _fmax(factors, parts, amounts["luts"], device)
     guessed = guessed_parts(factors, parts)
     return Estimate(resources=resources, fmax_mhz=fmax_mhz, cycles=cycles, work=work, guessed=guessed)
@@ -136,7 +136,12 @@ def _dsps(plan: Plan, device: str | None) -> int:
 # ---------------------------------------------------------------------------------------------------------- work
 
 
-def _work(plan: Plan, counts: Mapping[str, npt.NDArray[Any]], steps: int) -> Work:
+def _mean(trains: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Mean events per sample of each neuron."""
+    return np.asarray(trains.sum(axis=1).mean(axis=0))
+
+
+def _work(plan: Plan, counts: Counts, steps: int) -> Work:
     """From mean events per sample of each neuron."""
     works = [
         engine.work(row_events(plan, number, counts), steps) for number, engine in enumerate(engine_estimates(plan))
@@ -152,7 +157,9 @@ def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
     parts = Parts()
     for instance, engine in zip(plan.engines, engine_estimates(plan), strict=True):
         engine.add_parts(parts, plan.family)
-        for shape in instance.form.memories(plan.family).values():
+        for delayed in instance.delays:
+            delay_parts(parts, delayed.form)
+        for shape in (instance.form.memories(plan.family) | instance.delay_memories(plan.family)).values():
             if isinstance(shape, MemoryShape):
                 memory_parts(parts, shape)
             else:
@@ -170,10 +177,14 @@ def _streams(parts: Parts, plan: Plan) -> None:
     sizes = {CORE_INPUT: plan.network.input_size}
     sizes |= {number: instance.form.outputs for number, instance in enumerate(plan.engines)}
     for instance in plan.engines:
-        ports = len(instance.sources)
+        ports = len(instance.heard)
         if ports > 1:
-            parts.lut("merge", ports * (address_bits(sum(sizes[source] for source in instance.sources)) + 2))
-    heard = [source for instance in plan.engines for source in instance.sources]
+            rows = sum(sizes[source] for source in instance.sources) + sum(d.form.rows for d in instance.delays)
+            parts.lut("merge", ports * (address_bits(rows) + 2))
+        if instance.form.inner:
+            parts.lut("merge", 6 + 2 * COMPARE * address_bits(len(instance.form.inner)))
+            parts.ff("bank", 2)
+    heard = [source for instance in plan.engines for source in instance.heard]
     for source in set(heard):
         listeners = heard.count(source)
         if listeners > 1:

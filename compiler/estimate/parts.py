@@ -20,6 +20,7 @@ from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.memories.spram import SPRAM_DEPTH, SpramShape
 from ...hdl.neurons.decay import DecayFormat, signed_digits
 from ...hdl.neurons.neuron_format import NeuronFormat
+from ...hdl.streams.delays import DelayFormat, HistoryFormat
 from ...hdl.streams.tokens import address_bits
 
 DSP_PRODUCT_BITS = {Family.ICE40: 11, Family.ECP5: 9}
@@ -277,6 +278,30 @@ def return_parts(parts: Parts, form: NeuronFormat) -> None:
     """Spikes that return (spikeloom.hdl.engines.returns), their queue apart, and what the bank then drops."""
     parts.lut("turns", 4 + form.neurons.bit_length() * COMPARE)
     parts.ff("bank", 1 + 2 * form.last_returns)
+
+
+def delay_parts(parts: Parts, form: DelayFormat) -> None:
+    """What keeps spikes for later steps (spikeloom.hdl.streams.delays), its memories apart."""
+    neuron, row = address_bits(form.neurons), address_bits(form.rows)
+    if not isinstance(form, HistoryFormat):
+        count = (form.neurons * form.most).bit_length()
+        parts.adder("delays", 2 * count)
+        parts.lut("delays", 10 + count * COMPARE + count)
+        parts.ff("delays", 2 * count + 4)
+        return
+    parts.adder("delays", neuron)
+    parts.lut("delays", 16 + 2 * neuron + form.history_bits)
+    parts.ff("delays", neuron + row + 6)
+    if form.delay_bits:
+        parts.lut("delay choice", form.count_bits * form.steps / 2)
+    if not form.one_each:
+        parts.adder("delays", row)
+        parts.lut("delays", row)
+        parts.ff("delays", row)
+    if form.most > 1:
+        parts.adder("delays", 2 * form.count_bits)
+        parts.lut("delays", form.count_bits * (1 + COMPARE))
+        parts.ff("delays", form.count_bits)
 
 
 def queue_parts(parts: Parts, depth: int) -> None:

@@ -42,7 +42,10 @@ def plan_flash(plan: Plan) -> tuple[FlashFormat, bytes]:
 
 def design_number(plan: Plan) -> int:
     """32 bits made of everything in a plan's core that is not in SPRAM."""
-    parts = [(engine.sources, engine.form, engine.form.outside_spram(engine.contents)) for engine in plan.engines]
+    parts = [
+        (engine.sources, engine.form, engine.form.outside_spram(engine.contents), *engine.delays)
+        for engine in plan.engines
+    ]
     return int.from_bytes(hashlib.sha256(_text(parts).encode()).digest()[:4], "big")
 
 

@@ -27,6 +27,7 @@ from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import BeatShape
 from ..encodings.cost import Scarce
 from ..ir.network import INPUT, Network
+from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
 from .step_edges import Way
@@ -136,7 +137,7 @@ def check_folding(network: Network, folding: Folding) -> None:
     for engine in folding.engines:
         engine.check(network, wide=folding.wide and INPUT in engine.heard(network).sources)
     _heard_populations_last(network, folding)
-    _keeps_nothing(network, folding)
+    _delays_kept(network, folding)
 
 
 def _names_all(network: Network, folding: Folding) -> None:
@@ -152,8 +153,7 @@ def _names_all(network: Network, folding: Folding) -> None:
 
 
 def _wide_possible(network: Network, folding: Folding) -> None:
-    sources = {engine: engine.heard(network).sources for engine in folding.engines}
-    first, *others = [engine for engine in folding.engines if INPUT in sources[engine]]
+    first, *others = [engine for engine in folding.engines if engine.heard(network).hears_input]
     rule = "a wide input leads to one engine that takes several events per beat, and to nothing else"
     if others:
         raise ModelError(
@@ -164,21 +164,23 @@ def _wide_possible(network: Network, folding: Folding) -> None:
             f"{rule}: that of {quoted(first.first)} takes one event at a time; make it a vector engine with "
             "events_per_beat of 2 or more, or leave the core's input narrow"
         )
-    if len(sources[first]) > 1:
+    heard = first.heard(network)
+    besides = [*(name for name in heard.sources if name != INPUT), *(late.pres[-1] for late in heard.late)]
+    if besides:
         raise ModelError(
-            f"{rule}: that of {quoted(first.first)} also listens to {quoted(sources[first][1])}; leave the core's "
-            "input narrow"
+            f"{rule}: that of {quoted(first.first)} also listens to {quoted(besides[0])}; leave the core's input narrow"
         )
 
 
-def _keeps_nothing(network: Network, folding: Folding) -> None:
+def _delays_kept(network: Network, folding: Folding) -> None:
     for engine in folding.engines:
         for late in engine.heard(network).going(Way.LATE):
-            raise ModelError(
-                "step edges are those of one step to the same or an earlier population of an engine with one lane: "
-                f"{quoted(late.pre)} projects to {quoted(late.post)} with a delay of {late.delay}; use one shared "
-                "engine, or the reference executor"
-            )
+            if late.delay > MAX_KEPT_STEPS:
+                raise ModelError(
+                    f"the hardware keeps spikes for at most {MAX_KEPT_STEPS} steps: the projection from "
+                    f"{quoted(late.pre)} to {quoted(late.post)} has a delay of {late.delay}; take longer time steps, "
+                    "or use the reference executor"
+                )
 
 
 def _heard_populations_last(network: Network, folding: Folding) -> None:

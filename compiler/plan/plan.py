@@ -8,14 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
-from ...hdl.core import CORE_INPUT, Core, EngineInstance
+from ...hdl.core import CORE_INPUT, Core, Delayed, EngineInstance
 from ...hdl.errors import CapacityError, ModelError, quoted
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
 from ...hdl.resources import Resources
 from ...hdl.streams.tokens import BeatShape
+from ..ir.arrays import IntArray
 from ..ir.network import INPUT, Network
 from ..ir.verifier import verify
+from .delays import plan_delay
 from .folding import Folding, check_folding, default_folding, input_beats
 from .weights import EngineWeights
 
@@ -69,7 +71,7 @@ class Plan:
         return tuple(
             MemoryUse(engine=number, role=role, shape=shape)
             for number, engine in enumerate(self.engines)
-            for role, shape in engine.form.memories(self.family).items()
+            for role, shape in (engine.form.memories(self.family) | engine.delay_memories(self.family)).items()
         )
 
     @property
@@ -206,18 +208,27 @@ def _plan_layer(network: Network, name: str, engine: int) -> LayerPlan:
     )
 
 
+def engine_orders(network: Network, folding: Folding) -> dict[str, IntArray]:
+    """In which order the neurons of populations leave their engine, where that is not their own."""
+    return {e.populations[-1]: order for e in folding.engines if (order := e.order(network)) is not None}
+
+
 def _engines(network: Network, family: Family, folding: Folding) -> tuple[EngineInstance, ...]:
     """The engines, their SPRAMs numbered in turn."""
-    orders = {e.populations[-1]: order for e in folding.engines if (order := e.order(network)) is not None}
+    orders = engine_orders(network, folding)
     numbers = {engine.populations[-1]: number for number, engine in enumerate(folding.engines)} | {INPUT: CORE_INPUT}
     instances = []
     taken = 0
     for engine in folding.engines:
         weights = EngineWeights(engine.heard(network), orders)
         form, contents = engine.plan(weights, family, taken)
-        instances.append(
-            EngineInstance(form=form, contents=contents, sources=tuple(numbers[s] for s in weights.sources))
-        )
+        delays = []
+        for late in weights.late:
+            kept, history = plan_delay(network, late, family)
+            source = numbers[late.pres[-1]] if not late.inner else numbers[engine.populations[-1]]
+            delays.append(Delayed(source=source, inner=late.inner, form=kept, contents=history))
+        sources = tuple(numbers[s] for s in weights.sources)
+        instances.append(EngineInstance(form=form, contents=contents, sources=sources, delays=tuple(delays)))
         taken += sum(shape.spram for shape in form.memories(family).values())
     if taken > MAX_SPRAMS:
         raise CapacityError(

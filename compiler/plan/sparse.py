@@ -52,7 +52,14 @@ class SparseFolding(EngineFolding):
         rows, row_contents = encode_rows(codes, weight_bits, family, sections, spram, self.scarce)
         overlaps = weights.overlaps()
         neurons, parameters = weights.neurons(weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce)
-        form = SparseFormat(inputs=weights.inputs, rows=rows, neurons=neurons, waiting=weights.heard.waiting)
+        form = SparseFormat(
+            inputs=weights.inputs,
+            rows=rows,
+            neurons=neurons,
+            walking=weights.own_rows if weights.heard.steers else None,
+            waiting=weights.heard.waiting,
+            inner=weights.inner,
+        )
         return form, SparseContents(rows=row_contents, parameters=parameters)
 
     def monitors(self, network: Network) -> Iterator[Monitor]:

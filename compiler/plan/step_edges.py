@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+import numpy as np
+
 from ..ir.arrays import IntArray
 from ..ir.network import INPUT, Network
 
@@ -34,6 +36,28 @@ class Synapses:
     bits: int
     shift: int
     way: Way
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Late:
+    """What an engine hears later of one stream: that of `pres`, populations that follow one another or the input.
+
+    `delays` [neuron] are those after which each neuron's spikes are due, each of which has a row of weights. It is
+    `inner` where the stream is that of an engine's own neurons, not only of its last population's.
+    """
+
+    pres: tuple[str, ...]
+    inner: bool
+    delays: tuple[tuple[int, ...], ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(map(len, self.delays))
+
+    @property
+    def longest(self) -> int:
+        """The longest delay, in steps."""
+        return max(map(max, self.delays))
 
 
 class Heard:
@@ -88,12 +112,61 @@ class Heard:
     @property
     def own(self) -> tuple[str, ...]:
         """The engine's populations whose neurons have rows in it: all but the last, which has where its spikes
-        return."""
-        return self.names if self.names[-1] in self.returning else self.names[:-1]
+        return; where some are heard later, only as far as the last one that is heard otherwise."""
+        if self.names[-1] in self.returning:
+            return self.names
+        if not self._keeps_own:
+            return self.names[:-1]
+        heard = {synapses.pre for synapses in self.synapses if synapses.way is not Way.LATE}
+        return self.names[
+            : max((number for number, name in enumerate(self.names, start=1) if name in heard), default=0)
+        ]
+
+    @property
+    def steers(self) -> bool:
+        """Whether its spikes do not just walk where they are of one population and leave where of the last."""
+        return bool(self.returning) or (self._keeps_own and self.own != self.names[:-1])
+
+    @property
+    def _keeps_own(self) -> bool:
+        return any(synapses.pre in self.names for synapses in self.going(Way.LATE))
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Whom it listens to within the step: `INPUT` and populations of other engines, each once."""
         found = {synapses.pre for synapses in self.going(Way.NOW)}
+        if not found and not self.going(Way.LATE):
+            found = {INPUT}  # an engine without a synapse follows the steps, too
         everyone = [INPUT, *(population.name for population in self.network.populations)]
         return tuple(name for name in everyone if name in found and name not in self.names)
+
+    @property
+    def hears_input(self) -> bool:
+        """Whether the core's input leads to it: within the step, later, or for its steps alone."""
+        return INPUT in self.sources or not self.sources or any(INPUT in late.pres for late in self.late)
+
+    @property
+    def late(self) -> tuple[Late, ...]:
+        """What it hears later, stream by stream."""
+        late = {synapses.pre for synapses in self.going(Way.LATE)}
+        everyone = [INPUT, *(population.name for population in self.network.populations)]
+        others = [self._late((name,), inner=False) for name in everyone if name in late and name not in self.names]
+        own = [number for number, name in enumerate(self.names) if name in late]
+        if own:
+            pres = self.names[own[0] : own[-1] + 1]
+            others.append(self._late(pres, inner=pres != self.names[-1:]))
+        return tuple(others)
+
+    def _late(self, pres: tuple[str, ...], *, inner: bool) -> Late:
+        """A neuron without such synapses has the shortest delay that there is, for a row without entries."""
+        going = [synapses for synapses in self.going(Way.LATE) if synapses.pre in pres]
+        shortest = min(synapses.delay for synapses in going)
+        delays = []
+        for pre in pres:
+            due: list[set[int]] = [set() for _ in range(self.network.size_of(pre))]
+            for synapses in going:
+                if synapses.pre == pre:
+                    for neuron in np.flatnonzero(synapses.codes.any(axis=1)):
+                        due[neuron].add(synapses.delay)
+            delays += [tuple(sorted(found)) or (shortest,) for found in due]
+        return Late(pres=pres, inner=inner, delays=tuple(delays))

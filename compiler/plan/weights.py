@@ -14,7 +14,7 @@ from ..ir.arrays import IntArray
 from ..ir.bounds import largest_input
 from ..ir.network import Network
 from .neurons import plan_neurons
-from .step_edges import Heard, Synapses, Way
+from .step_edges import Heard, Late, Synapses, Way
 
 
 class EngineWeights:
@@ -29,21 +29,39 @@ class EngineWeights:
         self.network = network = heard.network
         self.names = names = heard.names
         self.sources = heard.sources
+        self.late = tuple(_ordered(late, orders) for late in heard.late)
         self._orders = orders
         self._rows = _offsets(network, (*heard.own, *self.sources))
+        self._late_rows = self._number_late_rows()
         self._posts = _offsets(network, names)
         self._shifts = {name: min(p.shift for p in network.projections_into(name)) for name in names}
 
     @property
     def inputs(self) -> int:
-        """The neurons that the engine listens to."""
-        return sum(self.network.size_of(source) for source in self.sources)
+        """The neurons that the engine listens to, and the rows of those that it hears later."""
+        return sum(self.network.size_of(source) for source in self.sources) + sum(late.rows for late in self.late)
+
+    @property
+    def own_rows(self) -> int:
+        """The rows of the engine's own neurons."""
+        return sum(map(self.network.size_of, self.heard.own))
 
     @property
     def largest_inputs(self) -> IntArray:
         """The most events of each of them in a step, int64."""
-        largest = [largest_input(self.network, source) for source in self.sources]
-        return np.repeat(largest, [self.network.size_of(source) for source in self.sources]).astype(np.int64)
+        names = [*((source,) for source in self.sources), *(late.pres for late in self.late)]
+        largest = [max(largest_input(self.network, pre) for pre in pres) for pres in names]
+        sizes = [*(self.network.size_of(source) for source in self.sources), *(late.rows for late in self.late)]
+        return np.repeat(largest, sizes).astype(np.int64)
+
+    @property
+    def inner(self) -> range:
+        """The engine's own neurons whose spikes are told outside, though they are not all of the last population."""
+        for late in self.late:
+            if late.inner:
+                first = self._posts[late.pres[0]]
+                return range(first, first + len(late.delays))
+        return range(0)
 
     def neurons(
         self,
@@ -74,35 +92,59 @@ class EngineWeights:
     def matrix(self) -> tuple[IntArray, int]:
         """All weights [rows, neurons] in units of their population's shift, and the width that holds them."""
         size = self.network.size_of
-        codes = np.zeros((sum(map(size, self._rows)), sum(map(size, self.names))), np.int64)
+        rows = sum(map(size, self._rows)) + sum(late.rows for late in self.late)
+        codes = np.zeros((rows, sum(map(size, self.names))), np.int64)
         widths = []
-        for (pre, post, _), parallel in self._parallel().items():
+        for (pre, post, delay), parallel in self._parallel().items():
             parts = [s.codes << (s.shift - self._shifts[post]) for s in parallel]
             bits = [s.bits + s.shift - self._shifts[post] for s in parallel]
             widths.append(max(bits) + (len(parts) - 1).bit_length())
-            row, column = self._rows[pre], self._posts[post]
-            block = np.sum(parts, axis=0)
-            codes[row : row + size(pre), column : column + size(post)] = block[self._orders.get(pre, slice(None))]
+            block = np.sum(parts, axis=0)[self._orders.get(pre, slice(None))]
+            columns = slice(self._posts[post], self._posts[post] + size(post))
+            if parallel[0].way is not Way.LATE:
+                codes[self._rows[pre] : self._rows[pre] + size(pre), columns] = block
+                continue
+            for neuron in np.flatnonzero(block.any(axis=1)).tolist():
+                codes[self._late_rows[pre, neuron, delay], columns] = block[neuron]
         return codes, max(widths, default=2)
 
     def sections(self) -> Sequence[Section]:
         """Where the relative indices of each source's rows start: at the first population that it reaches."""
         sections: list[Section] = []
         for source, row in self._rows.items():
-            reached = [self._posts[s.post] for s in self.heard.synapses if s.pre == source]
+            reached = [self._posts[s.post] for s in self.heard.synapses if s.pre == source and s.way is not Way.LATE]
             first = min(reached, default=0)
             if not sections or sections[-1].first_post != first:
                 sections.append(Section(first_row=row, first_post=first))
+        row = sum(map(self.network.size_of, self._rows))
+        for late in self.late:
+            first = min(self._posts[s.post] for s in self.heard.going(Way.LATE) if s.pre in late.pres)
+            if not sections or sections[-1].first_post != first:
+                sections.append(Section(first_row=row, first_post=first))
+            row += late.rows
         return sections
 
     def reaches_last(self) -> bool:
         """Whether anything outside projects to the last population."""
-        return any(s.post == self.names[-1] and s.pre in self.sources for s in self.heard.going(Way.NOW))
+        outside = [s for s in self.heard.going(Way.NOW) if s.pre in self.sources]
+        return any(s.post == self.names[-1] for s in (*outside, *self.heard.going(Way.LATE)))
 
     def overlaps(self) -> bool:
         """Whether the next step's input may come during the pass of the last of several populations: nothing but the
         engine itself reaches it, and it reaches nothing in the engine."""
         return len(self.names) > 1 and not self.reaches_last() and self.heard.own != self.names
+
+    def _number_late_rows(self) -> dict[tuple[str, int, int], int]:
+        """The row of a population's neuron, in the order in which they come, after a delay."""
+        found = {}
+        row = sum(map(self.network.size_of, self._rows))
+        for late in self.late:
+            names = ((pre, neuron) for pre in late.pres for neuron in range(self.network.size_of(pre)))
+            for (pre, neuron), delays in zip(names, late.delays, strict=True):
+                for delay in delays:
+                    found[pre, neuron, delay] = row
+                    row += 1
+        return found
 
     def _parallel(self) -> dict[tuple[str, str, int], list[Synapses]]:
         """The synapses with one delay between the same two populations."""
@@ -110,6 +152,12 @@ class EngineWeights:
         for synapses in self.heard.synapses:
             found.setdefault((synapses.pre, synapses.post, synapses.delay), []).append(synapses)
         return found
+
+
+def _ordered(late: Late, orders: Mapping[str, IntArray]) -> Late:
+    """With the neurons as they come."""
+    order = None if late.inner else orders.get(late.pres[0])
+    return late if order is None else replace(late, delays=tuple(late.delays[neuron] for neuron in order.tolist()))
 
 
 def _offsets(network: Network, names: Sequence[str]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from ..memories.memory import Family, MemoryShape
 from ..memories.spram import SpramShape, load_signature
 from ..neurons.bank import NeuronBank
 from ..neurons.neuron_format import NeuronFormat, trace_signature
+from ..streams.routing import Filter, Fork
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapContents, BitmapFormat
 from .bitmap_rows import BitmapWalker
@@ -33,14 +34,22 @@ class SparseFormat(EngineFormat):
     """A walker over rows and a bank of neurons.
 
     The rows of an engine of several populations are those of the neurons before the last population, then those of the
-    `inputs`; of one population those of the inputs alone. The last population's neurons have rows too where its spikes
-    return. Spikes of the populations numbered in `waiting` wait until the pass that they come from is over.
+    `inputs`; of one population those of the inputs alone. Where spikes return, or some neurons have no rows, the first
+    `walking` neurons have. Spikes of the populations numbered in `waiting` wait until the pass that they come from is
+    over. Those of the neurons `inner` are told outside, too.
     """
 
     inputs: int
     rows: Rows
     neurons: NeuronFormat
+    walking: int | None = None
     waiting: tuple[int, ...] = ()
+    inner: range = range(0)
+
+    @property
+    def own(self) -> int:
+        """How many of its neurons, from the first, have a row of weights."""
+        return self.neurons.bases[-1] if self.walking is None else self.walking
 
     @property
     def input_layout(self) -> data.StructLayout:
@@ -102,6 +111,7 @@ class SparseEngine(wiring.Component):
     =========== === ======================================================
     i           in  stream of tokens over the inputs
     o           out stream of tokens over the neurons of the last population
+    inner       out stream of tokens over the neurons that are told outside, if there are some
     trace0, ... out monitor of each population (see NeuronBank)
     load        in  words for the SPRAMs, if the weights lie there
     =========== === ======================================================
@@ -115,6 +125,7 @@ class SparseEngine(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    inner: stream.Interface
     load: Any
 
     def __init__(self, form: SparseFormat, contents: SparseContents, family: Family) -> None:
@@ -126,6 +137,8 @@ class SparseEngine(wiring.Component):
             "o": Out(stream.Signature(token_layout(form.outputs))),
         }
         ports |= {f"trace{number}": Out(monitor) for number, monitor in enumerate(form.monitors)}
+        if form.inner:
+            ports["inner"] = Out(stream.Signature(token_layout(len(form.inner))))
         if form.uses_spram:
             ports["load"] = In(load_signature())
         super().__init__(ports)
@@ -136,17 +149,18 @@ class SparseEngine(wiring.Component):
         m.submodules.walker = walker = self._walker()
         m.submodules.bank = bank = NeuronBank(form.neurons, self._contents.parameters, self._family)
         wiring.connect(m, walker.o, bank.i)
-        if not form.neurons.returns:
+        if form.walking is None:
             m.d.comb += bank.settled.eq(walker.idle)
         if form.uses_spram:
             wiring.connect(m, wiring.flipped(self.load), walker.load)
-        if form.neurons.returns:
-            self._return(m, walker, bank)
+        spikes = self._tell(m, bank.o) if form.inner else bank.o
+        if form.walking is not None:
+            self._return(m, walker, bank, spikes)
         elif not form.neurons.shared:
             wiring.connect(m, wiring.flipped(self.i), walker.i)
-            wiring.connect(m, bank.o, wiring.flipped(self.o))
+            wiring.connect(m, spikes, wiring.flipped(self.o))
         else:
-            self._loop(m, walker, bank)
+            self._loop(m, walker, bank, spikes)
         self._trace(m, bank)
         return m
 
@@ -158,22 +172,33 @@ class SparseEngine(wiring.Component):
             return RowWalker(form, contents, self._family)
         raise TypeError("the contents of rows must be of their format's kind")
 
-    def _loop(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank) -> None:
+    def _tell(self, m: Module, spikes: stream.Interface) -> stream.Interface:
+        """Spikes of inner neurons, told outside; gives the stream of all."""
+        form = self._format
+        m.submodules.told = told = Filter(form.neurons.neurons, form.inner)
+        m.submodules.fork = fork = Fork(form.neurons.neurons, 2)
+        wiring.connect(m, spikes, fork.i)
+        wiring.connect(m, fork.o1, told.i)
+        wiring.connect(m, told.o, wiring.flipped(self.inner))
+        inner: stream.Interface = fork.o0
+        return inner
+
+    def _loop(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank, spikes: stream.Interface) -> None:
         """Spikes of the last population leave; the others' walk their rows, during which no input is taken."""
         first_output = self._format.neurons.bases[-1]
         locked = Signal(init=1)
         leaves = Signal()
         m.d.comb += [
-            leaves.eq((bank.o.payload.address >= first_output) | (bank.o.payload.kind != TokenKind.EVENT)),
-            self.o.valid.eq(bank.o.valid & leaves),
-            self.o.payload.kind.eq(bank.o.payload.kind),
-            self.o.payload.address.eq(bank.o.payload.address - first_output),
+            leaves.eq((spikes.payload.address >= first_output) | (spikes.payload.kind != TokenKind.EVENT)),
+            self.o.valid.eq(spikes.valid & leaves),
+            self.o.payload.kind.eq(spikes.payload.kind),
+            self.o.payload.address.eq(spikes.payload.address - first_output),
         ]
         with m.If(locked):
             m.d.comb += [
-                walker.i.valid.eq(bank.o.valid & ~leaves),
+                walker.i.valid.eq(spikes.valid & ~leaves),
                 walker.i.payload.kind.eq(TokenKind.EVENT),
-                walker.i.payload.address.eq(bank.o.payload.address),
+                walker.i.payload.address.eq(spikes.payload.address),
             ]
         with m.Else():
             m.d.comb += [
@@ -185,23 +210,23 @@ class SparseEngine(wiring.Component):
             with m.If(self.i.valid & self.i.ready & (self.i.payload.kind != TokenKind.EVENT)):
                 m.d.sync += locked.eq(1)
         with m.If(leaves):
-            m.d.comb += bank.o.ready.eq(self.o.ready)
+            m.d.comb += spikes.ready.eq(self.o.ready)
         with m.Else():
-            m.d.comb += bank.o.ready.eq(walker.i.ready & locked)
+            m.d.comb += spikes.ready.eq(walker.i.ready & locked)
         with m.If(bank.release):
             m.d.sync += locked.eq(0)
 
-    def _return(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank) -> None:
+    def _return(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank, spikes: stream.Interface) -> None:
         """Spikes leave and walk, and some of them walk for the next step."""
         form = self._format
-        m.submodules.returns = returns = ReturnPath(form.inputs, form.neurons, form.waiting, self._family)
-        wiring.connect(m, bank.o, returns.spikes)
+        m.submodules.returns = returns = ReturnPath(form.inputs, form.neurons, form.own, form.waiting, self._family)
+        wiring.connect(m, spikes, returns.spikes)
         wiring.connect(m, wiring.flipped(self.i), returns.i)
         wiring.connect(m, returns.walk, walker.i)
         wiring.connect(m, returns.o, wiring.flipped(self.o))
         m.d.comb += [
             returns.release.eq(bank.release),
-            returns.waits.eq(bank.waits),
+            returns.waits.eq(bank.waits if form.neurons.returns else 0),
             bank.settled.eq(walker.idle & returns.idle),
         ]
 

@@ -55,6 +55,11 @@ class EngineFormat(ABC):
         return None
 
     @property
+    def inner(self) -> range:
+        """The neurons, of all its populations, whose spikes are told by a stream `inner` of its own."""
+        return range(0)
+
+    @property
     def uses_spram(self) -> bool:
         """Whether weights lie in SPRAM."""
         return False

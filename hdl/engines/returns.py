@@ -16,16 +16,11 @@ from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits, token_layout
 
 
-def own_rows(neurons: NeuronFormat) -> int:
-    """How many neurons of an engine have a row of weights in it: those of the last population where they return."""
-    return neurons.neurons if neurons.last_returns else neurons.bases[-1]
-
-
 def queue_memory(neurons: NeuronFormat, waiting: tuple[int, ...], family: Family) -> MemoryShape:
     """The queue of the spikes that wait: as many words as the largest population that is `waiting` has neurons."""
     longest = max(neurons.populations[number].neurons for number in waiting)
     depth = 1 << max(1, (longest - 1).bit_length())
-    return MemoryShape(family, depth, address_bits(own_rows(neurons)), writable=True)
+    return MemoryShape(family, depth, address_bits(neurons.neurons), writable=True)
 
 
 class ReturnPath(wiring.Component):
@@ -36,7 +31,7 @@ class ReturnPath(wiring.Component):
     ======= === ============================================================================
     spikes  in  stream of tokens over the neurons, from the bank
     i       in  stream of tokens over the inputs
-    walk    out stream of tokens over the rows: the engine's own neurons, then the inputs
+    walk    out stream of tokens over the rows: those of the first `own` neurons, then the inputs
     o       out stream of tokens over the neurons of the last population
     release in  the next step's input may come
     waits   in  a pass is over (see NeuronBank)
@@ -46,7 +41,8 @@ class ReturnPath(wiring.Component):
     After its pass a neuron's state word is the start of the next step, so a spike may be integrated at once into any
     population whose pass is over. Only spikes into their own population wait, until its pass is over: in a queue that
     holds one of each neuron. They then walk one row each, with what goes on to later populations in the same row. What
-    a sample's last step leaves to the next one is dropped by the bank. So a step edge of one step costs no more cycles
+    a sample's last step leaves to the next one is dropped by the bank. Spikes of neurons that have no row go nowhere,
+    unless they leave. So a step edge of one step costs no more cycles
     than its synapses, and keeps nothing from step to step.
 
     Latency 0 cycles, 2 of a spike that waits. A spike that both leaves and walks is taken when both are done.
@@ -60,16 +56,17 @@ class ReturnPath(wiring.Component):
     waits: Signal
     idle: Signal
 
-    def __init__(self, inputs: int, neurons: NeuronFormat, waiting: tuple[int, ...], family: Family) -> None:
+    def __init__(self, inputs: int, neurons: NeuronFormat, own: int, waiting: tuple[int, ...], family: Family) -> None:
         self._inputs = inputs
         self._neurons = neurons
+        self._own = own
         self._waiting = waiting
         self._family = family
         super().__init__(
             {
                 "spikes": In(stream.Signature(token_layout(neurons.neurons))),
                 "i": In(stream.Signature(token_layout(inputs))),
-                "walk": Out(stream.Signature(token_layout(own_rows(neurons) + inputs))),
+                "walk": Out(stream.Signature(token_layout(own + inputs))),
                 "o": Out(stream.Signature(token_layout(neurons.populations[-1].neurons))),
                 "release": In(1),
                 "waits": In(1),
@@ -89,6 +86,7 @@ class ReturnPath(wiring.Component):
         spikes, first_output = self.spikes, self._neurons.bases[-1]
         is_event = spikes.payload.kind == TokenKind.EVENT
         leaves = ~is_event | (spikes.payload.address >= first_output)
+        walks = is_event & (spikes.payload.address < self._own) if self._own < self._neurons.neurons else is_event
         m.d.comb += [
             self.o.payload.kind.eq(spikes.payload.kind),
             self.o.payload.address.eq(spikes.payload.address - first_output),
@@ -96,26 +94,25 @@ class ReturnPath(wiring.Component):
         if not self._neurons.last_returns:
             m.d.comb += [
                 self.o.valid.eq(spikes.valid & leaves),
-                offered.eq(spikes.valid & ~leaves),
-                spikes.ready.eq(Mux(leaves, self.o.ready, taken)),
+                offered.eq(spikes.valid & walks),
+                spikes.ready.eq(Mux(leaves, self.o.ready, ~walks | taken)),
             ]
             return
         left, returned = Signal(), Signal()  # of a spike that does both: what is done already
         gone, back = Signal(), Signal()
         m.d.comb += [
             self.o.valid.eq(spikes.valid & leaves & ~left),
-            offered.eq(spikes.valid & is_event & ~returned),
+            offered.eq(spikes.valid & walks & ~returned),
             gone.eq(~leaves | left | self.o.ready),
-            back.eq(~is_event | returned | taken),
+            back.eq(~walks | returned | taken),
             spikes.ready.eq(gone & back),
         ]
         with m.If(spikes.valid):
-            m.d.sync += [left.eq(leaves & gone & ~back), returned.eq(is_event & back & ~gone)]
+            m.d.sync += [left.eq(leaves & gone & ~back), returned.eq(walks & back & ~gone)]
 
     def _walk(self, m: Module, offered: Signal, taken: Signal) -> None:
         """Until the next step's input may come, spikes walk: at once, or when the pass that they came from is over."""
         locked = Signal(init=1)
-        own = own_rows(self._neurons)
         waits = self._queued(self.spikes.payload.address)
         queue = self._queue(m, offered & waits)
         with m.If(locked):
@@ -138,7 +135,7 @@ class ReturnPath(wiring.Component):
             m.d.comb += [
                 self.walk.valid.eq(self.i.valid),
                 self.walk.payload.kind.eq(self.i.payload.kind),
-                self.walk.payload.address.eq(self.i.payload.address + own),
+                self.walk.payload.address.eq(self.i.payload.address + self._own),
                 self.i.ready.eq(self.walk.ready),
             ]
             with m.If(self.i.valid & self.i.ready & (self.i.payload.kind != TokenKind.EVENT)):
@@ -163,8 +160,8 @@ class ReturnPath(wiring.Component):
     def _queued(self, address: Value) -> Value:
         """Whether a spike that returns waits."""
         neurons = self._neurons
-        walking = range(len(neurons.populations) if neurons.last_returns else len(neurons.populations) - 1)
-        if set(walking) <= set(self._waiting):
+        walking = {number for number, base in enumerate(neurons.bases) if base < self._own}
+        if walking <= set(self._waiting):
             return Const(1)
         parts = [(address >= neurons.bases[n]) & (address < neurons.ends[n]) for n in self._waiting]
         return reduce(or_, parts, Const(0, 1))

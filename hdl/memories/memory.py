@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from itertools import pairwise
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.hdl import ValueLike
+from amaranth.hdl import Value, ValueLike
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -121,7 +121,7 @@ class MemoryShape:
         return self.depth * self.width
 
 
-def select_from(choices: Sequence[ValueLike], index: Signal) -> ValueLike:
+def select_from(choices: Sequence[ValueLike], index: Value) -> ValueLike:
     """A balanced tree of multiplexers: synthesis stalls on long chains."""
     level, layer = 0, list(choices)
     while len(layer) > 1:

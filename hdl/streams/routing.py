@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,6 +48,49 @@ class Fork(wiring.Component):
         return m
 
 
+class Filter(wiring.Component):
+    """Of a stream, the events of `addresses` that follow one another, numbered from 0, and the ends.
+
+    ==== === ======================================
+    Port Dir Meaning
+    ==== === ======================================
+    i    in  stream of tokens over `total` neurons
+    o    out stream of tokens over the `addresses`
+    ==== === ======================================
+
+    Latency 0 cycles, throughput one token per cycle; what is filtered out is taken at once.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, total: int, addresses: range) -> None:
+        self._total = total
+        self._addresses = addresses
+        super().__init__(
+            {
+                "i": In(stream.Signature(token_layout(total))),
+                "o": Out(stream.Signature(token_layout(len(addresses)))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        address, addresses = self.i.payload.address, self._addresses
+        passes = self.i.payload.kind != TokenKind.EVENT
+        if addresses:
+            above = Const(1) if addresses.start == 0 else address >= addresses.start
+            below = Const(1) if addresses.stop == self._total else address < addresses.stop
+            passes = passes | (above & below)
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid & passes),
+            self.o.payload.kind.eq(self.i.payload.kind),
+            self.o.payload.address.eq(address - addresses.start),
+            self.i.ready.eq(self.o.ready | ~passes),
+        ]
+        return m
+
+
 class Merge(wiring.Component):
     """Joins streams over `sizes` neurons each into one over their concatenation.
 
@@ -58,8 +101,9 @@ class Merge(wiring.Component):
     o       out events in any order; one end once every input has ended
     ======= === ==============================================================
 
-    An input waits after its end until all have ended; ends of one step are of one kind, since every block passes them
-    on in order. Latency 0 cycles, throughput one token per cycle; the lowest input goes first.
+    An input waits after its end until all have ended. Ends of one step are of one kind, since every block passes them
+    on in order, but for those of delays: the first input's kind counts. Latency 0 cycles, throughput one token per
+    cycle; the lowest input goes first.
     """
 
     o: stream.Interface

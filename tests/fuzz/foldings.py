@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
 from .oracle import Data
@@ -39,7 +40,9 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
 
 
 def _only_listener(network: Data, engines: list[Data]) -> Data | None:
-    """The engine that alone hears the input, and hears nothing else."""
+    """The engine that alone hears the input, and hears nothing else; what is heard later takes no beats."""
+    if any(np.any(p["delay"]) for p in network["projections"]):
+        return None
     hears = {
         number: {p["pre"] for p in network["projections"] if p["post"] in engine["populations"]}
         for number, engine in enumerate(engines)

@@ -35,18 +35,17 @@ MAX_SIZE = 8
 
 @st.composite
 def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
-    """A network; of the whole IR (adaptation, several spikes per step, recurrence, delays) where it is not for
-    the `hardware`."""
+    """A network; of the whole IR (adaptation, several spikes per step) where it is not for the `hardware`."""
     inputs = draw(st.integers(1, MAX_SIZE))
     sizes = draw(st.lists(st.integers(1, MAX_SIZE), min_size=1, max_size=3))
     names = [f"p{number}" for number in range(len(sizes))]
     x_max = draw(st.sampled_from((1, 1, 1, 2, 5, 20 if hardware else 255)))
     bits = draw(st.integers(2, 16) | st.integers(2, 5))
     drawn = [draw(populations(name, size, hardware)) for name, size in zip(names, sizes, strict=True)]
+    loops = not hardware or draw(st.booleans())
     size_of = {"input": inputs, **dict(zip(names, sizes, strict=True))}
     joined = [
-        draw(projections(pre, post, size_of, bits, delayed=not hardware))
-        for pre, post in draw(edges(names, recurrent=not hardware))
+        draw(projections(pre, post, size_of, bits, delayed=loops)) for pre, post in draw(edges(names, recurrent=loops))
     ]
     return {
         "name": "fuzz",
@@ -151,8 +150,15 @@ def _adaptations(size: int, jump: st.SearchStrategy[int]) -> st.SearchStrategy[D
 
 
 def _delays(rows: int, columns: int, least: int) -> st.SearchStrategy[Any]:
+    """One for all synapses, most often of a step, one for each, or one for each pre neuron."""
     delay = st.integers(least, 3)
-    return delay | _matrix(rows, columns, delay)
+    axonal = st.lists(st.integers(least, 9), min_size=rows, max_size=rows)
+    return (
+        st.just(least)
+        | delay
+        | _matrix(rows, columns, delay)
+        | axonal.map(lambda delays: [[steps] * columns for steps in delays])
+    )
 
 
 def _matrix(rows: int, columns: int, element: st.SearchStrategy[int]) -> st.SearchStrategy[list[list[int]]]:
