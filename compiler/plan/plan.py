@@ -176,7 +176,8 @@ def _has_its_neurons(network: Network) -> None:
         if population.max_spikes > 1:
             raise ModelError(
                 f"the hardware's neurons fire once in a step: those of population {name} fire up to "
-                f"{population.max_spikes} times; use the reference executor, or --max-spikes 1 where that was trained"
+                f"{population.max_spikes} times; use the reference executor, or read the float network with "
+                "--max-spikes 1 if it was trained so"
             )
 
 
