@@ -281,7 +281,7 @@ WALKERS = (
     Mutant(
         "every neuron of an engine is heard outside",
         "hdl/engines/engine.py",
-        "leaves.eq((bank.o.payload.address >= first_output) | (bank.o.payload.kind != TokenKind.EVENT))",
+        "leaves.eq((spikes.payload.address >= first_output) | (spikes.payload.kind != TokenKind.EVENT))",
         "leaves.eq(1)",
         AMARANTH,
     ),
