@@ -163,7 +163,7 @@ def test_larger_random_networks_agree(rounding: Rounding, seed: int) -> None:
     assert_equal(network, spikes, run_verilog(network, spikes, membranes=True, stress=seed))
 
 
-GOLDEN = [case for case in golden_cases() if not case.needs & {"recurrence", "delays"}]
+GOLDEN = [case for case in golden_cases() if not case.needs & {"ALIF", "several spikes per step"}]
 
 
 @pytest.mark.slow

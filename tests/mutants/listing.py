@@ -20,6 +20,7 @@ AMARANTH = ("tests/test_hardware_executors.py", "-k", "amaranth_equals")
 """Small cores in Amaranth's simulator against the reference, at full speed and under stress."""
 
 ENGINES = "tests/test_sample_starts.py"
+LOOPS = "tests/test_step_edges.py"
 FOLDINGS = ("tests/test_folding.py", "-k", "engine_per_population")
 REGRESS = "tests/test_regress.py"
 EXECUTORS = "tests/test_hardware_executors.py"
@@ -1084,12 +1085,142 @@ FRONT_ENDS = (
     ),
 )
 
+STEP_EDGES = (
+    Mutant(
+        "a sample's last step reaches into the next sample",
+        "hdl/neurons/bank.py",
+        "adds = adds & ~(w.drops & (self.i.payload.post < w.neuron))",
+        "adds = adds & ~(w.drops & Const(0))",
+        (LOOPS, "-k", "return_inside"),
+    ),
+    Mutant(
+        "the pass of an output that returns is over before its spikes are back",
+        "hdl/neurons/bank.py",
+        "settled = self.settled if form.last_returns else last_passed | self.settled",
+        "settled = last_passed | self.settled",
+        (LOOPS, "-k", "return_inside"),
+    ),
+    Mutant(
+        "spikes reach their own population before its pass is over",
+        "hdl/engines/returns.py",
+        "        if walking <= set(self._waiting):\n            return Const(1)",
+        "        if walking <= set(self._waiting):\n            return Const(0)",
+        (LOOPS, "-k", "return_inside"),
+    ),
+    Mutant(
+        "a spike that has left while it waits for its row leaves again",
+        "hdl/engines/returns.py",
+        "left.eq(leaves & gone & ~back)",
+        "left.eq(0)",
+        (LOOPS, "-k", "every_neuron_fires_in_every_step"),
+    ),
+    Mutant(
+        "a spike that returns while the output stalls returns again",
+        "hdl/engines/returns.py",
+        "returned.eq(walks & back & ~gone)",
+        "returned.eq(0)",
+        (LOOPS, "-k", "return_inside"),
+    ),
+    Mutant(
+        "a log keeps what waits at the end of a sample",
+        "hdl/streams/delays.py",
+        "with m.If(self.i.payload.kind != TokenKind.END_OF_STEP):\n                    m.d.sync += count.eq(0)",
+        "with m.If(self.i.payload.kind != TokenKind.END_OF_STEP):\n                    m.d.sync += count.eq(count)",
+        (LOOPS, "-k", "later_in_every_engine or inputs_above_one"),
+    ),
+    Mutant(
+        "a history goes on into the next sample",
+        "hdl/streams/delays.py",
+        "fresh.eq(self.i.payload.kind != TokenKind.END_OF_STEP)",
+        "fresh.eq(0)",
+        (LOOPS, "-k", "later_in_every_engine"),
+    ),
+    Mutant(
+        "the first step of a sample hears the sample before",
+        "hdl/streams/delays.py",
+        "return Mux(fresh, 0, select_from(steps, delay))",
+        "return Value.cast(select_from(steps, delay))",
+        (LOOPS, "-k", "later_in_every_engine"),
+    ),
+    Mutant(
+        "the second step of a sample hears the sample before",
+        "hdl/streams/delays.py",
+        "& ~fresh.replicate(form.history_bits)",
+        "& ~Const(0, form.history_bits)",
+        (LOOPS, "-k", "later_in_every_engine"),
+    ),
+    Mutant(
+        "of two events of one input in a row one is lost",
+        "hdl/streams/delays.py",
+        "pauses = keeping & (form.most > 1)",
+        "pauses = keeping & Const(0)",
+        (LOOPS, "-k", "inputs_above_one"),
+    ),
+    Mutant(
+        "a neuron has one tap",
+        "compiler/plan/delays.py",
+        "(d == delays[-1]) << form.delay_bits",
+        "(d == delays[0]) << form.delay_bits",
+        (LOOPS, "-k", "later_in_every_engine"),
+    ),
+    Mutant(
+        "axonal delays are a step longer",
+        "compiler/plan/delays.py",
+        "delays[0] - 1 << form.history_bits",
+        "delays[0] << form.history_bits",
+        (LOOPS, "-k", "later_in_every_engine"),
+    ),
+    Mutant(
+        "spikes of several steps return after one",
+        "compiler/plan/step_edges.py",
+        "return Way.RETURNS if inside and delay == 1 else Way.LATE",
+        "return Way.RETURNS if inside else Way.LATE",
+        (LOOPS, "-k", "later_in_every_engine"),
+    ),
+    Mutant(
+        "input comes during the pass of an output that returns",
+        "compiler/plan/weights.py",
+        "and self.heard.own != self.names",
+        "and len(self.heard.own) > 0",
+        (LOOPS, "-k", "return_inside"),
+    ),
+    Mutant(
+        "what an output hears later comes during its pass",
+        "compiler/plan/weights.py",
+        "for s in (*outside, *self.heard.going(Way.LATE)))",
+        "for s in outside)",
+        (LOOPS, "-k", "later_in_every_engine or fires_and_all"),
+    ),
+    Mutant(
+        "a store in front of an engine that hears nothing at once passes events on",
+        "hdl/streams/routing.py",
+        "        passes = self.i.payload.kind != TokenKind.EVENT\n",
+        "        passes = Const(1)\n",
+        (LOOPS, "-k", "later_in_every_engine"),
+    ),
+    Mutant(
+        "the cycles of a spike that waits are not counted",
+        "compiler/cycles/lane.py",
+        "settled = idle and head is None and not queue",
+        "settled = idle",
+        (LOOPS, "-k", "return_are_exact"),
+    ),
+    Mutant(
+        "the cycles of looking for what is due are not counted",
+        "compiler/cycles/delays.py",
+        "                tap += 1\n",
+        "                tap += 1 + (tap + 2 < len(taps) and not due)\n",
+        (LOOPS, "-k", "delays_are_exact"),
+    ),
+)
+
 MUTANTS = (
     *MEMORIES,
     *STREAMS,
     *NEURONS,
     *CURRENTS,
     *WALKERS,
+    *STEP_EDGES,
     *LINK,
     *BOARDS,
     *PLANNING,
