@@ -264,13 +264,13 @@ def test_the_host_link_counts_before_any_tool_runs(
 def test_logic_far_beyond_a_device_is_refused_by_the_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     network = quantise(small_network(), 4)
     plan, link, board = make_plan(network), link_of(network), find_board("icestick")
-    for lcs, fits in ((1280, True), (1600, True), (1602, False)):
+    for lcs, fits in ((1280, True), (1920, True), (1922, False)):
         figures = Estimate(resources=Resources(lcs=lcs), fmax_mhz=50.0)
         monkeypatch.setattr(flow, "estimate", lambda *_, found=figures, **__: found)
         if fits:
             flow.check_design(plan, board, link)
             continue
-        with pytest.raises(CapacityError, match=r"about 1,602 logic cells by the estimate, icestick .* has 1,280"):
+        with pytest.raises(CapacityError, match=r"about 1,922 logic cells by the estimate, icestick .* has 1,280"):
             flow.check_design(plan, board, link)
         guessed = dataclasses.replace(figures, guessed=("bitmap",))
         monkeypatch.setattr(flow, "estimate", lambda *_, found=guessed, **__: found)
