@@ -76,7 +76,7 @@ def test_from_a_file_to_a_build_folder(
     [
         (["--device", "hx1k"], "not allowed with argument --board"),
         (["--data", "nothing.npz"], "nothing.npz"),
-        (["--data", "model.nir"], "samples must be"),
+        (["--data", "model.nir"], "samples of NIR are a NIRGraphData"),
         (["--accuracy-floor", "97"], "must be 0 or more and at most 1: 97"),
         (["--accuracy-floor", "0.9"], "needs labelled data: no data are given"),
         (["--trials", "0"], "must be 1 to 100000"),

@@ -6,6 +6,7 @@ the same, term by term, so that nothing behind the inputs has to know of signs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +52,7 @@ def least_value(network: Network, shape: tuple[int, ...]) -> int:
 
 def unsigned(network: Network, samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Samples [samples, steps, inputs...] in one of `sample_shapes` as uint8 [samples, steps, inputs] without signs."""
-    flat = samples.reshape(*samples.shape[:2], -1)
+    flat = samples.reshape(*samples.shape[:2], math.prod(samples.shape[2:]))  # there may be no samples
     if least_value(network, samples.shape[2:]) == 0:
         return flat.astype(np.uint8, copy=False)
     positive, negative = np.where(flat > 0, flat, 0), np.where(flat < 0, -flat.astype(np.int16), 0)
