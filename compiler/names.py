@@ -32,8 +32,11 @@ TAUS = ("seconds", "scaled")
 READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum", "membranes")
 """How a class is read off the output."""
 
+ANSWERS = (*READOUTS, "counts", "argmax")
+"""What a device is asked to answer: these, and of images the spikes to count or the class alone."""
+
 ENCODERS = ("rate", "latency", "direct")
-DECODERS = ("argmax", "counts")
+DECODERS = ("argmax", "counts", "first-spike", "membrane-last", "membrane-max", "membrane-sum", "membranes")
 """The coding of a device that takes images."""
 
 FOLDS = ("shared", "pipelined")

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from .engines.format import EngineFormat
 from .memories.memory import Family, MemoryShape
 from .memories.spram import load_signature
+from .neurons.readout import MembraneReadout, ReadoutFormat
 from .streams.delays import DelayContents, DelayFormat
 from .streams.routing import Filter, Fork, Merge
 from .streams.tokens import token_layout
@@ -69,7 +70,8 @@ class Core(wiring.Component):
     Port        Dir Meaning
     =========== === =======================================================================================
     i           in  stream of tokens over the inputs, or of beats where it is `wide`
-    o           out stream of tokens over the outputs of the engine `output`
+    o           out stream of tokens over the outputs of the engine `output`, or of readings of its membranes where
+                    there is a `readout` (`ReadoutFormat.layout`)
     trace0, ... out with `trace`: the monitors of all engines in turn: valid, neuron, membrane (signed), spike
     load        in  words for the SPRAMs, where weights lie in them: before the first token
     clk, rst    in  in Verilog: clock, and a synchronous reset that clears the core
@@ -92,6 +94,7 @@ class Core(wiring.Component):
         family: Family,
         trace: bool = False,
         wide: bool = False,
+        readout: ReadoutFormat | None = None,
     ) -> None:
         first, *others = [engine for engine in engines if (CORE_INPUT, False) in engine.heard]
         if wide and (others or not first.form.takes_beats or len(first.heard) > 1):
@@ -102,9 +105,13 @@ class Core(wiring.Component):
         self._family = family
         self._trace = trace
         self._wide = wide
+        self._readout = readout
+        listeners = [number for number, engine in enumerate(engines) if (output, False) in engine.heard]
+        if readout is not None and (listeners or engines[output].form.output_layout != readout.membrane_layout):
+            raise ValueError("a readout listens alone to an engine that gives the membranes of its outputs")
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(first.form.input_layout if wide else token_layout(inputs))),
-            "o": Out(stream.Signature(token_layout(engines[output].form.outputs))),
+            "o": Out(stream.Signature(readout.layout if readout else token_layout(engines[output].form.outputs))),
         }
         if trace:
             monitors = [monitor for engine in engines for monitor in engine.form.monitors]
@@ -144,12 +151,20 @@ class Core(wiring.Component):
                 consumers.setdefault(source, []).append(sink)
         for source in streams:
             consumers.setdefault(source, [])
-        consumers[self._output, False].append(wiring.flipped(self.o))
+        consumers[self._output, False].append(self._outlet(m))
         for source, sinks in consumers.items():
             self._deliver(m, source, streams[source], sinks)
         if self._trace:
             self._connect_traces(m, engines)
         return m
+
+    def _outlet(self, m: Module) -> stream.Interface:
+        """What the output's engine feeds."""
+        if self._readout is None:
+            return wiring.flipped(self.o)
+        m.submodules.readout = readout = MembraneReadout(self._readout, self._family)
+        wiring.connect(m, readout.o, wiring.flipped(self.o))
+        return readout.i
 
     def _connect_traces(self, m: Module, engines: Sequence[Any]) -> None:
         number = 0

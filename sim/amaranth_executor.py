@@ -14,10 +14,18 @@ from ..compiler.plan.monitors import monitors_of
 from ..compiler.plan.plan import Plan
 from ..hdl.core import Core
 from ..hdl.errors import MismatchError
-from .divergence import check_output_events
+from .divergence import check_output_events, check_readings
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles, run_cycles
-from .observer import MonitorObserver, OutputObserver, ProtocolError, TraceObserver
+from .observer import (
+    MonitorObserver,
+    OutputObserver,
+    ProtocolError,
+    Source,
+    TraceObserver,
+    output_observer,
+)
+from .readout import readings
 from .recording import PopulationRecording, Recording, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
@@ -43,8 +51,7 @@ def run_amaranth(
     stimulus = make_stimulus(inputs, stress=stress, beats=plan.beats)
     simulation = CoreSimulation(plan, inputs.shape[:2], traced=True, progress=progress)
     simulation.run(stimulus, stress)
-    output = plan.populations.index(plan.network.output)
-    check_output_events(plan.network, simulation.output.spikes, simulation.traces[output].spikes)
+    _check_output(plan, simulation)
     shown = with_membranes(plan.network, membranes)
     return Recording.of(
         plan.network,
@@ -53,6 +60,17 @@ def run_amaranth(
             for name, trace in zip(plan.populations, simulation.traces, strict=True)
         },
     )
+
+
+def _check_output(plan: Plan, simulation: CoreSimulation) -> None:
+    """The output must say what its population's trace does; raises MismatchError."""
+    output, trace = simulation.output, simulation.traces[plan.populations.index(plan.network.output)]
+    if isinstance(output, OutputObserver):
+        check_output_events(plan.network, output.spikes, trace.spikes)
+    else:
+        assert plan.readout is not None
+        expected = readings(plan.readout, trace.membranes)
+        check_readings(plan.network, plan.readout, expected, (output.readings, output.classes))
 
 
 def measure_cycles(
@@ -83,7 +101,7 @@ class CoreSimulation:
         network = plan.network
         self.plan = plan
         self.core: Core = plan.core(trace=traced)
-        self.output = OutputObserver(samples, steps, network.size_of(network.output))
+        self.output = output_observer(plan.readout, samples, steps, network.size_of(network.output))
         names = plan.populations if traced else ()
         self.traces = [TraceObserver(k, samples, steps, network.size_of(name)) for k, name in enumerate(names)]
         self.monitors = [
@@ -156,9 +174,9 @@ class CoreSimulation:
             if cycle > most:
                 raise self._behind().error(f"the run has not ended after {most} cycles: the core goes on for ever")
 
-    def _behind(self) -> TraceObserver | OutputObserver:
+    def _behind(self) -> Source:
         """What has got least far."""
-        sources: list[TraceObserver | OutputObserver] = [*self.traces, self.output]
+        sources: list[Source] = [*self.traces, self.output]
         return min(sources, key=lambda source: source.finished)
 
     def _sampled_ports(self) -> list[Any]:

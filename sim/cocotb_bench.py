@@ -23,8 +23,27 @@ from cocotb.triggers import ClockCycles, Event, FallingEdge, First, RisingEdge, 
 from cocotb.utils import get_sim_time
 
 from ..hdl.streams.tokens import TokenKind
-from .divergence import EVENTS, MEMBRANE, SPIKE, Comparison, Divergence, count_compared, first_divergence
-from .observer import INPUT, OUTPUT, MonitorObserver, OutputObserver, ProtocolError, TraceObserver
+from .divergence import (
+    CLASS,
+    EVENTS,
+    MEMBRANE,
+    READING,
+    SPIKE,
+    Comparison,
+    Divergence,
+    count_compared,
+    first_divergence,
+)
+from .observer import (
+    INPUT,
+    OUTPUT,
+    MonitorObserver,
+    OutputObserver,
+    ProtocolError,
+    ReadingObserver,
+    Source,
+    TraceObserver,
+)
 from .stimulus import KIND_BITS
 
 RUN_FOLDER = "SPIKELOOM_RUN_FOLDER"
@@ -56,6 +75,25 @@ def read_token(handle: Any) -> int:
     return read(handle) if TokenKind(kind) is TokenKind.EVENT else kind
 
 
+def read_reading(handle: Any, class_bits: int) -> int:
+    """The value of a port that carries readings; of an end only the class means anything, which has `class_bits`.
+
+    Raises ValueError where a bit that counts is X or Z.
+    """
+    try:
+        kind = int(handle.value[KIND_BITS - 1 : 0])
+    except ValueError:
+        return read(handle)
+    if TokenKind(kind) is TokenKind.EVENT:
+        return read(handle)
+    if TokenKind(kind) is not TokenKind.END_OF_SAMPLE or not class_bits:
+        return kind
+    try:
+        return int(handle.value[KIND_BITS + class_bits - 1 : 0])
+    except ValueError:
+        return read(handle)
+
+
 class CoreBench:
     """Drives one core through the job and records what it does."""
 
@@ -65,7 +103,7 @@ class CoreBench:
         with np.load(folder / "job.npz") as job:
             self.job = dict(job)
         samples, steps = (int(n) for n in self.job["shape"])
-        self.output = OutputObserver(samples, steps, int(self.job["outputs"]))
+        self.output = self._observer(samples, steps, int(self.job["outputs"]))
         self.traces = [TraceObserver(k, samples, steps, int(n)) for k, n in enumerate(self.job["traced"])]
         self.monitors = [
             MonitorObserver(
@@ -83,6 +121,14 @@ class CoreBench:
         self.ready = True
         self.started = np.zeros(samples, np.int64)
         self.ended = np.zeros(samples, np.int64)
+
+    def _observer(self, samples: int, steps: int, outputs: int) -> OutputObserver | ReadingObserver:
+        """What watches the output; the job's `readout` is empty where that is of spikes."""
+        if not len(self.job["readout"]):
+            return OutputObserver(samples, steps, outputs)
+        value_bits, once, names_class = self.job["readout"].tolist()
+        options = {"value_bits": value_bits, "once": bool(once), "names_class": bool(names_class)}
+        return ReadingObserver(samples, steps, outputs, **options)
 
     async def run(self) -> None:
         """Reset the core, let all sources play until everything has arrived, something fails or nothing moves."""
@@ -167,7 +213,7 @@ class CoreBench:
             if not self.ready:
                 continue
             self.activity += 1
-            if not output.token(self._value(dut.o__payload, (OUTPUT, *output.place), read_token)):
+            if not output.token(self._value(dut.o__payload, (OUTPUT, *output.place), self._read_output)):
                 continue
             sample, step = output.place
             if step == 0:
@@ -220,16 +266,26 @@ class CoreBench:
 
     # ------------------------------------------------------------------------------------------------ comparing
 
-    def _step_finished(self, source: OutputObserver | TraceObserver, comparisons: list[Comparison]) -> None:
+    def _step_finished(self, source: Source, comparisons: list[Comparison]) -> None:
         """Look at the step that a source just finished; after a difference, only steps up to it are waited for."""
         if any(_last_step_differs(comparison) for comparison in comparisons):
             self.stop_after = min(self.stop_after, source.finished)
         if all(source.finished >= self.stop_after for source in (self.output, *self.traces)):
             self.over.set()
 
+    def _read_output(self, handle: Any) -> int:
+        """A token of the output, of which what means nothing is read as 0."""
+        if isinstance(self.output, ReadingObserver):
+            return read_reading(handle, self.output.class_bits)
+        return read_token(handle)
+
     def _output_comparisons(self) -> list[Comparison]:
-        index = int(self.job["output"])
-        return self._comparisons(index, self.output.finished, {EVENTS: ("spikes", self.output.spikes)})
+        index, output = int(self.job["output"]), self.output
+        if isinstance(output, OutputObserver):
+            return self._comparisons(index, output.finished, {EVENTS: ("spikes", output.spikes)})
+        recorded = {READING: ("readings", output.readings)}
+        recorded |= {CLASS: ("classes", output.classes)} if output.names_class else {}
+        return self._comparisons(index, output.finished, recorded)
 
     def _trace_comparisons(self, trace: TraceObserver) -> list[Comparison]:
         recorded = {SPIKE: ("spikes", trace.spikes), MEMBRANE: ("membranes", trace.membranes)}
@@ -243,6 +299,7 @@ class CoreBench:
                 expected=self.job[f"{array}{population}"],
                 got=got,
                 finished=finished,
+                once=quantity == CLASS or (quantity == READING and bool(self.job["readout"][1])),
             )
             for quantity, (array, got) in recorded.items()
             if f"{array}{population}" in self.job
@@ -269,7 +326,10 @@ class CoreBench:
 
     def save(self) -> dict[str, Any]:
         """Leave the recording and the outcome in the run folder."""
-        arrays: dict[str, Any] = {"events": self.output.spikes}
+        output = self.output
+        arrays: dict[str, Any] = {"events": output.spikes}
+        if isinstance(output, ReadingObserver):
+            arrays |= {"readings": output.readings, "classes": output.classes}
         for trace in self.traces:
             arrays[f"spikes{trace.source}"] = trace.spikes
             arrays[f"membranes{trace.source}"] = trace.membranes

@@ -12,17 +12,24 @@ import numpy.typing as npt
 from ..compiler.ir.arrays import SpikeArray
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
+from ..hdl.neurons.readout import ReadoutFormat
+
+Readings = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Readings [samples, steps, outputs], and classes [samples, steps, 1]."""
 
 SPIKE = "spike"
 MEMBRANE = "membrane"
 EVENTS = "output events"
+READING = "reading"
+CLASS = "class"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One thing to compare: `quantity` of a population, arrays [samples, steps, neurons].
 
-    Only the first `finished` steps, counted over all samples, were recorded; None means all of them.
+    Only the first `finished` steps, counted over all samples, were recorded; None means all of them. What comes `once`
+    comes in the last step of a sample, and counts as one value there.
     """
 
     population: int
@@ -30,12 +37,14 @@ class Comparison:
     expected: npt.NDArray[Any]
     got: npt.NDArray[Any]
     finished: int | None = None
+    once: bool = False
 
     @property
     def values(self) -> int:
         """How many values are compared."""
         samples, steps, neurons = self.expected.shape
-        return neurons * (samples * steps if self.finished is None else min(self.finished, samples * steps))
+        finished = samples * steps if self.finished is None else min(self.finished, samples * steps)
+        return neurons * (finished // steps if self.once else finished)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +76,32 @@ def first_divergence(comparisons: Iterable[Comparison]) -> Divergence | None:
 
 
 def count_compared(comparisons: Iterable[Comparison]) -> dict[str, int]:
-    """How many values of each quantity were compared; 0 of what was not."""
+    """How many values of each quantity were compared: of spikes, membranes and events 0 where none were, and of
+    readings and classes where there are any."""
     counts = {SPIKE: 0, MEMBRANE: 0, EVENTS: 0}
     for comparison in comparisons:
-        counts[comparison.quantity] += comparison.values
+        counts[comparison.quantity] = counts.get(comparison.quantity, 0) + comparison.values
     return counts
+
+
+def reading_comparisons(
+    form: ReadoutFormat, population: int, expected: Readings, got: Readings, finished: int | None = None
+) -> list[Comparison]:
+    """What there is to compare of the readings and classes that a core gives out."""
+    pairs = [(READING, expected[0], got[0], not form.every_step)]
+    pairs += [(CLASS, expected[1], got[1], True)] if form.names_class else []
+    return [
+        Comparison(population=population, quantity=quantity, expected=a, got=b, finished=finished, once=once)
+        for quantity, a, b, once in pairs
+    ]
+
+
+def check_readings(network: Network, form: ReadoutFormat, expected: Readings, got: Readings) -> None:
+    """What a core gives out must be `expected` (`sim.readout.readings`); raises MismatchError."""
+    index = [population.name for population in network.populations].index(network.output)
+    divergence = first_divergence(reading_comparisons(form, index, expected, got))
+    if divergence is not None:
+        raise MismatchError(divergence.describe(network.output))
 
 
 def check_output_events(network: Network, events: SpikeArray, spikes: SpikeArray) -> None:

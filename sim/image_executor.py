@@ -9,21 +9,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from amaranth import Module
+from amaranth.hdl import Value
 from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
 from ..compiler.data.images import as_pixels, encode
+from ..compiler.ir.arrays import IntArray, SpikeArray
 from ..compiler.ir.network import Network
-from ..compiler.ir.readout import Readout
+from ..compiler.ir.readout import ReadBy, Readout
 from ..compiler.plan.plan import Plan
 from ..hdl.errors import MismatchError
 from ..hdl.images.coding import Decoder, ImageCoding
 from ..hdl.images.decoders import create_decoder
 from ..hdl.images.encoders import ImageEncoder
 from ..hdl.link.protocol import Code, LinkError, LinkFormat, encode_image, reply_class
+from ..hdl.neurons.readout import ReadoutFormat
 from ..hdl.streams.tokens import TokenKind
+from .divergence import check_readings
 from .inputs import checked_spikes
 from .limits import hang_cycles
+from .readout import readings
 from .reference import run_reference
 from .uart_executor import Transmission, UartTop, exchange
 
@@ -35,10 +40,12 @@ _CLOCK_SECONDS = 1e-6
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ImageRun:
-    """What became of images: `classes` int64 [images]; `cycles` from the start of each to its end at the output."""
+    """What became of images: `classes` int64 [images]; `cycles` from the start of each to its end at the output;
+    `readings` int64 [images, steps, outputs] where the core gives some, those of the last step alone or of all."""
 
     classes: Classes
     cycles: tuple[int, ...]
+    readings: npt.NDArray[np.int64] | None = None
 
 
 def run_images(plan: Plan, images: npt.NDArray[Any], coding: ImageCoding, progress: Progress | None = None) -> ImageRun:
@@ -83,9 +90,11 @@ def run_images_through_uart(
 def reference_classes(network: Network, images: npt.NDArray[Any], coding: ImageCoding) -> Classes:
     """The classes int64 [images] by the reference encoder and the integer reference. Raises SampleError, ModelError.
 
-    As a device's decoder has them: the output that spikes most, however the network's class is read.
+    As a device's decoder has them: by a reading of membranes, the output that spikes first, or that which spikes most
+    whatever the network's class is read by.
     """
-    return replace(run_reference(network, encode(images, coding)), readout=Readout()).predicted
+    by = ReadBy.SPIKES if coding.decoder in (Decoder.ARGMAX, Decoder.COUNTS) else ReadBy(coding.decoder.value)
+    return replace(run_reference(network, encode(images, coding)), readout=Readout(by=by)).predicted
 
 
 def check_classes(expected: Classes, got: Classes, where: str) -> None:
@@ -94,6 +103,15 @@ def check_classes(expected: Classes, got: Classes, where: str) -> None:
         raise MismatchError(f"every image has one class: {len(expected)} were sent, {where} gave {len(got)}")
     for number in np.flatnonzero(expected != got)[:1]:
         raise MismatchError(f"image {number}: expected class {expected[number]}, {where} gave {got[number]}")
+
+
+def check_image_readings(network: Network, form: ReadoutFormat, spikes: SpikeArray, got: IntArray) -> None:
+    """The readings of every image must be the reference's, on the `spikes` that the encoder makes; MismatchError."""
+    membranes = run_reference(network, spikes).membranes
+    assert membranes is not None, "what a class is read off is recorded"
+    expected = readings(form, membranes)[0][:, -got.shape[1] :]
+    classes = np.zeros((*got.shape[:2], 1), np.int64)  # compared before
+    check_readings(network, form, (expected, classes), (got, classes))
 
 
 def _checked(network: Network, images: npt.NDArray[Any], coding: ImageCoding) -> npt.NDArray[np.uint8]:
@@ -116,7 +134,9 @@ class _Simulation:
         outputs = network.size_of(network.output)
         self._encoder = ImageEncoder(network.input_size, coding, plan.family)
         self._core = plan.core()
-        self._decoder = create_decoder(outputs, coding, plan.family)
+        self._readout = plan.readout
+        layout = None if plan.readout is None else plan.readout.layout
+        self._decoder = create_decoder(outputs, coding, plan.family, layout)
         self._outputs = outputs
         self._counts_here = coding.decoder is Decoder.COUNTS
         self._patience = _patience(network, coding)
@@ -124,13 +144,15 @@ class _Simulation:
     def run(self, pixels: npt.NDArray[np.uint8], progress: Progress | None) -> ImageRun:
         classes: list[int] = []
         cycles: list[int] = []
+        readings: list[list[int]] = []
 
         async def bench(context: SimulatorContext) -> None:
             context.set(self._decoder.o.ready, 1)
             for image in pixels:
                 await self._write(context, image)
-                predicted, time = await self._answer(context, len(classes))
+                predicted, said, time = await self._answer(context, len(classes))
                 classes.append(predicted)
+                readings.append(said)
                 cycles.append(time)
                 if progress is not None:
                     progress(len(classes), len(pixels))
@@ -139,7 +161,8 @@ class _Simulation:
         simulator.add_clock(_CLOCK_SECONDS)
         simulator.add_testbench(bench)
         simulator.run()
-        return ImageRun(classes=np.array(classes, np.int64), cycles=tuple(cycles))
+        read = None if self._readout is None else np.array(readings, np.int64).reshape(len(pixels), -1, self._outputs)
+        return ImageRun(classes=np.array(classes, np.int64), cycles=tuple(cycles), readings=read)
 
     def _joined(self) -> Module:
         m = Module()
@@ -165,18 +188,24 @@ class _Simulation:
         await context.tick()
         context.set(port.start, 0)
 
-    async def _answer(self, context: SimulatorContext, number: int) -> tuple[int, int]:
-        """The class of the image under way, and the cycles until it was there."""
+    async def _answer(self, context: SimulatorContext, number: int) -> tuple[int, list[int], int]:
+        """The class of the image under way, its readings where there are some, and the cycles until it was there."""
         output = self._decoder.o
+        value = 0 if self._readout is None else output.payload.value
         spikes: list[int] = []
+        readings: list[int] = []
         for cycle in range(1, self._patience + 1):
-            _, _, valid, kind, address = await context.tick().sample(
-                output.valid, output.payload.kind, output.payload.address
+            _, _, valid, kind, address, said = await context.tick().sample(
+                output.valid, output.payload.kind, output.payload.address, Value.cast(value)
             )
             if valid and kind == TokenKind.EVENT:
                 spikes.append(address)
-            elif valid:
-                return self._class_of(spikes, number), cycle
+                readings.append(said)
+            elif valid and self._readout is None:
+                return self._class_of(spikes, number), [], cycle
+            elif valid and self._readout is not None:
+                named = self._readout.names_class
+                return address if named else int(np.argmax(readings[-self._outputs :])), readings, cycle
         raise MismatchError(f"image {number}: no class after {self._patience} cycles: the hardware hangs")
 
     def _class_of(self, spikes: list[int], number: int) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.ir.arrays import SpikeArray
-from ..hdl.streams.tokens import TokenKind
+from ..hdl.neurons.readout import ReadoutFormat
+from ..hdl.streams.tokens import TokenKind, address_bits
 from .stimulus import KIND_BITS
 
 OUTPUT, INPUT = -1, -2
@@ -102,6 +103,77 @@ class OutputObserver(_Observer):
         self.finished = sample * self.steps
 
 
+class ReadingObserver(_Observer):
+    """Records the output stream of a core that gives readings (`hdl.neurons.readout`): int64 `readings` [samples,
+    steps, neurons], and `classes` [samples, steps, 1] where ends of samples name them.
+
+    `once` says that readings come in the last step of a sample only. They come in order, all of them.
+    """
+
+    def __init__(
+        self, samples: int, steps: int, neurons: int, *, value_bits: int, once: bool, names_class: bool
+    ) -> None:
+        super().__init__(OUTPUT, samples, steps, neurons)
+        self.readings: npt.NDArray[np.int64] = np.zeros((samples, steps, neurons), np.int64)
+        self.classes: npt.NDArray[np.int64] = np.zeros((samples, steps, 1), np.int64)
+        self.names_class = names_class
+        self._sign = 1 << (value_bits - 1)
+        self._once = once
+        self._address_bits = address_bits(neurons)
+        self._next = 0
+
+    @property
+    def class_bits(self) -> int:
+        """The width of the class that the end of a sample names; 0 where it names none."""
+        return self._address_bits if self.names_class else 0
+
+    def token(self, payload: int) -> bool:
+        """Take the next token; True when it ends a step. Raises ProtocolError."""
+        kind, rest = TokenKind(payload & (1 << KIND_BITS) - 1), payload >> KIND_BITS
+        address, value = rest & (1 << self._address_bits) - 1, rest >> self._address_bits
+        sample, step = self.place
+        if self.done:
+            raise self.error(f"an extra {kind.name} token follows the last sample")
+        if kind is TokenKind.ABORT:
+            self.readings[sample], self.classes[sample] = 0, 0
+            self.finished, self._next = sample * self.steps, 0
+            return False
+        if kind is TokenKind.EVENT:
+            self._reading(address, (value ^ self._sign) - self._sign)
+            return False
+        is_last = step == self.steps - 1
+        due: Any = TokenKind.END_OF_SAMPLE if is_last else TokenKind.END_OF_STEP
+        if kind is not due:
+            raise self.error(f"expected the token {due.name}, got {kind.name}")
+        if self._next != self._due_readings:
+            raise self.error(f"expected {self._due_readings} readings, got {self._next}")
+        if is_last and self.names_class:
+            self.classes[sample, step] = address
+        self.finished, self._next = self.finished + 1, 0
+        return True
+
+    @property
+    def _due_readings(self) -> int:
+        return 0 if self._once and self.place[1] < self.steps - 1 else self.neurons
+
+    def _reading(self, address: int, value: int) -> None:
+        if self._next >= self._due_readings or address != self._next:
+            expected = f"the reading of neuron {self._next}" if self._next < self._due_readings else "no more readings"
+            raise self.error(f"expected {expected}, got that of neuron {address}")
+        self.readings[(*self.place, address)] = value
+        self._next += 1
+
+
+def output_observer(
+    form: ReadoutFormat | None, samples: int, steps: int, neurons: int
+) -> OutputObserver | ReadingObserver:
+    """What watches the output of a core: of spikes, or where it has that readout of readings."""
+    if form is None:
+        return OutputObserver(samples, steps, neurons)
+    options = {"once": not form.every_step, "names_class": form.names_class}
+    return ReadingObserver(samples, steps, neurons, value_bits=form.value_bits, **options)
+
+
 class TraceObserver(_Observer):
     """Records one population's neuron passes: `spikes` uint8 and `membranes` int64, [samples, steps, neurons].
 
@@ -132,6 +204,9 @@ class TraceObserver(_Observer):
         self.finished += 1
         self._missing = int(np.count_nonzero(self._taken == self.finished))
         return True
+
+
+Source = TraceObserver | OutputObserver | ReadingObserver
 
 
 class MonitorObserver:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.ir.readout import ReadBy, Readout
+from ..hdl.errors import SampleError
+from ..hdl.neurons.readout import MembraneKind, ReadoutFormat
 
 Array = npt.NDArray[Any]
 
@@ -31,6 +33,29 @@ def scores(readout: Readout, spikes: Array, membranes: Array | None, scale: Arra
     groups = said.reshape(len(said), readout.classes, -1)
     joined: Array = groups.max(axis=2) if by in (ReadBy.FIRST_SPIKE, ReadBy.MEMBRANE_MAX) else groups.sum(axis=2)
     return joined
+
+
+def readings(form: ReadoutFormat, membranes: Array) -> tuple[Array, Array]:
+    """What a core with that readout gives out, int64: readings [samples, steps, outputs], 0 in steps without, and the
+    classes [samples, steps, 1] that ends of samples name, 0 elsewhere.
+
+    Raises SampleError for samples of more steps than a sum has room for.
+    """
+    samples, steps, _ = membranes.shape
+    if form.most_steps is not None and steps > form.most_steps:
+        raise SampleError(
+            f"sums of membranes, as the core gives them out, hold {form.most_steps:,} steps: the samples have "
+            f"{steps:,}; cut them, or read by membrane-last or membrane-max"
+        )
+    given = np.zeros(membranes.shape, np.int64)
+    classes = np.zeros((samples, steps, 1), np.int64)
+    if form.kind is MembraneKind.EVERY:
+        given[:] = membranes
+    else:
+        given[:, -1] = _of_membranes(ReadBy(form.kind.value), membranes)
+    if form.names_class:
+        classes[:, -1, 0] = given[:, -1].argmax(axis=1)
+    return given, classes
 
 
 def _earliness(spikes: Array) -> Array:

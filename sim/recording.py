@@ -31,7 +31,8 @@ class Recording:
     `populations` holds every population by name, the output included. `ambiguous` counts the neuron-steps whose
     distance to the threshold is below the floating-point rounding bound, where another order of summation may fire
     differently; it is 0 for integer executors. `readout` says how a class is read, `scale` (outputs,) what a membrane
-    unit of each output is worth where integer membranes are compared that have not one unit.
+    unit of each output is worth where integer membranes are compared that have not one unit. `readings` int64 [samples,
+    steps, outputs] are what a host got in place of spikes, where nothing else of the output is known.
     """
 
     output: str
@@ -39,6 +40,7 @@ class Recording:
     ambiguous: int = 0
     readout: Readout = field(default_factory=Readout)
     scale: npt.NDArray[np.float64] | None = None
+    readings: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, network: Network, populations: Mapping[str, PopulationRecording], ambiguous: int = 0) -> Recording:
@@ -63,6 +65,8 @@ class Recording:
     @property
     def scores(self) -> npt.NDArray[Any]:
         """What each class says [samples, classes], the most for the one that is predicted."""
+        if self.readings is not None:  # those of the last step are by the readout already
+            return judge.scores(self.readout, self.spikes, self.readings[:, -1:])
         return judge.scores(self.readout, self.spikes, self.membranes, self.scale)
 
     @property

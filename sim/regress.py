@@ -13,7 +13,7 @@ from ..compiler.ir.arrays import IntArray, SpikeArray
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
 from .cocotb_runner import require_simulator
-from .divergence import EVENTS, MEMBRANE, SPIKE
+from .divergence import CLASS, EVENTS, MEMBRANE, READING, SPIKE
 from .inputs import checked_spikes
 from .numbering import lean_in, of_core
 from .recording import Recording
@@ -29,10 +29,11 @@ class RegressionResult:
     """What a regression compared, all of it equal.
 
     `spikes_compared` and `membranes_compared` are the neuron-steps that the bench says it compared: every
-    population's on the traced core, and the output's spikes once more on the shipped core. `cycles` are the shipped
-    core's clock cycles of each sample, from its first token in to its end out at full speed, back to back; `waves`
-    are the waveform files. `left_out` neurons are not in the cores (`plan.lean`): nothing of them is compared, but the
-    reference kept them silent.
+    population's on the traced core, and the output's spikes once more on the shipped core. Where that gives readings
+    of membranes in place of spikes, `readings_compared` counts these and the classes, of both cores. `cycles` are the
+    shipped core's clock cycles of each sample, from its first token in to its end out at full speed, back to back;
+    `waves` are the waveform files. `left_out` neurons are not in the cores (`plan.lean`): nothing of them is compared,
+    but the reference kept them silent.
     """
 
     simulator: str
@@ -44,6 +45,7 @@ class RegressionResult:
     cycles: tuple[int, ...]
     waves: tuple[Path, ...]
     left_out: int = 0
+    readings_compared: int = 0
 
 
 def regress(
@@ -115,6 +117,7 @@ def regress(
         cycles=shipped_run.cycles,
         waves=tuple(files),
         left_out=lean.left_out,
+        readings_compared=sum(run.compared.get(quantity, 0) for run in runs for quantity in (READING, CLASS)),
     )
 
 

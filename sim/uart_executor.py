@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..compiler.ir.arrays import IntArray
 from ..compiler.ir.network import Network
 from ..hdl.emit.emit import board_cells_sim, cells_sim
 from ..hdl.errors import MismatchError
-from ..hdl.link.protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample
+from ..hdl.link.protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample, longest_content
+from ..hdl.neurons.readout import ReadoutFormat
 from .cocotb_runner import Bench, require_simulator, run_bench
+from .divergence import check_output_events, check_readings
 from .inputs import checked_spikes
 from .limits import hang_cycles
+from .readout import readings
 from .recording import PopulationRecording, Recording
 from .verilog_executor import run_folder
 
@@ -81,7 +85,8 @@ def run_through_uart(
 ) -> Recording:
     """The output spikes of `network` on `spikes` [samples, steps, inputs], through the pins of its board top.
 
-    Only the output population is recorded. Raises SampleError, ToolError, and MismatchError where the device is silent,
+    Only the output population is recorded; of a device with a readout its `readings`, whose classes are held against
+    those that it names. Raises SampleError, ToolError, and MismatchError where the device is silent,
     refuses a frame, or answers something else than a step per step.
     """
     inputs = checked_spikes(network, spikes)
@@ -90,18 +95,54 @@ def run_through_uart(
     replies = exchange(
         top, transmissions, form, patience_cycles=hang_cycles(network), simulator=simulator, progress=progress
     )
-    recorded = np.zeros((inputs.shape[0] * inputs.shape[1], network.size_of(network.output)), np.uint8)
-    step = 0
     for number, reply in enumerate(replies):
         if reply.code is Code.ERROR:
             raise MismatchError(f"the device refused frame {number}: {reply.reason!r}")
-        if reply.code is not Code.ACCEPTED:
-            np.add.at(recorded[step], list(reply.spikes), 1)
-            step += 1
-    if step != len(recorded):
-        raise MismatchError(f"the device must answer every step: {len(recorded)} were sent, {step} answered")
-    spikes_out = recorded.reshape(*inputs.shape[:2], -1)
-    return Recording.of(network, {network.output: PopulationRecording(spikes=spikes_out)})
+    answers = [reply for reply in replies if reply.code is not Code.ACCEPTED]
+    shape = (*inputs.shape[:2], form.outputs)
+    if len(answers) != shape[0] * shape[1]:
+        raise MismatchError(
+            f"the device must answer every step: {shape[0] * shape[1]} were sent, {len(answers)} answered"
+        )
+    recorded = np.zeros((len(answers), form.outputs), np.uint8)
+    if form.readout is not None:
+        silent = PopulationRecording(spikes=recorded.reshape(shape))
+        recording = Recording.of(network, {network.output: silent})
+        return replace(recording, readings=_readings(answers, form.readout, shape))
+    for step, reply in zip(recorded, answers, strict=True):
+        np.add.at(step, list(reply.spikes), 1)
+    return Recording.of(network, {network.output: PopulationRecording(spikes=recorded.reshape(shape))})
+
+
+def _readings(answers: Sequence[Reply], form: ReadoutFormat, shape: tuple[int, int, int]) -> IntArray:
+    """The readings of every step, 0 in steps without. Raises MismatchError for others than are due."""
+    _, steps, outputs = shape
+    recorded = np.zeros((len(answers), outputs), np.int64)
+    for number, reply in enumerate(answers):
+        sample, step = divmod(number, steps)
+        last = step == steps - 1
+        due = outputs if form.every_step or last else 0
+        where = f"sample {sample}, step {step}"
+        if len(reply.readings) != due:
+            raise MismatchError(f"{where}: the device must answer {due} readings, got {len(reply.readings)}")
+        recorded[number, :due] = reply.readings
+        if form.names_class and last and reply.predicted != int(np.argmax(recorded[number])):
+            raise MismatchError(
+                f"{where}: class expected {int(np.argmax(recorded[number]))} by the device's own readings, got "
+                f"{reply.predicted}"
+            )
+    return recorded.reshape(shape)
+
+
+def check_host(form: LinkFormat, network: Network, expected: Recording, got: Recording) -> None:
+    """What a host got must be what the reference gives; raises MismatchError with the first divergence."""
+    if form.readout is None:
+        check_output_events(network, got.spikes, expected.spikes)
+        return
+    assert expected.membranes is not None and got.readings is not None
+    due, _ = readings(form.readout, expected.membranes)
+    classes = np.zeros((*due.shape[:2], 1), np.int64)  # held against the readings already
+    check_readings(network, form.readout, (due, classes), (got.readings, classes))
 
 
 def exchange(
@@ -121,7 +162,7 @@ def exchange(
     require_simulator(simulator)
     period_ps = 2 * round(0.5e12 / top.clock_hz)
     bit_ps = period_ps * top.clocks_per_bit
-    longest_reply_bytes = 2 * (form.outputs * form.output_bytes + 8)
+    longest_reply_bytes = 2 * (longest_content(form) + 8)
     longest_reply = longest_reply_bytes * 10 * bit_ps
     job = {
         "clock": top.clock,

@@ -21,18 +21,21 @@ from ..compiler.output.flash_image import MAX_IMAGE_BYTES, parse_flash_image, pl
 from ..compiler.plan.folding import Folding, default_folding, folding_data, input_beats, read_folding
 from ..compiler.plan.monitors import monitors_of
 from ..compiler.plan.plan import make_plan
+from ..compiler.plan.readout import folded_readout
 from ..hdl.emit.emit import cells_sim, device_cells_sim, netlist_from_rtlil, to_rtlil, verilog_from_rtlil
 from ..hdl.errors import InputError, MismatchError, ToolError
 from ..hdl.files import read_regular
 from ..hdl.memories.memory import Family
+from ..hdl.neurons.readout import ReadoutFormat
 from ..hdl.staging import scratch_folder
 from ..hdl.streams.tokens import BeatShape
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
-from .divergence import Divergence, check_output_events
+from .divergence import Divergence, Readings, check_output_events, check_readings
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles, run_cycles
 from .numbering import lean_in, of_whole
 from .observer import describe_problem
+from .readout import readings
 from .recording import PopulationRecording, Recording, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
@@ -60,11 +63,13 @@ class CoreSource:
 class CoreRun:
     """What one core did: output `events` [samples, steps, outputs]; `populations` if it was traced.
 
-    `cycles` are each sample's clock cycles from its first token in to its end out, `total_cycles` those of the run,
-    `compared` how many values of each quantity were held against what was expected (`sim.divergence`).
+    A core that gives readings has these and the classes in place of events (`sim.readout.readings`). `cycles` are each
+    sample's clock cycles from its first token in to its end out, `total_cycles` those of the run, `compared` how many
+    values of each quantity were held against what was expected (`sim.divergence`).
     """
 
     events: SpikeArray
+    readings: Readings | None
     populations: dict[str, PopulationRecording]
     cycles: tuple[int, ...]
     total_cycles: int
@@ -127,8 +132,20 @@ def run_verilog(
             stress=stress,
             progress=progress,
         )
-    check_output_events(network, run.events, run.populations[network.output].spikes)
+        readout = folded_readout(network, folding_of(source.folding, network))
+    _check_output(network, readout, run)
     return of_whole(lean, _recording(network, run, membranes), inputs)
+
+
+def _check_output(network: Network, form: ReadoutFormat | None, run: CoreRun) -> None:
+    """The output of a traced core must say what its population's trace does; raises MismatchError."""
+    trace = run.populations[network.output]
+    if form is None:
+        check_output_events(network, run.events, trace.spikes)
+        return
+    assert run.readings is not None
+    assert trace.membranes is not None
+    check_readings(network, form, readings(form, trace.membranes), run.readings)
 
 
 @contextmanager
@@ -237,12 +254,15 @@ def _write_job(
     stress: int | None,
 ) -> None:
     names = [population.name for population in network.populations]
-    monitors = monitors_of(network, folding_of(work / FOLDING, network)) if traced else ()
+    folding = folding_of(work / FOLDING, network)
+    monitors = monitors_of(network, folding) if traced else ()
+    readout = folded_readout(network, folding)
     job: dict[str, Any] = {
         **vars(stimulus),
         "payloads": _payload_bytes(stimulus.payloads),
         "shape": np.array(shape),
         "outputs": network.size_of(network.output),
+        "readout": _readout_numbers(readout),
         "output": names.index(network.output),
         "traced": np.array([network.size_of(name) for name in names] if traced else [], np.int64),
         "stress": -1 if stress is None else stress,
@@ -261,7 +281,15 @@ def _write_job(
             job[f"spikes{index}"] = recorded.spikes
             if recorded.membranes is not None:
                 job[f"membranes{index}"] = recorded.membranes
+            if name == network.output and readout is not None and recorded.membranes is not None:
+                job[f"readings{index}"], job[f"classes{index}"] = readings(readout, recorded.membranes)
     np.savez(work / "job.npz", **job)
+
+
+def _readout_numbers(form: ReadoutFormat | None) -> npt.NDArray[np.int64]:
+    """What the bench must know of a readout; nothing where there is none."""
+    numbers = [] if form is None else [form.value_bits, not form.every_step, form.names_class]
+    return np.array(numbers, np.int64)
 
 
 def _payload_bytes(payloads: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -300,6 +328,7 @@ def _read_outcome(work: Path, network: Network, traced: bool, kept: Mapping[str,
     }
     return CoreRun(
         events=arrays["events"],
+        readings=(arrays["readings"], arrays["classes"]) if "readings" in arrays else None,
         populations=populations,
         cycles=tuple(outcome["cycles"]),
         total_cycles=outcome["total_cycles"],

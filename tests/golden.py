@@ -14,6 +14,7 @@ import numpy.typing as npt
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from spikeloom.compiler.ir.readout import ReadBy, Readout
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMATS = (1, 2)
@@ -73,7 +74,7 @@ def _all_entries() -> list[dict[str, Any]]:
 
 def network_of(entry: dict[str, Any]) -> Network:
     """The network of a case's data; without `output` the last population is read out, without `bits` those that a
-    projection's weights need."""
+    projection's weights need, without `readout` by spikes or the sum of membranes."""
     return Network(
         input_shape=(entry["input"]["size"],),
         populations=tuple(_population(p) for p in entry["populations"]),
@@ -81,6 +82,7 @@ def network_of(entry: dict[str, Any]) -> Network:
         output=entry.get("output", entry["populations"][-1]["name"]),
         x_max=entry["input"]["x_max"],
         name=entry["name"],
+        readout=None if entry.get("readout") is None else Readout(by=ReadBy(entry["readout"])),
     )
 
 

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from golden import GoldenCase, entries_ahead, golden_cases, golden_folder, lacking
+from spikeloom.compiler.ir.readout import ReadBy, Readout
 from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.compiler.plan.readout import require_answer
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim import simulate
+from spikeloom.sim.amaranth_executor import run_amaranth
 from spikeloom.sim.recording import Recording
 from spikeloom.sim.reference import run_reference
 
@@ -51,12 +54,35 @@ def test_reference_agrees(case: GoldenCase) -> None:
     assert_agrees(case, run_reference(case.network, case.spikes, membranes=True))
 
 
-@pytest.mark.parametrize("case", CASES, ids=_id)
-def test_hardware_agrees(case: GoldenCase) -> None:
-    """The generated core in the Amaranth simulator; what it lacks is refused by name, then skipped by name."""
+def skip_what_hardware_lacks(case: GoldenCase) -> None:
+    """Skip a case by the name of what the hardware lacks and refuses."""
     missing = case.needs & UNSUPPORTED
     if missing:
         with pytest.raises(ModelError):
             make_plan(case.network)
         pytest.skip(f"the hardware lacks {', '.join(sorted(missing))}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=_id)
+def test_hardware_agrees(case: GoldenCase) -> None:
+    """The generated core in the Amaranth simulator; what it lacks is refused by name, then skipped by name."""
+    skip_what_hardware_lacks(case)
     assert_agrees(case, simulate(case.network, case.spikes, executor="amaranth", membranes=True))
+
+
+READ = [case for case in CASES if not case.network.output_fires]
+BY_MEMBRANES = [by.value for by in ReadBy if Readout(by=by).of_membranes]
+
+
+@pytest.mark.parametrize("by", BY_MEMBRANES)
+@pytest.mark.parametrize("case", READ, ids=_id)
+def test_hardware_gives_the_membranes_of_integrators(case: GoldenCase, by: str) -> None:
+    """The readings of a core are the case's own membranes, as far as they can leave it."""
+    skip_what_hardware_lacks(case)
+    network = case.network.with_readout(by)
+    plan = make_plan(network)
+    if plan.readout is None:
+        with pytest.raises(ModelError, match="whose membranes are read leads nowhere"):
+            require_answer(network)
+        pytest.skip("the output leads on to another population")
+    assert_agrees(case, run_amaranth(plan, case.spikes, membranes=True, stress=3))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from amaranth import Module, Signal
 from amaranth.sim import Simulator
-from spikeloom.hdl.images.decoders import ArgmaxDecoder, SpikeCollector, count_memory
+from spikeloom.compiler.ir.readout import ReadBy, Readout
+from spikeloom.hdl.images.decoders import ArgmaxDecoder, FirstSpikeDecoder, SpikeCollector, count_memory
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.streams.tokens import TokenKind
 from spikeloom.sim.recording import PopulationRecording, Recording
@@ -32,7 +33,7 @@ def tokens_of(spikes: np.ndarray) -> list[Token]:
     return tokens
 
 
-def passed(dut: ArgmaxDecoder | SpikeCollector, tokens: list[Token], ends: int, stalls: int | None) -> list[Token]:
+def passed(dut: Any, tokens: list[Token], ends: int, stalls: int | None) -> list[Token]:
     """What comes out until so many ends have."""
     seen: list[Token] = []
 
@@ -111,6 +112,39 @@ def test_collected_spikes_are_the_references_counts(stalls: int | None) -> None:
         else:
             sample += 1
     assert np.array_equal(counts, spikes.sum(axis=1))
+
+
+def first_spikes(spikes: np.ndarray) -> list[int]:
+    """The output that fires first in a sample [steps, outputs], of several in a step the lowest; 0 where none does."""
+    return [next((int(np.flatnonzero(step)[0]) for step in sample if step.any()), 0) for sample in spikes]
+
+
+@pytest.mark.parametrize("stalls", [None, 1], ids=["full speed", "stalled"])
+@pytest.mark.parametrize(("steps", "outputs"), [(1, 1), (1, 2), (4, 3), (7, 10)])
+def test_the_first_to_spike_is_named(steps: int, outputs: int, stalls: int | None) -> None:
+    spikes = some_spikes(6, steps, outputs)
+    spikes[3, : steps - 1] = 0  # late
+    tokens: list[Token] = []
+    for sample in spikes:  # the order of events inside a step is free
+        inside = tokens_of(sample[None])
+        kinds = [kind for kind, _ in inside]
+        for number, step in enumerate(np.split(np.array([a for _, a in inside]), np.flatnonzero(
+            [kind is not TokenKind.EVENT for kind in kinds]) + 1)[:-1]):  # fmt: skip
+            tokens += [(TokenKind.EVENT, int(a)) for a in step[:-1][::-1]]
+            tokens.append((TokenKind.END_OF_SAMPLE if number == steps - 1 else TokenKind.END_OF_STEP, 0))
+    seen = passed(FirstSpikeDecoder(outputs), tokens, len(spikes), stalls)
+    assert [kind for kind, _ in seen] == [TokenKind.EVENT, TokenKind.END_OF_SAMPLE] * len(spikes)
+    readout = Readout(by=ReadBy.FIRST_SPIKE)
+    recording = Recording(output="o", populations={"o": PopulationRecording(spikes=spikes)}, readout=readout)
+    assert [address for _, address in seen[::2]] == first_spikes(spikes) == recording.predicted.tolist()
+
+
+def test_the_first_spike_of_an_aborted_sample_is_forgotten() -> None:
+    tokens = [(TokenKind.EVENT, 1), (TokenKind.END_OF_STEP, 0), (TokenKind.ABORT, 0)]
+    spikes = np.array([[[0, 0, 1], [1, 0, 0]]], np.uint8)
+    seen = passed(FirstSpikeDecoder(3), tokens + tokens_of(spikes), 2, None)
+    assert [kind for kind, _ in seen] == [TokenKind.ABORT, TokenKind.EVENT, TokenKind.END_OF_SAMPLE]
+    assert seen[1][1] == 2
 
 
 def test_counts_are_as_wide_as_the_steps_need() -> None:

@@ -77,9 +77,9 @@ def with_output(recording: Recording, spikes: Any) -> Recording:
 
 
 def test_outputs_that_hardware_lacks_are_refused_before_any_trial(shared: Path) -> None:
-    readout = read_nir(shared / "faults/li_readout.nir", dialect="nir", dt=1e-4)
-    with pytest.raises(ModelError, match="the output of a core is spikes"):
-        fit_to_target(readout, data=shared / "faults/li_readout_calibration.npz")
+    resetting = read_nir(shared / "faults/population_code.nir").with_readout("membrane-max")
+    with pytest.raises(ModelError, match="membranes are read off an output that never resets"):
+        fit_to_target(resetting, data=shared / "faults/population_code.npz")
 
 
 def test_a_fitted_network_knows_where_it_came_from(no_tools: list[Any]) -> None:

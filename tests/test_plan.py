@@ -11,7 +11,7 @@ from spikeloom.compiler.encodings.rows import row_lengths
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
 from spikeloom.compiler.ir.neurons import Decay, Kind, ResetMode, ResetPlace
-from spikeloom.compiler.plan.plan import make_plan, require_spiking_output
+from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.engines.row_format import RowFormat
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim import simulate
@@ -129,6 +129,6 @@ def test_what_the_hardware_lacks_is_named() -> None:
         make_plan(dataclasses.replace(network, projections=(first, delayed)))
 
 
-def test_an_output_that_never_fires_is_refused() -> None:
-    with pytest.raises(ModelError, match="'p0' is LI, which never fires"):
-        require_spiking_output(chain(16, (4, 3), kind=Kind.LI))
+def test_an_output_that_never_fires_gives_membranes() -> None:
+    plan = make_plan(chain(16, (4, 3), kind=Kind.LI))
+    assert plan.readout is not None and plan.engines[plan.output].form.neurons.gives_membranes

@@ -7,7 +7,7 @@ import math
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,8 +61,8 @@ def floor(text: str) -> float | str:
     return text if text in ("threshold", "none") else real(-math.inf)(text)
 
 
-def model_options() -> argparse.ArgumentParser:
-    """The parent parser of every command that takes a MODEL: what a NIR file leaves open."""
+def model_options(readouts: Sequence[str] = READOUTS) -> argparse.ArgumentParser:
+    """The parent parser of every command that takes a MODEL: what a NIR file leaves open, and one of the `readouts`."""
     parent = argparse.ArgumentParser(add_help=False)
     group = parent.add_argument_group("conventions of the NIR file (over its metadata, over the dialect)")
     group.add_argument("--dialect", choices=DIALECTS, help="the framework that exported the file")
@@ -91,7 +91,11 @@ def model_options() -> argparse.ArgumentParser:
     group.add_argument("--x-max", type=whole(1, 255), metavar="N", help="the largest value of an input; default: 1")
     group.add_argument("--x-min", type=whole(-255, 0), metavar="N", help="the smallest value of an input; default: 0")
     group = parent.add_argument_group("readout: how a class is read off the output (docs/arithmetic.md)")
-    group.add_argument("--readout", choices=READOUTS, help="default: spikes, or of LI membrane-sum")
+    group.add_argument(
+        "--readout",
+        choices=readouts,
+        help="default: spikes, or of LI membrane-sum, which commands that build hardware take by membrane-last",
+    )
     group.add_argument("--classes", type=whole(2), metavar="N", help="the outputs are N groups, one for each class")
     group.add_argument(
         "--readout-threshold", type=whole(1), metavar="N", help="one output neuron says class 1 from N spikes on"
@@ -183,8 +187,9 @@ def read_model(options: argparse.Namespace) -> Network:
 
 
 def with_readout(options: argparse.Namespace, network: Network) -> Network:
-    """The network, its class read as the options say."""
-    return network.with_readout(options.readout, classes=options.classes, threshold=options.readout_threshold)
+    """The network, its class read as the options say: of spikes that are counted, wherever they are."""
+    by = "spikes" if options.readout in ("counts", "argmax") else options.readout
+    return network.with_readout(by, classes=options.classes, threshold=options.readout_threshold)
 
 
 def open_build(path: Path) -> BuildFolder:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..names import TOOLS, WEIGHT_MEMORIES
+from ..names import ANSWERS, TOOLS, WEIGHT_MEMORIES
 from . import common
 from .coding_options import check_coding_options, coding_of, coding_options
 
@@ -17,7 +17,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser = commands.add_parser(
         "compile",
         parents=[
-            common.model_options(),
+            common.model_options(ANSWERS),
             common.compression_options(),
             common.folding_options(),
             common.purpose_options(),
@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     from ..flow.options import CompileOptions, check_wide, require_target
     from ..frontends.samples import read_samples
     from ..output.build_folder import check_target
+    from ..plan.readout import answered
     from ..report.text import print_report
 
     output = options.output or Path("build") / options.model.stem
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     check_coding_options(options)
     check_target(output, force=options.force)
     network = common.read_model(options)
-    coding = coding_of(options, network)
+    coding = coding_of(options, answered(network))
     wanted = replace(wanted, folding=common.folding_of(options, network), coding=coding)
     samples = None if options.data is None else read_samples(options.data, network, coding=coding)
     files = {"model": options.model, "samples": options.data, "folding": options.folding}

@@ -55,11 +55,13 @@ def run(options: argparse.Namespace) -> int:
     from ..frontends.samples import read_samples
     from ..plan.host_link import link_of
     from ..plan.lean import lean_for
+    from ..plan.readout import answered, require_answer
 
     wanted = _wanted(options)
     target = require_target(wanted)
     clock = plan_target_clock(target, wanted)
-    source = common.read_model(options)
+    source = answered(common.read_model(options))
+    require_answer(source)
     samples = None if options.data is None else read_samples(options.data, source)
     network = integers_of(source, wanted, samples, common.progress_bar).network
     wanted = replace(wanted, folding=common.folding_of(options, network))

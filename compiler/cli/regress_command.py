@@ -85,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
         f"equal: {result.spikes_compared:,} spikes and {result.membranes_compared:,} membranes of "
         f"{counted(result.samples, 'sample')} of {counted(result.steps, 'step')} ({result.level}, {result.simulator})"
     )
+    if result.readings_compared:
+        print(f"equal: {result.readings_compared:,} readings and classes of the output, by {network.reading}")
     if result.left_out:
         left_out = counted(result.left_out, "neuron")
         print(f"{left_out} can never fire and the core lacks them: in the reference they did not")
@@ -97,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding) -> None:
     """Compare the classes that encoder, core and decoder make of every image."""
-    from ...sim.image_executor import check_classes, reference_classes, run_images
+    from ...sim.image_executor import check_classes, check_image_readings, reference_classes, run_images
     from ..plan.folding import read_folding
     from ..plan.lean import read_lean
     from ..plan.plan import make_plan
@@ -109,17 +111,18 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
     with common.progress_bar(f"classifying {len(samples)} images (encoder, core and decoder)") as progress:
         run = run_images(plan, samples.images, coding, progress)
     check_classes(reference_classes(network, samples.images, coding), run.classes, "the simulated hardware")
+    if plan.readout is not None and run.readings is not None:
+        check_image_readings(network, plan.readout, samples.spikes, run.readings)
     cycles = sum(run.cycles) / len(run.cycles)
     print(f"equal: the class of {counted(len(samples), 'image')}, {cycles:,.0f} cycles each from its start")
 
 
 def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
     """Compare what a host gets at the UART of the whole design."""
-    from ...sim.divergence import check_output_events
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
     from ...sim.own_verilog import require_own_verilog
     from ...sim.reference import run_reference
-    from ...sim.uart_executor import run_through_uart
+    from ...sim.uart_executor import check_host, run_through_uart
     from ..flow.board_pins import uart_top
     from ..plan.host_link import link_of
     from ..report.text import counted
@@ -137,7 +140,8 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
             check_classes(reference_classes(network, samples.images, coding), classes, "the design at its pins")
         else:
             got = run_through_uart(top, network, samples.spikes, form, simulator=options.simulator, progress=progress)
-            check_output_events(network, got.spikes, run_reference(network, samples.spikes).spikes)
-    what = "output spikes" if coding is None else "class"
+            check_host(form, network, run_reference(network, samples.spikes), got)
+    spikes = "output spikes" if form.readout is None else f"readings by {network.reading}"
+    what = spikes if coding is None else "class"
     print(f"equal: the {what} of {counted(len(samples), 'sample')} at the pins ({options.simulator})")
     return 0

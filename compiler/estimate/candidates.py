@@ -8,7 +8,14 @@ from dataclasses import replace
 from ..encodings.cost import Scarce
 from ..ir.network import Network
 from ..names import LANES
-from ..plan.folding import Folding, check_folding, default_folding, pipelined_folding, shared_folding
+from ..plan.folding import (
+    Folding,
+    check_folding,
+    default_folding,
+    membranes_leave,
+    pipelined_folding,
+    shared_folding,
+)
 from ..plan.kinds import PerKind, engine_folding
 from ..plan.vector import VectorFolding
 
@@ -70,7 +77,7 @@ def _weighed_vector(network: Network) -> Iterator[Folding]:
                 populations=names,
                 lanes=0,
                 events_per_beat=events if population.name == first else 1,
-                neurons_per_cycle=min(neurons, population.size),
+                neurons_per_cycle=1 if membranes_leave(network, population.name) else min(neurons, population.size),
             )
             engines.append(vector if population.size <= MOST_VECTOR_NEURONS else engine_folding(names))
         yield Folding(engines=tuple(engines))

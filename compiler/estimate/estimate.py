@@ -29,7 +29,16 @@ from ..ir.network import INPUT
 from ..plan.host_link import memory_needs
 from ..plan.plan import Plan
 from .engines import Work, engine_estimates
-from .parts import COMPARE, Parts, delay_parts, flash_parts, link_parts, memory_parts, spram_parts
+from .parts import (
+    COMPARE,
+    Parts,
+    delay_parts,
+    flash_parts,
+    link_parts,
+    memory_parts,
+    spram_parts,
+)
+from .readout import readout_link_parts, readout_parts
 
 COEFFICIENTS = "coefficients.json"
 
@@ -165,8 +174,12 @@ def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
             else:
                 spram_parts(parts, shape)
     _streams(parts, plan)
+    if plan.readout is not None:
+        readout_parts(parts, plan.readout, plan.family)
     if link is not None:
         link_parts(parts, link)
+        if link.readout is not None:
+            readout_link_parts(parts, link.readout)
         if plan.sprams:
             flash_parts(parts, sum(map(len, plan.sprams)))
     return parts

@@ -387,7 +387,10 @@ def _encoder_parts(parts: Parts, inputs: int, coding: ImageCoding) -> None:
 
 
 def _decoder_parts(parts: Parts, outputs: int, coding: ImageCoding) -> None:
-    """A decoder (spikeloom.hdl.images.decoders): that of all spikes is a few gates."""
+    """A decoder (spikeloom.hdl.images.decoders): that of all spikes, or of readings, is a few gates."""
+    if coding.decoder is Decoder.FIRST_SPIKE:
+        parts.lut("decoder first spike", 8 + outputs * COMPARE)
+        parts.ff("decoder first spike", outputs + 3)
     if coding.decoder is not Decoder.ARGMAX:
         return
     bits = coding.steps.bit_length()

@@ -54,7 +54,9 @@ from ..output.flash_image import join_flash
 from ..plan.folding import default_folding, folding_data
 from ..plan.host_link import link_of, memory_needs
 from ..plan.lean import Lean, lean_for
-from ..plan.plan import Plan, make_plan, require_spiking_output, with_spram
+from ..plan.plan import Plan, make_plan, with_spram
+from ..plan.readout import answered, require_answer, require_folded_answer
+from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
 from .measure import mean_rates, random_samples
@@ -82,6 +84,12 @@ CHOICE_SAMPLES = 100
 """Samples whose activity chooses a folding."""
 
 
+_UNCHOSEN = (
+    "nobody chose how the class is read: the hardware answers the last membranes of an output that never fires "
+    "(membrane-last), where simulate and compress take their sum; choose with --readout"
+)
+
+
 def compile_network(
     source: Network,
     output: Path,
@@ -102,14 +110,12 @@ def compile_network(
     """
     target = require_target(options)
     check_target(output, force=force)
-    check_coding(options, source, samples)
-    check_wide(options)
+    given, source = source, _checked(source, options, samples)
     clock = plan_target_clock(target, options)
     baud = baud_of(target, options)
     if target is not None and not options.verilog_only:
         clocks_per_bit(clock.hz, baud)  # refuses a pace that the clock cannot keep
-    integers = integers_of(source, options, samples, step)
-    require_spiking_output(integers.network)
+    integers = _answering(given, options, samples, step)
     lean = lean_for(integers.network, options.folding)
     network, link = lean.network, link_of(lean.network, options.coding)
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
@@ -144,6 +150,26 @@ def compile_network(
     return load_build_folder(output)
 
 
+def _checked(given: Network, options: CompileOptions, samples: Samples | None) -> Network:
+    """The network with the readout that hardware answers by; raises for what contradicts itself, before any work."""
+    source = answered(given)
+    require_answer(source)
+    check_coding(options, source, samples)
+    check_wide(options)
+    return source
+
+
+def _answering(given: Network, options: CompileOptions, samples: Samples | None, step: Step) -> Integers:
+    """The integers of a network, whose output a core can answer, with a warning where nobody chose how.
+
+    Raises ModelError where none can, and what `integers_of` raises.
+    """
+    source = answered(given)
+    integers = integers_of(source, options, samples, step)
+    require_answer(integers.network)
+    return integers if source is given else replace(integers, warnings=(*integers.warnings, _UNCHOSEN))
+
+
 def _built(
     design: Design, flash: FlashFormat | None, folder: Path, options: CompileOptions, step: Step
 ) -> BuildResult | None:
@@ -163,6 +189,7 @@ def _recorded(options: CompileOptions, design: Design) -> dict[str, Any]:
     """What a manifest says was asked for, and what was chosen where it was not."""
     recorded = asdict(options) | {"family": design.plan.family.value, "clock_hz": design.clock.hz}
     recorded |= {"folding": folding_data(design.plan.folding)}
+    recorded |= {"readout": readout_data(design.plan, design.integers.source)}
     return recorded | ({} if design.integers.recipe is None else recipe_options(design.integers.recipe))
 
 
@@ -212,7 +239,11 @@ def with_chosen_folding(
 
 
 def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
-    """The plan of an integer network for a target, weights in SPRAM where that is wanted or needed."""
+    """The plan of an integer network for a target, weights in SPRAM where that is wanted or needed.
+
+    Raises ModelError where its core cannot answer what the class is read by.
+    """
+    require_folded_answer(network, options.folding or default_folding(network))
     plan = make_plan(network, family_of(target), options.folding)
     capacity = Resources() if target is None else device_of(target).capacity
     if isinstance(target, Board) and target.flash is None:

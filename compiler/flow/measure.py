@@ -12,6 +12,7 @@ from ...hdl.images.encoders import sample_cycles
 from ...hdl.link.protocol import LinkFormat, image_bytes, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
 from ...sim.float_executor import run_float
+from ...sim.readout import readings
 from ...sim.recording import Recording
 from ..cycles.count import busy_cycles
 from ..cycles.lane import PASS_CYCLES
@@ -147,10 +148,14 @@ def _known(network: Network, judged: Judged | None) -> Judged | None:
 
 def link_bytes(form: LinkFormat, samples: Samples, recording: Recording, count: int) -> float:
     """Mean bytes on the line per sample, both directions together, over the first `count` samples."""
+    given: npt.NDArray[np.integer] = recording.spikes
+    if form.readout is not None:
+        assert recording.membranes is not None, "what a class is read off is recorded"
+        given = readings(form.readout, recording.membranes)[0]
     if samples.images is None:
-        totals = [sum(sample_bytes(form, samples.spikes[n], recording.spikes[n])) for n in range(count)]
+        totals = [sum(sample_bytes(form, samples.spikes[n], given[n])) for n in range(count)]
     else:
-        totals = [sum(image_bytes(form, samples.images[n], recording.spikes[n])) for n in range(count)]
+        totals = [sum(image_bytes(form, samples.images[n], given[n])) for n in range(count)]
     return sum(totals) / count
 
 

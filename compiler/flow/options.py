@@ -14,7 +14,7 @@ from ...hdl.images.coding import Decoder, ImageCoding
 from ..compression.recipe import Override
 from ..data.samples import Samples
 from ..ir.network import Network
-from ..ir.readout import Readout
+from ..ir.readout import ReadBy, Readout
 from ..plan.folding import Folding
 
 
@@ -104,13 +104,37 @@ def check_coding(options: CompileOptions, source: Network, samples: Samples | No
         raise OptionError("an encoder is part of the host link: bare Verilog has none; leave out --encoder")
     if coding.x_max != source.x_max:
         raise OptionError(f"a coding has the network's x_max, {source.x_max}: got {coding.x_max}")
-    if coding.decoder is Decoder.ARGMAX and source.reading != Readout():
-        raise OptionError(
-            f"the decoder on the device answers the output that spikes most: the class is read by {source.reading}; "
-            "take --decoder counts"
-        )
+    fitting = _decoders(source.reading)
+    if coding.decoder not in fitting:
+        what = _ANSWERED.get(coding.decoder, f"readings by {coding.decoder}")
+        hint = f"take --decoder {fitting[-1]}" if fitting else "leave out --encoder, or --classes"
+        raise OptionError(f"the decoder on the device answers {what}: the class is read by {source.reading}; {hint}")
     if samples is not None and samples.images is None:
         raise SampleError("a device that takes images is measured on images: the samples are spikes; load images")
+
+
+_ANSWERED = {
+    Decoder.ARGMAX: "the output that spikes most",
+    Decoder.COUNTS: "every output spike",
+    Decoder.FIRST_SPIKE: "the output that spikes first",
+}
+"""What a decoder of spikes answers, in words."""
+
+
+def _decoders(reading: Readout) -> tuple[Decoder, ...]:
+    """The decoders whose answers say the class that is read so, the nearest last."""
+    if reading.of_membranes:
+        return () if reading.classes is not None else (Decoder(reading.by.value),)
+    if reading == Readout():
+        return (Decoder.ARGMAX, Decoder.COUNTS)
+    if reading == Readout(by=ReadBy.FIRST_SPIKE):
+        return (Decoder.COUNTS, Decoder.FIRST_SPIKE)
+    return (Decoder.COUNTS,)
+
+
+def default_decoder(network: Network) -> Decoder:
+    """The decoder of a device that takes images, where nobody names one."""
+    return Decoder.ARGMAX if network.reading.by is ReadBy.SPIKES else Decoder(network.reading.by.value)
 
 
 def check_wide(options: CompileOptions) -> None:

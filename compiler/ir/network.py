@@ -206,4 +206,6 @@ class Network:
         if problem is not None:
             options = {"by": "--readout", "classes": "--classes", "threshold": "--readout-threshold"}
             raise OptionError(f"{problem}; change {' or '.join(options[name] for name in given)}")
-        return replace(self, readout=None if chosen == self._default_reading else chosen)
+        # Of an output that never fires the sum is a choice like any other: hardware takes another default.
+        plain = self.output_fires and chosen == self._default_reading
+        return replace(self, readout=None if plain else chosen)

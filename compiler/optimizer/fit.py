@@ -18,7 +18,7 @@ from ..compression.finetune import FineTune
 from ..ir.fingerprint import fingerprint
 from ..ir.network import Network
 from ..plan.lean import without_silent
-from ..plan.plan import require_spiking_output
+from ..plan.readout import require_answer
 from .candidate import Candidate, Outcome, candidates_of, pareto_front
 from .database import Database
 from .evaluation import foldings_of, unpacked
@@ -133,7 +133,7 @@ def _subject(
 
 def _fit(target: Target, subject: Subject, options: FitOptions) -> FitResult:
     """Search, verify what was found, and take the first that the tools confirm."""
-    require_spiking_output(subject.network)
+    require_answer(subject.network)
     for tool in _tools(target):
         find_tool(tool, options.native)
     options.hear("planning: how many weights fit")

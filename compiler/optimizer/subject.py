@@ -31,7 +31,7 @@ from ..ir.network import INPUT, Network, Population, Projection
 from ..ir.neurons import LIF, ResetPlace
 from ..ir.verifier import verify
 from ..names import METHODS
-from ..plan.plan import require_spiking_output
+from ..plan.readout import answered, require_answer
 
 AnyData = Samples | str | Path | Mapping[str, Any] | Sequence[Any] | npt.NDArray[Any]
 
@@ -172,7 +172,8 @@ def _network(layer_shapes: Sequence[Sequence[int]] | None, weights: Sequence[Any
             f"a search chooses the bits of float weights: {quoted(network.name)} is quantised already; compile it as "
             "it is"
         )
-    require_spiking_output(network)
+    network = answered(network)
+    require_answer(network)
     return network
 
 

@@ -90,6 +90,11 @@ class EngineFolding(ABC):
     def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[EngineFormat, Any]:
         """The format and the contents; SPRAMs are numbered from `first_spram` on."""
 
+    @abstractmethod
+    def keeps_membranes(self, network: Network) -> str | None:
+        """Why the membranes of its last population cannot leave it, with the nearest that gives them; None where they
+        can."""
+
     def order(self, network: Network) -> IntArray | None:
         """The neurons of its last population as they leave, int64; None for those in their own order."""
         return None

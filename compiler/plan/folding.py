@@ -58,10 +58,20 @@ def shared_folding(network: Network, scarce: Scarce = Scarce.BRAMS) -> Folding:
 
 
 def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.BRAMS) -> Folding:
-    """An engine per population; `lanes` of each, or as many as it has neurons."""
+    """An engine per population; `lanes` of each, or as many as it has neurons, and one of membranes that are read."""
     return Folding(
-        engines=tuple(engine_folding((p.name,), lanes=min(lanes, p.size), scarce=scarce) for p in network.populations)
+        engines=tuple(
+            engine_folding(
+                (p.name,), lanes=1 if membranes_leave(network, p.name) else min(lanes, p.size), scarce=scarce
+            )
+            for p in network.populations
+        )
     )
+
+
+def membranes_leave(network: Network, name: str) -> bool:
+    """Whether a population is the output and its membranes are read, which leave their engine one by one."""
+    return name == network.output and network.reading.of_membranes
 
 
 def read_folding(path: Path) -> Folding:

@@ -10,11 +10,13 @@ from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
 from ..ir.network import Network
 from .plan import Plan
+from .readout import readout_of
 
 
 def link_of(network: Network, coding: ImageCoding | None = None) -> LinkFormat:
-    """The link of a network that takes events and gives spikes, or images and classes by a `coding`."""
-    return LinkFormat(inputs=network.input_size, outputs=network.size_of(network.output), coding=coding)
+    """The link of a network that takes events and gives spikes or readings, or images and classes by a `coding`."""
+    outputs = network.size_of(network.output)
+    return LinkFormat(inputs=network.input_size, outputs=outputs, coding=coding, readout=readout_of(network))
 
 
 def memory_needs(plan: Plan, link: LinkFormat | None) -> Resources:

@@ -52,6 +52,12 @@ class LanesFolding(EngineFolding):
         check_range(f"lanes of the engine of {quoted(self.first)}", self.lanes, 1, most)
         check_queue(self.first, self.queue)
 
+    def keeps_membranes(self, network: Network) -> str | None:
+        return (
+            f"membranes leave an engine in order: that of {quoted(self.first)} has {self.lanes} lanes, which run ahead "
+            "of each other; the nearest has 1"
+        )
+
     def plan(
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[LanesFormat, LanesContents]:

@@ -24,6 +24,7 @@ def plan_neurons(
     *,
     overlaps: bool = False,
     skips: bool = False,
+    gives_membranes: bool = False,
     chosen: IntArray | None = None,
     logic_luts: int = LOGIC_ROM_LUTS,
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
@@ -56,6 +57,7 @@ def plan_neurons(
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
         skips=skips,
+        gives_membranes=gives_membranes,
         logic_luts=logic_luts,
     )
     return form, _parameter_words(form, values)

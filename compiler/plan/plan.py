@@ -12,6 +12,7 @@ from ...hdl.core import CORE_INPUT, Core, Delayed, EngineInstance
 from ...hdl.errors import CapacityError, ModelError, quoted
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
+from ...hdl.neurons.readout import ReadoutFormat
 from ...hdl.resources import Resources
 from ...hdl.streams.tokens import BeatShape
 from ..ir.arrays import IntArray
@@ -19,6 +20,7 @@ from ..ir.network import INPUT, Network
 from ..ir.verifier import verify
 from .delays import plan_delay
 from .folding import Folding, check_folding, default_folding, input_beats
+from .readout import folded_readout, gives_membranes
 from .weights import EngineWeights
 
 
@@ -68,11 +70,15 @@ class Plan:
 
     @cached_property
     def memories(self) -> tuple[MemoryUse, ...]:
-        return tuple(
+        uses = [
             MemoryUse(engine=number, role=role, shape=shape)
             for number, engine in enumerate(self.engines)
             for role, shape in (engine.form.memories(self.family) | engine.delay_memories(self.family)).items()
-        )
+        ]
+        kept = None if self.readout is None else self.readout.memory(self.family)
+        if kept is not None:
+            uses.append(MemoryUse(engine=self.output, role="readout", shape=kept))
+        return tuple(uses)
 
     @property
     def brams(self) -> int:
@@ -91,7 +97,13 @@ class Plan:
 
     def core(self, trace: bool = False) -> Core:
         """The hardware; with `trace`, with its monitors (see `spikeloom.compiler.plan.monitors`)."""
-        return Core(self.network.input_size, self.engines, self.output, self.family, trace, self.folding.wide)
+        sizes = (self.network.input_size, self.engines, self.output, self.family)
+        return Core(*sizes, trace, self.folding.wide, self.readout)
+
+    @property
+    def readout(self) -> ReadoutFormat | None:
+        """What the core gives out in place of spikes, where that is membranes."""
+        return folded_readout(self.network, self.folding)
 
     @property
     def beats(self) -> BeatShape | None:
@@ -143,21 +155,6 @@ def with_spram(plan: Plan) -> Plan:
             left -= wanted[number]
     engines = (e.in_spram() if number in moved else e for number, e in enumerate(plan.folding.engines))
     return make_plan(plan.network, plan.family, replace(plan.folding, engines=tuple(engines)))
-
-
-def require_spiking_output(network: Network) -> None:
-    """ModelError where the output never fires, or its membranes are read: the hardware's output is spikes."""
-    if not network.output_fires:
-        kind = network.population(network.output).dynamics.kind
-        raise ModelError(
-            f"the output of a core is spikes: population {quoted(network.output)} is {kind}, which never fires; "
-            "end the network with IF or LIF neurons"
-        )
-    if network.reading.of_membranes:
-        raise ModelError(
-            f"the output of a core is spikes: the class is read by {network.reading.by}; read it by spikes or "
-            "first-spike (--readout)"
-        )
 
 
 def _is_integer(network: Network) -> None:
@@ -221,7 +218,7 @@ def _engines(network: Network, family: Family, folding: Folding) -> tuple[Engine
     instances = []
     taken = 0
     for engine in folding.engines:
-        weights = EngineWeights(engine.heard(network), orders)
+        weights = EngineWeights(engine.heard(network), orders, gives_membranes=gives_membranes(network, engine))
         form, contents = engine.plan(weights, family, taken)
         delays = []
         for late in weights.late:

@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from ...hdl.engines.engine import SparseContents, SparseFormat
+from ...hdl.errors import quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
 from ..encodings.rows import encode_rows
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor
 from .weights import EngineWeights
+
+SKIPPED_MEMBRANES = (
+    "membranes leave an engine that passes in every step: that of {population} skips; the nearest does not"
+)
 
 ONLY_VECTOR = "only a vector engine has {name}: the engine of {first} is sparse; leave it out"
 
@@ -43,6 +48,9 @@ class SparseFolding(EngineFolding):
 
     def check(self, network: Network, *, wide: bool) -> None:
         """Every one can be built."""
+
+    def keeps_membranes(self, network: Network) -> str | None:
+        return SKIPPED_MEMBRANES.format(population=quoted(self.populations[-1])) if self.skips else None
 
     def plan(
         self, weights: EngineWeights, family: Family, first_spram: int | None

@@ -62,6 +62,14 @@ class VectorFolding(EngineFolding):
                 f"events_per_beat {of}; the nearest are {below} and {2 * below}, and the core's wide input takes any"
             )
 
+    def keeps_membranes(self, network: Network) -> str | None:
+        if self.neurons_per_cycle == 1:
+            return None
+        return (
+            f"membranes leave an engine one per cycle: that of {quoted(self.first)} has neurons_per_cycle "
+            f"{self.neurons_per_cycle}; the nearest is 1"
+        )
+
     def plan(
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[VectorFormat, VectorContents]:

@@ -20,16 +20,18 @@ from .step_edges import Heard, Late, Synapses, Way
 class EngineWeights:
     """The weights of the populations `names` from everything that they listen to, the engine's own neurons first.
 
-    `orders` says in which order the neurons of other populations leave their engine, where that is not their own.
-    `heard` says which of its synapses act when.
+    `orders` says in which order the neurons of other populations leave their engine, where that is not their own,
+    `heard` which of its synapses act when, `gives_membranes` whether the last population's membranes leave in place of
+    spikes.
     """
 
-    def __init__(self, heard: Heard, orders: Mapping[str, IntArray]) -> None:
+    def __init__(self, heard: Heard, orders: Mapping[str, IntArray], *, gives_membranes: bool = False) -> None:
         self.heard = heard
         self.network = network = heard.network
         self.names = names = heard.names
         self.sources = heard.sources
         self.late = tuple(_ordered(late, orders) for late in heard.late)
+        self._gives_membranes = gives_membranes
         self._orders = orders
         self._rows = _offsets(network, (*heard.own, *self.sources))
         self._late_rows = self._number_late_rows()
@@ -80,6 +82,7 @@ class EngineWeights:
             list(self._shifts.values()),
             overlaps=overlaps,
             skips=skips,
+            gives_membranes=self._gives_membranes,
             chosen=chosen,
             logic_luts=LOGIC_LUTS[scarce],
         )

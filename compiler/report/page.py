@@ -23,6 +23,7 @@ from .text import (
     engine_rows,
     family_of,
     number,
+    readings_text,
     resource_names,
     semantics_rows,
     share,
@@ -122,6 +123,8 @@ def _subtitle(report: Mapping[str, Any]) -> str:
     ]
     if compression is not None:
         parts.append(f"compressed by {compression['method']}")
+    if (readout := report.get("readout")) is not None and readout["readings"] is not None:
+        parts.append(readings_text(readout))
     return ", ".join(parts)
 
 

@@ -26,6 +26,7 @@ from ..plan.kinds import engine_data
 from ..plan.plan import MemoryUse
 from .encodings import ENCODINGS
 from .facts import Activity, Facts, Link, Source
+from .readout import readout_data
 from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
 
 WEIGHT_ROLES = ("rows", "masks", "entries", "weights")
@@ -54,6 +55,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "map": [_memory(use) for use in facts.plan.memories],
         },
         "input": _input(facts),
+        "readout": readout_data(facts.plan, facts.source),
         "guessed_parts": [] if facts.estimate is None else list(facts.estimate.guessed),
         "engines": [_engine(facts, number) for number in range(len(facts.plan.engines))],
         "layers": layers,

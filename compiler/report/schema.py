@@ -264,6 +264,23 @@ class InputData(TypedDict):
     payload_bits: int
 
 
+class ReadingsData(TypedDict):
+    value_bits: int
+    value_bytes: int
+    every_step: bool
+    names_class: bool
+    most_steps: int | None
+    unit: float
+    offset: float
+
+
+class ReadoutData(TypedDict):
+    by: str
+    classes: int | None
+    threshold: int | None
+    readings: ReadingsData | None
+
+
 class ReportData(TypedDict):
     """All of it."""
 
@@ -280,6 +297,7 @@ class ReportData(TypedDict):
     work: WorkData | None
     memory: MemoryData
     input: NotRequired[InputData]  # older reports do not say
+    readout: NotRequired[ReadoutData]  # older reports do not say
     guessed_parts: NotRequired[list[str]]  # older reports do not say
     engines: list[EngineData]
     layers: list[LayerData]

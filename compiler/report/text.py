@@ -45,6 +45,8 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     )
     if report.get("input", {}).get("wide"):
         console.print(Text(beats_text(report["input"])))
+    if (readout := report.get("readout")) is not None and readout["readings"] is not None:
+        console.print(Text(printable(readings_text(readout))))
     if device is not None:
         console.print(Text(f"device {device['id']} ({device['family']}, {device['package']})"))
     if (compression := report["compression"]) is not None:
@@ -328,6 +330,18 @@ def beats_text(shape: Mapping[str, Any]) -> str:
     return (
         f"wide input: {shape['slots']} events per beat in {counted(shape['banks'], 'bank')}, "
         f"rows of {counted(shape['row_bits'], 'bit')}, payload of {shape['payload_bits']} bits"
+    )
+
+
+def readings_text(readout: Mapping[str, Any]) -> str:
+    """What a core gives out of its output's membranes, and what a number of it is worth."""
+    readings = readout["readings"]
+    when = "in every step" if readings["every_step"] else "at the end of a sample"
+    offset = f", plus {readings['offset']:g}" if readings["offset"] else ""
+    named = " and the class" if readings["names_class"] else ""
+    return (
+        f"readout: {readout['by']}, {counted(readings['value_bits'], 'bit')} of each output {when}{named}; "
+        f"in real units times {readings['unit']:.6g}{offset}"
     )
 
 

@@ -56,6 +56,10 @@ class SparseFormat(EngineFormat):
         return token_layout(self.inputs)
 
     @property
+    def output_layout(self) -> data.StructLayout:
+        return self.neurons.layout_of(self.outputs)
+
+    @property
     def monitors(self) -> tuple[wiring.Signature, ...]:
         """One per population."""
         return tuple(trace_signature(p.neurons, p.rule.state_bits) for p in self.neurons.populations)
@@ -110,7 +114,7 @@ class SparseEngine(wiring.Component):
     Port        Dir Meaning
     =========== === ======================================================
     i           in  stream of tokens over the inputs
-    o           out stream of tokens over the neurons of the last population
+    o           out stream of tokens over the neurons of the last population, or of its membranes
     inner       out stream of tokens over the neurons that are told outside, if there are some
     trace0, ... out monitor of each population (see NeuronBank)
     load        in  words for the SPRAMs, if the weights lie there
@@ -134,7 +138,7 @@ class SparseEngine(wiring.Component):
         self._family = family
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(token_layout(form.inputs))),
-            "o": Out(stream.Signature(token_layout(form.outputs))),
+            "o": Out(stream.Signature(form.output_layout)),
         }
         ports |= {f"trace{number}": Out(monitor) for number, monitor in enumerate(form.monitors)}
         if form.inner:
@@ -175,8 +179,8 @@ class SparseEngine(wiring.Component):
     def _tell(self, m: Module, spikes: stream.Interface) -> stream.Interface:
         """Spikes of inner neurons, told outside; gives the stream of all."""
         form = self._format
-        m.submodules.told = told = Filter(form.neurons.neurons, form.inner)
-        m.submodules.fork = fork = Fork(form.neurons.neurons, 2)
+        m.submodules.told = told = Filter(form.neurons.neurons, form.inner, form.neurons.output_layout)
+        m.submodules.fork = fork = Fork(form.neurons.neurons, 2, form.neurons.output_layout)
         wiring.connect(m, spikes, fork.i)
         wiring.connect(m, fork.o1, told.i)
         wiring.connect(m, told.o, wiring.flipped(self.inner))
@@ -194,6 +198,8 @@ class SparseEngine(wiring.Component):
             self.o.payload.kind.eq(spikes.payload.kind),
             self.o.payload.address.eq(spikes.payload.address - first_output),
         ]
+        if self._format.neurons.gives_membranes:
+            m.d.comb += [self.o.payload.last.eq(spikes.payload.last), self.o.payload.value.eq(spikes.payload.value)]
         with m.If(locked):
             m.d.comb += [
                 walker.i.valid.eq(spikes.valid & ~leaves),

@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from ..memories.memory import Family, MemoryShape
 from ..memories.spram import SpramShape
 from ..streams.beats import BeatPacker
+from ..streams.tokens import token_layout
 
 
 class EngineFormat(ABC):
@@ -27,6 +28,11 @@ class EngineFormat(ABC):
     @abstractmethod
     def input_layout(self) -> data.StructLayout:
         """The payload of the engine's input: tokens, or beats where it `takes_beats`."""
+
+    @property
+    def output_layout(self) -> data.StructLayout:
+        """The payload of the engine's output: tokens, or membranes (`spikeloom.hdl.neurons.readout`)."""
+        return token_layout(self.outputs)
 
     @property
     @abstractmethod

@@ -32,7 +32,7 @@ class ReturnPath(wiring.Component):
     spikes  in  stream of tokens over the neurons, from the bank
     i       in  stream of tokens over the inputs
     walk    out stream of tokens over the rows: those of the first `own` neurons, then the inputs
-    o       out stream of tokens over the neurons of the last population
+    o       out stream of tokens over the neurons of the last population, or of its membranes
     release in  the next step's input may come
     waits   in  a pass is over (see NeuronBank)
     idle    out nothing waits here
@@ -64,10 +64,10 @@ class ReturnPath(wiring.Component):
         self._family = family
         super().__init__(
             {
-                "spikes": In(stream.Signature(token_layout(neurons.neurons))),
+                "spikes": In(stream.Signature(neurons.output_layout)),
                 "i": In(stream.Signature(token_layout(inputs))),
                 "walk": Out(stream.Signature(token_layout(own + inputs))),
-                "o": Out(stream.Signature(token_layout(neurons.populations[-1].neurons))),
+                "o": Out(stream.Signature(neurons.layout_of(neurons.populations[-1].neurons))),
                 "release": In(1),
                 "waits": In(1),
                 "idle": Out(1),
@@ -91,6 +91,8 @@ class ReturnPath(wiring.Component):
             self.o.payload.kind.eq(spikes.payload.kind),
             self.o.payload.address.eq(spikes.payload.address - first_output),
         ]
+        if self._neurons.gives_membranes:
+            m.d.comb += [self.o.payload.last.eq(spikes.payload.last), self.o.payload.value.eq(spikes.payload.value)]
         if not self._neurons.last_returns:
             m.d.comb += [
                 self.o.valid.eq(spikes.valid & leaves),

@@ -23,7 +23,7 @@ from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
 from ..neurons.dynamics import compared, current, fired, next_start, next_sum, parameters_of, resized, start_bits
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.beats import BeatPacker, BeatUnpacker, multiple
-from ..streams.tokens import BeatShape, TokenKind, address_bits, beat_layout, token_layout
+from ..streams.tokens import BeatShape, TokenKind, address_bits, beat_layout
 from .format import EngineFormat
 
 _SHORTEST_PASS = 4
@@ -42,7 +42,7 @@ class VectorFormat(EngineFormat):
     weights' unit, and may wrap on the way. The pass takes `neurons_per_cycle`.
 
     Raises ValueError unless there is one population, the beats of a row are a power of two, a bank has one port or two,
-    and all sizes are at least 1.
+    all sizes are at least 1, and membranes that leave do so one per cycle.
     """
 
     pre: int
@@ -61,6 +61,8 @@ class VectorFormat(EngineFormat):
             raise ValueError(f"a vector engine has one population: got {len(self.neurons.populations)}")
         if self.ports not in (1, 2):
             raise ValueError(f"a bank is read through 1 or 2 ports: got {self.ports}")
+        if self.neurons.gives_membranes and self.neurons_per_cycle > 1:
+            raise ValueError(f"membranes leave one per cycle: the pass takes {self.neurons_per_cycle} neurons")
         if self.row_beats & (self.row_beats - 1):
             raise ValueError(
                 f"a row is read in a power of two of beats: {self.lanes} lanes read {self.neurons.neurons} weights "
@@ -126,12 +128,16 @@ class VectorFormat(EngineFormat):
 
     @property
     def beat_layout(self) -> data.StructLayout:
-        """The beats that a pass emits."""
-        return beat_layout(self.neurons.neurons, self.neurons_per_cycle)
+        """The beats that a pass emits; with membranes those of single neurons, each with its own."""
+        beats = beat_layout(self.neurons.neurons, self.neurons_per_cycle)
+        if not self.neurons.gives_membranes:
+            return beats
+        members = self.neurons.output_layout.members
+        return data.StructLayout({**beats.members, "last": members["last"], "value": members["value"]})
 
     @property
     def output_layout(self) -> data.StructLayout:
-        return token_layout(self.neurons.neurons)
+        return self.neurons.output_layout
 
     @property
     def sums_layout(self) -> data.StructLayout:
@@ -304,7 +310,7 @@ class VectorPass(wiring.Component):
     Port        Dir Meaning
     =========== === =========================================================================================
     i           in  one beat per end: its kind, and the sums of the step that it ends
-    o           out beats of spikes, a slot for each neuron of a word; then the end
+    o           out beats of spikes, a slot for each neuron of a word, or of membranes; then the end
     trace0, ... out monitors without back-pressure; number k gives every `neurons_per_cycle`-th neuron from k
     =========== === =========================================================================================
 
@@ -367,7 +373,7 @@ class VectorPass(wiring.Component):
             membranes.append(neuron.v)
         with m.If(move):
             m.d.sync += [write.enable.eq(decided.is_word), write.address.eq(decided.word)]
-        self._emit(m, decided, spikes, move)
+        self._emit(m, decided, spikes, membranes, move)
         self._monitor(m, decided, spikes, membranes, move)
         return m
 
@@ -462,8 +468,11 @@ class VectorPass(wiring.Component):
             parameters_of(form.neurons, words.read_data.word_select(k, bits)) for k in range(form.neurons_per_cycle)
         ]
 
-    def _emit(self, m: Module, turn: data.View[data.StructLayout], spikes: list[Value], move: Signal) -> None:
-        mask = Cat(*spikes)
+    def _emit(
+        self, m: Module, turn: data.View[data.StructLayout], spikes: list[Value], membranes: list[Value], move: Signal
+    ) -> None:
+        gives = self._form.neurons.gives_membranes
+        mask = turn.kind != TokenKind.ABORT if gives else Cat(*spikes)
         emits = (turn.is_word & mask.any()) | turn.is_end
         blocked = self.o.valid & ~self.o.ready
         m.d.comb += move.eq(~(emits & blocked))
@@ -474,6 +483,9 @@ class VectorPass(wiring.Component):
                 self.o.payload.mask.eq(mask),
                 *(row.eq(turn.word) for row in self.o.payload.rows),
             ]
+            if gives:
+                last = turn.kind == TokenKind.END_OF_SAMPLE
+                m.d.sync += [self.o.payload.last.eq(last), self.o.payload.value.eq(membranes[0])]
 
     def _monitor(
         self, m: Module, turn: data.View[data.StructLayout], spikes: list[Value], membranes: list[Value], move: Signal
@@ -531,6 +543,9 @@ class VectorEngine(wiring.Component):
                 self.o.payload.kind.eq(neurons.o.payload.kind),
                 self.o.payload.address.eq(neurons.o.payload.rows[0]),
             ]
+            if form.neurons.gives_membranes:
+                given = neurons.o.payload
+                m.d.comb += [self.o.payload.last.eq(given.last), self.o.payload.value.eq(given.value)]
         else:
             m.submodules.unpacker = unpacker = BeatUnpacker(form.neurons.neurons, form.neurons_per_cycle)
             wiring.connect(m, neurons.o, unpacker.i)

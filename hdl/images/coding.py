@@ -23,10 +23,26 @@ class Encoder(StrEnum):
 
 
 class Decoder(StrEnum):
-    """What a device answers to an image: the class alone, or every output spike for the host to count."""
+    """What a device answers to an image.
+
+    - `argmax`, `first-spike`: the class alone, of the output that spikes most or first, of several the lowest
+    - `counts`: every output spike, for the host to count
+    - `membrane-last`, `membrane-max`, `membrane-sum`: a reading of every output's membranes, and the class
+    - `membranes`: the membranes of every step
+    """
 
     ARGMAX = "argmax"
     COUNTS = "counts"
+    FIRST_SPIKE = "first-spike"
+    MEMBRANE_LAST = "membrane-last"
+    MEMBRANE_MAX = "membrane-max"
+    MEMBRANE_SUM = "membrane-sum"
+    MEMBRANES = "membranes"
+
+    @property
+    def names_class(self) -> bool:
+        """Whether the answer is the class alone."""
+        return self in (Decoder.ARGMAX, Decoder.FIRST_SPIKE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, MemoryShape
@@ -12,14 +12,14 @@ from .coding import Decoder, ImageCoding
 
 
 class SpikeCollector(wiring.Component):
-    """Joins the steps of a sample: its spikes come as those of one step, so that a host can count them.
+    """Joins the steps of a sample: its spikes, or readings, come as those of one step, so that a host can count them.
 
-    ==== === ============================================================
+    ==== === ==================================================================
     Port Dir Meaning
-    ==== === ============================================================
-    i    in  stream of tokens over the outputs
+    ==== === ==================================================================
+    i    in  stream of tokens over the outputs, or of the payload `layout`
     o    out the same without END_OF_STEP
-    ==== === ============================================================
+    ==== === ==================================================================
 
     Latency 0 cycles, throughput one token per cycle.
     """
@@ -27,8 +27,8 @@ class SpikeCollector(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, outputs: int) -> None:
-        signature = stream.Signature(token_layout(outputs))
+    def __init__(self, outputs: int, layout: data.StructLayout | None = None) -> None:
+        signature = stream.Signature(layout or token_layout(outputs))
         super().__init__({"i": In(signature), "o": Out(signature)})
 
     def elaborate(self, platform: object) -> Module:
@@ -120,8 +120,57 @@ class ArgmaxDecoder(wiring.Component):
         return m
 
 
-def create_decoder(outputs: int, coding: ImageCoding, family: Family) -> ArgmaxDecoder | SpikeCollector:
-    """The decoder of a coding."""
+class FirstSpikeDecoder(wiring.Component):
+    """Names the output that spikes first in a sample, of several in one step the lowest; without any, output 0.
+
+    ==== === ============================================================================
+    Port Dir Meaning
+    ==== === ============================================================================
+    i    in  stream of tokens over the outputs
+    o    out stream of tokens: per sample one EVENT, the winner, and END_OF_SAMPLE
+    ==== === ============================================================================
+
+    Throughput one token per cycle; the end of a sample takes a cycle more. ABORT is passed on.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, outputs: int) -> None:
+        signature = stream.Signature(token_layout(outputs))
+        super().__init__({"i": In(signature), "o": Out(signature)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        token = self.i.payload
+        winner = Signal.like(token.address)
+        fired, decided, named = Signal(), Signal(), Signal()  # in this step, in one before; the winner has left
+        ends = (token.kind == TokenKind.END_OF_SAMPLE) | (token.kind == TokenKind.ABORT)
+        names = (token.kind == TokenKind.END_OF_SAMPLE) & ~named
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid & ends),
+            self.o.payload.kind.eq(Mux(names, TokenKind.EVENT, token.kind)),
+            self.o.payload.address.eq(winner),
+            self.i.ready.eq(~ends | (self.o.ready & ~names)),
+        ]
+        with m.If(self.i.valid & ~ends):
+            with m.If(token.kind == TokenKind.END_OF_STEP):
+                m.d.sync += decided.eq(decided | fired)
+            with m.Elif(~decided & (~fired | (token.address < winner))):
+                m.d.sync += [winner.eq(token.address), fired.eq(1)]
+        with m.If(self.i.valid & ends & self.o.ready):
+            m.d.sync += named.eq(names)
+            with m.If(~names):
+                m.d.sync += [winner.eq(0), fired.eq(0), decided.eq(0)]
+        return m
+
+
+def create_decoder(
+    outputs: int, coding: ImageCoding, family: Family, layout: data.StructLayout | None = None
+) -> ArgmaxDecoder | SpikeCollector | FirstSpikeDecoder:
+    """The decoder of a coding; `layout` is the payload of a core that gives readings."""
     if coding.decoder is Decoder.ARGMAX:
         return ArgmaxDecoder(outputs, coding.steps, family)
-    return SpikeCollector(outputs)
+    if coding.decoder is Decoder.FIRST_SPIKE:
+        return FirstSpikeDecoder(outputs)
+    return SpikeCollector(outputs, layout)

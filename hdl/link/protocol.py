@@ -12,12 +12,18 @@ ends nothing, `STEP` and `SAMPLE` one that ends a step or a sample and bring tha
 a byte with the `Reason`: the frame was refused, the sample is dropped, and frames are refused until one with `FIRST`.
 A `FIRST` frame in the middle of a sample is refused too: repeat it.
 
+A device whose output is read by its membranes brings readings in place of spikes: integers of `value_bytes`, two's
+complement, least significant byte first, one for each output in order. They come with every step (readout `membranes`)
+or with `SAMPLE` alone, where the class follows them: the output with the largest, of several the lowest, in as many
+bytes as an address.
+
 Flow control: the device stores `fifo_words` words, a frame takes one per event and one more, and its words are free
 again once it is answered. The host keeps the sum over unanswered frames within `fifo_words - 1`.
 
 A device with an encoder takes images instead. A frame is one image: the header `FIRST | END_OF_SAMPLE`, then a byte per
-pixel. Its reply is a `SAMPLE` with the class as its only address (decoder argmax) or with the output spikes of all
-steps (decoder counts), or an `ERROR`, after which nothing of the frame is left. The host sends an image once the one
+pixel. Its reply is a `SAMPLE` with the class as its only address (decoders argmax and first-spike), with the output
+spikes of all steps (decoder counts) or with the readings (of all steps by the decoder membranes, else followed by the
+class), or an `ERROR`, after which nothing of the frame is left. The host sends an image once the one
 before is answered; what comes too early is refused.
 """
 
@@ -26,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +40,7 @@ from amaranth.lib.crc.catalog import CRC16_IBM_3740
 
 from ..errors import SampleError
 from ..images.coding import Decoder, ImageCoding
+from ..neurons.readout import ReadoutFormat
 
 CRC = CRC16_IBM_3740(data_width=8)
 CRC_POLYNOMIAL = CRC16_IBM_3740.polynomial
@@ -78,13 +86,15 @@ REASON_BITS = max(Reason).bit_length()
 class LinkFormat:
     """What both ends agree on: the network's `inputs` and `outputs`, and the device's `fifo_words`.
 
-    `coding` is that of a device that takes images, and None where it takes events.
+    `coding` is that of a device that takes images, and None where it takes events; `readout` what a device gives in
+    place of spikes, and None where it gives spikes.
     """
 
     inputs: int
     outputs: int
     fifo_words: int = 256
     coding: ImageCoding | None = None
+    readout: ReadoutFormat | None = None
 
     @property
     def input_bytes(self) -> int:
@@ -107,11 +117,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply: its code, the addresses of the output spikes, and for ERROR the reason."""
+    """A reply: its code, the addresses of the output spikes, and for ERROR the reason; of a device with a readout the
+    readings, step by step, and the class where it is named."""
 
     code: Code
     spikes: tuple[int, ...] = ()
     reason: Reason | None = None
+    readings: tuple[int, ...] = ()
+    predicted: int | None = None
 
 
 class LinkError(Exception):
@@ -160,17 +173,30 @@ def encode_image(form: LinkFormat, image: npt.NDArray[np.uint8]) -> Frame:
 
 
 def reply_class(form: LinkFormat, reply: Reply) -> int:
-    """The class that a reply to an image brings: the output with the most spikes, of several the lowest.
+    """The class that a reply to an image brings: the output with the most spikes, of several the lowest, or that with
+    the largest reading of the last step.
 
     Raises LinkError where it brings none.
     """
+    if form.readout is not None:
+        return _read_class(form, reply)
     if reply.code is not Code.SAMPLE or max(reply.spikes, default=0) >= form.outputs:
         raise LinkError(f"an image is answered by its class: got {reply}; is this a bitstream with an encoder?")
-    if form.coding is not None and form.coding.decoder is Decoder.ARGMAX:
+    if form.coding is not None and form.coding.decoder.names_class:
         if len(reply.spikes) != 1:
             raise LinkError(f"an image has one class: got {reply.spikes}; is this a bitstream with another decoder?")
         return reply.spikes[0]
     return int(np.argmax(np.bincount(reply.spikes, minlength=form.outputs)))
+
+
+def _read_class(form: LinkFormat, reply: Reply) -> int:
+    """The class of a reply with readings."""
+    assert form.readout is not None
+    if reply.code is not Code.SAMPLE or not reply.readings or (reply.predicted or 0) >= form.outputs:
+        raise LinkError(f"an image is answered by readings: got {reply}; is this a bitstream with an encoder?")
+    if reply.predicted is not None:
+        return reply.predicted
+    return int(np.argmax(reply.readings[-form.outputs :]))
 
 
 class ReplyDecoder:
@@ -202,33 +228,90 @@ class ReplyDecoder:
         try:
             if code == Code.ERROR:
                 return Reply(Code.ERROR, reason=Reason(content[-1]))
+            if self._form.readout is not None:
+                return self._with_readings(Code(code), content, self._form.readout)
             return Reply(Code(code), spikes=self._addresses(content))
         except (ValueError, IndexError):
             raise LinkError(f"a reply has a known code: got {body.hex()}; is this a Spikeloom bitstream?") from None
+
+    def _with_readings(self, code: Code, content: bytes, readout: ReadoutFormat) -> Reply:
+        predicted = None
+        if code is Code.SAMPLE and readout.names_class:
+            content, name = content[: -self._form.output_bytes], content[-self._form.output_bytes :]
+            predicted = int.from_bytes(name, "little")
+        size = readout.value_bytes
+        if len(content) % (size * self._form.outputs):
+            raise LinkError(f"readings are {size} bytes for each of {self._form.outputs} outputs: got {content.hex()}")
+        starts = range(0, len(content), size)
+        readings = tuple(int.from_bytes(content[i : i + size], "little", signed=True) for i in starts)
+        return Reply(code, readings=readings, predicted=predicted)
 
     def _addresses(self, content: bytes) -> tuple[int, ...]:
         size = self._form.output_bytes
         return tuple(int.from_bytes(content[i : i + size], "little") for i in range(0, len(content), size))
 
 
-def sample_bytes(form: LinkFormat, inputs: npt.NDArray[np.uint8], outputs: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """Bytes to and from the device for one sample: `inputs` [steps, inputs], `outputs` [steps, outputs] spikes."""
+def sample_bytes(form: LinkFormat, inputs: npt.NDArray[np.uint8], outputs: npt.NDArray[Any]) -> tuple[int, int]:
+    """Bytes to and from the device for one sample: `inputs` [steps, inputs], `outputs` [steps, outputs] spikes, or
+    where it has a readout its readings."""
     frames = list(encode_sample(form, inputs))
     to_device = sum(len(frame.data) for frame in frames)
-    from_device = sum(encoded_reply_length(form, np.flatnonzero(step).tolist()) for step in outputs)
     accepted = len(frames) - len(inputs)
-    return to_device, from_device + accepted * len(slip(bytes([Code.ACCEPTED]) + crc_bytes(bytes([Code.ACCEPTED])))[1:])
+    from_device = accepted * _line_length(bytes([Code.ACCEPTED]))
+    for number, step in enumerate(outputs):
+        last = number == len(outputs) - 1
+        if form.readout is None:
+            from_device += encoded_reply_length(form, np.flatnonzero(step).tolist())
+        elif last:
+            from_device += _line_length(_readings(form, step, named=True) + bytes([Code.SAMPLE]))
+        else:
+            readings = _readings(form, step) if form.readout.every_step else b""
+            from_device += _line_length(readings + bytes([Code.STEP]))
+    return to_device, from_device
 
 
-def image_bytes(form: LinkFormat, image: npt.NDArray[np.uint8], outputs: npt.NDArray[np.uint8]) -> tuple[int, int]:
-    """Bytes to and from the device for one image: `image` [inputs], `outputs` [steps, outputs] spikes."""
+def image_bytes(form: LinkFormat, image: npt.NDArray[np.uint8], outputs: npt.NDArray[Any]) -> tuple[int, int]:
+    """Bytes to and from the device for one image: `image` [inputs], `outputs` [steps, outputs] spikes, or where it has
+    a readout its readings."""
+    frame = len(encode_image(form, image).data)
+    if form.readout is not None:
+        steps = outputs if form.readout.every_step else outputs[-1:]
+        earlier = b"".join(_readings(form, step) for step in steps[:-1])
+        return frame, _line_length(earlier + _readings(form, steps[-1], named=True) + bytes([Code.SAMPLE]))
     addresses = np.repeat(np.nonzero(outputs)[1], outputs[np.nonzero(outputs)]).tolist()
     if form.coding is not None and form.coding.decoder is Decoder.ARGMAX:
         addresses = [int(np.argmax(outputs.sum(axis=0, dtype=np.int64)))]
-    return len(encode_image(form, image).data), encoded_reply_length(form, addresses, Code.SAMPLE)
+    elif form.coding is not None and form.coding.decoder is Decoder.FIRST_SPIKE:
+        addresses = [addresses[0] if addresses else 0]
+    return frame, encoded_reply_length(form, addresses, Code.SAMPLE)
+
+
+def _readings(form: LinkFormat, step: npt.NDArray[Any], *, named: bool = False) -> bytes:
+    """The readings of a step, and the class where it is `named`, as a reply has them."""
+    assert form.readout is not None
+    size = form.readout.value_bytes
+    content = b"".join(int(value).to_bytes(size, "little", signed=True) for value in step)
+    if named and form.readout.names_class:
+        content += int(np.argmax(step)).to_bytes(form.output_bytes, "little")
+    return content
+
+
+def longest_content(form: LinkFormat) -> int:
+    """Bytes of the longest reply that a device can give, apart from code, checksum and escapes.
+
+    Of all spikes of an image (decoder counts) every output may have one in each step.
+    """
+    steps = 1 if form.coding is None or form.coding.decoder.names_class else form.coding.steps
+    if form.readout is None:
+        return form.outputs * form.output_bytes * steps
+    return form.outputs * form.readout.value_bytes * (steps if form.readout.every_step else 1) + form.output_bytes
 
 
 def encoded_reply_length(form: LinkFormat, addresses: list[int], code: Code = Code.STEP) -> int:
     """Bytes on the line of the reply that brings `addresses`."""
-    body = b"".join(address.to_bytes(form.output_bytes, "little") for address in addresses) + bytes([code])
-    return len(slip(body + crc_bytes(body))) - 1  # the device sends no END in front
+    return _line_length(b"".join(a.to_bytes(form.output_bytes, "little") for a in addresses) + bytes([code]))
+
+
+def _line_length(body: bytes) -> int:
+    """Bytes on the line of a reply; the device sends no END in front."""
+    return len(slip(body + crc_bytes(body))) - 1

@@ -23,7 +23,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, MemoryShape, ShapedMemory
 from ..streams.contribution import contribution_layout
-from ..streams.tokens import TokenKind, address_bits, token_layout
+from ..streams.tokens import TokenKind, address_bits
 from .dynamics import compared, current, fired, loses_later, next_start, next_sum, parameters_of
 from .neuron_format import NeuronFormat, NeuronRule, trace_signature
 
@@ -98,7 +98,8 @@ class NeuronBank(wiring.Component):
     Port     Dir Meaning
     ======== === =============================================================================================
     i        in  stream of contributions; its ends start the passes
-    o        out stream of tokens: the spikes of the passes, then their end
+    o        out stream of tokens: the spikes of the passes, then their end; of a last population that gives its
+                 membranes (`membrane_layout`) every neuron is an event
     settled  in  nothing that a spike of a pass set off is still on its way to `i`
     release  out pulse: the contributions of the next step may come
     waits    out where spikes return: a pass is over, but not yet all that it set off
@@ -132,7 +133,7 @@ class NeuronBank(wiring.Component):
         self._family = family
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(contribution_layout(form.neurons, form.weight_bits))),
-            "o": Out(stream.Signature(token_layout(form.neurons))),
+            "o": Out(stream.Signature(form.output_layout)),
             "settled": In(1, init=1),
             "release": Out(1),
             "trace": Out(trace_signature(form.neurons, form.state_bits)),
@@ -152,6 +153,11 @@ class NeuronBank(wiring.Component):
         after = self._compare(m, w, parameters)
         words = self._write(m, w, after)
         passed = self._leave(m, w)
+        if self._format.gives_membranes:
+            m.d.comb += [
+                self.o.payload.last.eq(w.end == TokenKind.END_OF_SAMPLE),
+                self.o.payload.value.eq(after.v),
+            ]
         if self._format.skips:
             self._watch_still(m, w, words, after.kept_spike, passed)
         m.d.comb += [
@@ -220,6 +226,7 @@ class NeuronBank(wiring.Component):
         kept_v, kept_spike = Signal.like(v), Signal()  # a sample ends with neither
         kept_g = self._keep_current(m, w, currents) if self._format.has_currents else None
         traced_spike = Signal()
+        leaves = fires | (w.read >= self._format.bases[-1]) if self._format.gives_membranes else fires
         kept = {name: Signal(value.shape(), name=f"{name}2") for name, value in parameters.items()}
         m.d.sync += w.stages[0].eq(w.issue)
         with m.If(~w.hold):
@@ -227,7 +234,7 @@ class NeuronBank(wiring.Component):
                 w.stages[1].eq(w.stages[0]),
                 w.written.eq(w.read),
                 v.eq(membrane),
-                w.spike.eq(fires & ~w.quiet),
+                w.spike.eq(leaves & ~w.quiet),
                 kept_v.eq(membrane),
                 kept_spike.eq(fires),
                 traced_spike.eq(fires),

@@ -7,12 +7,13 @@ from itertools import accumulate
 from typing import Literal
 
 from amaranth.hdl import signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
 from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape
-from ..streams.tokens import address_bits
+from ..streams.tokens import address_bits, token_layout
 from .decay import DecayFormat
+from .readout import membrane_layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,8 @@ class NeuronFormat:
     of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative. `sub_delta_bits` holds
     sub - fire, `c_syn_bits` the leak of the currents. With `overlaps` no input reaches the last of several populations,
     so that the next step's input may be integrated during its pass. One that `skips` leaves a population's pass out
-    where it would change nothing. `logic_luts` is as in MemoryShape.
+    where it would change nothing. One that `gives_membranes` gives those of the last population to its output, in place
+    of spikes. `logic_luts` is as in MemoryShape.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -89,6 +91,7 @@ class NeuronFormat:
     unsigned: frozenset[str] = frozenset({"c", "c_syn"})
     overlaps: bool = False
     skips: bool = False
+    gives_membranes: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
 
     @property
@@ -109,6 +112,17 @@ class NeuronFormat:
     def shared(self) -> bool:
         """Whether contributions come between two neurons of a pass, or between two passes."""
         return len(self.populations) > 1 or self.returns
+
+    @property
+    def output_layout(self) -> data.StructLayout:
+        """The payload of the output over all neurons: tokens, or what `gives_membranes`."""
+        return self.layout_of(self.neurons)
+
+    def layout_of(self, addresses: int) -> data.StructLayout:
+        """The same over so many neurons."""
+        if self.gives_membranes:
+            return membrane_layout(addresses, self.populations[-1].rule.state_bits)
+        return token_layout(addresses)
 
     @property
     def bases(self) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .tokens import TokenKind, token_layout
@@ -14,21 +14,21 @@ from .tokens import TokenKind, token_layout
 class Fork(wiring.Component):
     """Every output receives every token; a token is taken when the last output has it.
 
-    ======= === ================
+    ======= === =================================================================
     Port    Dir Meaning
-    ======= === ================
-    i       in  stream of tokens
+    ======= === =================================================================
+    i       in  stream of tokens, or of a payload `layout` that is more than them
     o0, ... out the same stream
-    ======= === ================
+    ======= === =================================================================
 
     Latency 0 cycles; throughput that of the slowest output.
     """
 
     i: stream.Interface
 
-    def __init__(self, addresses: int, outputs: int) -> None:
+    def __init__(self, addresses: int, outputs: int, layout: data.StructLayout | None = None) -> None:
         self._outputs = outputs
-        signature = stream.Signature(token_layout(addresses))
+        signature = stream.Signature(layout or token_layout(addresses))
         super().__init__({"i": In(signature)} | {f"o{number}": Out(signature) for number in range(outputs)})
 
     def elaborate(self, platform: object) -> Module:
@@ -51,12 +51,12 @@ class Fork(wiring.Component):
 class Filter(wiring.Component):
     """Of a stream, the events of `addresses` that follow one another, numbered from 0, and the ends.
 
-    ==== === ======================================
+    ==== === =======================================================================================
     Port Dir Meaning
-    ==== === ======================================
-    i    in  stream of tokens over `total` neurons
+    ==== === =======================================================================================
+    i    in  stream of tokens over `total` neurons, or of a payload `layout` that is more than them
     o    out stream of tokens over the `addresses`
-    ==== === ======================================
+    ==== === =======================================================================================
 
     Latency 0 cycles, throughput one token per cycle; what is filtered out is taken at once.
     """
@@ -64,12 +64,12 @@ class Filter(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, total: int, addresses: range) -> None:
+    def __init__(self, total: int, addresses: range, layout: data.StructLayout | None = None) -> None:
         self._total = total
         self._addresses = addresses
         super().__init__(
             {
-                "i": In(stream.Signature(token_layout(total))),
+                "i": In(stream.Signature(layout or token_layout(total))),
                 "o": Out(stream.Signature(token_layout(len(addresses)))),
             }
         )

@@ -18,7 +18,7 @@ from spikeloom.sim.regress import regress_core
 from spikeloom.sim.verilog_executor import core_in, emit_core
 
 from .hostile import HostileMemory, hostile_memories
-from .machine import Beat, Beats, Expected, Said, Step, expected_of, listen
+from .machine import Beat, Beats, Expected, Readings, Said, Step, expected_of, listen
 from .oracle import Data, run_sample
 
 
@@ -50,10 +50,11 @@ def check_reference(network: Data, samples: list[list[list[int]]]) -> None:
 
 def check_hardware(case: Data, plan: Plan, *, traced: bool, memories: type[HostileMemory] = HostileMemory) -> None:
     """The traced or the shipped core equals the oracle, with hostile memories."""
-    expected = expected_of(case["network"], case["stimulus"], _monitors(plan) if traced else [])
+    readings = readings_of(plan)
+    expected = expected_of(case["network"], case["stimulus"], _monitors(plan) if traced else [], readings)
     with hostile_memories(memories):
         core = plan.core(trace=traced)
-        said = listen(core, expected, case["stimulus"], patience(plan.network), beats_of(plan))
+        said = listen(core, expected, case["stimulus"], patience(plan.network), beats_of(plan), readings)
     difference = first_difference(expected, said)
     assert difference is None, f"{'traced' if traced else 'shipped'} core: {difference}"
 
@@ -96,6 +97,15 @@ def beats_of(plan: Plan) -> Beats | None:
     """What a wide input takes; None where tokens come."""
     shape = input_beats(plan.network, plan.folding, plan.family)
     return Beats(shape.slots, shape.banks, shape.row_bits) if shape.slots > 1 else None
+
+
+def readings_of(plan: Plan) -> Readings | None:
+    """What the output says in place of spikes; None where it says these."""
+    form = plan.readout
+    if form is None:
+        return None
+    bits = max(1, (form.outputs - 1).bit_length())
+    return Readings(form.kind.value, bits, form.value_bits, form.names_class)
 
 
 def _monitors(plan: Plan) -> list[tuple[str, tuple[int, ...], tuple[int, ...]]]:

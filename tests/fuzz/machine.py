@@ -46,6 +46,28 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Readings:
+    """An output of readings by `kind` in place of spikes: values of `value_bits` behind addresses of `address_bits`."""
+
+    kind: str
+    address_bits: int
+    value_bits: int
+    names_class: bool
+
+    def event(self, address: int, value: int) -> int:
+        return address | (value & (1 << self.value_bits) - 1) << self.address_bits
+
+    def step(self, membranes: Sequence[Sequence[int]], ends: bool) -> Step:
+        """What a step says, from the membranes [step][neuron] of the sample up to it."""
+        columns = list(zip(*membranes, strict=True))
+        values = [{"membrane-max": max, "membrane-sum": sum}.get(self.kind, lambda c: c[-1])(c) for c in columns]
+        given = ends or self.kind == "membranes"
+        events = tuple(self.event(n, value) for n, value in enumerate(values)) if given else ()
+        named = values.index(max(values)) << 2 if ends and self.names_class else 0
+        return events, named | (END_OF_SAMPLE if ends else END_OF_STEP)
+
+
+@dataclass(frozen=True)
 class Beats:
     """A wide input: beats of `slots` events; slot s takes those of bank s % `banks`, as address // banks in `bits`."""
 
@@ -94,9 +116,15 @@ def _packed(events: list[int], shape: Beats, rng: random.Random) -> list[int]:
 
 
 def expected_of(
-    network: Data, stimulus: Data, monitors: Sequence[tuple[str, Sequence[int], Sequence[int]]]
+    network: Data,
+    stimulus: Data,
+    monitors: Sequence[tuple[str, Sequence[int], Sequence[int]]],
+    readings: Readings | None = None,
 ) -> Expected:
-    """What the oracle says; `monitors` are (population, numbers, neurons): what each says in turn, of which neurons."""
+    """What the oracle says; `monitors` are (population, numbers, neurons): what each says in turn, of which neurons.
+
+    The output says spikes, or `readings`.
+    """
     steps: list[Step] = []
     beats: list[list[Beat]] = [[] for _ in monitors]
     for run in stimulus["runs"]:
@@ -104,7 +132,11 @@ def expected_of(
         output = traces[network["output"]]
         whole = len(run["steps"]) - run["aborted"]
         for step in range(whole):
-            end = END_OF_SAMPLE if step == len(run["steps"]) - 1 else END_OF_STEP
+            ends = step == len(run["steps"]) - 1
+            if readings is not None:
+                steps.append(readings.step(output.membranes[: step + 1], ends))
+                continue
+            end = END_OF_SAMPLE if ends else END_OF_STEP
             steps.append((tuple(n for n, spike in enumerate(output.spikes[step]) if spike), end))
         if run["aborted"]:
             steps.append(((), ABORT))
@@ -121,16 +153,33 @@ def _beats(trace: Trace, steps: int, numbers: Sequence[int], neurons: Sequence[i
     ]
 
 
-def listen(core: Any, expected: Expected, stimulus: Data, patience: int, beats: Beats | None = None) -> Said:
+def listen(
+    core: Any,
+    expected: Expected,
+    stimulus: Data,
+    patience: int,
+    beats: Beats | None = None,
+    readings: Readings | None = None,
+) -> Said:
     """Play a stimulus to a core, as `beats` where its input is wide: `before`, cut short by a reset, then the `runs`.
+    Its output is of spikes, or of `readings`.
 
     It ends when the core has said as much as it should and then nothing for a while, or nothing for `patience` cycles.
     """
-    return _Listener(core, expected, stimulus, patience, beats).said()
+    return _Listener(core, expected, stimulus, patience, beats, readings).said()
 
 
 class _Listener:
-    def __init__(self, core: Any, expected: Expected, stimulus: Data, patience: int, wide: Beats | None) -> None:
+    def __init__(
+        self,
+        core: Any,
+        expected: Expected,
+        stimulus: Data,
+        patience: int,
+        wide: Beats | None,
+        readings: Readings | None,
+    ) -> None:
+        self.readings = readings
         self.core = core
         self.expected = expected
         self.stimulus = stimulus
@@ -208,6 +257,10 @@ class _Listener:
     def _hear(self, taken: bool, payload: int, values: Sequence[Any]) -> bool:
         if taken and payload & 3 == EVENT:
             self.events.append(payload >> 2)
+        elif taken and self.readings is not None:  # in order; the end of a sample may name a class
+            named = self.readings.names_class and payload & 3 == END_OF_SAMPLE
+            self.steps.append((tuple(self.events), payload & ((4 << self.readings.address_bits) - 1 if named else 3)))
+            self.events.clear()
         elif taken:
             self.steps.append((tuple(sorted(self.events)), payload & 3))
             self.events.clear()

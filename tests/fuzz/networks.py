@@ -47,13 +47,25 @@ def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
     joined = [
         draw(projections(pre, post, size_of, bits, delayed=loops)) for pre, post in draw(edges(names, recurrent=loops))
     ]
+    output = draw(st.sampled_from(names)) if draw(st.integers(0, 5)) == 0 else names[-1]
     return {
         "name": "fuzz",
         "input": {"size": inputs, "x_max": x_max},
         "populations": drawn,
         "projections": joined,
-        "output": draw(st.sampled_from(names)) if draw(st.integers(0, 5)) == 0 else names[-1],
+        "output": output,
+        "readout": draw(readouts(drawn[names.index(output)])) if hardware else None,
     }
+
+
+@st.composite
+def readouts(draw: st.DrawFn, output: Data) -> str | None:
+    """How the output is read: by membranes where it never fires, or sometimes where it is made to reset nothing."""
+    if output["dynamics"] != "LI":
+        if output["reset_mode"] != "subtract" or draw(st.integers(0, 3)):
+            return None
+        output["sub"] = 0
+    return draw(st.sampled_from(("membrane-last", "membrane-max", "membrane-sum", "membranes")))
 
 
 @st.composite

@@ -330,6 +330,88 @@ WALKERS = (
     ),
 )
 
+READOUT = "tests/test_membrane_readout.py"
+
+READOUTS = (
+    Mutant(
+        "readings go on from the sample before",
+        "hdl/neurons/readout.py",
+        "m.d.sync += first.eq(token.kind != TokenKind.END_OF_STEP)",
+        "m.d.sync += first.eq(0)",
+        (READOUT, "-k", "those_of_numpy and max"),
+    ),
+    Mutant(
+        "of several outputs the highest is the class",
+        "hdl/neurons/readout.py",
+        "(reading.value > best)",
+        "(reading.value >= best)",
+        (READOUT, "-k", "those_of_numpy and last"),
+    ),
+    Mutant(
+        "a word is kept of the wrong output",
+        "hdl/neurons/readout.py",
+        "words.read_address.eq(Mux(taken, after, due))",
+        "words.read_address.eq(due)",
+        (READOUT, "-k", "those_of_numpy and sum"),
+    ),
+    Mutant(
+        "a reading that waits is dropped",
+        "hdl/neurons/readout.py",
+        "self.i.ready.eq(self.o.ready | dropped)",
+        "self.i.ready.eq(1)",
+        (READOUT, "-k", "those_of_numpy and stalled"),
+    ),
+    Mutant(
+        "membranes of the pass after a reset leave too",
+        "hdl/neurons/bank.py",
+        "w.spike.eq(leaves & ~w.quiet)",
+        "w.spike.eq(leaves)",
+        (READOUT, "-k", "references_readings"),
+    ),
+    Mutant(
+        "the membranes of hidden populations leave too",
+        "hdl/neurons/bank.py",
+        "leaves = fires | (w.read >= self._format.bases[-1])",
+        "leaves = fires | (w.read >= 0)",
+        (READOUT, "-k", "references_readings and shared"),
+    ),
+    Mutant(
+        "the upper bytes of a reading are its lower ones",
+        "hdl/link/reply_sender.py",
+        "m.d.sync += waiting.eq(self.i.payload.value >> 8)",
+        "m.d.sync += waiting.eq(self.i.payload.value)",
+        (READOUT, "-k", "host_gets"),
+    ),
+    Mutant(
+        "an output whose membranes are read has a scale for each neuron",
+        "compiler/ir/network.py",
+        "return not self.population(name).fires or (name == self.output and self.reading.of_membranes)",
+        "return not self.population(name).fires",
+        ("tests/test_readout.py", "-k", "one_unit"),
+    ),
+    Mutant(
+        "readings that are missing are no error",
+        "sim/observer.py",
+        "if self._next != self._due_readings:",
+        "if False:",
+        (READOUT, "-k", "out_of_turn"),
+    ),
+    Mutant(
+        "the bench compares no readings",
+        "sim/cocotb_bench.py",
+        'recorded = {READING: ("readings", output.readings)}',
+        "recorded = {}",
+        (READOUT, "-k", "verilog_gives"),
+    ),
+    Mutant(
+        "a later spike may be the first",
+        "hdl/images/decoders.py",
+        "m.d.sync += decided.eq(decided | fired)",
+        "m.d.sync += decided.eq(0)",
+        ("tests/test_decoders.py", "-k", "first_to_spike"),
+    ),
+)
+
 LINK = (
     Mutant(
         "half a checksum is enough",
@@ -1221,6 +1303,7 @@ MUTANTS = (
     *CURRENTS,
     *WALKERS,
     *STEP_EDGES,
+    *READOUTS,
     *LINK,
     *BOARDS,
     *PLANNING,
