@@ -1008,8 +1008,8 @@ CHECKERS = (
     Mutant(
         "any token ends a step",
         "sim/observer.py",
-        "        if kind is not due:\n",
-        "        if kind is None:\n",
+        "TokenKind.END_OF_SAMPLE if self.place[1] == self.steps - 1 else TokenKind.END_OF_STEP",
+        "kind",
         (EXECUTORS, "-k", "observer"),
     ),
     Mutant(
