@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fuzz.check import check_hardware, plan_of
+from fuzz.check import check_hardware, check_verilog, plan_of
 from fuzz.oracle import Data
 from golden import network_of
-from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
+from spikeloom.compiler.cycles.count import busy_cycles, count_cycles, cycles_from_rates
+from spikeloom.compiler.estimate.choose_folding import Objective, Purpose, choose_folding
 from spikeloom.compiler.ir.network import INPUT
 from spikeloom.compiler.plan.delays import MAX_KEPT_STEPS
 from spikeloom.compiler.plan.folding import shared_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.hdl.errors import ModelError
+from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 
@@ -52,6 +54,7 @@ LATE: dict[str, tuple[dict[str, int], list[Edge]]] = {
     "the input, axonal": ({"a": 5}, [("input", "a", [[d] * 5 for d in (3, 1, 4, 1, 5, 2)])]),
     "the input, axonal, some at once": ({"a": 3}, [("input", "a", [[d] * 3 for d in (0, 1, 4, 0, 5, 2)])]),
     "the input, per synapse": ({"a": 4}, [("input", "a", [[(i + j) % 5 for j in range(4)] for i in range(6)])]),
+    "the input, past a layer": ({"a": 4, "b": 7}, [("input", "a", 0), ("a", "b", 0), ("input", "b", 2)]),
     "a chain, after a step": ({"a": 5, "b": 4}, [("input", "a", 0), ("a", "b", 1)]),
     "a chain, axonal": ({"a": 4, "b": 3}, [("input", "a", 0), ("a", "b", [[d] * 3 for d in (1, 7, 2, 1)])]),
     "both ways": ({"a": 4, "b": 5}, [("input", "a", 0), ("a", "b", 0), ("b", "a", 2), ("a", "a", 3), ("a", "b", 1)]),
@@ -217,12 +220,54 @@ def test_every_neuron_fires_and_all_of_it_comes_later(graph: str) -> None:
     check_core(case(data, FOLDED["one each"](sizes), rate=1.0), traced=False)
 
 
+NETLISTS = [
+    ("the input, axonal", "shared", "ecp5"),
+    ("the input, axonal", "shared", "ice40"),
+    ("inner layers of three", "shared", "ecp5"),
+    ("both ways", "one each", "ice40"),
+    ("both ways", "lanes", "ecp5"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("graph", "folded", "family"), NETLISTS)
+def test_netlists_keep_spikes_and_delays(graph: str, folded: str, family: str) -> None:
+    """The delays that a history holds beside its spikes are there at the start, in block and in distributed RAM."""
+    sizes, edges = LATE[graph]
+    data = network(sizes, edges)
+    rng = np.random.default_rng(4)
+    runs = [{"steps": (rng.random((8, 6)) < 0.5).astype(int).tolist(), "aborted": False} for _ in range(3)]
+    folding = case(data, FOLDED[folded](sizes), family)
+    check_verilog({**folding, "traced": True, "stimulus": {**folding["stimulus"], "runs": runs}}, level="netlist")
+
+
 @pytest.mark.parametrize("delay", [1, 3, [[d] * 3 for d in (2, 1, 1, 3, 2, 2)], [[1, 2, 3]] * 6])
 def test_inputs_above_one_come_later_as_often(delay: Any) -> None:
     data = network({"a": 3}, [("input", "a", 0), ("input", "a", delay)], x_max=3)
     for family in ("ice40", "ecp5"):
         check_core(case(data, [{"populations": ["a"]}], family, rate=0.7, stalls=0.2))
     check_cycles(make_plan(network_of(data)))
+
+
+def test_more_events_than_the_contract_has_do_not_change_delays() -> None:
+    """A host that sends an event six times where inputs are 0 or 1 spoils its sample, and no other one."""
+    sizes, edges = LATE["the input, axonal"]
+    data = network(sizes, edges)
+    often = [{"steps": [[6] * 6] * 4, "aborted": False}]
+    folded = case(data, shared(sizes), rate=0.6)
+    check_core({**folded, "stimulus": {**folded["stimulus"], "before": often, "wait": 100}})
+
+
+def test_the_folding_is_chosen_among_those_of_step_edges() -> None:
+    built = network_of(network(*LATE["three layers back"]))
+    rates = {INPUT: 0.3, "a": 0.2, "b": 0.2, "c": 0.2}
+    cycles = {}
+    for objective in (Objective.LUTS, Objective.LATENCY):
+        purpose = Purpose(objective=objective, clock_hz=12e6, steps=20)
+        with pytest.warns(UserWarning, match="first guess: no price was measured of its .*delays"):
+            folding = choose_folding(built, Family.ECP5, purpose, rates)
+        cycles[objective] = cycles_from_rates(make_plan(built, "ecp5", folding), rates, 20)
+    assert cycles[Objective.LATENCY] < cycles[Objective.LUTS]
 
 
 @pytest.mark.parametrize("folded", FOLDED)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...hdl.memories.memory import Family
 from ...hdl.streams.delays import DelayContents, DelayFormat, HistoryFormat, LogFormat
 from ..ir.bounds import largest_input
-from ..ir.network import Network
+from ..ir.network import INPUT, Network
 from .step_edges import Late
 
 MAX_KEPT_STEPS = 255
@@ -31,6 +31,7 @@ def _stores(late: Late, most: int) -> Iterator[tuple[DelayFormat, DelayContents]
         steps=late.longest,
         taps=late.rows,
         delay_bits=0 if alike else (late.longest - 1).bit_length(),
+        outside=INPUT in late.pres,
     )
     yield form, _contents(form, late)
 

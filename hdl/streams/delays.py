@@ -65,11 +65,14 @@ class LogFormat(DelayFormat):
 @dataclass(frozen=True, kw_only=True)
 class HistoryFormat(DelayFormat):
     """An event of a neuron comes back in one step for each of the neuron's taps, up to `steps` later, as the number of
-    the tap. With `delay_bits` 0 every neuron has one tap, after all `steps`."""
+    the tap. With `delay_bits` 0 every neuron has one tap, after all `steps`.
+
+    Events from `outside` may be more than `most`: what is kept of them then means nothing, but the delays stay."""
 
     steps: int
     taps: int
     delay_bits: int
+    outside: bool = False
 
     @property
     def rows(self) -> int:
@@ -221,7 +224,9 @@ class History(wiring.Component):
         due = self._due(history.read_data, delay, fresh)
         says = self._say(m, due, (job == _Job.SAY) & free, advance, job)
         is_event = self.i.payload.kind == TokenKind.EVENT
-        pauses = keeping & (form.most > 1)  # two in a row could be of one neuron
+        pauses = keeping & (form.most > 1)  # two in a row could be of one neuron, whose word is being written
+        if form.outside and form.most == 1:
+            pauses = keeping & (neuron == self.i.payload.address)
         takes = self.i.valid & self.i.ready
         m.d.comb += [
             self.i.ready.eq((job == _Job.KEEP) & Mux(is_event, ~pauses, ~self.o.valid & ~keeping)),

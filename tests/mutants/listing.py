@@ -1234,9 +1234,16 @@ STEP_EDGES = (
     Mutant(
         "of two events of one input in a row one is lost",
         "hdl/streams/delays.py",
-        "pauses = keeping & (form.most > 1)",
-        "pauses = keeping & Const(0)",
+        "pauses = keeping & (form.most > 1)  #",
+        "pauses = keeping & Const(0)  #",
         (LOOPS, "-k", "inputs_above_one"),
+    ),
+    Mutant(
+        "an input that comes too often spoils its delay for good",
+        "hdl/streams/delays.py",
+        "pauses = keeping & (neuron == self.i.payload.address)",
+        "pauses = keeping & Const(0)",
+        (LOOPS, "-k", "more_events_than"),
     ),
     Mutant(
         "a neuron has one tap",
