@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,37 @@ def test_populations_are_evaluated_from_the_input_on(name: str) -> None:
 def test_a_cycle_with_two_entries_has_two_orders_and_is_refused(edges: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         evaluation_order("in", _edges(edges), [])
+
+
+def _least_backs(names: list[str], edges: set[tuple[str, str]]) -> set[frozenset[tuple[str, str]]]:
+    """Of all orders in which everything stands behind something that leads to it: the smallest sets of back edges."""
+    found = set()
+    for order in permutations(names[1:]):
+        place = {name: number for number, name in enumerate([names[0], *order])}
+        if all(any(place[a] < place[b] for a, b in edges if b == name) for name in order):
+            found.add(frozenset((a, b) for a, b in edges if place[a] >= place[b]))
+    return {back for back in found if not any(other < back for other in found)}
+
+
+def test_edges_lead_back_as_in_every_order_that_has_few_of_them() -> None:
+    rng = np.random.default_rng(1)
+    accepted = refused = 0
+    while accepted < 60 or refused < 60:
+        names = ["in", "a", "b", "c", "d"][: rng.integers(3, 6)]
+        edges = {(a, b) for a in names for b in names[1:] if rng.random() < 0.35}
+        reached = {"in"}
+        for _ in names:
+            reached |= {b for a, b in edges if a in reached}
+        if len(reached) < len(names):
+            continue
+        least = _least_backs(names, edges)
+        if len(least) == 1:
+            accepted += 1
+            assert evaluation_order("in", edges, [])[1] == set(*least)
+        else:
+            refused += 1
+            with pytest.raises(ModelError, match="put a Delay of a step on the one that is meant"):
+                evaluation_order("in", edges, [])
 
 
 def test_a_file_cannot_take_for_ever() -> None:

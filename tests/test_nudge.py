@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from networks import chain, random_codes, random_spikes
+from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
 from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace
+from spikeloom.sim import simulate
 from spikeloom.sim.reference import run_reference
 
 pytest.importorskip("torch")
@@ -140,3 +142,24 @@ def test_braille_keeps_its_published_spikes_at_8_bits(shared: Path, method: str)
     hidden = run_reference(integer, spikes).populations["lif1.lif"].spikes[0]
     assert np.count_nonzero(hidden != published) <= 0.1 * published.sum()
     assert [p.pre for p in integer.projections] == [INPUT, "lif1.lif", "lif1.lif"]
+    few = spikes[:, 100:130]
+    reference, core = (simulate(integer, few, executor=e, membranes=True) for e in ("reference", "amaranth"))
+    for name, record in reference.populations.items():
+        assert record.spikes.any() or name == "lif1.lif"
+        assert np.array_equal(core.populations[name].membranes, record.membranes)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", ["icebreaker", "ulx3s-25f"])
+def test_braille_on_boards_at_8_bits(shared: Path, tmp_path: Path, board: str) -> None:
+    """The whole design is built, and its core equals the reference as Verilog and as a netlist."""
+    folder = shared / "data" / "nir"
+    np.savez(tmp_path / "x.npz", spikes=np.load(folder / "braille_test0_input_T256x12.npy")[None])
+    data = ["--data", str(tmp_path / "x.npz")]
+    reading = ["--dialect", "snntorch", "--reset", "zero", "--no-reset-delay"]
+    small = str(tmp_path / "small.nir")
+    fit = ["--bits", "8", "--sparsity", "0", "--no-distil", "--output", small]
+    assert main(["compress", str(folder / "braille_noDelay_bias_zero.nir"), *reading, *data, *fit]) == 0
+    assert main(["compile", small, "--board", board, *data, "--output", str(tmp_path / board)]) == 0
+    for level in ("rtl", "netlist"):
+        assert main(["regress", str(tmp_path / board), *data, "--level", level]) == 0
