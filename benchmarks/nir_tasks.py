@@ -26,6 +26,7 @@ from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
+from spikeloom.compiler.plan.lean import without_silent
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import CapacityError, ModelError
 from spikeloom.sim.float_executor import run_float
@@ -46,8 +47,9 @@ the published spikes where there are any, else the float executor's on a random 
 by `spikeloom compress --method osbc --sparsity 0 --no-distil` on that very input, the only one at hand. Of the two LIF
 neurons the first fires by its v_leak alone, even without inputs, so that small errors of its leak add up for 179 steps.
 """
-MEASURED = """Hardware is the core alone, the smallest, synthesised, placed and routed for an iCE40UP5K; cycles are
-the exact model's, checked against the simulated core, on the same input. There is none of float weights."""
+MEASURED = """Hardware is the core alone as `spikeloom compile` builds it, the smallest and without neurons that can
+never fire, synthesised, placed and routed for an iCE40UP5K; cycles are the exact model's, checked against the simulated
+core, on the same input. There is none of float weights."""
 UNMEASURED = "Hardware was not measured in this run, which had no `--tools`."
 COLUMNS = ("arithmetic", "spikes that differ", "accuracy", "LC", "block RAMs", "MHz", "cycles per step", "us per step")
 NOT_MEASURED = ("-",) * 5
@@ -154,7 +156,7 @@ def hardware(network: Network, spikes: Spikes, bench: Bench | None) -> tuple[str
     if bench is None:
         return NOT_MEASURED
     try:
-        plan = make_plan(network, "ice40")
+        plan = make_plan(without_silent(network).network, "ice40")
         figures = bench.core(plan, DEVICE).figures
         cycles = cycles_per_step(plan, spikes)[0]
     except (ModelError, CapacityError) as error:
