@@ -32,7 +32,6 @@ from spikeloom.compiler.lowering.quantise import dequantise, quantise
 from spikeloom.compiler.neurons.contract import contract_form
 from spikeloom.compiler.neurons.observe import observe
 from spikeloom.compiler.neurons.reachable import accumulator_bits, proofs_of, reachable_membranes, silent_neurons
-from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
@@ -263,11 +262,6 @@ def test_nodes_of_a_file_say_what_nir_does_not(tmp_path: Path) -> None:
     metadata = nir.read(path).nodes["a"].metadata
     assert metadata["spikeloom"] == "NIR's equation lacks rho, jump"
     assert (metadata["rho"], metadata["jump"]) == (0.9, 0.2)
-
-
-def test_hardware_refuses_it_by_name() -> None:
-    with pytest.raises(ModelError, match=r"^the hardware has no thresholds that adapt: population 'p' has such; use"):
-        make_plan(one_neuron(integer()))
 
 
 BROKEN: dict[str, tuple[Dynamics, str]] = {

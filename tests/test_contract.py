@@ -18,7 +18,7 @@ from spikeloom.sim.reference import run_reference
 
 CASES = golden_cases()
 
-UNSUPPORTED = frozenset({"ALIF", "several spikes per step"})
+UNSUPPORTED = frozenset({"several spikes per step"})
 """What the generated hardware does not have yet, in the words of the cases' `needs`."""
 
 

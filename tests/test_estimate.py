@@ -18,7 +18,8 @@ from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.estimate.estimate import COEFFICIENTS, estimate, parts_of, path_amounts
-from spikeloom.compiler.estimate.parts import Parts, leak_cost
+from spikeloom.compiler.estimate.neurons import leak_cost
+from spikeloom.compiler.estimate.parts import Parts
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import ResetMode, ResetPlace
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding

@@ -28,6 +28,7 @@ LEAKS: dict[str, dict[str, Any]] = {
     "CubaLIF": {"dynamics": "CubaLIF", "decay": {"c": 3, "k": 4, "rounding": "nearest"}, "decay_syn": HALF},
     "CubaLIF old": {"dynamics": "CubaLIF", "decay": {"c": 3, "k": 4, "rounding": "nearest"}, "decay_syn": HALF}
     | {"drive": "old"},
+    "ALIF": {"dynamics": "LIF", "decay": {"c": 3, "k": 4, "rounding": "nearest"}, "adapt": HALF | {"jump": 7}},
 }
 
 
@@ -91,6 +92,7 @@ def case(engine: str, leak: str, place: str, mode: str) -> Data:
 RULES = [("IF", "snntorch_same", "subtract")] + [
     (leak, *reset) for leak in ("LIF", "CubaLIF", "CubaLIF old") for reset in RESETS
 ]
+RULES += [("ALIF", *reset) for reset in RESETS if reset[0] != "snntorch_same"]
 
 
 @pytest.mark.parametrize(("leak", "place", "mode"), RULES)

@@ -20,7 +20,8 @@ from ...hdl.streams.tokens import address_bits
 from ..encodings.rows import row_lengths
 from ..plan.kinds import PerKind
 from ..plan.plan import Plan
-from .parts import DSP_PRODUCT_BITS, Parts, bank_parts, queue_parts, return_parts, walker_parts
+from .neurons import bank_parts
+from .parts import DSP_PRODUCT_BITS, Parts, queue_parts, return_parts, walker_parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,18 +184,19 @@ def engine_estimates(plan: Plan) -> tuple[EngineEstimate, ...]:
 
 
 def _own_leaks(neurons: NeuronFormat) -> int:
-    """Leaks, of membranes and of currents, that are a parameter of each neuron."""
+    """Leaks, of membranes, currents and thresholds, that are a parameter of each neuron."""
     rules = {population.rule for population in neurons.populations}
-    leaks = [rule.decay for rule in rules] + [rule.current.decay for rule in rules if rule.current is not None]
+    leaks = [rule.decay for rule in rules]
+    leaks += [state.decay for rule in rules for state in (rule.current, rule.adaptation) if state is not None]
     return sum(leak is not None and leak.c is None for leak in leaks)
 
 
 def _work(
     events: float, additions: float, reads: float, writes: float, banks: Sequence[NeuronFormat], steps: int
 ) -> Work:
-    """With the passes of `banks`, which read and write every neuron, its current too, and read its parameters."""
+    """With the passes of `banks`, which read and write every word of every neuron, and read its parameters."""
     updates = float(steps * sum(bank.neurons for bank in banks))
-    words = float(steps * sum(bank.neurons * (1 + bank.has_currents) for bank in banks))
+    words = float(steps * sum(bank.neurons * (1 + bank.has_currents + bank.has_adaptation) for bank in banks))
     return Work(
         events=events,
         synaptic_operations=additions,

@@ -8,7 +8,6 @@ there: the factors by which each part is multiplied are measured (benchmarks/fit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from ...hdl.engines.bitmap_format import BitmapFormat
@@ -18,7 +17,7 @@ from ...hdl.images.coding import PIXEL_BITS, RATE_TAPS, Decoder, Encoder, ImageC
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.memories.spram import SPRAM_DEPTH, SpramShape
-from ...hdl.neurons.decay import DecayFormat, signed_digits
+from ...hdl.neurons.decay import signed_digits
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.delays import DelayFormat, HistoryFormat
 from ...hdl.streams.tokens import address_bits
@@ -123,152 +122,6 @@ def needs_dsp(form: Rows, family: Family) -> bool:
     """Whether a row's start is a product that becomes a multiplier block, where the device has some."""
     wide = form.longest_row.bit_length() + address_bits(form.rows) >= DSP_PRODUCT_BITS[family]
     return form.uniform and len(signed_digits(form.longest_row)) > 1 and wide and family is Family.ECP5
-
-
-# -------------------------------------------------------------------------------------------------------- bank
-
-
-def bank_parts(parts: Parts, form: NeuronFormat) -> None:
-    """A neuron bank (spikeloom.hdl.neurons), its memories apart. What several rules compute alike is there once."""
-    rules = list(dict.fromkeys(population.rule for population in form.populations))
-    neuron, bits, state = form.neurons.bit_length(), form.accumulator_bits, form.state_bits
-    parts.lut("bank", 20)
-    parts.lut("neuron numbers", neuron * 2)
-    parts.adder("neuron counters", 2 * neuron)
-    parts.adder("accumulate", bits)
-    parts.lut("write", bits)
-    parts.ff("bank", 3 * neuron + form.weight_bits + max(p.shift for p in form.populations) + state + 14)
-    if form.shared:
-        parts.lut("turns", 12 + (len(form.populations) - 1) * neuron * COMPARE)
-        parts.lut("turns", neuron)
-    if form.bias_bits:
-        parts.adder("bias", bits)
-    if any(rule.fires for rule in rules):
-        parts.adder("compare", bits + 1)
-    saturated = {rule.state_bits for rule in rules if rule.saturates}
-    parts.lut("saturate", sum(width + (bits - width + 2) / 3 for width in saturated))
-    floors = {rule.state_bits for rule in rules if rule.has_floor}
-    if floors:
-        parts.adder("compare", max(floors) + 1)
-        parts.lut("reset value", sum(floors))
-    now = {(rule.reset_mode, rule.reset_place) for rule in rules if rule.fires and rule.reset_place != "next"}
-    later = {rule.reset_mode for rule in rules if rule.fires and rule.reset_place == "next"}
-    _reset_parts(parts, form, now, later)
-    decays = {rule.decay for rule in rules}
-    costs = [leak_cost(decay, state) for decay in decays]  # of several, synthesis shares the adders
-    parts.adder("decay", max(cost.carries for cost in costs))
-    parts.lut("products", 2 * max(cost.full_adders for cost in costs))
-    if form.c_bits:
-        parts.adder("decay", 2 * state)
-        parts.lut("products", 2 * form.c_bits * state)
-    parts.lut("rules", (max(len(decays), len(later)) - 1) * bits + (max(1, len(now), len(saturated)) - 1) * state)
-    synaptic = 0
-    if form.has_currents:
-        _current_parts(parts, form)
-        synaptic = 2
-    shifts = {population.shift for population in form.populations}
-    parts.lut("shifts", (len(shifts) - 1) * (form.weight_bits + (max(shifts) - min(shifts)) / 2))
-    parts.ff("bank", form.c_bits)
-    kinds = (len(rules) > 1) + (len(shifts) > 1)
-    parts.path("integrate", 2, bits)
-    shared = form.shared
-    subtracts = any(mode == "subtract" for mode, _ in now)
-    decision = 3 + synaptic + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + 2 * bool(floors) + kinds + shared
-    parts.path("decide", decision, bits * (1 + subtracts))
-    for decay in decays:
-        cost = leak_cost(decay, state)
-        adders = 3 if form.c_bits else math.log(max(1.0, cost.terms / 2), 1.5)
-        levels = 2 + adders + cost.sums + bool(later) + kinds
-        parts.path("next", levels, state + 2 * cost.sums + form.c_bits)
-
-
-def _reset_parts(parts: Parts, form: NeuronFormat, now: Set[tuple[str, str]], later: Set[str]) -> None:
-    """What spikes do: `now`, by mode and place, or in the step `later`, by mode."""
-    bits, state = form.accumulator_bits, form.state_bits
-    for mode, place in now:
-        if mode == "value":
-            parts.lut("reset value", bits)
-        else:
-            parts.adder("reset", bits * (1 + (form.sub_delta_bits > 1) + (place == "snntorch_same")))
-            parts.lut("reset masks", bits)
-    if "value" in later:
-        parts.lut("reset value", state)
-        parts.ff("bank", form.v_reset_bits)
-    if "subtract" in later:
-        parts.adder("reset", bits * (1 + (form.sub_delta_bits > 1)))
-        parts.ff("bank", form.fire_bits + form.sub_delta_bits)
-
-
-def _current_parts(parts: Parts, form: NeuronFormat) -> None:
-    """What synaptic currents add to a bank: their saturation and leak, their part in the membrane, and registers for
-    them and the parameters that the second half of the pass needs besides."""
-    rules = list(dict.fromkeys(population.rule for population in form.populations))
-    currents = [rule.current for rule in rules if rule.current is not None]
-    saturated = {rule.state_bits for rule in rules if rule.current is not None and rule.current.saturates}
-    costs = [leak_cost(current.decay, form.state_bits) for current in currents]
-    parts.adder("currents", form.start_bits + max(cost.carries for cost in costs))
-    parts.lut("currents", sum(width + (form.accumulator_bits - width + 2) / 3 for width in saturated))
-    parts.lut("currents", 2 * max(cost.full_adders for cost in costs))
-    if form.c_syn_bits:
-        parts.adder("currents", 2 * form.state_bits)
-        parts.lut("currents", 2 * form.c_syn_bits * form.state_bits)
-    if len(rules) > 1:
-        parts.lut("currents", (len(rules) - 1) * (form.start_bits + form.accumulator_bits))
-    parts.ff("currents", form.state_bits + form.bias_bits + form.c_syn_bits)
-
-
-@dataclass(frozen=True)
-class LeakCost:
-    """A leak by one constant c (spikeloom.hdl.neurons). Full adders reduce a sum of more than two terms to two, where
-    the `terms` are not added two by two."""
-
-    terms: int
-    full_adders: float
-    carries: int
-    sums: int
-
-
-def leak_cost(decay: DecayFormat | None, state: int) -> LeakCost:
-    """What decay(V) of `state` bits takes."""
-    if decay is None or decay.c is None:
-        return LeakCost(terms=0, full_adders=0, carries=0, sums=0)
-    if decay.pairs is not None:
-        return _paired_cost(decay.pairs, decay.k, state)
-    direct = signed_digits(decay.c)
-    half = (1 << decay.k) >> 1 if decay.rounding == "nearest" else 0
-    kept, rest = signed_digits((1 << decay.k) - decay.c), (1 << decay.k) - 1 - half
-    if decay.rounding != "toward_zero" and len(kept) + bool(rest) <= len(direct) + bool(half) + 1:
-        return _product_cost(kept, rest, state + decay.k)
-    product = _product_cost(direct, half, state + decay.c.bit_length())
-    extra = 1 + (decay.rounding == "toward_zero")
-    return LeakCost(
-        terms=product.terms,
-        full_adders=product.full_adders,
-        carries=product.carries + extra * (state + 1),
-        sums=product.sums + extra,
-    )
-
-
-def _paired_cost(digits: Sequence[tuple[int, int]], k: int, state: int) -> LeakCost:
-    """Terms added two by two: an adder for each, a bit for its carry, and two of them as wide as the constant."""
-    return LeakCost(
-        terms=0,
-        full_adders=0,
-        carries=len(digits) * (state + 2) + 2 * (k - digits[-1][1]),
-        sums=1 + (len(digits) - 1).bit_length(),
-    )
-
-
-def _product_cost(digits: Sequence[tuple[int, int]], constant: int, width: int) -> LeakCost:
-    """A sum of shifted copies, sign-extended to `width`, and of a constant, whose bits cost half."""
-    columns = [sum(shift <= bit for _, shift in digits) + 0.5 * (constant >> bit & 1) for bit in range(width)]
-    several = len(digits) + bool(constant) > 1
-    return LeakCost(
-        terms=len(digits),
-        full_adders=sum(max(0.0, terms - 2) for terms in columns),
-        carries=several * (width - min(shift for _, shift in digits)),
-        sums=int(several),
-    )
 
 
 # --------------------------------------------------------------------------------------------- queues and memories

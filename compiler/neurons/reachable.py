@@ -205,6 +205,22 @@ def current_saturates(network: Network, population: Population) -> bool:
     return dynamics.decay_syn is not None and proofs_of(network, population).driven(dynamics.state_bits) is None
 
 
+def adaptation_saturates(network: Network, population: Population) -> bool:
+    """Whether a threshold that adapts might reach the bounds of the state: False where a proof excludes it, and where
+    none does."""
+    dynamics = _integer(population)
+    return dynamics.jump is not None and proofs_of(network, population).adaptation(dynamics.state_bits) is None
+
+
+def adaptation_bits(network: Network, population: Population) -> int:
+    """The two's complement width of how much higher thresholds that adapt ever are; 0 where none do."""
+    dynamics = _integer(population)
+    if dynamics.jump is None:
+        return 0
+    reach = proofs_of(network, population).adaptation(dynamics.state_bits)
+    return dynamics.state_bits if reach is None else signed_bits(int(reach.low.min()), int(reach.high.max()))
+
+
 def accumulator_bits(network: Network, population: Population) -> int:
     """The two's complement width in which no sum inside a step overflows, before the bias is added.
 

@@ -8,12 +8,20 @@ import numpy as np
 
 from ...hdl.memories.memory import LOGIC_ROM_LUTS
 from ...hdl.neurons.decay import DecayFormat, RoundingRule
-from ...hdl.neurons.neuron_format import CurrentRule, NeuronFormat, NeuronRule, PopulationFormat
+from ...hdl.neurons.neuron_format import AdaptationRule, CurrentRule, NeuronFormat, NeuronRule, PopulationFormat
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Network, Population
 from ..ir.neurons import Decay, Drive, IntegerDynamics, ResetMode
-from ..neurons.reachable import accumulator_bits, current_saturates, saturates, start_bits, sum_bits
+from ..neurons.reachable import (
+    accumulator_bits,
+    adaptation_bits,
+    adaptation_saturates,
+    current_saturates,
+    saturates,
+    start_bits,
+    sum_bits,
+)
 
 
 def plan_neurons(
@@ -54,6 +62,9 @@ def plan_neurons(
         c_bits=_field_bits(values["c"]),
         v_min_bits=_field_bits(values["v_min"]),
         c_syn_bits=_field_bits(values["c_syn"]),
+        jump_bits=_field_bits(values["jump"]),
+        c_a_bits=_field_bits(values["c_a"]),
+        adaptation_bits=max(adaptation_bits(network, population) for population in populations),
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
         skips=skips,
@@ -80,6 +91,8 @@ def _parameters(population: Population, rule: NeuronRule) -> dict[str, IntArray]
         "v_min": zero if dynamics.v_min is None else dynamics.v_min,
         "c": _own_leak(dynamics.decay),
         "c_syn": _own_leak(dynamics.decay_syn),
+        "jump": zero if dynamics.jump is None else dynamics.jump,
+        "c_a": _own_leak(dynamics.decay_a),
     }
     return {name: np.broadcast_to(value, (population.size,)) for name, value in values.items()}
 
@@ -92,12 +105,13 @@ def _rule(network: Network, population: Population, *, paired: bool) -> NeuronRu
         state_bits=dynamics.state_bits,
         saturates=saturates(network, population),
         fires=fires,
-        has_sub=fires and not to_value and bool(np.any(dynamics.sub)),
+        has_sub=fires and not to_value and (bool(np.any(dynamics.sub)) or dynamics.jump is not None),
         reset_mode="value" if to_value else "subtract",
         reset_place=dynamics.reset_place.value,
         decay=None if dynamics.decay is None else _decay(dynamics.decay, paired=paired),
         has_floor=dynamics.v_min is not None,
         current=_current(network, population),
+        adaptation=_adaptation(network, population),
     )
 
 
@@ -109,6 +123,15 @@ def _current(network: Network, population: Population) -> CurrentRule | None:
         decay=_decay(dynamics.decay_syn, paired=True),
         saturates=current_saturates(network, population),
         drives_later=dynamics.drive is Drive.OLD,
+    )
+
+
+def _adaptation(network: Network, population: Population) -> AdaptationRule | None:
+    dynamics = _integer(population)
+    if dynamics.decay_a is None:
+        return None
+    return AdaptationRule(
+        decay=_decay(dynamics.decay_a, paired=True), saturates=adaptation_saturates(network, population)
     )
 
 

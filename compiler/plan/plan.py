@@ -164,12 +164,7 @@ def _is_integer(network: Network) -> None:
 
 def _has_its_neurons(network: Network) -> None:
     for population in network.populations:
-        dynamics, name = population.dynamics, quoted(population.name)
-        if getattr(dynamics, "jump", None) is not None:
-            raise ModelError(
-                f"the hardware has no thresholds that adapt: population {name} has such; use the reference executor, "
-                "or train it with plain LIF neurons"
-            )
+        name = quoted(population.name)
         if population.max_spikes > 1:
             raise ModelError(
                 f"the hardware's neurons fire once in a step: those of population {name} fire up to "

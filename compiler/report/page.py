@@ -42,6 +42,7 @@ ROLE_NAMES = {
     "taps": "delays",
     "state": "membranes",
     "currents": "synaptic currents",
+    "adaptation": "adaptation of thresholds",
     "parameters": "neuron parameters",
 }
 """Memories by their roles without the numbers of lanes and banks."""

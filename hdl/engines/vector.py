@@ -20,7 +20,18 @@ from amaranth.lib.wiring import In, Out
 
 from ..memories.dual_port import DualPortMemory, DualPortShape
 from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
-from ..neurons.dynamics import compared, current, fired, next_start, next_sum, parameters_of, resized, start_bits
+from ..neurons.dynamics import (
+    compared,
+    current,
+    fired,
+    next_adaptation,
+    next_start,
+    next_sum,
+    parameters_of,
+    raised,
+    resized,
+    start_bits,
+)
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.beats import BeatPacker, BeatUnpacker, multiple
 from ..streams.tokens import BeatShape, TokenKind, address_bits, beat_layout
@@ -171,8 +182,8 @@ class VectorFormat(EngineFormat):
 
     @property
     def state_bits(self) -> int:
-        """What is kept of a neuron from step to step: what its membrane starts from, r, what its current does."""
-        return self.start_bits + self.neurons.remembers_firing + self.current_bits
+        """What is kept of a neuron from step to step: what its membrane starts from, r, what its current does, a."""
+        return self.start_bits + self.neurons.remembers_firing + self.current_bits + self.neurons.adaptation_bits
 
     def state_memory(self, family: Family) -> MemoryShape:
         return MemoryShape(family, self.pass_words, self.neurons_per_cycle * self.state_bits, writable=True)
@@ -295,11 +306,12 @@ class VectorIntegrator(wiring.Component):
 
 
 class _Decided(NamedTuple):
-    """A neuron in stage 2: its spike, V, its current where it has one, and its parameters."""
+    """A neuron in stage 2: its spike, V, its current and its adaptation where it has them, and its parameters."""
 
     spike: Signal
     v: Signal
     g: Signal | None
+    a: Signal | None
     parameters: Mapping[str, Value]
 
 
@@ -385,18 +397,20 @@ class VectorPass(wiring.Component):
         (population,) = form.neurons.populations
         rule, comes = population.rule, comes << population.shift
         if form.neurons.has_currents:
-            total = start[-form.current_bits :].as_signed() + comes
+            total = start[form.start_bits + rule.remembers_firing :][: form.current_bits].as_signed() + comes
             now = current(rule, total[: form.current_bits].as_signed())
             u = compared(rule, start[: form.start_bits].as_signed(), now)
         else:
             now = None
             u = (start[: form.start_bits].as_signed() + comes)[: form.membrane_bits].as_signed()
         was_firing = start[form.start_bits :][: rule.remembers_firing]
-        fires, membrane = fired(rule, u, was_firing, parameters)
+        a = start[-form.neurons.adaptation_bits :].as_signed() if form.neurons.has_adaptation else None
+        fires, membrane = fired(rule, u, was_firing, raised(rule, parameters, a))
         spike = _registered(m, move, fires & ~quiet)
         v = _registered(m, move, membrane)
         g = None if now is None else _registered(m, move, now)
-        return _Decided(spike, v, g, {name: _registered(m, move, value) for name, value in parameters.items()})
+        a = None if a is None else _registered(m, move, a)
+        return _Decided(spike, v, g, a, {name: _registered(m, move, value) for name, value in parameters.items()})
 
     def _begin(self, neuron: _Decided, clear: Value) -> Value:
         """The state word that the next step begins from, or a sample, where what came before is to `clear`.
@@ -410,6 +424,11 @@ class VectorPass(wiring.Component):
             v, g, spike = (Mux(clear, 0, value) for value in (neuron.v, neuron.g, neuron.spike))
             begun = next_sum(rule, g, neuron.parameters, form.current_bits)
             return Cat(next_start(rule, v, spike, neuron.parameters, bits, g=g), begun)
+        if neuron.a is not None:
+            v, a, spike = (Mux(clear, 0, value) for value in (neuron.v, neuron.a, neuron.spike))
+            adapted = next_adaptation(rule, a, spike, neuron.parameters, form.neurons.adaptation_bits)
+            rested = next_start(rule, v, spike, raised(rule, neuron.parameters, adapted), bits)
+            return Cat((rested + bias)[:bits], adapted)
         starts_firing = rule.remembers_firing and "fire" not in form.neurons.unsigned
         v = Mux(clear, 0, neuron.v) if starts_firing else neuron.v
         rested = next_start(rule, v, neuron.spike, neuron.parameters, bits)

@@ -14,81 +14,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
-from typing import NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.hdl import Value, signed, unsigned
-from amaranth.lib import enum, stream, wiring
+from amaranth.hdl import Value, signed
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, MemoryShape, ShapedMemory
 from ..streams.contribution import contribution_layout
-from ..streams.tokens import TokenKind, address_bits
-from .dynamics import compared, current, fired, loses_later, next_start, next_sum, parameters_of
+from ..streams.tokens import TokenKind
+from .dynamics import (
+    compared,
+    current,
+    fired,
+    loses_later,
+    next_adaptation,
+    next_start,
+    next_sum,
+    parameters_of,
+    raised,
+)
 from .neuron_format import NeuronFormat, NeuronRule, trace_signature
-
-
-class _Job(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
-    """What the state memory's ports are used for."""
-
-    INTEGRATE = 0
-    PASS = 1
-    DRAIN = 2
-    END = 3
-
-
-class _Wires:
-    """What the parts of a bank tell each other: the job, the pass under way, and the contribution that is added.
-
-    Contributions are added to words of `sums`, the currents where there are some, else the `state` itself.
-    """
-
-    def __init__(
-        self, form: NeuronFormat, i: stream.Interface, o: stream.Interface, state: ShapedMemory, sums: ShapedMemory
-    ) -> None:
-        self.state = state
-        self.sums = sums
-        start_bits = form.start_bits if form.has_currents else form.accumulator_bits
-        self.accumulator = sums.read_data[: form.accumulator_bits].as_signed()
-        self.start = state.read_data[:start_bits].as_signed()
-        self.kept_bit = state.read_data[start_bits:]
-        self.shared = form.shared
-
-        self.job = Signal(_Job, init=_Job.PASS)
-        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
-        self.announce = Signal()  # the pass after a reset ends nothing
-        self.quiet = self.end == TokenKind.ABORT
-        self.clear = self.end != TokenKind.END_OF_STEP
-        self.drops = Signal() if form.returns else Const(0, 1)  # the next step's contributions from this one go
-        self.still = Signal(len(form.populations))  # populations that a pass would not change
-
-        self.neuron = Signal(range(form.neurons + 1))  # the next one of the pass
-        self.stages = [Signal(name=f"stage{number}") for number in (1, 2)]
-        self.read, self.written = (self.neuron - 1)[: len(self.neuron)], Signal.like(self.neuron, name="written")
-        self.spike = Signal()
-        self.spikes = self.stages[1] & self.spike
-        self.stall = self.spikes & ~o.ready
-
-        self.accept = i.valid & i.ready
-        self.is_event = i.payload.kind == TokenKind.EVENT
-        self.adding = Signal()
-        self.post = Signal(address_bits(form.neurons))
-        self.weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
-        self.comes = i.valid & self.is_event if self.shared else self.job == _Job.INTEGRATE
-        self.issue = (self.job == _Job.PASS) & ~self.comes & ~self.stall
-        self.hold = self.stall | self.adding if self.shared else self.stall
-
-
-class _Compared(NamedTuple):
-    """Stage 2: the membrane and spike that are traced, and those and the parameters that the next step starts from;
-    the current too, where there are some."""
-
-    v: Signal
-    traced_spike: Signal
-    kept_v: Signal
-    kept_spike: Signal
-    kept: Mapping[str, Signal]
-    kept_g: Signal | None
+from .wires import Compared, Job, Wires
 
 
 class NeuronBank(wiring.Component):
@@ -142,16 +89,18 @@ class NeuronBank(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        memories = self._format.memories(self._family)
-        m.submodules.state = sums = state = ShapedMemory(memories["state"], transparent=False)
-        if self._format.has_currents:
-            m.submodules.currents = sums = ShapedMemory(memories["currents"], transparent=False)
-        w = _Wires(self._format, self.i, self.o, state, sums)
+        shapes = self._format.memories(self._family)
+        memories = {
+            role: ShapedMemory(shape, transparent=False) for role, shape in shapes.items() if role != "parameters"
+        }
+        for role, words in memories.items():
+            m.submodules[role] = words
+        w = Wires(self._format, self.i, self.o, memories)
         self._integrate(m, w)
         self._issue(m, w)
-        parameters = self._read_parameters(m, memories.get("parameters"), w.neuron)
+        parameters = self._read_parameters(m, shapes.get("parameters"), w.neuron)
         after = self._compare(m, w, parameters)
-        words = self._write(m, w, after)
+        written = self._write(m, w, after)
         passed = self._leave(m, w)
         if self._format.gives_membranes:
             m.d.comb += [
@@ -159,7 +108,7 @@ class NeuronBank(wiring.Component):
                 self.o.payload.value.eq(after.v),
             ]
         if self._format.skips:
-            self._watch_still(m, w, words, after.kept_spike, passed)
+            self._watch_still(m, w, written, after.kept_spike, passed)
         m.d.comb += [
             self.trace.valid.eq(w.stages[1] & ~w.hold & ~w.quiet),
             self.trace.neuron.eq(w.written),
@@ -168,13 +117,13 @@ class NeuronBank(wiring.Component):
         ]
         return m
 
-    def _integrate(self, m: Module, w: _Wires) -> None:
+    def _integrate(self, m: Module, w: Wires) -> None:
         """Read, then add and write back one cycle later, when the same word must not be read."""
         collides = w.adding & w.is_event & (w.post == self.i.payload.post)
         if not w.shared:
-            m.d.comb += self.i.ready.eq((w.job == _Job.INTEGRATE) & ~collides)
+            m.d.comb += self.i.ready.eq((w.job == Job.INTEGRATE) & ~collides)
         else:
-            m.d.comb += self.i.ready.eq(((w.job == _Job.INTEGRATE) | (w.is_event & ~w.quiet)) & ~collides)
+            m.d.comb += self.i.ready.eq(((w.job == Job.INTEGRATE) | (w.is_event & ~w.quiet)) & ~collides)
         adds = w.accept & w.is_event
         if self._format.returns:
             adds = adds & ~(w.drops & (self.i.payload.post < w.neuron))
@@ -186,13 +135,13 @@ class NeuronBank(wiring.Component):
         with m.If(w.accept):
             m.d.sync += [w.post.eq(self.i.payload.post), w.weight.eq(self._shifted(self.i.payload))]
             with m.If(~w.is_event):
-                m.d.sync += [w.job.eq(_Job.PASS), w.end.eq(self.i.payload.kind), w.announce.eq(1)]
+                m.d.sync += [w.job.eq(Job.PASS), w.end.eq(self.i.payload.kind), w.announce.eq(1)]
                 with m.If(self.i.payload.kind == TokenKind.END_OF_STEP):
                     self._skip(m, w, 0)
                 with m.Else():
                     m.d.sync += w.still.eq(0)
 
-    def _issue(self, m: Module, w: _Wires) -> None:
+    def _issue(self, m: Module, w: Wires) -> None:
         """The pass asks for one neuron's words per cycle, unless a contribution comes.
 
         A neuron whose words arrive while the spike before it cannot leave is asked for again.
@@ -202,29 +151,32 @@ class NeuronBank(wiring.Component):
         with m.If(w.issue | again):
             m.d.sync += w.neuron.eq(w.neuron + Cat(Const(1, 1), again.replicate(len(w.neuron) - 1)))
         with m.If(w.issue & ((w.neuron == form.neurons - 1) | (self._any(w.neuron, form.bases[1:], -1) & ~w.quiet))):
-            m.d.sync += w.job.eq(_Job.DRAIN)
+            m.d.sync += w.job.eq(Job.DRAIN)
         with m.If(again):
-            m.d.sync += w.job.eq(_Job.PASS)
+            m.d.sync += w.job.eq(Job.PASS)
         m.d.comb += [
             w.sums.read_enable.eq(1),  # unused words do no harm
             w.sums.read_address.eq(Mux(w.comes, self.i.payload.post, w.neuron)),
         ]
-        if self._format.has_currents:
-            m.d.comb += [w.state.read_enable.eq(1), w.state.read_address.eq(w.neuron)]
+        for memory in w.own:
+            m.d.comb += [memory.read_enable.eq(1), memory.read_address.eq(w.neuron)]
 
-    def _compare(self, m: Module, w: _Wires, parameters: Mapping[str, Value]) -> _Compared:
+    def _compare(self, m: Module, w: Wires, parameters: Mapping[str, Value]) -> Compared:
         """Stage 1: both words are there. Stage 2, which waits while contributions are written, has what follows."""
         currents = [current(rule, w.accumulator) for rule in self._rules]
         if self._format.has_currents:
             us = [compared(rule, w.start, now) for rule, now in zip(self._rules, currents, strict=True)]
         else:
             us = [w.accumulator + parameters["bias"]] * len(self._rules)
-        results = [fired(rule, u, w.kept_bit, parameters) for rule, u in zip(self._rules, us, strict=True)]
+        results = [
+            fired(rule, u, w.kept_bit, raised(rule, parameters, w.a)) for rule, u in zip(self._rules, us, strict=True)
+        ]
         fires = self._of_rule(w.read, [result[0] for result in results])
         membrane = self._of_rule(w.read, [result[1] for result in results])
         v = Signal(signed(self._format.state_bits))
         kept_v, kept_spike = Signal.like(v), Signal()  # a sample ends with neither
         kept_g = self._keep_current(m, w, currents) if self._format.has_currents else None
+        kept_a = None if w.a is None else self._keep(m, w, Signal(w.a.shape(), name="kept_a"), w.a)
         traced_spike = Signal()
         leaves = fires | (w.read >= self._format.bases[-1]) if self._format.gives_membranes else fires
         kept = {name: Signal(value.shape(), name=f"{name}2") for name, value in parameters.items()}
@@ -247,45 +199,70 @@ class NeuronBank(wiring.Component):
                     m.d.sync += [kept["fire"].eq(0), kept["sub_delta"].eq(0)]
         with m.Elif(self.o.ready):
             m.d.sync += w.spike.eq(0)  # it left before its neuron was written
-        return _Compared(v, traced_spike, kept_v, kept_spike, kept, kept_g)
+        return Compared(v, traced_spike, kept_v, kept_spike, kept, kept_g, kept_a)
 
-    def _keep_current(self, m: Module, w: _Wires, currents: Sequence[Value]) -> Signal:
+    def _keep_current(self, m: Module, w: Wires, currents: Sequence[Value]) -> Signal:
         """g in stage 2, of which a sample ends with none."""
         choices = [now if rule.current else None for rule, now in zip(self._rules, currents, strict=True)]
         first = next(now for now in choices if now is not None)
-        kept_g = Signal(signed(self._format.state_bits))
-        with m.If(~w.hold):
-            m.d.sync += kept_g.eq(self._of_rule(w.read, [first if now is None else now for now in choices]))
-            with m.If(w.clear):
-                m.d.sync += kept_g.eq(0)
-        return kept_g
+        chosen = self._of_rule(w.read, [first if now is None else now for now in choices])
+        return self._keep(m, w, Signal(signed(self._format.state_bits), name="kept_g"), chosen)
 
-    def _write(self, m: Module, w: _Wires, after: _Compared) -> Value:
+    def _keep(self, m: Module, w: Wires, register: Signal, value: Value) -> Signal:
+        """A state in stage 2, which no sample leaves to the next."""
+        with m.If(~w.hold):
+            m.d.sync += register.eq(value)
+            with m.If(w.clear):
+                m.d.sync += register.eq(0)
+        return register
+
+    def _write(self, m: Module, w: Wires, after: Compared) -> Value:
         """Stage 2: the start of the next step is written, or a contribution's sum. Gives the words of the former."""
         form = self._format
         bits = form.start_bits if form.has_currents else form.accumulator_bits
+        parameters, adapted = self._adapt(m, w, after)
         starts = [
-            next_start(rule, after.kept_v, after.kept_spike, after.kept, bits, masked=self._masked, g=after.kept_g)
-            for rule in self._rules
+            next_start(rule, after.kept_v, after.kept_spike, of_rule, bits, masked=self._masked, g=after.kept_g)
+            for rule, of_rule in zip(self._rules, parameters, strict=True)
         ]
         word = Signal(bits + form.remembers_firing)
         m.d.comb += word.eq(self._of_rule(w.written, starts))
         total = (w.accumulator + w.weight)[: form.accumulator_bits]
         if after.kept_g is None:
             self._write_sums(m, w, word, Cat(total, w.kept_bit))
-            return word
+            return word if adapted is None else Cat(word, adapted)
         next_sums = [next_sum(rule, after.kept_g, after.kept, form.accumulator_bits) for rule in self._rules]
         begun = Signal(form.accumulator_bits)
         m.d.comb += begun.eq(self._of_rule(w.written, next_sums))
         self._write_sums(m, w, begun, total)
-        m.d.comb += [
-            w.state.write_enable.eq(w.stages[1] & ~w.hold),
-            w.state.write_address.eq(w.written),
-            w.state.write_data.eq(word),
-        ]
-        return Cat(word, begun)
+        self._write_own(m, w, w.state, word)
+        return Cat(word, begun) if adapted is None else Cat(word, begun, adapted)
 
-    def _write_sums(self, m: Module, w: _Wires, begun: Signal, total: Value) -> None:
+    def _adapt(self, m: Module, w: Wires, after: Compared) -> tuple[list[Mapping[str, Value]], Value | None]:
+        """Stage 2: by how much thresholds are higher in the next step is written. Gives each rule's parameters with it,
+        and the word."""
+        if after.kept_a is None or w.adaptation is None:
+            return [after.kept] * len(self._rules), None
+        form = self._format
+        choices = [
+            next_adaptation(rule, after.kept_a, after.kept_spike, after.kept, form.adaptation_bits)
+            for rule in self._rules
+        ]
+        adapted = Signal(form.adaptation_bits)
+        m.d.comb += adapted.eq(self._of_rule(w.written, choices))
+        self._write_own(m, w, w.adaptation, adapted)
+        adds = [Mux(after.kept_spike, a, 0) if self._masked else a for a in choices]
+        return [raised(rule, after.kept, a) for rule, a in zip(self._rules, adds, strict=True)], adapted
+
+    def _write_own(self, m: Module, w: Wires, memory: ShapedMemory, word: Value) -> None:
+        """A word that belongs to the pass."""
+        m.d.comb += [
+            memory.write_enable.eq(w.stages[1] & ~w.hold),
+            memory.write_address.eq(w.written),
+            memory.write_data.eq(word),
+        ]
+
+    def _write_sums(self, m: Module, w: Wires, begun: Signal, total: Value) -> None:
         """What the pass begins, or the `total` after a contribution."""
         m.d.comb += [
             w.sums.write_enable.eq(w.adding | (w.stages[1] & ~w.hold)),
@@ -295,7 +272,7 @@ class NeuronBank(wiring.Component):
         with m.If(w.adding):
             m.d.comb += [w.sums.write_address.eq(w.post), w.sums.write_data.eq(total)]
 
-    def _leave(self, m: Module, w: _Wires) -> Value:
+    def _leave(self, m: Module, w: Wires) -> Value:
         """Spikes leave from stage 2, the end of the step when the last word is written back.
 
         Gives whether the pass of a population is over.
@@ -308,37 +285,37 @@ class NeuronBank(wiring.Component):
         ]
         last_passed = w.neuron == form.neurons
         settled = self.settled if form.last_returns else last_passed | self.settled
-        passed = (w.job == _Job.DRAIN) & ~Cat(*w.stages, w.adding).any() & settled
+        passed = (w.job == Job.DRAIN) & ~Cat(*w.stages, w.adding).any() & settled
         if form.returns:
-            m.d.comb += self.waits.eq((w.job == _Job.DRAIN) & ~Cat(*w.stages).any())
+            m.d.comb += self.waits.eq((w.job == Job.DRAIN) & ~Cat(*w.stages).any())
         with m.If(passed):
             with m.If(last_passed):
-                m.d.sync += w.job.eq(_Job.END)
+                m.d.sync += w.job.eq(Job.END)
             if len(form.populations) > 1:
                 with m.Else():
-                    m.d.sync += w.job.eq(_Job.PASS)
+                    m.d.sync += w.job.eq(Job.PASS)
                     for number, base in enumerate(form.bases[1:], start=1):
                         with m.If((w.neuron == base) & ~w.clear):
                             self._skip(m, w, number)
                     m.d.comb += self.release.eq((w.neuron == form.bases[-1]) & form.overlaps)
-        with m.If(w.job == _Job.END):
+        with m.If(w.job == Job.END):
             m.d.comb += [self.o.valid.eq(w.announce), self.o.payload.kind.eq(w.end)]
             m.d.sync += w.neuron.eq(0)
             with m.If(self.o.ready | ~w.announce):
-                m.d.sync += w.job.eq(_Job.INTEGRATE)
+                m.d.sync += w.job.eq(Job.INTEGRATE)
                 m.d.comb += self.release.eq(w.quiet | (not form.overlaps))
         return passed
 
-    def _watch_still(self, m: Module, w: _Wires, words: Value, kept_spike: Signal, passed: Value) -> None:
+    def _watch_still(self, m: Module, w: Wires, words: Value, kept_spike: Signal, passed: Value) -> None:
         """Which populations a pass would not change: the last one changed nothing, and nothing has arrived since.
 
-        `words` are those that the pass writes for a neuron: its state, and its sum where it has one.
+        `words` are those that the pass writes for a neuron.
         """
         form = self._format
         changed = Signal()  # by the pass under way
         before = Signal.like(words, name="before")
         with m.If(~w.hold):
-            m.d.sync += before.eq(Cat(w.state.read_data, w.accumulator) if form.has_currents else w.state.read_data)
+            m.d.sync += before.eq(w.words)
         with m.If(w.stages[1] & ((before != words) | kept_spike)):
             m.d.sync += changed.eq(1)
         with m.If(passed):
@@ -351,11 +328,11 @@ class NeuronBank(wiring.Component):
                 with m.If((self.i.payload.post >= base) & (self.i.payload.post < past)):
                     m.d.sync += w.still[number].eq(0)
 
-    def _skip(self, m: Module, w: _Wires, number: int) -> None:
+    def _skip(self, m: Module, w: Wires, number: int) -> None:
         """Instead of the pass of a population that starts now, go to its end if it would change nothing."""
         if self._format.skips:
             with m.If(w.still[number]):
-                m.d.sync += [w.job.eq(_Job.DRAIN), w.neuron.eq(self._format.ends[number])]
+                m.d.sync += [w.job.eq(Job.DRAIN), w.neuron.eq(self._format.ends[number])]
 
     @property
     def _masked(self) -> bool:

@@ -3,7 +3,8 @@
 A step of one neuron: u is the word kept from the step before (`next_start`) plus this step's contributions and the
 bias; `fired` compares it and gives the spike and V; `next_start` makes the word to keep. Where a population of the
 engine has synaptic currents, a second word of every neuron (`next_sum`) has taken the contributions: `current` is what
-has come of them, `compared` the u. Parameters go by the names of `NeuronFormat.parameter_fields`.
+has come of them, `compared` the u. Where thresholds adapt, another word (`next_adaptation`) says by how much they are
+`raised` in a step. Parameters go by the names of `NeuronFormat.parameter_fields`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def start_bits(form: NeuronFormat) -> int:
 def _start_bits(form: NeuronFormat, rule: NeuronRule) -> int:
     if rule.has_sub and rule.reset_place != "same":
         sub_bits = max(form.fire_bits, form.sub_delta_bits) + 2
+        if rule.adaptation is not None:
+            sub_bits = max(sub_bits, form.adaptation_bits) + 1
         return max(rule.state_bits, sub_bits) + 1
     return rule.state_bits
 
@@ -106,6 +109,22 @@ def next_start(
     if loses_later(rule):
         rested = _less_sub(rule, rested, spike, parameters, masked)
     return resized(rested, bits)
+
+
+def raised(rule: NeuronRule, parameters: Parameters, a: Value | None) -> Parameters:
+    """The parameters of a step in which a threshold that adapts is higher by `a`, and what a spike subtracts too."""
+    if a is None or rule.adaptation is None:
+        return parameters
+    return {**parameters, "fire": parameters["fire"] + a}
+
+
+def next_adaptation(rule: NeuronRule, a: Value, spike: Value, parameters: Parameters, bits: int) -> Value:
+    """By how much the next step's threshold is higher, `bits` wide: what is left of `a`, and a jump after a spike."""
+    if rule.adaptation is None:
+        return Const(0, bits).as_signed()
+    total = decayed(a, rule.adaptation.decay, parameters["c_a"]) + Mux(spike, parameters["jump"], 0)
+    held = saturated(total, rule.state_bits) if rule.adaptation.saturates else total
+    return resized(held, bits).as_signed()
 
 
 def next_sum(rule: NeuronRule, g: Value, parameters: Parameters, bits: int) -> Value:

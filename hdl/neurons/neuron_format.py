@@ -29,10 +29,19 @@ class CurrentRule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdaptationRule:
+    """A threshold that adapts: it is higher by a = sat(decay(a) + jump after a spike), of the parameter `jump`; a
+    saturates unless a proof excludes that it ever does. What a spike subtracts is as much higher."""
+
+    decay: DecayFormat
+    saturates: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class NeuronRule:
     """What a population's neurons do at the end of a step. V and g have `state_bits`. V saturates unless a proof
     excludes that it ever does; where it `has_floor`, it is the parameter `v_min` at least after that. Without a
-    `current` what comes in drives the membrane itself."""
+    `current` what comes in drives the membrane itself; without `adaptation` thresholds are fixed."""
 
     state_bits: int
     saturates: bool
@@ -43,6 +52,7 @@ class NeuronRule:
     decay: DecayFormat | None
     has_floor: bool = False
     current: CurrentRule | None = None
+    adaptation: AdaptationRule | None = None
 
     @property
     def remembers_firing(self) -> bool:
@@ -71,7 +81,8 @@ class NeuronFormat:
     the membrane starts from and the contributions; where a population `has_currents`, of all of them what the current
     starts from, the bias and the contributions, and `start_bits` then what the membrane starts from. A parameter field
     of 0 bits is a parameter that is 0 for every neuron; those in `unsigned` are never negative. `sub_delta_bits` holds
-    sub - fire, `c_syn_bits` the leak of the currents. With `overlaps` no input reaches the last of several populations,
+    sub - fire, `c_syn_bits` the leak of the currents, `jump_bits` and `c_a_bits` what thresholds adapt by, of which
+    `adaptation_bits` hold every a. With `overlaps` no input reaches the last of several populations,
     so that the next step's input may be integrated during its pass. One that `skips` leaves a population's pass out
     where it would change nothing. One that `gives_membranes` gives those of the last population to its output, in place
     of spikes. `logic_luts` is as in MemoryShape.
@@ -87,8 +98,11 @@ class NeuronFormat:
     c_bits: int
     v_min_bits: int = 0
     c_syn_bits: int = 0
+    jump_bits: int = 0
+    c_a_bits: int = 0
+    adaptation_bits: int = 0
     start_bits: int = 0
-    unsigned: frozenset[str] = frozenset({"c", "c_syn"})
+    unsigned: frozenset[str] = frozenset({"c", "c_syn", "c_a"})
     overlaps: bool = False
     skips: bool = False
     gives_membranes: bool = False
@@ -152,9 +166,13 @@ class NeuronFormat:
         return any(population.rule.current is not None for population in self.populations)
 
     @property
+    def has_adaptation(self) -> bool:
+        return any(population.rule.adaptation is not None for population in self.populations)
+
+    @property
     def parameter_fields(self) -> tuple[tuple[str, int], ...]:
-        """(name, width) of each field of a parameter word, low bits first; a floor and a leak of currents only where a
-        population has one."""
+        """(name, width) of each field of a parameter word, low bits first; a floor, a leak of currents and what
+        thresholds adapt by only where a population has them."""
         fields = (
             ("fire", self.fire_bits),
             ("sub_delta", self.sub_delta_bits),
@@ -164,7 +182,8 @@ class NeuronFormat:
         )
         floor = (("v_min", self.v_min_bits),) if self.has_floor else ()
         current = (("c_syn", self.c_syn_bits),) if self.has_currents else ()
-        return (*fields, *floor, *current)
+        adaptation = (("jump", self.jump_bits), ("c_a", self.c_a_bits)) if self.has_adaptation else ()
+        return (*fields, *floor, *current, *adaptation)
 
     @property
     def parameter_bits(self) -> int:
@@ -174,11 +193,14 @@ class NeuronFormat:
         """The memories by their role, a word per neuron.
 
         `state` is what the membrane starts from. Contributions are added to it, but where there are `currents`: then to
-        these, which only a pass changes otherwise. `parameters` are there if any has a bit.
+        these, which only a pass changes otherwise. `adaptation` is how much higher thresholds are, where they adapt.
+        `parameters` are there if any has a bit.
         """
         words = {"state": (self.start_bits if self.has_currents else self.accumulator_bits) + self.remembers_firing}
         if self.has_currents:
             words["currents"] = self.accumulator_bits
+        if self.has_adaptation:
+            words["adaptation"] = self.adaptation_bits
         shapes = {role: MemoryShape(family, self.neurons, bits, writable=True) for role, bits in words.items()}
         if self.parameter_bits:
             shapes["parameters"] = MemoryShape(family, self.neurons, self.parameter_bits, logic_luts=self.logic_luts)

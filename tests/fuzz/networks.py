@@ -89,7 +89,7 @@ def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
     several = draw(st.sampled_from((None, None, 1, 2, 3, 15, 255))) if not hardware and kind != "LI" else None
     if several is not None and several > 1:
         place, mode = "same", "subtract"
-    adapts = kind == "LIF" and place != "snntorch_same" and several in (None, 1) and not hardware
+    adapts = kind == "LIF" and place != "snntorch_same" and several in (None, 1)
     limit = 1 << (bits - 1)
     state = st.integers(-limit, limit - 1)
     edge = st.sampled_from(sorted({-limit, -1, 0, limit - 1}))

@@ -177,6 +177,51 @@ NEURONS = (
     ),
 )
 
+ADAPTATION = (
+    Mutant(
+        "a sample starts from the last adaptation",
+        "hdl/neurons/bank.py",
+        "m.d.sync += register.eq(0)",
+        "pass",
+        ("tests/test_adaptive_hardware.py", "-k", "every_rule"),
+    ),
+    Mutant(
+        "a pass is skipped though a threshold changed",
+        "hdl/neurons/bank.py",
+        "return word if adapted is None else Cat(word, adapted)",
+        "return word",
+        ("tests/test_adaptive_hardware.py", "-k", "skipped"),
+    ),
+    Mutant(
+        "a threshold that adapts is not held at the state's bounds",
+        "hdl/neurons/dynamics.py",
+        "if rule.adaptation.saturates else total",
+        "if False else total",
+        ("tests/test_adaptive_hardware.py", "-k", "bounds"),
+    ),
+    Mutant(
+        "a spike subtracts as much as if its threshold were fixed",
+        "hdl/neurons/bank.py",
+        "adds = [Mux(after.kept_spike, a, 0) if self._masked else a for a in choices]",
+        "adds = [Const(0, 1) for a in choices]",
+        ("tests/test_adaptive_hardware.py", "-k", "every_rule"),
+    ),
+    Mutant(
+        "what takes no spike is subtracted all the same",
+        "hdl/neurons/bank.py",
+        "Mux(after.kept_spike, a, 0) if self._masked else a for a",
+        "a for a",
+        ("tests/test_adaptive_hardware.py", "-k", "every_rule"),
+    ),
+    Mutant(
+        "vector engines compare with fixed thresholds",
+        "hdl/engines/vector.py",
+        "fired(rule, u, was_firing, raised(rule, parameters, a))",
+        "fired(rule, u, was_firing, parameters)",
+        ("tests/test_adaptive_hardware.py", "-k", "vectors"),
+    ),
+)
+
 CURRENTS = (
     Mutant(
         "halves are rounded down where terms are added two by two",
@@ -195,7 +240,7 @@ CURRENTS = (
     Mutant(
         "a sample starts from the last current",
         "hdl/neurons/bank.py",
-        "m.d.sync += kept_g.eq(0)",
+        "m.d.sync += register.eq(0)",
         "pass",
         ("tests/test_currents.py", "-k", "every_rule"),
     ),
@@ -1308,6 +1353,7 @@ MUTANTS = (
     *STREAMS,
     *NEURONS,
     *CURRENTS,
+    *ADAPTATION,
     *WALKERS,
     *STEP_EDGES,
     *READOUTS,

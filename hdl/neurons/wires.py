@@ -1,0 +1,96 @@
+"""What the parts of a neuron bank tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from amaranth import Cat, Const, Signal
+from amaranth.hdl import Value, signed, unsigned
+from amaranth.lib import enum, stream
+
+from ..memories.memory import ShapedMemory
+from ..streams.tokens import TokenKind, address_bits
+from .neuron_format import NeuronFormat
+
+
+class _Job(enum.Enum, shape=unsigned(2)):  # type: ignore[call-arg]
+    """What the state memory's ports are used for."""
+
+    INTEGRATE = 0
+    PASS = 1
+    DRAIN = 2
+    END = 3
+
+
+Job = _Job
+"""The RTLIL of cores has the name that it had in the bank."""
+
+
+class Wires:
+    """What the parts of a bank tell each other: the job, the pass under way, and the contribution that is added.
+
+    Contributions are added to words of `sums`, the currents where there are some, else the `state` itself. Words of all
+    the other memories are the pass's `own`.
+    """
+
+    def __init__(
+        self, form: NeuronFormat, i: stream.Interface, o: stream.Interface, memories: Mapping[str, ShapedMemory]
+    ) -> None:
+        self.state = state = memories["state"]
+        self.sums = sums = memories.get("currents", state)
+        self.adaptation = memories.get("adaptation")
+        self.own = [memory for memory in memories.values() if memory is not sums]
+        start_bits = form.start_bits if form.has_currents else form.accumulator_bits
+        self.accumulator = sums.read_data[: form.accumulator_bits].as_signed()
+        self.start = state.read_data[:start_bits].as_signed()
+        self.kept_bit = state.read_data[start_bits:]
+        self.a = None if self.adaptation is None else self.adaptation.read_data.as_signed()
+        self.words = self._words()
+        self.shared = form.shared
+
+        self.job = Signal(Job, init=Job.PASS)
+        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
+        self.announce = Signal()  # the pass after a reset ends nothing
+        self.quiet = self.end == TokenKind.ABORT
+        self.clear = self.end != TokenKind.END_OF_STEP
+        self.drops = Signal() if form.returns else Const(0, 1)  # the next step's contributions from this one go
+        self.still = Signal(len(form.populations))  # populations that a pass would not change
+
+        self.neuron = Signal(range(form.neurons + 1))  # the next one of the pass
+        self.stages = [Signal(name=f"stage{number}") for number in (1, 2)]
+        self.read, self.written = (self.neuron - 1)[: len(self.neuron)], Signal.like(self.neuron, name="written")
+        self.spike = Signal()
+        self.spikes = self.stages[1] & self.spike
+        self.stall = self.spikes & ~o.ready
+
+        self.accept = i.valid & i.ready
+        self.is_event = i.payload.kind == TokenKind.EVENT
+        self.adding = Signal()
+        self.post = Signal(address_bits(form.neurons))
+        self.weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
+        self.comes = i.valid & self.is_event if self.shared else self.job == Job.INTEGRATE
+        self.issue = (self.job == Job.PASS) & ~self.comes & ~self.stall
+        self.hold = self.stall | self.adding if self.shared else self.stall
+
+    def _words(self) -> Value:
+        """All that is read of a neuron, in the order in which it is written."""
+        words = [self.state.read_data]
+        if self.sums is not self.state:
+            words.append(self.accumulator)
+        if self.adaptation is not None:
+            words.append(self.adaptation.read_data)
+        return words[0] if len(words) == 1 else Cat(*words)
+
+
+class Compared(NamedTuple):
+    """Stage 2: the membrane and spike that are traced, and those and the parameters that the next step starts from;
+    current and adaptation too, where there are some."""
+
+    v: Signal
+    traced_spike: Signal
+    kept_v: Signal
+    kept_spike: Signal
+    kept: Mapping[str, Signal]
+    kept_g: Signal | None
+    kept_a: Signal | None
