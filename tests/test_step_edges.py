@@ -220,6 +220,14 @@ def test_every_neuron_fires_and_all_of_it_comes_later(graph: str) -> None:
     check_core(case(data, FOLDED["one each"](sizes), rate=1.0), traced=False)
 
 
+def test_what_an_output_hears_later_waits_for_its_pass() -> None:
+    """The rows of late events lead straight to the last of its neurons, which its pass comes to long after."""
+    sizes = {"a": 3, "b": 40}
+    data = network(sizes, [("input", "a", 0), ("a", "b", 0), ("input", "b", 1)])
+    data["projections"][2]["weights"] = [[0] * 39 + [weight] for weight in (3, -2, 5, 4, -3, 2)]
+    check_core(case(data, shared(sizes)))
+
+
 NETLISTS = [
     ("the input, axonal", "shared", "ecp5"),
     ("the input, axonal", "shared", "ice40"),

@@ -1323,7 +1323,7 @@ STEP_EDGES = (
         "compiler/plan/weights.py",
         "for s in (*outside, *self.heard.going(Way.LATE)))",
         "for s in outside)",
-        (LOOPS, "-k", "later_in_every_engine or fires_and_all"),
+        (LOOPS, "-k", "hears_later"),
     ),
     Mutant(
         "a store in front of an engine that hears nothing at once passes events on",
