@@ -91,7 +91,7 @@ def one_neuron(weight: int, **changes: Any) -> Network:
 @pytest.mark.parametrize("kind", list(EngineKind))
 def test_thresholds_stop_at_the_bounds_of_the_state(kind: EngineKind) -> None:
     """A jump of 7 on top of 7 is held at 7, of 4 bits; proven to stay below 64, a needs 7 bits."""
-    network = one_neuron(7, state_bits=4, fire=-8, sub=-8, jump=np.array(7), decay_a=Decay(c=0, k=0))
+    network = one_neuron(7, state_bits=4, fire=0, sub=0, jump=np.array(7), decay_a=Decay(c=0, k=0))
     (population,) = network.populations
     assert adaptation_saturates(network, population) and adaptation_bits(network, population) == 4
     faded = one_neuron(7, jump=np.array(31), decay_a=Decay(c=1, k=1)).populations[0]
