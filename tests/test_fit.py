@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from spikeloom.compiler import Network, Samples
 from spikeloom.compiler.ir.fingerprint import fingerprint
-from spikeloom.compiler.ir.neurons import LI
+from spikeloom.compiler.ir.readout import ReadBy, Readout
 from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.optimizer import (
     AccuracyFloorError,
@@ -574,12 +574,8 @@ def test_a_network_is_not_changed() -> None:
 
 
 def test_what_no_core_can_be_is_refused_before_the_first_trial() -> None:
-    network = network_of(weights())
-    readout = LI(beta=np.array(0.9))
-    silent = replace(
-        network, populations=(*network.populations[:-1], replace(network.populations[-1], dynamics=readout))
-    )
+    read = replace(network_of(weights()), readout=Readout(by=ReadBy.MEMBRANE_LAST))
     heard: list[str] = []
-    with pytest.raises(ModelError, match=r"^the output of a core is spikes: population .* which never fires; end the"):
-        fit_to_target(silent, target="icestick", data=samples(), method="magnitude", trials=2, hear=heard.append)
+    with pytest.raises(ModelError, match=r"^membranes are read off an output that never resets: population .* resets"):
+        fit_to_target(read, target="icestick", data=samples(), method="magnitude", trials=2, hear=heard.append)
     assert heard == []
