@@ -7,6 +7,15 @@ from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 
+RESETS = [
+    (ResetPlace.SAME, ResetMode.SUBTRACT),
+    (ResetPlace.SAME, ResetMode.VALUE),
+    (ResetPlace.NEXT, ResetMode.SUBTRACT),
+    (ResetPlace.NEXT, ResetMode.VALUE),
+    (ResetPlace.SNNTORCH_SAME, ResetMode.SUBTRACT),
+]
+"""Every place and mode of a reset that there is together."""
+
 
 def random_codes(rng: np.random.Generator, pre: int, post: int, bits: int = 4, density: float = 0.4) -> np.ndarray:
     """Integer weights of which about `density` are not zero."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.compression.simulation import inputs_of, layers_of, respond
-from spikeloom.compiler.compression.simulation import simulate as simulate_tensors
+from float_networks import check_every_step, float_chain, random_samples
+from spikeloom.compiler.compression.simulation import layers_of, respond
 from spikeloom.compiler.flow.narrow import Narrow
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
@@ -29,8 +29,6 @@ from spikeloom.compiler.ir.neurons import (
 )
 from spikeloom.compiler.ir.verifier import verify
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
-from spikeloom.compiler.neurons.contract import contract_form
-from spikeloom.compiler.neurons.observe import observe
 from spikeloom.compiler.neurons.reachable import accumulator_bits, proofs_of, reachable_membranes, silent_neurons
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.float_executor import run_float
@@ -114,23 +112,9 @@ FLOATS = [
 ]
 
 
-def float_network(dynamics: LIF, seed: int = 1) -> Network:
+def float_network(dynamics: LIF) -> Network:
     """Two populations, busy enough to adapt."""
-    rng = np.random.default_rng(seed)
-    return Network(
-        input_shape=(12,),
-        populations=tuple(Population(name=name, shape=(n,), dynamics=dynamics) for name, n in (("a", 9), ("b", 4))),
-        projections=(
-            Projection(pre=INPUT, post="a", connectivity=Dense(weights=rng.normal(0.15, 0.5, (12, 9)))),
-            Projection(pre="a", post="b", connectivity=Dense(weights=rng.normal(0.3, 0.8, (9, 4)))),
-        ),
-        output="b",
-        dtype="float64",
-    )
-
-
-def random_samples(count: int = 30, steps: int = 15) -> np.ndarray:
-    return (np.random.default_rng(2).random((count, steps, 12)) < 0.4).astype(np.uint8)
+    return float_chain(dynamics, (0.15, 0.5), (0.3, 0.8))
 
 
 @pytest.mark.parametrize("dynamics", FLOATS, ids=range(len(FLOATS)))
@@ -140,14 +124,7 @@ def test_every_step_of_the_compiler_has_the_float_executors_spikes(dynamics: LIF
     fixed = replace(dynamics, rho=None, jump=None)
     bare = replace(network, populations=tuple(replace(p, dynamics=fixed) for p in network.populations))
     assert not np.array_equal(run_float(bare, samples).populations["b"].spikes, expected["b"].spikes)
-    observed = observe(network, [contract_form(network, p) for p in network.populations], samples)
-    for name, population in expected.items():
-        np.testing.assert_array_equal(observed[name], population.spikes)
-    torch = pytest.importorskip("torch")
-    tensors = simulate_tensors(layers_of(network, dtype=torch.float64), inputs_of(samples, dtype=torch.float64))
-    for name, response in tensors.items():
-        assert response.spikes is not None
-        np.testing.assert_array_equal(response.spikes.numpy().transpose(1, 0, 2), expected[name].spikes)
+    check_every_step(network, samples, expected)
 
 
 def test_gradients_are_steepest_where_the_threshold_stands_in_that_step() -> None:

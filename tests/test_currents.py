@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import chain, random_spikes
-from shipped import run_shipped
+from networks import RESETS, chain, random_spikes
+from shipped import cycles_saved_by_skips
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.estimate.estimate import estimate
 from spikeloom.compiler.flow.narrow import Narrow
@@ -27,13 +27,6 @@ from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.verilog_executor import run_verilog
 
-RESETS = [
-    (ResetPlace.SAME, ResetMode.SUBTRACT),
-    (ResetPlace.SAME, ResetMode.VALUE),
-    (ResetPlace.NEXT, ResetMode.SUBTRACT),
-    (ResetPlace.NEXT, ResetMode.VALUE),
-    (ResetPlace.SNNTORCH_SAME, ResetMode.SUBTRACT),
-]
 SYNAPTIC: dict[str, Any] = {"kind": Kind.CUBALIF, "decay_syn": Decay(c=5, k=4)}
 
 
@@ -199,13 +192,7 @@ def test_a_pass_is_not_skipped_while_a_current_changes(drive: Drive) -> None:
     spikes[0, 1, 0] = spikes[0, 7, 1] = spikes[0, 20, 0] = spikes[1, 0, 0] = 1
     expected = run_reference(network, spikes).spikes
     assert expected.sum(axis=(1, 2)).tolist() == [2, 1]
-    cycles = []
-    for skips in (False, True):
-        plan = make_plan(network, folding=Folding(engines=(engine_folding(populations=("p",), skips=skips),)))
-        for stress in (None, 4):
-            np.testing.assert_array_equal(run_shipped(plan, spikes, stress=stress), expected)
-        cycles.append(sum(measure_cycles(plan, spikes)))
-    assert cycles[1] < cycles[0] - 40
+    assert cycles_saved_by_skips(network, spikes, expected) > 40
 
 
 @pytest.mark.parametrize("fold_with", [shared_folding, pipelined_folding])

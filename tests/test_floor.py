@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import chain, random_spikes
+from float_networks import check_every_step, float_chain, random_samples
+from networks import RESETS, chain, random_spikes
 from spikeloom.compiler.cli.main import main
-from spikeloom.compiler.compression.simulation import inputs_of, layers_of
-from spikeloom.compiler.compression.simulation import simulate as simulate_tensors
+from spikeloom.compiler.compression.simulation import layers_of
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
@@ -29,8 +29,6 @@ from spikeloom.compiler.ir.neurons import (
 )
 from spikeloom.compiler.ir.verifier import verify
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
-from spikeloom.compiler.neurons.contract import contract_form
-from spikeloom.compiler.neurons.observe import observe
 from spikeloom.compiler.neurons.reachable import accumulator_bits, reachable_membranes
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
@@ -40,14 +38,6 @@ from spikeloom.hdl.errors import ModelError, OptionError
 from spikeloom.sim.amaranth_executor import run_amaranth
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
-
-RESETS = [
-    (ResetPlace.SAME, ResetMode.SUBTRACT),
-    (ResetPlace.SAME, ResetMode.VALUE),
-    (ResetPlace.NEXT, ResetMode.SUBTRACT),
-    (ResetPlace.NEXT, ResetMode.VALUE),
-    (ResetPlace.SNNTORCH_SAME, ResetMode.SUBTRACT),
-]
 
 
 def with_floor(network: Network, *floors: Any) -> Network:
@@ -137,23 +127,9 @@ def test_a_floor_does_not_change_the_spike_of_its_step() -> None:
     assert found.populations["p"].membranes.flatten().tolist() == [-3, -3, -3]
 
 
-def float_network(dynamics: FloatDynamics, seed: int = 1) -> Network:
+def float_network(dynamics: FloatDynamics) -> Network:
     """Two populations whose inputs inhibit as much as they excite."""
-    rng = np.random.default_rng(seed)
-    return Network(
-        input_shape=(12,),
-        populations=tuple(Population(name=name, shape=(n,), dynamics=dynamics) for name, n in (("a", 9), ("b", 4))),
-        projections=(
-            Projection(pre=INPUT, post="a", connectivity=Dense(weights=rng.normal(0, 0.5, (12, 9)))),
-            Projection(pre="a", post="b", connectivity=Dense(weights=rng.normal(0, 0.8, (9, 4)))),
-        ),
-        output="b",
-        dtype="float64",
-    )
-
-
-def random_samples(count: int = 30, steps: int = 15) -> np.ndarray:
-    return (np.random.default_rng(2).random((count, steps, 12)) < 0.4).astype(np.uint8)
+    return float_chain(dynamics, (0, 0.5), (0, 0.8))
 
 
 FLOATS = [
@@ -171,14 +147,7 @@ def test_every_step_of_the_compiler_has_the_float_executors_spikes(dynamics: Flo
     expected = run_float(network, samples).populations
     bare = replace(network, populations=tuple(replace(p, dynamics=without(p.dynamics)) for p in network.populations))
     assert not np.array_equal(run_float(bare, samples).populations["b"].spikes, expected["b"].spikes)
-    observed = observe(network, [contract_form(network, p) for p in network.populations], samples)
-    for name, population in expected.items():
-        np.testing.assert_array_equal(observed[name], population.spikes)
-    torch = pytest.importorskip("torch")
-    tensors = simulate_tensors(layers_of(network, dtype=torch.float64), inputs_of(samples, dtype=torch.float64))
-    for name, response in tensors.items():
-        assert response.spikes is not None
-        np.testing.assert_array_equal(response.spikes.numpy().transpose(1, 0, 2), expected[name].spikes)
+    check_every_step(network, samples, expected)
 
 
 def without(dynamics: Any) -> Any:
