@@ -32,11 +32,14 @@ TAUS = ("seconds", "scaled")
 READOUTS = ("spikes", "first-spike", "membrane-last", "membrane-max", "membrane-sum", "membranes")
 """How a class is read off the output."""
 
-ANSWERS = (*READOUTS, "counts", "argmax")
+ONLY_DECODERS = ("counts", "argmax")
+"""Answers to images that say no more of the network than that spikes decide."""
+
+ANSWERS = (*READOUTS, *ONLY_DECODERS)
 """What a device is asked to answer: these, and of images the spikes to count or the class alone."""
 
 ENCODERS = ("rate", "latency", "direct")
-DECODERS = ("argmax", "counts", "first-spike", "membrane-last", "membrane-max", "membrane-sum", "membranes")
+DECODERS = (*reversed(ONLY_DECODERS), *READOUTS[1:])
 """The coding of a device that takes images."""
 
 FOLDS = ("shared", "pipelined")

@@ -14,18 +14,17 @@ from ..compiler.plan.monitors import monitors_of
 from ..compiler.plan.plan import Plan
 from ..hdl.core import Core
 from ..hdl.errors import MismatchError
-from .divergence import check_output_events, check_readings
+from .divergence import check_output
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles, run_cycles
 from .observer import (
     MonitorObserver,
-    OutputObserver,
     ProtocolError,
+    ReadingObserver,
     Source,
     TraceObserver,
     output_observer,
 )
-from .readout import readings
 from .recording import PopulationRecording, Recording, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
@@ -65,12 +64,9 @@ def run_amaranth(
 def _check_output(plan: Plan, simulation: CoreSimulation) -> None:
     """The output must say what its population's trace does; raises MismatchError."""
     output, trace = simulation.output, simulation.traces[plan.populations.index(plan.network.output)]
-    if isinstance(output, OutputObserver):
-        check_output_events(plan.network, output.spikes, trace.spikes)
-    else:
-        assert plan.readout is not None
-        expected = readings(plan.readout, trace.membranes)
-        check_readings(plan.network, plan.readout, expected, (output.readings, output.classes))
+    expected = PopulationRecording(spikes=trace.spikes, membranes=trace.membranes)
+    given = (output.readings, output.classes) if isinstance(output, ReadingObserver) else None
+    check_output(plan.network, plan.readout, expected, output.spikes, given)
 
 
 def measure_cycles(

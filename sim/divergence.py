@@ -13,9 +13,11 @@ from ..compiler.ir.arrays import SpikeArray
 from ..compiler.ir.network import Network
 from ..hdl.errors import MismatchError
 from ..hdl.neurons.readout import ReadoutFormat
+from .readout import readings
+from .recording import PopulationRecording
 
-Readings = tuple[npt.NDArray[Any], npt.NDArray[Any]]
-"""Readings [samples, steps, outputs], and classes [samples, steps, 1]."""
+Readings = tuple[npt.NDArray[Any], npt.NDArray[Any] | None]
+"""Readings [samples, steps, outputs], and classes [samples, steps, 1]; None where classes are not compared."""
 
 SPIKE = "spike"
 MEMBRANE = "membrane"
@@ -89,7 +91,8 @@ def reading_comparisons(
 ) -> list[Comparison]:
     """What there is to compare of the readings and classes that a core gives out."""
     pairs = [(READING, expected[0], got[0], not form.every_step)]
-    pairs += [(CLASS, expected[1], got[1], True)] if form.names_class else []
+    if form.names_class and expected[1] is not None and got[1] is not None:
+        pairs.append((CLASS, expected[1], got[1], True))
     return [
         Comparison(population=population, quantity=quantity, expected=a, got=b, finished=finished, once=once)
         for quantity, a, b, once in pairs
@@ -102,6 +105,22 @@ def check_readings(network: Network, form: ReadoutFormat, expected: Readings, go
     divergence = first_divergence(reading_comparisons(form, index, expected, got))
     if divergence is not None:
         raise MismatchError(divergence.describe(network.output))
+
+
+def check_output(
+    network: Network,
+    form: ReadoutFormat | None,
+    expected: PopulationRecording,
+    events: SpikeArray,
+    given: Readings | None,
+) -> None:
+    """What a core with the readout `form` gives out must be what is `expected` of its output population: the `events`,
+    or what is `given` by its membranes; raises MismatchError."""
+    if form is None:
+        check_output_events(network, events, expected.spikes)
+        return
+    assert expected.membranes is not None and given is not None, "what is read off is recorded"
+    check_readings(network, form, readings(form, expected.membranes), given)
 
 
 def check_output_events(network: Network, events: SpikeArray, spikes: SpikeArray) -> None:

@@ -14,7 +14,7 @@ from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
 from ..compiler.data.images import as_pixels, encode
-from ..compiler.ir.arrays import IntArray, SpikeArray
+from ..compiler.ir.arrays import IntArray
 from ..compiler.ir.network import Network
 from ..compiler.ir.readout import ReadBy, Readout
 from ..compiler.plan.plan import Plan
@@ -29,6 +29,7 @@ from .divergence import check_readings
 from .inputs import checked_spikes
 from .limits import hang_cycles
 from .readout import readings
+from .recording import Recording
 from .reference import run_reference
 from .uart_executor import Transmission, UartTop, exchange
 
@@ -88,13 +89,18 @@ def run_images_through_uart(
 
 
 def reference_classes(network: Network, images: npt.NDArray[Any], coding: ImageCoding) -> Classes:
-    """The classes int64 [images] by the reference encoder and the integer reference. Raises SampleError, ModelError.
+    """The classes int64 [images] by the reference encoder and the integer reference. Raises SampleError, ModelError."""
+    return decoded_classes(run_reference(network, encode(images, coding)), coding)
 
-    As a device's decoder has them: by a reading of membranes, the output that spikes first, or that which spikes most
-    whatever the network's class is read by.
+
+def decoded_classes(recording: Recording, coding: ImageCoding) -> Classes:
+    """The classes int64 [images] that a device's decoder makes of what is recorded.
+
+    It goes by a reading of membranes, the output that spikes first, or that which spikes most whatever the network's
+    class is read by.
     """
     by = ReadBy.SPIKES if coding.decoder in (Decoder.ARGMAX, Decoder.COUNTS) else ReadBy(coding.decoder.value)
-    return replace(run_reference(network, encode(images, coding)), readout=Readout(by=by)).predicted
+    return replace(recording, readout=Readout(by=by)).predicted
 
 
 def check_classes(expected: Classes, got: Classes, where: str) -> None:
@@ -105,13 +111,11 @@ def check_classes(expected: Classes, got: Classes, where: str) -> None:
         raise MismatchError(f"image {number}: expected class {expected[number]}, {where} gave {got[number]}")
 
 
-def check_image_readings(network: Network, form: ReadoutFormat, spikes: SpikeArray, got: IntArray) -> None:
-    """The readings of every image must be the reference's, on the `spikes` that the encoder makes; MismatchError."""
-    membranes = run_reference(network, spikes).membranes
-    assert membranes is not None, "what a class is read off is recorded"
-    expected = readings(form, membranes)[0][:, -got.shape[1] :]
-    classes = np.zeros((*got.shape[:2], 1), np.int64)  # compared before
-    check_readings(network, form, (expected, classes), (got, classes))
+def check_image_readings(network: Network, form: ReadoutFormat, expected: Recording, got: IntArray) -> None:
+    """The readings of every image must be the reference's, whose classes are compared apart; raises MismatchError."""
+    assert expected.membranes is not None, "what a class is read off is recorded"
+    due, _ = readings(form, expected.membranes)
+    check_readings(network, form, (due[:, -got.shape[1] :], None), (got, None))
 
 
 def _checked(network: Network, images: npt.NDArray[Any], coding: ImageCoding) -> npt.NDArray[np.uint8]:

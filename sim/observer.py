@@ -67,34 +67,35 @@ class _Observer:
         return ProtocolError(self.source, *self.place, problem)
 
 
-class OutputObserver(_Observer):
-    """Records the output stream: `spikes` uint8 [samples, steps, neurons] counts the events (255 means 255 or more)."""
+class _StreamObserver(_Observer):
+    """The tokens of the output stream: `_event` and `_end` take what those of events and ends carry."""
 
     def __init__(self, samples: int, steps: int, neurons: int) -> None:
         super().__init__(OUTPUT, samples, steps, neurons)
 
     def token(self, payload: int) -> bool:
         """Take the next token; True when it ends a step. Raises ProtocolError."""
-        kind, address = TokenKind(payload & (1 << KIND_BITS) - 1), payload >> KIND_BITS
+        kind, carried = TokenKind(payload & (1 << KIND_BITS) - 1), payload >> KIND_BITS
         if self.done:
             raise self.error(f"an extra {kind.name} token follows the last sample")
         if kind is TokenKind.ABORT:
             self._abort()
             return False
         if kind is TokenKind.EVENT:
-            self._count(address)
+            self._event(carried)
             return False
         due: Any = TokenKind.END_OF_SAMPLE if self.place[1] == self.steps - 1 else TokenKind.END_OF_STEP
         if kind is not due:
             raise self.error(f"expected the token {due.name}, got {kind.name}")
+        self._end(carried)
         self.finished += 1
         return True
 
-    def _count(self, address: int) -> None:
-        if address >= self.neurons:
-            raise self.error(f"expected events of neurons 0 to {self.neurons - 1}, got neuron {address}")
-        sample, step = self.place
-        self.spikes[sample, step, address] = min(255, int(self.spikes[sample, step, address]) + 1)
+    def _event(self, carried: int) -> None:
+        raise NotImplementedError
+
+    def _end(self, carried: int) -> None:
+        """An end that is due says no more than that."""
 
     def _abort(self) -> None:
         """Forget the sample under way: its steps come again."""
@@ -103,7 +104,17 @@ class OutputObserver(_Observer):
         self.finished = sample * self.steps
 
 
-class ReadingObserver(_Observer):
+class OutputObserver(_StreamObserver):
+    """Records the output stream: `spikes` uint8 [samples, steps, neurons] counts the events (255 means 255 or more)."""
+
+    def _event(self, carried: int) -> None:
+        if carried >= self.neurons:
+            raise self.error(f"expected events of neurons 0 to {self.neurons - 1}, got neuron {carried}")
+        sample, step = self.place
+        self.spikes[sample, step, carried] = min(255, int(self.spikes[sample, step, carried]) + 1)
+
+
+class ReadingObserver(_StreamObserver):
     """Records the output stream of a core that gives readings (`hdl.neurons.readout`): int64 `readings` [samples,
     steps, neurons], and `classes` [samples, steps, 1] where ends of samples name them.
 
@@ -113,7 +124,7 @@ class ReadingObserver(_Observer):
     def __init__(
         self, samples: int, steps: int, neurons: int, *, value_bits: int, once: bool, names_class: bool
     ) -> None:
-        super().__init__(OUTPUT, samples, steps, neurons)
+        super().__init__(samples, steps, neurons)
         self.readings: npt.NDArray[np.int64] = np.zeros((samples, steps, neurons), np.int64)
         self.classes: npt.NDArray[np.int64] = np.zeros((samples, steps, 1), np.int64)
         self.names_class = names_class
@@ -127,41 +138,35 @@ class ReadingObserver(_Observer):
         """The width of the class that the end of a sample names; 0 where it names none."""
         return self._address_bits if self.names_class else 0
 
-    def token(self, payload: int) -> bool:
-        """Take the next token; True when it ends a step. Raises ProtocolError."""
-        kind, rest = TokenKind(payload & (1 << KIND_BITS) - 1), payload >> KIND_BITS
-        address, value = rest & (1 << self._address_bits) - 1, rest >> self._address_bits
-        sample, step = self.place
-        if self.done:
-            raise self.error(f"an extra {kind.name} token follows the last sample")
-        if kind is TokenKind.ABORT:
-            self.readings[sample], self.classes[sample] = 0, 0
-            self.finished, self._next = sample * self.steps, 0
-            return False
-        if kind is TokenKind.EVENT:
-            self._reading(address, (value ^ self._sign) - self._sign)
-            return False
-        is_last = step == self.steps - 1
-        due: Any = TokenKind.END_OF_SAMPLE if is_last else TokenKind.END_OF_STEP
-        if kind is not due:
-            raise self.error(f"expected the token {due.name}, got {kind.name}")
-        if self._next != self._due_readings:
-            raise self.error(f"expected {self._due_readings} readings, got {self._next}")
-        if is_last and self.names_class:
-            self.classes[sample, step] = address
-        self.finished, self._next = self.finished + 1, 0
-        return True
-
     @property
     def _due_readings(self) -> int:
         return 0 if self._once and self.place[1] < self.steps - 1 else self.neurons
 
-    def _reading(self, address: int, value: int) -> None:
+    def _event(self, carried: int) -> None:
+        address, value = self._split(carried)
         if self._next >= self._due_readings or address != self._next:
             expected = f"the reading of neuron {self._next}" if self._next < self._due_readings else "no more readings"
             raise self.error(f"expected {expected}, got that of neuron {address}")
-        self.readings[(*self.place, address)] = value
+        self.readings[(*self.place, address)] = (value ^ self._sign) - self._sign
         self._next += 1
+
+    def _end(self, carried: int) -> None:
+        if self._next != self._due_readings:
+            raise self.error(f"expected {self._due_readings} readings, got {self._next}")
+        sample, step = self.place
+        if step == self.steps - 1 and self.names_class:
+            self.classes[sample, step] = self._split(carried)[0]
+        self._next = 0
+
+    def _abort(self) -> None:
+        sample = self.place[0]
+        self.readings[sample], self.classes[sample] = 0, 0
+        self._next = 0
+        super()._abort()
+
+    def _split(self, carried: int) -> tuple[int, int]:
+        """The address and the value of a token."""
+        return carried & (1 << self._address_bits) - 1, carried >> self._address_bits
 
 
 def output_observer(

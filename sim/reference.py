@@ -167,7 +167,7 @@ class _Engine:
             state.v = saturate(_leak(dynamics, state.v) + drive, dynamics.state_bits)
         else:
             fire, sub = _thresholds(dynamics, state)
-            if (dynamics.max_spikes or 1) > 1:
+            if self.population.max_spikes > 1:
                 _fire_repeatedly(dynamics, state, drive)
             else:
                 _RESETS[dynamics.reset_place](dynamics, state, drive, fire, sub)

@@ -63,17 +63,15 @@ def regress(
 ) -> RegressionResult:
     """Compare the cores in a build folder with the reference on `spikes`, integers 0..x_max [samples, steps, inputs].
 
-    The function is long as its options are. Samples run back to back. The traced core shows spikes and membranes of
-    every population while the input pauses and the output stalls at random (`stress` is the seed); the shipped core
-    runs at full speed and must give the output spikes, also after a sample that is aborted half way. `level` is "rtl"
-    (the emitted Verilog) or "netlist" (the RTLIL synthesised for `family` first, with `dsp` where an iCE40 may use its
-    multipliers), `simulator` "icarus" or "verilator". `waves` is the FST file for the traced core's waveforms; the
-    shipped core's lie beside it. `progress(done, total)` counts samples, once per core.
+    The function is long for its options, which most of its lines explain. Samples run back to back. The traced core
+    shows spikes and membranes of every population while the input pauses and the output stalls at random (`stress` is
+    the seed); the shipped core runs at full speed and must give the output spikes, also after a sample that is aborted
+    half way. `level` is "rtl" (the emitted Verilog) or "netlist" (the RTLIL synthesised for `family` first, with `dsp`
+    where an iCE40 may use its multipliers), `simulator` "icarus" or "verilator". `waves` is the FST file for the traced
+    core's waveforms; the shipped core's lie beside it. `progress(done, total)` counts samples, once per core.
 
     Raises MismatchError with the first divergence (or where the core broke its protocol or hung), SampleError,
     InputError for a folder without the cores, OptionError, ToolError.
-
-    Most of its lines say what its options mean.
     """
     inputs = checked_spikes(network, spikes)
     require_simulator(simulator, waves is not None)

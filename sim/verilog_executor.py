@@ -30,7 +30,7 @@ from ..hdl.neurons.readout import ReadoutFormat
 from ..hdl.staging import scratch_folder
 from ..hdl.streams.tokens import BeatShape
 from .cocotb_runner import WAVES, Bench, require_simulator, run_bench
-from .divergence import Divergence, Readings, check_output_events, check_readings
+from .divergence import Divergence, Readings, check_output
 from .inputs import checked_spikes
 from .limits import drain_cycles, hang_cycles, run_cycles
 from .numbering import lean_in, of_whole
@@ -133,19 +133,8 @@ def run_verilog(
             progress=progress,
         )
         readout = folded_readout(network, folding_of(source.folding, network))
-    _check_output(network, readout, run)
+    check_output(network, readout, run.populations[network.output], run.events, run.readings)
     return of_whole(lean, _recording(network, run, membranes), inputs)
-
-
-def _check_output(network: Network, form: ReadoutFormat | None, run: CoreRun) -> None:
-    """The output of a traced core must say what its population's trace does; raises MismatchError."""
-    trace = run.populations[network.output]
-    if form is None:
-        check_output_events(network, run.events, trace.spikes)
-        return
-    assert run.readings is not None
-    assert trace.membranes is not None
-    check_readings(network, form, readings(form, trace.membranes), run.readings)
 
 
 @contextmanager

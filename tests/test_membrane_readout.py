@@ -496,11 +496,11 @@ def test_images_become_readings_and_a_class(by: str) -> None:
     from spikeloom.compiler.data.images import encode
 
     spikes = encode(IMAGES, coding)
-    check_image_readings(network, plan.readout, spikes, run.readings)
+    check_image_readings(network, plan.readout, run_reference(network, spikes), run.readings)
     wrong = run.readings.copy()
     wrong[2, -1, 1] += 1
     with pytest.raises(MismatchError, match=r"sample 2, .*neuron 1: reading expected"):
-        check_image_readings(network, plan.readout, spikes, wrong)
+        check_image_readings(network, plan.readout, run_reference(network, spikes), wrong)
     membranes = run_reference(network, spikes).membranes
     assert membranes is not None
     given, _ = readings(plan.readout, membranes)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..names import DECODERS, ENCODERS
+from ..names import DECODERS, ENCODERS, ONLY_DECODERS
 from . import common
-
-ONLY_DECODERS = ("argmax", "counts")
-"""Answers to images that say no more of the network than that spikes decide."""
 
 if TYPE_CHECKING:
     from ...hdl.images.coding import ImageCoding

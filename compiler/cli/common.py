@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..names import DIALECTS, FIRES, FOLDS, METHODS, OBJECTIVES, READOUTS, RESETS, SCHEMES, TAUS
+from ..names import DIALECTS, FIRES, FOLDS, METHODS, OBJECTIVES, ONLY_DECODERS, READOUTS, RESETS, SCHEMES, TAUS
 
 if TYPE_CHECKING:
     from ..ir.network import Network
@@ -188,7 +188,7 @@ def read_model(options: argparse.Namespace) -> Network:
 
 def with_readout(options: argparse.Namespace, network: Network) -> Network:
     """The network, its class read as the options say: of spikes that are counted, wherever they are."""
-    by = "spikes" if options.readout in ("counts", "argmax") else options.readout
+    by = "spikes" if options.readout in ONLY_DECODERS else options.readout
     return network.with_readout(by, classes=options.classes, threshold=options.readout_threshold)
 
 

@@ -99,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding) -> None:
     """Compare the classes that encoder, core and decoder make of every image."""
-    from ...sim.image_executor import check_classes, check_image_readings, reference_classes, run_images
+    from ...sim.image_executor import check_classes, check_image_readings, decoded_classes, run_images
+    from ...sim.reference import run_reference
     from ..plan.folding import read_folding
     from ..plan.lean import read_lean
     from ..plan.plan import make_plan
@@ -110,9 +111,10 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
     plan = make_plan(core, build.family, read_folding(build.folding_file))
     with common.progress_bar(f"classifying {len(samples)} images (encoder, core and decoder)") as progress:
         run = run_images(plan, samples.images, coding, progress)
-    check_classes(reference_classes(network, samples.images, coding), run.classes, "the simulated hardware")
+    expected = run_reference(network, samples.spikes)
+    check_classes(decoded_classes(expected, coding), run.classes, "the simulated hardware")
     if plan.readout is not None and run.readings is not None:
-        check_image_readings(network, plan.readout, samples.spikes, run.readings)
+        check_image_readings(network, plan.readout, expected, run.readings)
     cycles = sum(run.cycles) / len(run.cycles)
     print(f"equal: the class of {counted(len(samples), 'image')}, {cycles:,.0f} cycles each from its start")
 

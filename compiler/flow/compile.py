@@ -115,7 +115,7 @@ def compile_network(
     baud = baud_of(target, options)
     if target is not None and not options.verilog_only:
         clocks_per_bit(clock.hz, baud)  # refuses a pace that the clock cannot keep
-    integers = _answering(given, options, samples, step)
+    integers = _answering(source, options, samples, step, chosen=source is given)
     lean = lean_for(integers.network, options.folding)
     network, link = lean.network, link_of(lean.network, options.coding)
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
@@ -159,15 +159,16 @@ def _checked(given: Network, options: CompileOptions, samples: Samples | None) -
     return source
 
 
-def _answering(given: Network, options: CompileOptions, samples: Samples | None, step: Step) -> Integers:
-    """The integers of a network, whose output a core can answer, with a warning where nobody chose how.
+def _answering(
+    source: Network, options: CompileOptions, samples: Samples | None, step: Step, *, chosen: bool
+) -> Integers:
+    """The integers of a network, whose output a core can answer, with a warning where nobody has `chosen` how.
 
     Raises ModelError where none can, and what `integers_of` raises.
     """
-    source = answered(given)
     integers = integers_of(source, options, samples, step)
     require_answer(integers.network)
-    return integers if source is given else replace(integers, warnings=(*integers.warnings, _UNCHOSEN))
+    return integers if chosen else replace(integers, warnings=(*integers.warnings, _UNCHOSEN))
 
 
 def _built(
