@@ -21,7 +21,7 @@ from spikeloom.compiler.estimate.estimate import COEFFICIENTS, estimate, parts_o
 from spikeloom.compiler.estimate.neurons import leak_cost
 from spikeloom.compiler.estimate.parts import Parts
 from spikeloom.compiler.ir.network import INPUT, Network
-from spikeloom.compiler.ir.neurons import ResetMode, ResetPlace
+from spikeloom.compiler.ir.neurons import Decay, Kind, ResetMode, ResetPlace, Rounding
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.kinds import engine_folding
@@ -150,6 +150,16 @@ def test_what_a_leak_costs(c: int, k: int, rounding: Any, sums: int, carries: in
     cost = leak_cost(DecayFormat(c=c, k=k, rounding=rounding), 10)
     assert (cost.sums, cost.carries) == (sums, carries)
     assert (cost.full_adders > 0) == (c == 13)
+
+
+@pytest.mark.parametrize("k", [0, 4])
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("changes", [{}, {"kind": Kind.CUBALIF, "decay_syn": Decay(c=1, k=0)}], ids=["LIF", "CubaLIF"])
+def test_leaks_that_keep_all_or_nothing_have_a_cost(k: int, keeps: bool, changes: dict[str, Any]) -> None:
+    for rounding in Rounding:
+        network = chain(1, (9, 7, 5), decay=Decay(c=0 if keeps else 1 << k, k=k, rounding=rounding), **changes)
+        for folding in (shared_folding(network), pipelined_folding(network)):
+            assert estimate(make_plan(network, folding=folding)).resources.lcs > 0
 
 
 def sparse_chain() -> Network:

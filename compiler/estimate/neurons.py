@@ -180,6 +180,6 @@ def _product_cost(digits: Sequence[tuple[int, int]], constant: int, width: int) 
     return LeakCost(
         terms=len(digits),
         full_adders=sum(max(0.0, terms - 2) for terms in columns),
-        carries=several * (width - min(shift for _, shift in digits)),
+        carries=several * (width - min((shift for _, shift in digits), default=0)),
         sums=int(several),
     )
