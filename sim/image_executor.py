@@ -139,8 +139,7 @@ class _Simulation:
         self._encoder = ImageEncoder(network.input_size, coding, plan.family)
         self._core = plan.core()
         self._readout = plan.readout
-        layout = None if plan.readout is None else plan.readout.layout
-        self._decoder = create_decoder(outputs, coding, plan.family, layout)
+        self._decoder = create_decoder(outputs, coding, plan.family, plan.readout)
         self._outputs = outputs
         self._counts_here = coding.decoder is Decoder.COUNTS
         self._patience = _patience(network, coding)

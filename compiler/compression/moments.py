@@ -94,6 +94,7 @@ def _sequential(
     """
     seen = {INPUT: data.spikes[INPUT]}
     result = list(plain)
+    real = [item.effective() for item in plain]
     for group in groups_of(layers):
         known = {**data.spikes, **seen}
         for index in group:
@@ -102,7 +103,7 @@ def _sequential(
                 heard = gather(layer, known)
                 problems = _problems(job, layer, layer.weight, layer.bias, gather(layer, data.spikes), heard)
                 result[index] = _weights(job, layer, problems, kept[index])
-        real = [item.effective() for item in result]
+                real[index] = result[index].effective()
         own = respond_together(layers, group, seen, real, [item.bias for item in result])
         seen |= {name: response.spikes for name, response in own.items() if response.spikes is not None}
     return result

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.connectivity import Dense
 from ..ir.network import INPUT, Network, Population, Projection
-from ..ir.neurons import Decay, Drive, IntegerDynamics, ResetMode, ResetPlace
+from ..ir.neurons import Drive, IntegerDynamics, ResetMode, ResetPlace
+from ..lowering.scales import largest_code
 
 Trains = Mapping[str, npt.NDArray[Any]]
 """Spikes [steps, samples, neurons] by population, and of the input."""
@@ -70,7 +71,8 @@ def _nudged(population: Population, into: Sequence[Projection], wanted: Trains) 
     count = max(1, min(samples, MAX_VALUES // (population.size * steps * len(codes))))
     arriving = np.concatenate([_arriving(p, wanted, count) for p in into], axis=2)
     fired = wanted[population.name][:, :count].astype(bool)
-    limits = np.concatenate([np.full(len(p.connectivity.codes), _limit(p)) for p in into])
+    largest = [largest_code(p.connectivity.quantised.bits) for p in into]
+    limits = np.repeat(largest, [len(p.connectivity.codes) for p in into])
     fraction = max(1, (1 << min(p.shift for p in into)) // 4)
     low, high = -(1 << dynamics.state_bits - 1), (1 << dynamics.state_bits - 1) - 1
     for neuron in range(population.size):
@@ -78,11 +80,6 @@ def _nudged(population: Population, into: Sequence[Projection], wanted: Trains) 
         best, offset = response.descend(codes[:, neuron], int(bias[neuron]), limits, fraction)
         codes[:, neuron], bias[neuron] = best, np.clip(offset, low, high)
     return bias, codes
-
-
-def _limit(projection: Projection) -> int:
-    """The largest code."""
-    return (1 << (projection.connectivity.quantised.bits - 1)) - 1
 
 
 def _arriving(projection: Projection, wanted: Trains, count: int) -> FloatArray:
@@ -113,10 +110,10 @@ class _Response:
         ones = np.ones((steps, samples, 1))
         drive = np.concatenate([arriving, ones, np.zeros((steps, samples, 1))], axis=2)  # the last part: resets alone
         if dynamics.decay_syn is not None:
-            drive = _leaky(drive, _kept(dynamics.decay_syn, neuron))
+            drive = _leaky(drive, _of(dynamics.decay_syn.kept, neuron))
             if dynamics.drive is Drive.OLD:
                 drive = np.concatenate([np.zeros_like(drive[:1]), drive[:-1]])
-        kept = 1.0 if dynamics.decay is None else _kept(dynamics.decay, neuron)
+        kept = 1.0 if dynamics.decay is None else _of(dynamics.decay.kept, neuron)
         parts = np.empty_like(drive)
         v = np.zeros_like(drive[0])
         value = dynamics.reset_mode is ResetMode.VALUE
@@ -160,12 +157,7 @@ class _Response:
         return codes, bias
 
 
-def _kept(decay: Decay, neuron: int) -> float:
-    """The share that a leak leaves."""
-    return 1 - _of(decay.c, neuron) / (1 << decay.k)
-
-
-def _of(values: IntArray, neuron: int) -> float:
+def _of(values: IntArray | FloatArray, neuron: int) -> float:
     """A constant of one neuron."""
     return float(values[neuron] if values.ndim else values)
 

@@ -237,10 +237,13 @@ def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samp
 
 def _keeping_spikes(network: Network, data: Calibration) -> Network:
     """The integer network with codes that keep more of the original's spikes where they come back, if there are any."""
+    wrong = _wrong(network, data)
+    if not wrong:
+        return network
     count = len(data.samples)
     wanted = {name: spikes[:, :count].cpu().numpy() for name, spikes in data.spikes.items()}
     other = nudged(network, wanted)
-    return other if _wrong(other, data) < _wrong(network, data) else network
+    return other if _wrong(other, data) < wrong else network
 
 
 def _wrong(network: Network, data: Calibration) -> int:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
 from ...hdl.engines.engine import Rows, RowsContents, SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
-from ...hdl.engines.returns import queue_memory
+from ...hdl.engines.returns import queue_depth
 from ...hdl.engines.row_format import RowContents, RowFormat
-from ...hdl.memories.memory import Family
 from ..encodings.bitmap import chunk_posts
 from ..encodings.rows import find_row, first_post, row_lengths
 from ..ir.arrays import IntArray, SpikeArray
@@ -124,7 +123,7 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         last_returns=form.neurons.last_returns,
         waiting=frozenset(n for p in form.waiting for n in range(form.neurons.bases[p], form.neurons.ends[p])),
         inner=form.inner,
-        queue=queue_memory(form.neurons, form.waiting, Family.ICE40).depth if form.waiting else 0,
+        queue=queue_depth(form.neurons, form.waiting) if form.waiting else 0,
     )
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ...hdl.engines.engine import SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
-from ...hdl.engines.returns import queue_memory
+from ...hdl.engines.returns import queue_depth
 from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.memories.memory import Family
 from ...hdl.neurons.decay import signed_digits
@@ -79,7 +79,7 @@ class LanesEstimate(EngineEstimate):
             if form.walking is not None:
                 return_parts(parts, form.neurons)
             if form.waiting:
-                queue_parts(parts, queue_memory(form.neurons, form.waiting, family).depth)
+                queue_parts(parts, queue_depth(form.neurons, form.waiting))
         if several:
             parts.lut("merge", len(self._lanes) * (5 + address_bits(self._outputs)))
             parts.ff("queues", 2 * len(self._lanes))

@@ -13,7 +13,7 @@ from .parts import COMPARE, Parts
 
 def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     """A neuron bank (spikeloom.hdl.neurons), its memories apart. What several rules compute alike is there once."""
-    rules = list(dict.fromkeys(population.rule for population in form.populations))
+    rules = form.rules
     neuron, bits, state = form.neurons.bit_length(), form.accumulator_bits, form.state_bits
     parts.lut("bank", 20)
     parts.lut("neuron numbers", neuron * 2)
@@ -97,7 +97,7 @@ def _reset_parts(parts: Parts, form: NeuronFormat, now: Set[tuple[str, str]], la
 def _current_parts(parts: Parts, form: NeuronFormat) -> None:
     """What synaptic currents add to a bank: their saturation and leak, their part in the membrane, and registers for
     them and the parameters that the second half of the pass needs besides."""
-    rules = list(dict.fromkeys(population.rule for population in form.populations))
+    rules = form.rules
     currents = [rule.current for rule in rules if rule.current is not None]
     saturated = {rule.state_bits for rule in rules if rule.current is not None and rule.current.saturates}
     costs = [leak_cost(current.decay, form.state_bits) for current in currents]

@@ -15,7 +15,7 @@ def readout_parts(parts: Parts, form: ReadoutFormat, family: Family) -> None:
     if form.names_class:
         parts.lut("readout", bits * COMPARE + address + 4)
         parts.ff("readout", bits + address)
-    if form.kind in (MembraneKind.MAX, MembraneKind.SUM):
+    if form.keeps:
         parts.lut("readout", bits * (1 + COMPARE) if form.kind is MembraneKind.MAX else bits)
         parts.adder("readout", bits)
         parts.ff("readout", 1 + address)

@@ -201,6 +201,11 @@ class Decay:
     def __post_init__(self) -> None:
         freeze(self, ("c",), np.int64)
 
+    @property
+    def kept(self) -> FloatArray:
+        """The share that the leak leaves."""
+        return np.asarray(1.0 - self.c / (1 << self.k))
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class IntegerDynamics:
@@ -307,6 +312,11 @@ MODELS: Mapping[Kind, Model] = {
 """The record of each neuron model; docs/adding_a_neuron.md says what else a new one needs."""
 
 
+def several(max_spikes: int) -> int | None:
+    """How often neurons fire in a step at most, as dynamics have it: None where it is once."""
+    return int(max_spikes) if max_spikes > 1 else None
+
+
 def real_form(dynamics: IntegerDynamics, threshold: npt.NDArray[Any], reset_mode: ResetMode) -> FloatDynamics:
     """The float neurons that integer ones stand for, with a `threshold` in membrane units."""
     model = MODELS[dynamics.kind]
@@ -324,6 +334,6 @@ def real_form(dynamics: IntegerDynamics, threshold: npt.NDArray[Any], reset_mode
     optional = {share: name for share, (name, _) in model.optional_shares.items()}
     for share, name in {**model.shares, **optional}.items():
         decay: Decay | None = getattr(dynamics, name)
-        values[share] = None if decay is None else 1.0 - decay.c / (1 << decay.k)
+        values[share] = None if decay is None else decay.kept
     wanted = {f.name for f in fields(model.dynamics)}
     return model.dynamics(**{name: value for name, value in values.items() if name in wanted})

@@ -16,7 +16,7 @@ import numpy as np
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Population
-from ..ir.neurons import Fire, IntegerDynamics, ResetMode
+from ..ir.neurons import Fire, IntegerDynamics, ResetMode, several
 from ..ir.verifier import MAX_STATE_BITS
 from ..neurons.contract import ContractForm
 from .leak import Leaks
@@ -41,7 +41,7 @@ def integer_neurons(form: ContractForm, scale: FloatArray, fraction_bits: int, l
         sub=_rounded(form.sub, units),
         v_reset=_rounded(form.v_reset, units),
         v_min=None if form.v_min is None else _rounded(np.maximum(form.v_min, lowest), units),
-        max_spikes=form.max_spikes if form.max_spikes > 1 else None,
+        max_spikes=several(form.max_spikes),
         jump=None if form.jump is None else _rounded(form.jump, units),
         decay=leaks.membrane,
         decay_syn=leaks.synapse,

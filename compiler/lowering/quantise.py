@@ -27,7 +27,7 @@ from ..ir.bounds import signed_bits
 from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
-from ..ir.neurons import Dynamics, IntegerDynamics, ResetMode, real_form
+from ..ir.neurons import Dynamics, IntegerDynamics, ResetMode, real_form, several
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
 from ..neurons.contract import ContractForm, contract_form
 from ..neurons.observe import calibration_inputs, observe
@@ -324,8 +324,7 @@ def tightened(network: Network, population: Population) -> Population:
     if dynamics.v_min is not None and reach[0] > int(dynamics.v_min.max()):
         population = replace(population, dynamics=replace(dynamics, v_min=None))
     if population.max_spikes > 1:
-        most = most_spikes(network, population)
-        dynamics = replace(_integer(population), max_spikes=most if most > 1 else None)
+        dynamics = replace(_integer(population), max_spikes=several(most_spikes(network, population)))
         population = replace(population, dynamics=dynamics)
     return with_state_bits(population, bits)
 

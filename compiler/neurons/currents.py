@@ -27,7 +27,7 @@ def currents(
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """The synapses of one projection that share a delay, in its connectivity's form."""
 
     pre: str
@@ -47,15 +47,15 @@ def on_grid(form: ContractForm, weights: Sequence[FloatArray], largest_value: in
     return [np.round(w / grid) * grid for w in weights]
 
 
-def split_by_delay(form: ContractForm, weights: Sequence[FloatArray]) -> list[_Part]:
+def split_by_delay(form: ContractForm, weights: Sequence[FloatArray]) -> list[Part]:
     return [
-        _Part(projection.pre, projection.connectivity, delay, part)
+        Part(projection.pre, projection.connectivity, delay, part)
         for projection, values in zip(form.projections, weights, strict=True)
         for delay, part in projection.connectivity.by_delay(projection.delay, values)
     ]
 
 
-def current_at(bias: FloatArray, parts: Sequence[_Part], sources: SpikesByPopulation, step: int) -> FloatArray:
+def current_at(bias: FloatArray, parts: Sequence[Part], sources: SpikesByPopulation, step: int) -> FloatArray:
     total = np.zeros((len(sources[INPUT]), len(bias)))
     for part in parts:
         if step >= part.delay:

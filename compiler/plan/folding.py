@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 
 from ...hdl.errors import InputError, ModelError, listed, quoted
 from ...hdl.files import MAX_JSON_BYTES, read_regular
@@ -30,7 +31,6 @@ from ..ir.network import INPUT, Network
 from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
-from .step_edges import Way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,13 +184,16 @@ def _wide_possible(network: Network, folding: Folding) -> None:
 
 def _delays_kept(network: Network, folding: Folding) -> None:
     for engine in folding.engines:
-        for late in engine.heard(network).going(Way.LATE):
-            if late.delay > MAX_KEPT_STEPS:
-                raise ModelError(
-                    f"the hardware keeps spikes for at most {MAX_KEPT_STEPS} steps: the projection from "
-                    f"{quoted(late.pre)} to {quoted(late.post)} has a delay of {late.delay}; take longer time steps, "
-                    "or use the reference executor"
-                )
+        for projection in network.projections:
+            if projection.post not in engine.populations or not np.any(projection.delay > MAX_KEPT_STEPS):
+                continue
+            for delay, codes in projection.connectivity.by_delay(projection.delay, projection.connectivity.codes):
+                if delay > MAX_KEPT_STEPS and codes.any():
+                    raise ModelError(
+                        f"the hardware keeps spikes for at most {MAX_KEPT_STEPS} steps: the projection from "
+                        f"{quoted(projection.pre)} to {quoted(projection.post)} has a delay of {delay}; take longer "
+                        "time steps, or use the reference executor"
+                    )
 
 
 def _heard_populations_last(network: Network, folding: Folding) -> None:

@@ -53,8 +53,7 @@ def readout_of(network: Network) -> ReadoutFormat | None:
 
 def folded_readout(network: Network, folding: Folding) -> ReadoutFormat | None:
     """The readout of a core with that folding; None where it gives spikes, or its engine no membranes."""
-    last = next(engine for engine in folding.engines if network.output in engine.populations)
-    return readout_of(network) if gives_membranes(network, last) else None
+    return readout_of(network) if any(gives_membranes(network, engine) for engine in folding.engines) else None
 
 
 def gives_membranes(network: Network, engine: EngineFolding) -> bool:

@@ -95,8 +95,7 @@ class EngineWeights:
     def matrix(self) -> tuple[IntArray, int]:
         """All weights [rows, neurons] in units of their population's shift, and the width that holds them."""
         size = self.network.size_of
-        rows = sum(map(size, self._rows)) + sum(late.rows for late in self.late)
-        codes = np.zeros((rows, sum(map(size, self.names))), np.int64)
+        codes = np.zeros((self.own_rows + self.inputs, sum(map(size, self.names))), np.int64)
         widths = []
         for (pre, post, delay), parallel in self._parallel().items():
             parts = [s.codes << (s.shift - self._shifts[post]) for s in parallel]

@@ -16,11 +16,15 @@ from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits, token_layout
 
 
-def queue_memory(neurons: NeuronFormat, waiting: tuple[int, ...], family: Family) -> MemoryShape:
-    """The queue of the spikes that wait: as many words as the largest population that is `waiting` has neurons."""
+def queue_depth(neurons: NeuronFormat, waiting: tuple[int, ...]) -> int:
+    """How many spikes can wait: as many as the largest population that is `waiting` has neurons, at least."""
     longest = max(neurons.populations[number].neurons for number in waiting)
-    depth = 1 << max(1, (longest - 1).bit_length())
-    return MemoryShape(family, depth, address_bits(neurons.neurons), writable=True)
+    return 1 << max(1, (longest - 1).bit_length())
+
+
+def queue_memory(neurons: NeuronFormat, waiting: tuple[int, ...], family: Family) -> MemoryShape:
+    """The queue of the spikes that wait."""
+    return MemoryShape(family, queue_depth(neurons, waiting), address_bits(neurons.neurons), writable=True)
 
 
 class ReturnPath(wiring.Component):

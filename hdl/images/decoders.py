@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, MemoryShape
+from ..neurons.readout import ReadoutFormat
 from ..streams.tokens import TokenKind, token_layout
 from .coding import Decoder, ImageCoding
 
@@ -166,11 +167,11 @@ class FirstSpikeDecoder(wiring.Component):
 
 
 def create_decoder(
-    outputs: int, coding: ImageCoding, family: Family, layout: data.StructLayout | None = None
+    outputs: int, coding: ImageCoding, family: Family, readout: ReadoutFormat | None = None
 ) -> ArgmaxDecoder | SpikeCollector | FirstSpikeDecoder:
-    """The decoder of a coding; `layout` is the payload of a core that gives readings."""
+    """The decoder of a coding, for a core that gives readings where it has a `readout`."""
     if coding.decoder is Decoder.ARGMAX:
         return ArgmaxDecoder(outputs, coding.steps, family)
     if coding.decoder is Decoder.FIRST_SPIKE:
         return FirstSpikeDecoder(outputs)
-    return SpikeCollector(outputs, layout)
+    return SpikeCollector(outputs, None if readout is None else readout.layout)

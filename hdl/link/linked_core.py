@@ -112,8 +112,9 @@ class LinkedCore(wiring.Component):
     def _take_images(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender, coding: ImageCoding) -> None:
         m.submodules.receiver = receiver = ImageReceiver()
         m.submodules.encoder = encoder = ImageEncoder(self._format.inputs, coding, self._family)
-        layout = None if self._format.readout is None else self._format.readout.layout
-        m.submodules.decoder = decoder = create_decoder(self._format.outputs, coding, self._family, layout)
+        m.submodules.decoder = decoder = create_decoder(
+            self._format.outputs, coding, self._family, self._format.readout
+        )
         m.d.comb += [
             self.activity.eq(~encoder.image.idle),
             sender.reason.eq(receiver.reason),

@@ -219,7 +219,7 @@ class NeuronBank(wiring.Component):
     def _write(self, m: Module, w: Wires, after: Compared) -> Value:
         """Stage 2: the start of the next step is written, or a contribution's sum. Gives the words of the former."""
         form = self._format
-        bits = form.start_bits if form.has_currents else form.accumulator_bits
+        bits = form.membrane_start_bits
         parameters, adapted = self._adapt(m, w, after)
         starts = [
             next_start(rule, after.kept_v, after.kept_spike, of_rule, bits, masked=self._masked, g=after.kept_g)
@@ -342,7 +342,7 @@ class NeuronBank(wiring.Component):
     @property
     def _rules(self) -> list[NeuronRule]:
         """The distinct rules."""
-        return list(dict.fromkeys(population.rule for population in self._format.populations))
+        return self._format.rules
 
     def _of_population(self, neuron: Value, choices: Sequence[Value]) -> Value:
         """Of one choice per population, the one for `neuron`."""

@@ -189,6 +189,16 @@ class NeuronFormat:
     def parameter_bits(self) -> int:
         return sum(width for _, width in self.parameter_fields)
 
+    @property
+    def membrane_start_bits(self) -> int:
+        """Of a state word, those that the membrane starts from."""
+        return self.start_bits if self.has_currents else self.accumulator_bits
+
+    @property
+    def rules(self) -> list[NeuronRule]:
+        """The distinct rules of the populations."""
+        return list(dict.fromkeys(population.rule for population in self.populations))
+
     def memories(self, family: Family) -> dict[str, MemoryShape]:
         """The memories by their role, a word per neuron.
 
@@ -196,7 +206,7 @@ class NeuronFormat:
         these, which only a pass changes otherwise. `adaptation` is how much higher thresholds are, where they adapt.
         `parameters` are there if any has a bit.
         """
-        words = {"state": (self.start_bits if self.has_currents else self.accumulator_bits) + self.remembers_firing}
+        words = {"state": self.membrane_start_bits + self.remembers_firing}
         if self.has_currents:
             words["currents"] = self.accumulator_bits
         if self.has_adaptation:

@@ -27,10 +27,6 @@ class MembraneKind(StrEnum):
     EVERY = "membranes"
 
 
-_KEPT = (MembraneKind.MAX, MembraneKind.SUM)
-"""What is worked out over the steps of a sample."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReadoutFormat:
     """What a core gives out in place of spikes.
@@ -72,9 +68,14 @@ class ReadoutFormat:
         address = unsigned(address_bits(self.outputs))
         return data.StructLayout({"kind": TokenKind, "address": address, "value": signed(self.value_bits)})
 
+    @property
+    def keeps(self) -> bool:
+        """Whether something is worked out over the steps of a sample."""
+        return self.kind in (MembraneKind.MAX, MembraneKind.SUM)
+
     def memory(self, family: Family) -> MemoryShape | None:
         """What is kept from step to step, where anything is; of a single output in a register."""
-        if self.kind not in _KEPT or self.outputs == 1:
+        if not self.keeps or self.outputs == 1:
             return None
         return MemoryShape(family, self.outputs, self.value_bits, writable=True)
 
@@ -119,7 +120,7 @@ class MembraneReadout(wiring.Component):
         moves = Signal()
         taken = is_membrane & moves
         dropped = Signal()
-        value = self._so_far(m, moves, taken) if form.kind in _KEPT else token.value
+        value = self._so_far(m, moves, taken) if form.keeps else token.value
         if not form.every_step:
             m.d.comb += dropped.eq(is_membrane & ~token.last)
         m.d.comb += [

@@ -41,7 +41,7 @@ class Wires:
         self.sums = sums = memories.get("currents", state)
         self.adaptation = memories.get("adaptation")
         self.own = [memory for memory in memories.values() if memory is not sums]
-        start_bits = form.start_bits if form.has_currents else form.accumulator_bits
+        start_bits = form.membrane_start_bits
         self.accumulator = sums.read_data[: form.accumulator_bits].as_signed()
         self.start = state.read_data[:start_bits].as_signed()
         self.kept_bit = state.read_data[start_bits:]

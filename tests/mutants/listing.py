@@ -1171,8 +1171,8 @@ FRONT_ENDS = (
     Mutant(
         "any constants may stand before the first step",
         "compiler/frontends/snntorch/check.py",
-        "            if then < 0:\n                continue\n",
-        "            if then < 0:\n                then = 0\n",
+        "        if then < 0:\n            continue\n",
+        "        if then < 0:\n            then = 0\n",
         ("tests/test_snntorch_recurrent.py", "-k", "in_a_loop"),
     ),
     Mutant(

@@ -16,7 +16,7 @@ from enum import StrEnum
 import numpy as np
 
 from ....hdl.errors import OptionError, quoted
-from ...ir.neurons import Fire, ResetMode, ResetPlace
+from ...ir.neurons import Fire, ResetMode, ResetPlace, several
 from ...ir.verifier import MAX_X
 
 MINUS_THRESHOLD = "threshold"
@@ -156,11 +156,11 @@ class Options:
         if self.dt is not None:
             _check_dt(self.dt)
         if self.x_max is not None:
-            _check_count("x_max, the largest input value,", self.x_max)
+            _check_whole("x_max, the largest input value,", self.x_max, 1, MAX_X)
         if self.x_min is not None:
-            _check_x_min(self.x_min)
+            _check_whole("x_min, the smallest input value,", self.x_min, -MAX_X, 0)
         if self.max_spikes is not None:
-            _check_count("max_spikes, the spikes of a neuron in a step,", self.max_spikes)
+            _check_whole("max_spikes, the spikes of a neuron in a step,", self.max_spikes, 1, MAX_X)
         if self.v_min is not None:
             _check_v_min(self.v_min)
 
@@ -262,11 +262,6 @@ def resolve(said: Options) -> Conventions:
     )
 
 
-def several(max_spikes: int) -> int | None:
-    """How often neurons fire in a step at most, as the IR has it: None where it is once."""
-    return int(max_spikes) if max_spikes > 1 else None
-
-
 def _check_choice(option: str, value: object, choices: tuple[str, ...]) -> None:
     if value is None or value in choices:
         return
@@ -281,16 +276,10 @@ def _check_dt(dt: object) -> None:
         raise OptionError(f"the time step dt is a positive number of seconds: got {quoted(dt)}; give for example 1e-4")
 
 
-def _check_count(what: str, count: object) -> None:
-    valid = isinstance(count, int | np.integer) and not isinstance(count, bool)
-    if not valid or not 1 <= count <= MAX_X:  # type: ignore[operator]
-        raise OptionError(f"{what} is a whole number from 1 to {MAX_X}: got {quoted(count)}")
-
-
-def _check_x_min(x_min: object) -> None:
-    valid = isinstance(x_min, int | np.integer) and not isinstance(x_min, bool)
-    if not valid or not -MAX_X <= x_min <= 0:  # type: ignore[operator]
-        raise OptionError(f"x_min, the smallest input value, is a whole number from {-MAX_X} to 0: got {quoted(x_min)}")
+def _check_whole(what: str, value: object, least: int, most: int) -> None:
+    valid = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not valid or not least <= value <= most:  # type: ignore[operator]
+        raise OptionError(f"{what} is a whole number from {least} to {most}: got {quoted(value)}")
 
 
 def _check_v_min(v_min: object) -> None:

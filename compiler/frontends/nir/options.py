@@ -8,9 +8,9 @@ import numpy as np
 
 from ....hdl.errors import OptionError
 from ...ir.network import Network, Population
-from ...ir.neurons import LI, Fire, IntegerDynamics, ResetMode, ResetPlace
+from ...ir.neurons import LI, Fire, IntegerDynamics, ResetMode, ResetPlace, several
 from ...ir.signed import with_signed_inputs
-from .dialects import MINUS_THRESHOLD, NO_FLOOR, Options, Reset, reset_place, several
+from .dialects import MINUS_THRESHOLD, NO_FLOOR, Options, Reset, reset_place
 
 
 def with_options(network: Network, options: Options) -> Network:

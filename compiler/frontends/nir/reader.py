@@ -144,11 +144,9 @@ class _Conversion:
 
     def network(self) -> Network:
         """The network, populations in evaluation order with ties by name."""
-        order, back = evaluation_order(
-            self.input,
-            {s.edge for s in self.synapses},
-            {s.edge for s in self.synapses} - {s.edge for s in self.synapses if np.min(s.delay) < 1},
-        )
+        edges = {s.edge for s in self.synapses}
+        at_once = {s.edge for s in self.synapses if np.min(s.delay) < 1}
+        order, back = evaluation_order(self.input, edges, edges - at_once)
         self._check_known(back)
         neurons = [name for name in order if name != self.input]
         names = self._population_names(neurons)

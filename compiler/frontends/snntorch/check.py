@@ -7,7 +7,7 @@ Rounding cannot add up, so that even a small factor in between is found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray
 from ...ir.network import Network
 from ...neurons.contract import ContractForm, contract_form
+from ...neurons.currents import Part, split_by_delay
 from ...neurons.step import ARRAYS, State, step
 
 Steps = npt.NDArray[Any]
@@ -34,13 +35,14 @@ def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[s
         membranes = states[population.name]["mem"]
         currents, adaptations = (states[population.name].get(name) for name in ("syn", "adapt"))
         form = contract_form(network, population)
+        parts = split_by_delay(form, form.weights)
         before = State.cleared(np.zeros_like(membranes[0]))
         for time, membrane in enumerate(membranes):
             fired = spikes[population.name][time]
             g = before.g if currents is None else currents[time]
             after = State(membrane, g, fired, membrane, before.a if adaptations is None else adaptations[time])
-            if not _agrees(form, _current(form, spikes, time), before, after, precision):
-                oldest = max((int(np.max(p.delay)) for p in form.projections), default=0)
+            if not _agrees(form, _current(form.bias, parts, spikes, time), before, after, precision):
+                oldest = max((part.delay for part in parts), default=0)
                 why = (
                     "it may start from spikes of before the sample: start from zeros"
                     if time < oldest
@@ -74,16 +76,16 @@ def _agrees(
     return bool(np.all(unsure | agrees))
 
 
-def _current(form: ContractForm, spikes: Mapping[str, Steps], time: int) -> tuple[FloatArray, FloatArray]:
+def _current(
+    bias: FloatArray, parts: Sequence[Part], spikes: Mapping[str, Steps], time: int
+) -> tuple[FloatArray, FloatArray]:
     """The current of a step, and the sum of the magnitudes of its terms; before the first step there are no spikes."""
-    current, magnitude = form.bias, np.abs(form.bias)
-    for projection, weights in zip(form.projections, form.weights, strict=True):
-        connectivity = projection.connectivity
-        for delay, part in connectivity.by_delay(projection.delay, weights):
-            then = time - delay
-            if then < 0:
-                continue
-            inputs = spikes[projection.pre][then]
-            current = current + connectivity.currents(inputs, part)
-            magnitude = magnitude + connectivity.currents(np.abs(inputs), np.abs(part))
+    current, magnitude = bias, np.abs(bias)
+    for part in parts:
+        then = time - part.delay
+        if then < 0:
+            continue
+        inputs = spikes[part.pre][then]
+        current = current + part.connectivity.currents(inputs, part.weights)
+        magnitude = magnitude + part.connectivity.currents(np.abs(inputs), np.abs(part.weights))
     return current, magnitude
