@@ -111,6 +111,16 @@ def test_what_is_right_by_a_margin_stays(monkeypatch: pytest.MonkeyPatch) -> Non
         assert np.array_equal(before.connectivity.codes, after.connectivity.codes)
 
 
+def test_samples_may_be_shorter_than_a_delay() -> None:
+    network = _recurrent(3)
+    late = replace(network, projections=(*network.projections[:-1], replace(network.projections[-1], delay=9)))
+    none = replace(network, projections=network.projections[:-1])
+    trains = _trains(late, random_spikes(4, network, samples=2, steps=5))
+    for found, want in zip(nudged(late, trains).projections, nudged(none, trains).projections, strict=False):
+        if found.post == "p0":  # nothing of the late edge reaches it
+            np.testing.assert_array_equal(found.connectivity.codes, want.connectivity.codes)
+
+
 def test_others_are_left_alone() -> None:
     plain = chain(1, (6, 8, 5))
     trains = _trains(plain, random_spikes(2, plain))

@@ -86,7 +86,7 @@ def _arriving(projection: Projection, wanted: Trains, count: int) -> FloatArray:
     """What a code of 1 adds in each step, in membrane units, [steps, samples, pre]."""
     spikes = np.asarray(wanted[projection.pre][:, :count], np.float64) * (1 << projection.shift)
     delay = int(projection.delay)
-    return np.concatenate([np.zeros_like(spikes[:delay]), spikes[: len(spikes) - delay]]) if delay else spikes
+    return np.concatenate([np.zeros_like(spikes[:delay]), spikes[:-delay]])[: len(spikes)] if delay else spikes
 
 
 @dataclass(frozen=True, eq=False)
