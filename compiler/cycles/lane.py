@@ -16,8 +16,10 @@ from ...hdl.engines.engine import Rows, RowsContents, SparseContents, SparseForm
 from ...hdl.engines.lanes import LanesContents, LanesFormat
 from ...hdl.engines.returns import queue_depth
 from ...hdl.engines.row_format import RowContents, RowFormat
+from ...hdl.engines.tap_format import TapContents, TapFormat
 from ..encodings.bitmap import chunk_posts
 from ..encodings.rows import find_row, first_post, row_lengths
+from ..encodings.taps import taps_of
 from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network
 from ..plan.lane_assignment import lane_neurons
@@ -25,6 +27,7 @@ from ..plan.lanes import LanesFolding
 from ..plan.sparse import SparseFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
+from .taps import Tap, TapFront
 from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Shown, Token
 
 INTEGRATE, PASS, DRAIN, END = range(4)
@@ -45,7 +48,7 @@ class LaneModel:
     `rows` has the posts of each row; of bitmaps, which have `chunks` per row, those of each chunk. `chosen` are those
     of the engine's neurons that the lane has. Where some of its spikes return, `own` neurons have rows, those `waiting`
     wait for the end of their pass in a `queue`, and `last_returns` is whether the last population's return. Spikes of
-    those that are `inner` are told aside.
+    those that are `inner` are told aside. With `taps` events become rows that are placed.
     """
 
     rows: tuple[Posts, ...]
@@ -60,6 +63,7 @@ class LaneModel:
     waiting: frozenset[int] = frozenset()
     queue: int = 0
     inner: range = range(0)
+    taps: tuple[TapFormat, TapContents] | None = None
 
 
 class LaneCycles(EngineCycles):
@@ -106,8 +110,15 @@ def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, con
 
 def _busy(form: SparseFormat, contents: SparseContents, events: Events, steps: int) -> Any:
     costs = np.maximum(1, row_lengths(form.rows, contents.rows))
+    if form.taps is not None and contents.taps is not None:
+        costs = np.array([_tap_cost(form.taps, contents.taps, costs, a) for a in range(form.taps.addresses)], np.int64)
     passes = form.neurons.neurons + PASS_CYCLES * len(form.neurons.populations)
     return events @ costs + steps * passes
+
+
+def _tap_cost(form: TapFormat, contents: TapContents, costs: IntArray, address: int) -> int:
+    """Cycles for the taps of an event, those of the rows being `costs`."""
+    return sum(1 if tap is None else int(costs[tap[0]]) for tap in taps_of(form, contents, address))
 
 
 def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) -> LaneModel:
@@ -124,6 +135,7 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         waiting=frozenset(n for p in form.waiting for n in range(form.neurons.bases[p], form.neurons.ends[p])),
         inner=form.inner,
         queue=queue_depth(form.neurons, form.waiting) if form.waiting else 0,
+        taps=None if form.taps is None or contents.taps is None else (form.taps, contents.taps),
     )
 
 
@@ -169,7 +181,9 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
     chunks = model.chunks
     asking: Token | None = None
     chunk = 0
-    fetched: Token | None = None
+    front = None if model.taps is None else TapFront(*model.taps)
+    fetched: Token | Tap | None = None
+    origin = 0  # of the row under way, where it is placed
     walk: Posts | None = None  # the row under way
     walk_end = 0  # the kind, where it is an end
     place = 0
@@ -202,6 +216,9 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
         else:
             free = fetched is None or take
         idle = asking is None and fetched is None and walk is None and entry is None and not w_valid
+        fetches = free
+        if front is not None:
+            free, idle = front.ready(fetches), idle and front.idle
         spiking = stage2 and spike
         if job == END:
             address = last_neuron
@@ -303,14 +320,15 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
 
         # The walker.
         if advance:
-            walked = None if walk is None else (walk_end, walk[place])
+            walked = None if walk is None else (walk_end, _moved(walk[place], origin))
             shown, entry = (walked, None) if chunks else (entry, walked)
             w_valid = shown is not None and (shown[1] is not None or shown[0] != EVENT)
             if shown is not None:
                 w_kind, w_post = shown[0], shown[1] or 0
         if take:
             assert fetched is not None
-            kind, row = fetched
+            kind, row, *placed = fetched
+            origin = placed[0] if placed else 0
             place = 0
             walk_end = kind
             walk = (rows[row] or None) if kind == EVENT else [0]
@@ -318,6 +336,10 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
             place += 1
             if place == len(walk):
                 walk = None
+        if front is not None:
+            fetched = front.out if fetches else fetched
+            front.move(incoming if free else None, fetches)
+            continue
         if not chunks:
             fetched = incoming if free else fetched
             continue
@@ -330,6 +352,11 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
             fetched = None
         if free:
             asking = incoming
+
+
+def _moved(post: int | None, origin: int) -> int | None:
+    """A post neuron that counts from `origin`."""
+    return None if post is None else post + origin
 
 
 def run_queue(depth: int) -> Block:

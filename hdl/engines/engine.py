@@ -1,4 +1,7 @@
-"""An engine: a row walker in front of a bank of neurons, running one population or several in turn."""
+"""An engine: a row walker in front of a bank of neurons, running one population or several in turn.
+
+Where it listens to maps, a tap generator in front of the walker says which rows an event adds where.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from amaranth import Module, Signal
+from amaranth.hdl import Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,6 +25,8 @@ from .format import EngineFormat
 from .returns import ReturnPath, queue_memory
 from .row_format import RowContents, RowFormat
 from .rows import RowWalker
+from .tap_format import TapContents, TapFormat
+from .taps import TapGenerator
 
 Rows = RowFormat | BitmapFormat
 """How the weights lie in memory."""
@@ -37,6 +43,8 @@ class SparseFormat(EngineFormat):
     `inputs`; of one population those of the inputs alone. Where spikes return, or some neurons have no rows, the first
     `walking` neurons have. Spikes of the populations numbered in `waiting` wait until the pass that they come from is
     over. Those of the neurons `inner` are told outside, too.
+
+    With `taps` it is not rows that are numbered so, but what these make rows of.
     """
 
     inputs: int
@@ -45,6 +53,7 @@ class SparseFormat(EngineFormat):
     walking: int | None = None
     waiting: tuple[int, ...] = ()
     inner: range = range(0)
+    taps: TapFormat | None = None
 
     @property
     def own(self) -> int:
@@ -96,15 +105,17 @@ class SparseFormat(EngineFormat):
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """Every memory of the engine by its role: `queue` is that of spikes that wait."""
         queue = {"queue": queue_memory(self.neurons, self.waiting, family)} if self.waiting else {}
-        return self.rows.memories(family) | self.neurons.memories(family) | queue
+        taps = {} if self.taps is None else self.taps.memories(family)
+        return self.rows.memories(family) | self.neurons.memories(family) | queue | taps
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparseContents:
-    """What an engine's memories hold: rows and one parameter word per neuron."""
+    """What an engine's memories hold: rows and one parameter word per neuron; taps where it has some."""
 
     rows: RowsContents
     parameters: tuple[int, ...]
+    taps: TapContents | None = None
 
 
 class SparseEngine(wiring.Component):
@@ -124,7 +135,8 @@ class SparseEngine(wiring.Component):
     stalls; the length of a bitmap row is the sum of max(1, synapses) over its chunks. Several take the sum over all of
     them, with the events that they send each other, and n + 8 each; the last one's n + 4 are hidden behind the next
     step's events if no input reaches it and its spikes do not return. Spikes that return walk their row once, with what
-    they send on (see ReturnPath).
+    they send on (see ReturnPath). An event of a map walks a row for each of its taps, which come 3 cycles later (see
+    TapGenerator).
     """
 
     i: stream.Interface
@@ -153,20 +165,30 @@ class SparseEngine(wiring.Component):
         m.submodules.walker = walker = self._walker()
         m.submodules.bank = bank = NeuronBank(form.neurons, self._contents.parameters, self._family)
         wiring.connect(m, walker.o, bank.i)
+        walk, idle = self._lead(m, walker)
         if form.walking is None:
-            m.d.comb += bank.settled.eq(walker.idle)
+            m.d.comb += bank.settled.eq(idle)
         if form.uses_spram:
             wiring.connect(m, wiring.flipped(self.load), walker.load)
         spikes = self._tell(m, bank.o) if form.inner else bank.o
         if form.walking is not None:
-            self._return(m, walker, bank, spikes)
+            self._return(m, walk, idle, bank, spikes)
         elif not form.neurons.shared:
-            wiring.connect(m, wiring.flipped(self.i), walker.i)
+            wiring.connect(m, wiring.flipped(self.i), walk)
             wiring.connect(m, spikes, wiring.flipped(self.o))
         else:
-            self._loop(m, walker, bank, spikes)
+            self._loop(m, walk, bank, spikes)
         self._trace(m, bank)
         return m
+
+    def _lead(self, m: Module, walker: RowWalker | BitmapWalker) -> tuple[stream.Interface, Value]:
+        """Where events are sent to, and whether none is under way from there on."""
+        form, contents = self._format.taps, self._contents.taps
+        if form is None or contents is None:
+            return walker.i, walker.idle
+        m.submodules.taps = taps = TapGenerator(form, contents, self._family)
+        wiring.connect(m, taps.o, walker.i)
+        return taps.i, taps.idle & walker.idle
 
     def _walker(self) -> RowWalker | BitmapWalker:
         form, contents = self._format.rows, self._contents.rows
@@ -187,7 +209,7 @@ class SparseEngine(wiring.Component):
         inner: stream.Interface = fork.o0
         return inner
 
-    def _loop(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank, spikes: stream.Interface) -> None:
+    def _loop(self, m: Module, walk: stream.Interface, bank: NeuronBank, spikes: stream.Interface) -> None:
         """Spikes of the last population leave; the others' walk their rows, during which no input is taken."""
         first_output = self._format.neurons.bases[-1]
         locked = Signal(init=1)
@@ -202,38 +224,40 @@ class SparseEngine(wiring.Component):
             m.d.comb += [self.o.payload.last.eq(spikes.payload.last), self.o.payload.value.eq(spikes.payload.value)]
         with m.If(locked):
             m.d.comb += [
-                walker.i.valid.eq(spikes.valid & ~leaves),
-                walker.i.payload.kind.eq(TokenKind.EVENT),
-                walker.i.payload.address.eq(spikes.payload.address),
+                walk.valid.eq(spikes.valid & ~leaves),
+                walk.payload.kind.eq(TokenKind.EVENT),
+                walk.payload.address.eq(spikes.payload.address),
             ]
         with m.Else():
             m.d.comb += [
-                walker.i.valid.eq(self.i.valid),
-                walker.i.payload.kind.eq(self.i.payload.kind),
-                walker.i.payload.address.eq(self.i.payload.address + first_output),
-                self.i.ready.eq(walker.i.ready),
+                walk.valid.eq(self.i.valid),
+                walk.payload.kind.eq(self.i.payload.kind),
+                walk.payload.address.eq(self.i.payload.address + first_output),
+                self.i.ready.eq(walk.ready),
             ]
             with m.If(self.i.valid & self.i.ready & (self.i.payload.kind != TokenKind.EVENT)):
                 m.d.sync += locked.eq(1)
         with m.If(leaves):
             m.d.comb += spikes.ready.eq(self.o.ready)
         with m.Else():
-            m.d.comb += spikes.ready.eq(walker.i.ready & locked)
+            m.d.comb += spikes.ready.eq(walk.ready & locked)
         with m.If(bank.release):
             m.d.sync += locked.eq(0)
 
-    def _return(self, m: Module, walker: RowWalker | BitmapWalker, bank: NeuronBank, spikes: stream.Interface) -> None:
+    def _return(
+        self, m: Module, walk: stream.Interface, idle: Value, bank: NeuronBank, spikes: stream.Interface
+    ) -> None:
         """Spikes leave and walk, and some of them walk for the next step."""
         form = self._format
         m.submodules.returns = returns = ReturnPath(form.inputs, form.neurons, form.own, form.waiting, self._family)
         wiring.connect(m, spikes, returns.spikes)
         wiring.connect(m, wiring.flipped(self.i), returns.i)
-        wiring.connect(m, returns.walk, walker.i)
+        wiring.connect(m, returns.walk, walk)
         wiring.connect(m, returns.o, wiring.flipped(self.o))
         m.d.comb += [
             returns.release.eq(bank.release),
             returns.waits.eq(bank.waits if form.neurons.returns else 0),
-            bank.settled.eq(walker.idle & returns.idle),
+            bank.settled.eq(idle & returns.idle),
         ]
 
     def _trace(self, m: Module, bank: NeuronBank) -> None:

@@ -15,6 +15,7 @@ from ..memories.spram import SpramMemory, SpramShape, load_signature
 from ..streams.contribution import contribution_layout
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .row_format import RowContents, RowFormat, Section, StoredRows
+from .tap_format import tap_layout
 
 
 def weight_of(code: Value, levels: Sequence[int] | None, bits: int) -> Value:
@@ -60,7 +61,10 @@ def read_directory(
 
 
 class _Fetched(NamedTuple):
-    """A token and where its row lies: `base` + `offset`, of that `length`; it is taken by `take`."""
+    """A token and where its row lies: `base` + `offset`, of that `length`; it is taken by `take`.
+
+    `section` is the number of its section, or of the post neuron from which on it is `placed`.
+    """
 
     valid: Signal
     take: Signal
@@ -86,7 +90,7 @@ class RowWalker(wiring.Component):
     ==== === =====================================================
     Port Dir Meaning
     ==== === =====================================================
-    i    in  stream of tokens over the rows
+    i    in  stream of tokens over the rows, of taps (`tap_layout`) where these are `placed`
     o    out stream of contributions (`contribution_layout`)
     idle out no token is under way
     load in  words for the SPRAMs, if the entries lie there
@@ -106,7 +110,7 @@ class RowWalker(wiring.Component):
         self._contents = contents
         self._family = family
         ports: dict[str, In | Out] = {
-            "i": In(stream.Signature(token_layout(form.rows))),
+            "i": In(stream.Signature(tap_layout(form.rows, form.post) if form.placed else token_layout(form.rows))),
             "o": Out(stream.Signature(contribution_layout(form.post, form.weight_bits))),
             "idle": Out(1),
         }
@@ -134,7 +138,7 @@ class RowWalker(wiring.Component):
         intake = Signal()
         m.d.comb += [self.i.ready.eq(~fetched | take), intake.eq(self.i.valid & self.i.ready)]
         row = self.i.payload.address
-        section = self._section(row)
+        section = self.i.payload.origin if self._format.placed else self._section(row)
         fetched_section = Signal.like(section)
         with m.If(self.i.ready):
             m.d.sync += [
@@ -216,7 +220,8 @@ class RowWalker(wiring.Component):
         origin = Signal(address_bits(form.post))
         step = Signal()
         with m.If(entry_first):
-            m.d.comb += origin.eq(select_from([s.first_post for s in form.sections], entry_section))
+            first = entry_section if form.placed else select_from([s.first_post for s in form.sections], entry_section)
+            m.d.comb += origin.eq(first)
         with m.Else():
             m.d.comb += [origin.eq(self.o.payload.post), step.eq(past)]
         post = Signal(address_bits(form.post))

@@ -377,6 +377,37 @@ WALKERS = (
 
 READOUT = "tests/test_membrane_readout.py"
 
+TAPS = (
+    Mutant(
+        "an event has the taps of its first column alone",
+        "hdl/engines/taps.py",
+        "ends_column = ~is_map | across.last",
+        "ends_column = Const(1, 1)",
+        ("tests/test_taps.py", "-k", "cycles_of_the_model"),
+    ),
+    Mutant(
+        "the outer part of a place is divided by the inner divisor",
+        "hdl/engines/taps.py",
+        "left > bits,",
+        "left >= 0,",
+        ("tests/test_taps.py", "-k", "cycles_of_the_model"),
+    ),
+    Mutant(
+        "a job is done that an event does not have",
+        "hdl/engines/taps.py",
+        "has_tap = has_tap & (~is_event | self._chosen(job, choices))",
+        "has_tap = has_tap & (~is_event | 1)",
+        ("tests/test_taps.py", "-k", "cycles_of_the_model"),
+    ),
+    Mutant(
+        "parts of origins lose the zeros that they share",
+        "compiler/encodings/taps.py",
+        "return (max(values, default=0) >> shift).bit_length(), shift",
+        "return max(values, default=0).bit_length(), 0",
+        ("tests/test_taps.py", "-k", "no_zeros"),
+    ),
+)
+
 READOUTS = (
     Mutant(
         "readings go on from the sample before",
@@ -1355,6 +1386,7 @@ MUTANTS = (
     *CURRENTS,
     *ADAPTATION,
     *WALKERS,
+    *TAPS,
     *STEP_EDGES,
     *READOUTS,
     *LINK,

@@ -1,0 +1,164 @@
+"""Taps to memory words: the tables of both axes, in which a tap generator finds the rows of an event of a map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ...hdl.engines.tap_format import AxisFormat, MapTaps, OwnRow, Places, Segment, TapContents, TapFormat
+from ...hdl.memories.memory import LOGIC_ROM_LUTS
+
+Parts = tuple[tuple[tuple[int, int], ...], ...]
+"""For each place along an axis its taps: the part of the row's number and the part of the origin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapJob:
+    """The taps of a map's events: every pair of one `down` and one `across`."""
+
+    down: Parts
+    across: Parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentJobs:
+    """What the events from the address `first` on are for; as Segment, with taps in place of tables."""
+
+    first: int
+    jobs: tuple[OwnRow | MapJob, ...]
+    places: Places | None = None
+    looked_up: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which jobs of its segment an address has, a bit for each, and its number where that is looked up."""
+
+    jobs: int
+    number: int = 0
+
+
+def encode_taps(
+    segments: Sequence[SegmentJobs],
+    *,
+    addresses: int,
+    rows: int,
+    post: int,
+    choices: Sequence[Choice] = (),
+    logic_luts: int = LOGIC_ROM_LUTS,
+) -> tuple[TapFormat, TapContents]:
+    """The format and the contents of a tap generator; without `choices` every address has all jobs of its segment."""
+    jobs = [job for segment in segments for job in segment.jobs if isinstance(job, MapJob)]
+    down, down_words, rows_of = _axis([job.down for job in jobs])
+    across, across_words, columns_of = _axis([job.across for job in jobs])
+    looks_up = any(segment.looked_up for segment in segments)
+
+    def tables_of(job: OwnRow | MapJob) -> OwnRow | MapTaps:
+        if isinstance(job, OwnRow):
+            return job
+        return MapTaps(rows=rows_of[job.down], columns=columns_of[job.across])
+
+    form = TapFormat(
+        addresses=addresses,
+        rows=rows,
+        post=post,
+        segments=tuple(
+            Segment(first=s.first, jobs=tuple(map(tables_of, s.jobs)), places=s.places, looked_up=s.looked_up)
+            for s in segments
+        ),
+        down=down,
+        across=across,
+        choice_bits=max(len(segment.jobs) for segment in segments) if choices else 0,
+        number_bits=max(choice.number for choice in choices).bit_length() if looks_up else 0,
+        logic_luts=logic_luts,
+    )
+    words = tuple(choice.jobs | choice.number << form.choice_bits for choice in choices)
+    return form, TapContents(down=down_words, across=across_words, choices=words)
+
+
+def taps_of(form: TapFormat, contents: TapContents, address: int) -> Iterator[tuple[int, int] | None]:
+    """What a tap generator does with an event, cycle by cycle: a row and an origin, or None for a job without taps."""
+    segment = next(s for s in reversed(form.segments) if s.first <= address)
+    number, chosen = address - segment.first, -1
+    if form.chooses:
+        word = contents.choices[address]
+        chosen = word if form.choice_bits else -1
+        number = word >> form.choice_bits if segment.looked_up else number
+    for place, job in enumerate(segment.jobs):
+        if not chosen >> place & 1:
+            yield None
+        elif isinstance(job, OwnRow):
+            yield (address + job.offset) % (1 << (form.rows - 1).bit_length()), job.origin
+        else:
+            assert segment.places is not None
+            channel, row, column = place_of(segment.places, number)
+            down = _words_at(form.down, contents.down, job.rows + row)
+            across = _words_at(form.across, contents.across, job.columns + column)
+            if not down or not across:
+                yield None
+            for row_part, origin_part in down:
+                for other_row, other_origin in across:
+                    yield row_part + other_row + channel, origin_part + other_origin
+
+
+def place_of(places: Places, number: int) -> tuple[int, int, int]:
+    """The channel, row and column that a number says."""
+    rest, inner = divmod(number, places.inner)
+    rest, outer = divmod(rest, places.outer)
+    return (rest, outer, inner) if places.planar else (inner, rest, outer)
+
+
+def _axis(parts: Sequence[Parts]) -> tuple[AxisFormat, tuple[int, ...], dict[Parts, int]]:
+    """One table for several, each of which is there once: its format, its words, and the first place of each."""
+    firsts: dict[Parts, int] = {}
+    places = 0
+    for part in parts:
+        if part not in firsts:
+            firsts[part] = places
+            places += len(part)
+    every = [taps for part in firsts for taps in part]
+    longest = max(map(len, every))
+    row_bits, row_shift = _field([row for taps in every for row, _ in taps])
+    origin_bits, origin_shift = _field([origin for taps in every for _, origin in taps])
+    form = AxisFormat(
+        places=places,
+        slots=1 << (max(1, longest) - 1).bit_length(),
+        gaps=not all(every),
+        row_bits=row_bits,
+        row_shift=row_shift,
+        origin_bits=origin_bits,
+        origin_shift=origin_shift,
+    )
+    words = [_word(form, taps, slot) for taps in every for slot in range(form.slots)]
+    return form, tuple(words), firsts
+
+
+def _field(values: Sequence[int]) -> tuple[int, int]:
+    """The bits of a field and the shift that all of its values have in common."""
+    every = 0
+    for value in values:
+        every |= value
+    shift = (every & -every).bit_length() - 1 if every else 0
+    return (max(values, default=0) >> shift).bit_length(), shift
+
+
+def _word(form: AxisFormat, taps: tuple[tuple[int, int], ...], slot: int) -> int:
+    """The word of a slot; the words behind the last tap are never read."""
+    if slot >= len(taps):
+        return 1
+    row, origin = taps[slot]
+    fields = row >> form.row_shift | origin >> form.origin_shift << form.row_bits
+    return int(slot == len(taps) - 1) | form.gaps << 1 | fields << 1 + form.gaps
+
+
+def _words_at(form: AxisFormat, words: tuple[int, ...], place: int) -> list[tuple[int, int]]:
+    """The taps of a place."""
+    found = []
+    for word in words[place * form.slots : (place + 1) * form.slots]:
+        fields = word >> 1 + form.gaps
+        if not form.gaps or word >> 1 & 1:
+            row, origin = fields & ((1 << form.row_bits) - 1), fields >> form.row_bits
+            found.append((row << form.row_shift, origin << form.origin_shift))
+        if word & 1:
+            break
+    return found
