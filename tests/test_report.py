@@ -32,10 +32,12 @@ from spikeloom.compiler.report.facts import (
     Facts,
     Latency,
     Link,
+    Metrics,
     PathStep,
     Source,
     Timing,
 )
+from spikeloom.compiler.report.neurobench import NeuroBench
 from spikeloom.compiler.report.page import render_html
 from spikeloom.compiler.report.plots import Bar, Stack, bars, lines, stacks
 from spikeloom.compiler.report.report import _adaptation, build_report, check_report
@@ -127,6 +129,18 @@ def facts(**changes: Any) -> Facts:
             cycles=121.25,
             work=Work(events=31, synaptic_operations=190, neuron_updates=64, memory_reads=500, memory_writes=254),
         ),
+        neurobench=Metrics(
+            figures=NeuroBench(
+                footprint_bytes=1234.5,
+                connection_sparsity=0.51234,
+                activation_sparsity=0.875,
+                effective_macs=0.0,
+                effective_acs=180.25,
+                dense=960.0,
+            ),
+            samples=3,
+            stimulus="calibration",
+        ),
         link=Link(baud=1_000_000, bytes_per_sample=60.0),
         blocks=(
             Block("layer0.bank", Resources(luts=300, ffs=120, brams=2)),
@@ -153,6 +167,7 @@ BARE: dict[str, Any] = {
     "board": None,
     "latency": None,
     "estimate": None,
+    "neurobench": None,
     "link": None,
     "blocks": (),
     "activity": None,

@@ -27,8 +27,9 @@ from ..lowering.error import PopulationError
 from ..output.build_folder import FLASH
 from ..plan.lean import Lean
 from ..plan.plan import Plan
-from ..report.facts import Block, Facts, Link, PathStep, Source, Timing
+from ..report.facts import Block, Facts, Link, Metrics, PathStep, Source, Timing
 from ..report.facts import Device as ReportDevice
+from ..report.neurobench import neurobench
 from . import measure
 
 _CORE = "spikeloom_core"
@@ -102,7 +103,8 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
         rates=rates,
         steps=ran.steps,
     )
-    facts = replace(facts, estimate=expected)
+    metrics = neurobench(design.lean.whole, recording.trains(ran.spikes))
+    facts = replace(facts, estimate=expected, neurobench=Metrics(figures=metrics, samples=len(ran), stimulus=stimulus))
     if design.built is not None:
         count = len(latency.cycles)
         link = Link(

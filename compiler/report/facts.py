@@ -15,6 +15,7 @@ from ..ir.network import Network
 from ..ir.origin import Judged
 from ..lowering.error import PopulationError
 from ..plan.plan import Plan
+from .neurobench import NeuroBench
 
 
 class Source(StrEnum):
@@ -115,6 +116,15 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """NeuroBench's metrics on `samples` samples; `stimulus` says which, as in `Latency`."""
+
+    figures: NeuroBench
+    samples: int
+    stimulus: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Everything that a report is made of; what was not done is None or empty.
 
@@ -135,6 +145,7 @@ class Facts:
     board: Mapping[str, Any] | None = None
     latency: Latency | None = None
     estimate: Estimate | None = None
+    neurobench: Metrics | None = None
     link: Link | None = None
     blocks: Sequence[Block] = ()
     activity: Activity | None = None

@@ -22,6 +22,7 @@ from .text import (
     counted,
     engine_rows,
     family_of,
+    neurobench_rows,
     number,
     readings_text,
     resource_names,
@@ -86,6 +87,7 @@ def render_html(report: Mapping[str, Any]) -> str:
         _timing(report["timing"]),
         _latency(report),
         _work(report["work"]),
+        _neurobench(report.get("neurobench")),
         _engines(report["engines"]),
         _memory(report),
         _blocks(report["blocks"]),
@@ -229,6 +231,17 @@ def _work(work: Mapping[str, Any] | None) -> Section | None:
     rows = [(name.replace("_", " "), number(amount)) for name, amount in figures.items()]
     note = "estimated from firing rates: what dynamic energy depends on, as no open tool tells energy itself"
     return Section("Work per sample", note, table=Table(("What", "Times"), rows, numeric=(1,)))
+
+
+def _neurobench(metrics: Mapping[str, Any] | None) -> Section | None:
+    if metrics is None:
+        return None
+    note = (
+        f"as its release {metrics['release']} counts them, by the integer reference on "
+        f"{counted(metrics['samples'], metrics['stimulus'] + ' sample')}; operations are per sample"
+    )
+    rows = neurobench_rows(metrics)
+    return Section("NeuroBench metrics", note, table=Table(("Metric", "Value"), rows, numeric=(1,)))
 
 
 def _engines(engines: Sequence[Mapping[str, Any]]) -> Section:

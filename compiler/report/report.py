@@ -25,7 +25,8 @@ from ..plan.folding import input_beats
 from ..plan.kinds import engine_data
 from ..plan.plan import MemoryUse
 from .encodings import ENCODINGS
-from .facts import Activity, Facts, Link, Source
+from .facts import Activity, Facts, Link, Metrics, Source
+from .neurobench import RELEASE
 from .readout import readout_data
 from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
 
@@ -48,6 +49,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "latency": _latency(facts),
         "link": _link(facts.link),
         "work": _work(facts.estimate),
+        "neurobench": _neurobench(facts.neurobench),
         "memory": {
             "stored_bits": sum(use.shape.bits for use in facts.plan.memories if holds_weights(use.role)),
             "entropy_bits": round(sum(layer["entropy_bits"] for layer in layers), 1),
@@ -146,6 +148,25 @@ def _work(estimate: Estimate | None) -> dict[str, Any] | None:
         return None
     figures = {f"{name}_per_sample": round(amount, 2) for name, amount in asdict(estimate.work).items()}
     return figures | {"source": Source.ESTIMATED}
+
+
+def _neurobench(metrics: Metrics | None) -> dict[str, Any] | None:
+    """NeuroBench's metrics, by its names."""
+    if metrics is None:
+        return None
+    figures = metrics.figures
+    return {
+        "release": RELEASE,
+        "footprint_bytes": round(figures.footprint_bytes, 3),
+        "connection_sparsity": round(figures.connection_sparsity, 4),
+        "activation_sparsity": round(figures.activation_sparsity, 6),
+        "effective_macs_per_sample": round(figures.effective_macs, 2),
+        "effective_acs_per_sample": round(figures.effective_acs, 2),
+        "dense_per_sample": round(figures.dense, 2),
+        "samples": metrics.samples,
+        "stimulus": metrics.stimulus,
+        "source": Source.MEASURED,
+    }
 
 
 def _link(link: Link | None) -> dict[str, Any] | None:

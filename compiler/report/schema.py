@@ -173,6 +173,19 @@ class WorkData(TypedDict):
     source: Source
 
 
+class NeuroBenchData(TypedDict):
+    release: str
+    footprint_bytes: float
+    connection_sparsity: float
+    activation_sparsity: float
+    effective_macs_per_sample: float
+    effective_acs_per_sample: float
+    dense_per_sample: float
+    samples: int
+    stimulus: str
+    source: Source
+
+
 class RegionData(TypedDict):
     block: str
     role: str
@@ -295,6 +308,7 @@ class ReportData(TypedDict):
     latency: dict[str, Any]  # LatencyData, or NoLatencyData where nothing was simulated
     link: LinkData | None
     work: WorkData | None
+    neurobench: NotRequired[NeuroBenchData | None]  # older reports do not say
     memory: MemoryData
     input: NotRequired[InputData]  # older reports do not say
     readout: NotRequired[ReadoutData]  # older reports do not say

@@ -60,7 +60,8 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
     headings, rows = semantics_rows(report["semantics"])
     semantics = table("Semantics", headings, rows, numeric=ERROR_COLUMNS)
     figures = (_utilization(report), _performance(report), _layers(report), _engines(report), _memory(report))
-    print_tables(*(part for part in (*figures, _blocks(report), semantics) if part is not None), console=console)
+    further = (_neurobench(report.get("neurobench")), _blocks(report), semantics)
+    print_tables(*(part for part in (*figures, *further) if part is not None), console=console)
 
 
 def print_tables(*tables: Table, console: Console | None = None) -> None:
@@ -200,6 +201,26 @@ def _memory(report: Mapping[str, Any]) -> Table:
         for region in report["memory"]["map"]
     ]
     return table("Memory map", ("Block", "Memory", "Words", "Bits", "Kind", "Block RAMs"), rows, numeric=(2, 3, 5))
+
+
+def _neurobench(metrics: Mapping[str, Any] | None) -> Table | None:
+    if metrics is None:
+        return None
+    samples = counted(metrics["samples"], f"{metrics['stimulus']} sample")
+    title = f"NeuroBench {metrics['release']} (integer reference, {samples})"
+    return table(title, ("Metric", "Value"), neurobench_rows(metrics), numeric=(1,))
+
+
+def neurobench_rows(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """NeuroBench's names and their figures; operations are per sample."""
+    return [
+        ("Footprint", f"{number(metrics['footprint_bytes'])} bytes"),
+        ("Connection sparsity", f"{metrics['connection_sparsity']:.4f}"),
+        ("Activation sparsity", f"{metrics['activation_sparsity']:.4f}"),
+        ("Effective MACs", number(metrics["effective_macs_per_sample"])),
+        ("Effective ACs", number(metrics["effective_acs_per_sample"])),
+        ("Dense", number(metrics["dense_per_sample"])),
+    ]
 
 
 def _blocks(report: Mapping[str, Any]) -> Table | None:

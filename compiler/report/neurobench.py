@@ -1,0 +1,116 @@
+"""NeuroBench's metrics of an integer network, by its names and as its release 2.3.0 counts them.
+
+Yik et al., The neurobench framework for benchmarking neuromorphic computing algorithms and systems, Nature
+Communications 16 (2025); package `neurobench`, folders `metrics/static` and `metrics/workload`. Its harness looks at
+torch modules, one layer and one step at a time; here a projection stands for a layer with weights, a population for a
+layer of neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..ir.arrays import SpikesByPopulation
+from ..ir.network import INPUT, Network, Population, Projection
+from ..ir.neurons import Decay, IntegerDynamics
+
+RELEASE = "2.3.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeuroBench:
+    """The metrics; operations are means per sample, and so is `dense`.
+
+    `footprint_bytes`: all parameters, zero weights too. `connection_sparsity`: the share of weights that are zero.
+    `activation_sparsity`: the share of neuron-steps in which a neuron does not fire. `effective_acs`: weights that are
+    not zero times inputs that are not zero, of all steps, biases left out; in a step in which an input of the layer is
+    more than one spike they count as `effective_macs`. `dense`: the same if nothing were zero.
+    """
+
+    footprint_bytes: float
+    connection_sparsity: float
+    activation_sparsity: float
+    effective_macs: float
+    effective_acs: float
+    dense: float
+
+
+def neurobench(network: Network, trains: SpikesByPopulation) -> NeuroBench:
+    """The metrics of an integer network that does on its samples what `trains` says.
+
+    `trains` are the spikes [samples, steps, neurons] of the input (`INPUT`) and of every population. A spike that is
+    under way when its sample ends reaches nobody and counts for nothing. Inputs with signs are one input each, though
+    the network has two for them (`ir.signed`); its footprint has both.
+    """
+    samples, steps = trains[INPUT].shape[:2]
+    fired = [np.count_nonzero(trains[p.name]) for p in network.populations]
+    neurons = sum(p.size for p in network.populations)
+    counts = np.sum([_operations(p, trains[p.pre]) for p in network.projections], axis=0) / samples
+    weights = sum(_share(network, p) * p.connectivity.possible_synapses for p in network.projections)
+    kept = sum(_share(network, p) * p.connectivity.synapses for p in network.projections)
+    return NeuroBench(
+        footprint_bytes=_footprint_bits(network) / 8,
+        connection_sparsity=1 - kept / weights,
+        activation_sparsity=1 - sum(fired) / (samples * steps * neurons),
+        effective_macs=float(counts[0]),
+        effective_acs=float(counts[1]),
+        dense=steps * sum(_share(network, p) * _dense(p) for p in network.projections),
+    )
+
+
+def _share(network: Network, projection: Projection) -> float:
+    """How much a weight counts: those of an input with a sign come twice."""
+    return 0.5 if projection.pre == INPUT and network.x_min < 0 else 1.0
+
+
+def _dense(projection: Projection) -> int:
+    """Operations of a step in which every input is 1 and no weight 0."""
+    connectivity = projection.connectivity
+    return int(connectivity.totals(np.ones_like(connectivity.values)).sum())
+
+
+def _operations(projection: Projection, train: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """Multiply-accumulates and accumulates that the pre neurons' spikes [samples, steps, neurons] cause."""
+    multiplied = train.max(axis=2, initial=0) > 1
+    macs = acs = 0
+    for delay, fan_out in _fan_outs(projection):
+        heard = train[:, : max(0, train.shape[1] - delay)]
+        several = multiplied[:, : heard.shape[1]]
+        macs += int(np.count_nonzero(heard[several], axis=0) @ fan_out)
+        acs += int(np.count_nonzero(heard[~several], axis=0) @ fan_out)
+    return macs, acs
+
+
+def _fan_outs(projection: Projection) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Delays, and the synapses from each pre neuron that have them."""
+    connectivity = projection.connectivity
+    for delay, codes in connectivity.by_delay(projection.delay, connectivity.codes):
+        yield delay, connectivity.with_codes(replace(connectivity.quantised, codes=codes)).fan_out()
+
+
+# ------------------------------------------------------------------------------------------------------ footprint
+
+
+def _footprint_bits(network: Network) -> int:
+    return sum(map(_synapse_bits, network.projections)) + sum(map(_neuron_bits, network.populations))
+
+
+def _synapse_bits(projection: Projection) -> int:
+    """Of weights at their width, and of delays at that of the longest."""
+    weights = projection.connectivity.quantised
+    delay_bits = int(projection.delay.max(initial=0)).bit_length()
+    return int(weights.codes.size * weights.bits + projection.delay.size * delay_bits)
+
+
+def _neuron_bits(population: Population) -> int:
+    """Of parameters in membrane units at the membrane's width, and of leaks; one for all neurons counts once."""
+    dynamics = population.dynamics
+    assert isinstance(dynamics, IntegerDynamics)
+    units = (population.bias, dynamics.fire, dynamics.sub, dynamics.v_reset, dynamics.v_min, dynamics.jump)
+    leaks = [value for value in vars(dynamics).values() if isinstance(value, Decay)]
+    numbers = sum(array.size for array in units if array is not None)
+    return numbers * dynamics.state_bits + sum(leak.c.size * leak.k for leak in leaks)
