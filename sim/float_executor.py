@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.ir.arrays import FloatArray, SpikesByPopulation
+from ..compiler.ir.arrivals import Arrival, apart
 from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
 from ..compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
@@ -91,21 +92,25 @@ def _check_supported(network: Network) -> None:
 
 @dataclass(frozen=True)
 class _Synapses:
-    """The synapses of one projection that share a delay: weights, and their magnitudes for the rounding bound."""
+    """The synapses of one projection whose spikes arrive together: weights, and their magnitudes for the rounding
+    bound."""
 
     pre: str
     connectivity: Connectivity
     weights: FloatArray
     magnitudes: npt.NDArray[np.float32]
-    delay: int
+    arrival: Arrival
+    fan_in: int
+    """How many terms a sum has at most."""
 
     @classmethod
     def of(cls, projection: Projection, dtype: np.dtype[Any]) -> list[_Synapses]:
         connectivity = projection.connectivity
         real = connectivity.real.astype(dtype).astype(np.float64)
+        fan_in = len(connectivity.columns(real))
         return [
-            cls(projection.pre, connectivity, weights, np.abs(weights).astype(np.float32), delay)
-            for delay, weights in connectivity.by_delay(projection.delay, real)
+            cls(projection.pre, connectivity, weights, np.abs(weights).astype(np.float32), arrival, fan_in)
+            for arrival, weights in apart(projection, real)
         ]
 
 
@@ -199,12 +204,12 @@ class _Engine:
         total, magnitude = bias, np.abs(bias).astype(np.float32)
         terms = np.ones((), np.float32)
         for synapses in self.synapses:
-            if step < synapses.delay:
+            x = synapses.arrival.of(sources[synapses.pre], step)
+            if x is None:
                 continue  # there are no spikes from before the sample
-            x = sources[synapses.pre][:, step - synapses.delay]
             total = total + synapses.connectivity.currents(x, synapses.weights)
             magnitude = magnitude + synapses.connectivity.currents(x, synapses.magnitudes)
-            terms = terms + np.count_nonzero(x, axis=1, keepdims=True)
+            terms = terms + np.minimum(np.count_nonzero(x, axis=1, keepdims=True), synapses.fan_in)
         error = ((terms + 2) * self.eps * magnitude).astype(self.dtype)
         return _Current(np.asarray(total).astype(self.dtype), error)
 

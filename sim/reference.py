@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..compiler.ir.arrays import IntArray, SpikesByPopulation
+from ..compiler.ir.arrivals import Arrival, apart
 from ..compiler.ir.bounds import partial_sum_bound
 from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
@@ -90,7 +91,7 @@ def saturate(x: IntArray, bits: int) -> IntArray:
 
 @dataclass(frozen=True)
 class _Synapses:
-    """The synapses of one projection that share a delay."""
+    """The synapses of one projection whose spikes arrive together."""
 
     pre: str
     connectivity: Connectivity
@@ -98,14 +99,14 @@ class _Synapses:
     """The indices of the pre neurons that have any, or None for all of them."""
     weights: npt.NDArray[Any]
     """The codes, in the format in which their sums are exact."""
-    delay: int
+    arrival: Arrival
     shift: int
 
     def add_to(self, drive: IntArray, sources: SpikesByPopulation, step: int) -> None:
         """Add this step's (sum of w x) << shift, exactly."""
-        if step < self.delay:
+        x = self.arrival.of(sources[self.pre], step)
+        if x is None:
             return  # spikes from before the sample are 0
-        x = sources[self.pre][:, step - self.delay]
         x = x if self.rows is None else x[:, self.rows]
         drive += self.connectivity.currents(x, self.weights).astype(np.int64) << self.shift
 
@@ -115,11 +116,11 @@ def _synapses(network: Network, projection: Projection) -> list[_Synapses]:
     bound = partial_sum_bound(network, projection)
     dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
     groups = []
-    for delay, codes in connectivity.by_delay(projection.delay, connectivity.codes):
+    for arrival, codes in apart(projection, connectivity.codes):
         if codes.any():
             rows, codes = connectivity.compacted(codes)
             weights = np.ascontiguousarray(codes, dtype=dtype)
-            groups.append(_Synapses(projection.pre, connectivity, rows, weights, delay, projection.shift))
+            groups.append(_Synapses(projection.pre, connectivity, rows, weights, arrival, projection.shift))
     return groups
 
 

@@ -5,24 +5,40 @@ from __future__ import annotations
 import functools
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from spikeloom.compiler.ir.connectivity import Dense, Quantised
-from spikeloom.compiler.ir.network import Network, Population, Projection
+from spikeloom.compiler.ir.connectivity import Connectivity, Dense, Quantised
+from spikeloom.compiler.ir.convolution import Convolution
+from spikeloom.compiler.ir.maps import Padding
+from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from spikeloom.compiler.ir.pooled import Pooled
+from spikeloom.compiler.ir.pooling import Pooling, PoolKind
 from spikeloom.compiler.ir.readout import ReadBy, Readout
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMATS = (1, 2)
 
 IMPLEMENTED = frozenset(
-    {"IF", "LIF", "CubaLIF", "LI", "ALIF", "recurrence", "delays", "floor", "several spikes per step"}
+    {
+        *("IF", "LIF", "CubaLIF", "LI", "ALIF", "recurrence", "delays", "floor", "several spikes per step"),
+        *("convolution", "grouped convolution", "sum pooling", "max pooling"),
+        *("sum pooling of currents", "max pooling of currents"),
+    }
 )
 """What the IR has, in the words of the cases' `needs`."""
+
+NOT_IN_HARDWARE = frozenset(
+    {
+        *("several spikes per step", "convolution", "grouped convolution", "sum pooling", "max pooling"),
+        *("sum pooling of currents", "max pooling of currents"),
+    }
+)
+"""What the generated hardware does not have yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,13 +88,15 @@ def _all_entries() -> list[dict[str, Any]]:
     return entries
 
 
-def network_of(entry: dict[str, Any]) -> Network:
+def network_of(entry: dict[str, Any], *, fold: bool = True) -> Network:
     """The network of a case's data; without `output` the last population is read out, without `bits` those that a
-    projection's weights need, without `readout` by spikes or the sum of membranes."""
+    projection's weights need, without `readout` by spikes or the sum of membranes. Sums of a convolution's sums are
+    larger kernels, unless told not to `fold` them."""
+    shapes = {INPUT: _shape(entry["input"])} | {p["name"]: _shape(p) for p in entry["populations"]}
     return Network(
-        input_shape=(entry["input"]["size"],),
+        input_shape=_shape(entry["input"]),
         populations=tuple(_population(p) for p in entry["populations"]),
-        projections=tuple(_projection(p) for p in entry["projections"]),
+        projections=tuple(_projection(p, shapes, fold) for p in entry["projections"]),
         output=entry.get("output", entry["populations"][-1]["name"]),
         x_max=entry["input"]["x_max"],
         name=entry["name"],
@@ -114,25 +132,69 @@ def _population(entry: dict[str, Any]) -> Population:
         reset_place=ResetPlace(entry["reset"]),
         state_bits=entry["state_bits"],
     )
-    return Population(name=entry["name"], shape=(entry["size"],), dynamics=dynamics, bias=entry["bias"])
+    return Population(name=entry["name"], shape=_shape(entry), dynamics=dynamics, bias=entry["bias"])
 
 
 def _decay(entry: dict[str, Any]) -> Decay:
     return Decay(c=entry["c"], k=entry["k"], rounding=Rounding(entry["rounding"]))
 
 
-def _projection(entry: dict[str, Any]) -> Projection:
-    codes = np.array(entry["weights"], np.int64)
+def _shape(entry: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(entry.get("shape", (entry["size"],)))
+
+
+def _projection(entry: dict[str, Any], shapes: dict[str, tuple[int, ...]], fold: bool) -> Projection:
+    codes = np.array(entry["kernel"] if "kernel" in entry else entry["weights"], np.int64)
     bits = entry.get("bits", max(2, int(np.abs(codes).max(initial=0)).bit_length() + 1))
+    pooling = _pooling(entry.get("pool"), shapes[entry["pre"]])
+    inputs = shapes[entry["pre"]] if pooling is None else pooling.post_shape
+    connectivity = _connectivity(entry, Quantised(codes=codes, bits=bits), inputs, fold)
+    if pooling is not None:
+        connectivity = Pooled(pooling=pooling, behind=connectivity)
     return Projection(
         pre=entry["pre"],
         post=entry["post"],
-        connectivity=Dense(weights=Quantised(codes=codes, bits=bits)),
-        delay=_delay(np.array(entry["delay"]), codes.shape),
+        connectivity=connectivity,
+        delay=_delay(np.array(entry["delay"]), connectivity),
         shift=entry["shift"],
     )
 
 
-def _delay(delay: npt.NDArray[np.int64], shape: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """A delay for each pre neuron is one for each of its synapses."""
-    return np.broadcast_to(delay[:, None], shape) if delay.ndim == 1 else delay
+def _connectivity(entry: dict[str, Any], weights: Quantised, inputs: tuple[int, ...], fold: bool) -> Connectivity:
+    if "kernel" not in entry:
+        return Dense(weights=weights)
+    plain = Convolution(
+        weights=weights,
+        pre_shape=inputs,  # type: ignore[arg-type]
+        stride=tuple(entry["stride"]),
+        padding=_around(entry["padding"]),
+        dilation=tuple(entry["dilation"]),
+        groups=entry["groups"],
+    )
+    pooled = replace(plain, pool_after=_pooling(entry.get("pool_after"), plain.sum_shape))
+    return pooled.folded() if fold else pooled
+
+
+def _pooling(entry: dict[str, Any] | None, inputs: tuple[int, ...]) -> Pooling | None:
+    if entry is None:
+        return None
+    return Pooling(
+        kind=PoolKind(entry["kind"]),
+        pre_shape=inputs,  # type: ignore[arg-type]
+        kernel=tuple(entry["kernel"]),
+        stride=tuple(entry["stride"]),
+        padding=_around(entry["padding"]),
+    )
+
+
+def _around(padding: list[Any]) -> Padding:
+    """Above and below, left and right, of one number for both sides or of two."""
+    (above, below), (left, right) = ((p, p) if isinstance(p, int) else p for p in padding)
+    return (above, below), (left, right)
+
+
+def _delay(delay: npt.NDArray[np.int64], connectivity: Connectivity) -> npt.NDArray[np.int64]:
+    """A delay for each pre neuron is one for each of its synapses, where these have their own."""
+    if delay.ndim == 1 and connectivity.one_per_pair:
+        return np.broadcast_to(delay[:, None], connectivity.shape)
+    return delay

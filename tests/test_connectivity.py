@@ -310,7 +310,7 @@ def test_shared_weights_have_rules_of_their_own() -> None:
     with pytest.raises(ModelError, match="neurons that share weights share their gain and scale"):
         quantise(replace(net, populations=(gains, net.populations[1])), 4)
     late = replace(net.projections[0], delay=np.ones(net.projections[0].connectivity.shape, np.int64))
-    with pytest.raises(ModelError, match="a delay is a scalar where neurons share weights: projection 'input' -> 'hid"):
+    with pytest.raises(ModelError, match=r"or one for each pre neuron where .* \(8,\): projection 'input' -> 'hidden"):
         verify(replace(net, projections=(late, net.projections[1])))
     whole = quantise(net, 4)
     first = whole.projections[0].connectivity

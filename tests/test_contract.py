@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden import GoldenCase, entries_ahead, golden_cases, golden_folder, lacking
+from golden import (
+    NOT_IN_HARDWARE,
+    GoldenCase,
+    entries_ahead,
+    golden_cases,
+    golden_entries,
+    golden_folder,
+    lacking,
+    network_of,
+)
+from spikeloom.compiler.ir.convolution import Convolution
 from spikeloom.compiler.ir.readout import ReadBy, Readout
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.compiler.plan.readout import require_answer
@@ -17,9 +27,6 @@ from spikeloom.sim.recording import Recording
 from spikeloom.sim.reference import run_reference
 
 CASES = golden_cases()
-
-UNSUPPORTED = frozenset({"several spikes per step"})
-"""What the generated hardware does not have yet, in the words of the cases' `needs`."""
 
 
 def _id(case: GoldenCase) -> str:
@@ -54,9 +61,21 @@ def test_reference_agrees(case: GoldenCase) -> None:
     assert_agrees(case, run_reference(case.network, case.spikes, membranes=True))
 
 
+SUMMED = [entry for entry in golden_entries() if "sum pooling of currents" in entry["needs"]]
+
+
+@pytest.mark.parametrize("entry", SUMMED, ids=lambda entry: entry["name"])
+def test_reference_sums_the_sums_of_a_convolution(entry: dict[str, Any]) -> None:
+    network = network_of(entry, fold=False)
+    assert any(isinstance(p.connectivity, Convolution) and p.connectivity.pool_after for p in network.projections)
+    found = run_reference(network, np.array(entry["input"]["spikes"], np.uint8), membranes=True)
+    for name, expected in entry["expected"].items():
+        assert found.populations[name].spikes.tolist() == expected["spikes"]
+
+
 def skip_what_hardware_lacks(case: GoldenCase) -> None:
     """Skip a case by the name of what the hardware lacks and refuses."""
-    missing = case.needs & UNSUPPORTED
+    missing = case.needs & NOT_IN_HARDWARE
     if missing:
         with pytest.raises(ModelError):
             make_plan(case.network)

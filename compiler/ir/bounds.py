@@ -29,8 +29,8 @@ def partial_sum_bound(network: Network, projection: Projection) -> int:
 
     Floating-point matrix products whose format holds all integers up to this bound are exact in any order.
     """
-    low, high = projection_bounds(network, projection)
-    return int(max(-low.min(initial=0), high.max(initial=0)))
+    low, high = projection.connectivity.sum_bounds()
+    return int(max(-low.min(initial=0), high.max(initial=0))) * largest_input(network, projection.pre)
 
 
 def drive_bounds_per_neuron(network: Network, population: Population) -> tuple[list[int], list[int]]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError
 from .arrays import FloatArray, IntArray, freeze, one
+from .maps import MapShape
 
 Array = npt.NDArray[Any]
 BoolArray = npt.NDArray[np.bool_]
@@ -60,6 +61,9 @@ class Connectivity(ABC):
     Post neurons that share weights share a scale: they are a scale group, and a column of `columns` holds the weights
     into one group. A member says its `shape`, its `currents`, its `scale_groups`, its `columns` and back, and which
     inputs a group sees (`inputs_of`); what else is asked follows from these, unless it knows a shorter way.
+
+    What is pooled by maxima is not linear in its spikes: `currents` holds for it, and whoever takes sums apart asks
+    `is_linear` first.
     """
 
     weights: Weights
@@ -94,10 +98,41 @@ class Connectivity(ABC):
 
     @abstractmethod
     def inputs_of(self, group: int) -> IntArray:
-        """The pre neuron behind each weight of a group, for each of its neurons in order; -1 where there is none.
+        """The input behind each weight of a group, for each of its neurons in order; -1 where there is none.
 
-        [neurons of the group, fan-in].
+        [neurons of the group, fan-in]; inputs are numbered as `at_weights` gives them. Where sums are pooled, it is the
+        sums that stand here, in their order, in the place of neurons.
         """
+
+    # -- what one with maps or pooling says --------------------------------------------------------------------
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the currents of several spikes are the sum of the currents of each."""
+        return True
+
+    @property
+    def pre_map(self) -> MapShape | None:
+        """The map that it reads; None where the pre neurons have no places."""
+        return None
+
+    @property
+    def post_map(self) -> MapShape | None:
+        """The map that it writes; None where the post neurons have no places."""
+        return None
+
+    def problem(self) -> str | None:
+        """What is wrong with its own form, or None."""
+        return None
+
+    def at_weights(self, spikes: Array) -> Array:
+        """What the weights take of `spikes` [..., pre]: these, or what is pooled of them, [..., inputs]."""
+        return spikes
+
+    def sum_bounds(self, values: Array | None = None) -> tuple[Array, Array]:
+        """The smallest and largest of all sums that are formed in a step on the way to the currents, for inputs of 0
+        to 1."""
+        return self.input_bounds(values)
 
     # -- weights -----------------------------------------------------------------------------------------------
 

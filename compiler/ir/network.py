@@ -69,7 +69,8 @@ class Population:
 class Projection:
     """Synapses from `pre` (a population's name, or `INPUT`) to `post`.
 
-    `delay` is in time steps: a scalar, or [pre, post] for one per synapse. `shift` is the e_p of the contract: the
+    `delay` is in time steps: a scalar, [pre, post] for one per synapse or, where synapses share weights, (pre,) for one
+    per pre neuron. `shift` is the e_p of the contract: the
     integer sum is shifted left by it into membrane units.
 
     `step_edge` says that spikes cross into a later step. A delay makes a projection one, and in every cycle there is

@@ -21,6 +21,7 @@ from ...hdl.errors import ModelError, quoted
 from ..names import SCHEMES
 from .bounds import drive_bounds
 from .connectivity import Connectivity, Quantised
+from .maps import as_map
 from .network import INPUT, Network, Population, Projection
 from .neurons import (
     MODELS,
@@ -96,6 +97,7 @@ def _check_rules(network: Network) -> None:
         else:
             _decay_factors(population)
     for projection in network.projections:
+        _connectivity_valid(projection)
         _weight_shape(network, projection)
         _weights_finite(projection)
         _delays_valid(network, projection)
@@ -464,15 +466,26 @@ def _ends_exist(network: Network, projection: Projection) -> None:
 def _connectivity_known(projection: Projection) -> None:
     if not isinstance(projection.connectivity, Connectivity):
         raise ModelError(
-            f"connectivity is dense: {_title(projection)} has {type(projection.connectivity).__name__}, which is not "
-            "supported yet"
+            f"connectivity is an object that answers for itself: {_title(projection)} has "
+            f"{type(projection.connectivity).__name__}; use Dense, Convolution or Pooled"
         )
+
+
+def _connectivity_valid(projection: Projection) -> None:
+    problem = projection.connectivity.problem()
+    if problem is not None:
+        raise ModelError(f"{problem}; it is the {_title(projection)}")
 
 
 def _weight_shape(network: Network, projection: Projection) -> None:
     expected, shape = (network.size_of(projection.pre), network.size_of(projection.post)), projection.connectivity.shape
     if shape != expected:
         raise ModelError(f"weights have the shape (pre, post) = {expected}: {_title(projection)} has {shape}")
+    maps = projection.connectivity.pre_map, projection.connectivity.post_map
+    for name, node, one in (("reads", projection.pre, maps[0]), ("writes", projection.post, maps[1])):
+        own = as_map(network.input_shape if node == INPUT else network.population(node).shape)
+        if one is not None and own not in (None, one):
+            raise ModelError(f"a map has one shape: {_title(projection)} {name} {one} where {quoted(node)} is {own}")
 
 
 def _weights_finite(projection: Projection) -> None:
@@ -486,10 +499,10 @@ def _weights_finite(projection: Projection) -> None:
 
 def _delays_valid(network: Network, projection: Projection) -> None:
     delay = projection.delay
-    shape = projection.connectivity.shape if projection.connectivity.one_per_pair else ()
+    shape = projection.connectivity.shape if projection.connectivity.one_per_pair else projection.connectivity.shape[:1]
     if delay.shape not in ((), shape):
-        rule = f"is a scalar or has the shape {shape}" if shape else "is a scalar where neurons share weights"
-        raise ModelError(f"a delay {rule}: {_title(projection)} has {delay.shape}")
+        whose = "synapse" if projection.connectivity.one_per_pair else "pre neuron where neurons share weights"
+        raise ModelError(f"a delay is a scalar or one for each {whose} {shape}: {_title(projection)} has {delay.shape}")
     if not np.all((delay >= 0) & (delay <= MAX_DELAY)):
         raise ModelError(
             f"delays are 0 to {MAX_DELAY} steps: {_title(projection)} has {np.min(delay)} to {np.max(delay)}"

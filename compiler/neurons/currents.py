@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..ir.arrays import FloatArray, SpikesByPopulation
+from ..ir.arrivals import Arrival, apart
 from ..ir.connectivity import Connectivity
 from ..ir.network import INPUT, Network
 from .contract import ContractForm
@@ -28,11 +29,11 @@ def currents(
 
 @dataclass(frozen=True)
 class Part:
-    """The synapses of one projection that share a delay, in its connectivity's form."""
+    """The synapses of one projection whose spikes arrive together, in its connectivity's form."""
 
     pre: str
     connectivity: Connectivity
-    delay: int
+    arrival: Arrival
     weights: FloatArray
 
 
@@ -49,15 +50,16 @@ def on_grid(form: ContractForm, weights: Sequence[FloatArray], largest_value: in
 
 def split_by_delay(form: ContractForm, weights: Sequence[FloatArray]) -> list[Part]:
     return [
-        Part(projection.pre, projection.connectivity, delay, part)
+        Part(projection.pre, projection.connectivity, arrival, part)
         for projection, values in zip(form.projections, weights, strict=True)
-        for delay, part in projection.connectivity.by_delay(projection.delay, values)
+        for arrival, part in apart(projection, values)
     ]
 
 
 def current_at(bias: FloatArray, parts: Sequence[Part], sources: SpikesByPopulation, step: int) -> FloatArray:
     total = np.zeros((len(sources[INPUT]), len(bias)))
     for part in parts:
-        if step >= part.delay:
-            total += part.connectivity.currents(sources[part.pre][:, step - part.delay], part.weights)
+        arrived = part.arrival.of(sources[part.pre], step)
+        if arrived is not None:
+            total += part.connectivity.currents(arrived, part.weights)
     return total + bias

@@ -5,10 +5,12 @@ A new kind of neuron is an entry more in `NEURONS`; a new field of all of them a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hypothesis import strategies as st
 
+from .layers import Shape, convolutions, maps, poolings
 from .oracle import Data
 
 NEURONS: dict[str, tuple[str, ...]] = {
@@ -35,22 +37,25 @@ MAX_SIZE = 8
 
 @st.composite
 def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
-    """A network; of the whole IR (adaptation, several spikes per step) where it is not for the `hardware`."""
-    inputs = draw(st.integers(1, MAX_SIZE))
-    sizes = draw(st.lists(st.integers(1, MAX_SIZE), min_size=1, max_size=3))
-    names = [f"p{number}" for number in range(len(sizes))]
+    """A network; of the whole IR (maps, adaptation, several spikes per step) where it is not for the `hardware`."""
+    mapped = not hardware and draw(st.booleans())
+    names = [f"p{number}" for number in range(draw(st.integers(1, 3)))]
+    shape_of = {"input": draw(maps()) if mapped else [draw(st.integers(1, MAX_SIZE))]}
     x_max = draw(st.sampled_from((1, 1, 1, 2, 5, 20 if hardware else 255)))
     bits = draw(st.integers(2, 16) | st.integers(2, 5))
-    drawn = [draw(populations(name, size, hardware)) for name, size in zip(names, sizes, strict=True)]
     loops = not hardware or draw(st.booleans())
-    size_of = {"input": inputs, **dict(zip(names, sizes, strict=True))}
-    joined = [
-        draw(projections(pre, post, size_of, bits, delayed=loops)) for pre, post in draw(edges(names, recurrent=loops))
-    ]
+    joined, backwards = [], []
+    for pre, post in draw(edges(names, recurrent=loops)):
+        if pre not in shape_of:
+            backwards.append((pre, post))
+            continue
+        joined.append(draw(projections(pre, post, shape_of, bits, delayed=loops)))
+    joined += [draw(projections(pre, post, shape_of, bits, delayed=loops)) for pre, post in backwards]
+    drawn = [draw(populations(name, shape_of[name], hardware)) for name in names]
     output = draw(st.sampled_from(names)) if draw(st.integers(0, 5)) == 0 else names[-1]
     return {
         "name": "fuzz",
-        "input": {"size": inputs, "x_max": x_max},
+        "input": {"size": math.prod(shape_of["input"]), "shape": shape_of["input"], "x_max": x_max},
         "populations": drawn,
         "projections": joined,
         "output": output,
@@ -81,8 +86,9 @@ def edges(draw: st.DrawFn, names: list[str], *, recurrent: bool) -> list[tuple[s
 
 
 @st.composite
-def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
+def populations(draw: st.DrawFn, name: str, shape: Shape, hardware: bool) -> Data:
     """Neurons of one kind with thresholds anywhere, at the edges of the state and below 0 too."""
+    size = math.prod(shape)
     kind = draw(st.sampled_from(("LIF", "LIF", "IF", *(IN_HARDWARE if hardware else NEURONS))))
     bits = draw(st.sampled_from((2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 24, 32)))
     place, mode = draw(st.sampled_from(RESETS))
@@ -100,6 +106,7 @@ def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
     return {
         "name": name,
         "size": size,
+        "shape": shape,
         "dynamics": kind,
         "fire": fire,
         "sub": fire if draw(st.booleans()) else draw(_parameter(size, subs)),
@@ -117,8 +124,11 @@ def populations(draw: st.DrawFn, name: str, size: int, hardware: bool) -> Data:
 
 
 @st.composite
-def projections(draw: st.DrawFn, pre: str, post: str, size_of: dict[str, int], bits: int, *, delayed: bool) -> Data:
-    """Weights that are sparse, dense or all zero, of few values or many."""
+def projections(draw: st.DrawFn, pre: str, post: str, shape_of: dict[str, Shape], bits: int, *, delayed: bool) -> Data:
+    """Weights that are sparse, dense or all zero, of few values or many; of maps pooled and convolved, too.
+
+    The first projection into a population says what shape it has.
+    """
     limit = (1 << (bits - 1)) - 1
     weight = draw(
         st.sampled_from(
@@ -131,14 +141,28 @@ def projections(draw: st.DrawFn, pre: str, post: str, size_of: dict[str, int], b
             )
         )
     )
-    rows, columns = size_of[pre], size_of[post]
-    backwards = delayed and (pre != "input" and pre >= post)
+    form: Data = {}
+    shape = shape_of[pre]
+    if len(shape) == 3 and draw(st.booleans()):
+        form["pool"], shape = draw(poolings(shape))
+    if len(shape) == 3 and post not in shape_of and draw(st.integers(0, 2)):
+        kernel, shape_of[post] = draw(convolutions(shape, weight))
+        form |= kernel
+    else:
+        if post not in shape_of:
+            shape_of[post] = (
+                draw(maps()) if len(shape) == 3 and draw(st.booleans()) else [draw(st.integers(1, MAX_SIZE))]
+            )
+        form["weights"] = draw(_matrix(math.prod(shape), math.prod(shape_of[post]), weight))
+    least = int(delayed and (pre != "input" and pre >= post))
+    rows, columns = math.prod(shape_of[pre]), math.prod(shape_of[post])
+    delays = _delays(rows, columns, least) if list(form) == ["weights"] else _axonal(rows, least)
     return {
         "pre": pre,
         "post": post,
-        "weights": draw(_matrix(rows, columns, weight)),
+        **form,
         "bits": bits,
-        "delay": draw(_delays(rows, columns, int(backwards))) if delayed else 0,
+        "delay": draw(delays) if delayed else 0,
         "shift": draw(st.sampled_from((0, 0, 1, 2, 5))),
     }
 
@@ -163,14 +187,13 @@ def _adaptations(size: int, jump: st.SearchStrategy[int]) -> st.SearchStrategy[D
 
 def _delays(rows: int, columns: int, least: int) -> st.SearchStrategy[Any]:
     """One for all synapses, most often of a step, one for each, or one for each pre neuron."""
-    delay = st.integers(least, 3)
-    axonal = st.lists(st.integers(least, 9), min_size=rows, max_size=rows)
-    return (
-        st.just(least)
-        | delay
-        | _matrix(rows, columns, delay)
-        | axonal.map(lambda delays: [[steps] * columns for steps in delays])
-    )
+    axonal = _axonal(rows, least)
+    of_synapses = _matrix(rows, columns, st.integers(least, 3))
+    return axonal.map(lambda d: [[steps] * columns for steps in d] if isinstance(d, list) else d) | of_synapses
+
+
+def _axonal(rows: int, least: int) -> st.SearchStrategy[Any]:
+    return st.just(least) | st.integers(least, 3) | st.lists(st.integers(least, 9), min_size=rows, max_size=rows)
 
 
 def _matrix(rows: int, columns: int, element: st.SearchStrategy[int]) -> st.SearchStrategy[list[list[int]]]:

@@ -5,11 +5,12 @@ It reads the data of a case and shares no code with the product: neither arrays 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Data = dict[str, Any]
+from .maps import Data, of_map
 
 
 @dataclass
@@ -60,18 +61,35 @@ def run_sample(network: Data, steps: Sequence[Sequence[int]]) -> dict[str, Trace
 def _currents(network: Data, population: Data, spikes: dict[str, list[list[int]]], step: int) -> list[int]:
     """I[j] = bias[j] + sum over projections of (sum_i w[i,j] x_i[t - d_ij]) << e."""
     totals = [_of(population["bias"], neuron) for neuron in range(population["size"])]
+    shapes = {p["name"]: p.get("shape") for p in (network["input"] | {"name": "input"}, *network["populations"])}
     for projection in network["projections"]:
         if projection["post"] != population["name"]:
             continue
         history = spikes[projection["pre"]]
-        for post in range(population["size"]):
-            total = 0
-            for pre, row in enumerate(projection["weights"]):
-                when = step - _delay(projection["delay"], pre, post)
-                if when >= 0:
-                    total += row[post] * history[when][pre]
-            totals[post] += total << projection["shift"]
+        if "kernel" in projection or "pool" in projection:
+            shape = shapes[projection["pre"]]
+            arrived = _delayed(projection["delay"], history, step, math.prod(shape))
+            sums = of_map(projection, arrived, shape)
+        else:
+            sums = _of_matrix(projection, history, step, population["size"])
+        totals = [total + (sum_ << projection["shift"]) for total, sum_ in zip(totals, sums, strict=True)]
     return totals
+
+
+def _of_matrix(projection: Data, history: list[list[int]], step: int, size: int) -> list[int]:
+    sums = [0] * size
+    for post in range(size):
+        for pre, row in enumerate(projection["weights"]):
+            when = step - _delay(projection["delay"], pre, post)
+            if when >= 0:
+                sums[post] += row[post] * history[when][pre]
+    return sums
+
+
+def _delayed(delay: Any, history: list[list[int]], step: int, size: int) -> list[int]:
+    """What arrives of each pre neuron in a step."""
+    late = [_of(delay, pre) for pre in range(size)]
+    return [history[step - d][pre] if step >= d else 0 for pre, d in enumerate(late)]
 
 
 def _step(population: Data, index: int, neuron: _Neuron, current: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from golden import network_of
 from hypothesis import strategies as st
+from spikeloom.compiler.ir.arrivals import apart
 from spikeloom.compiler.ir.bounds import drive_bounds_per_neuron, signed_bits
 from spikeloom.compiler.ir.network import INPUT, Network, Population
 from spikeloom.compiler.ir.neurons import IntegerDynamics
@@ -50,10 +51,11 @@ def _check_step(network: Network, population: Population, sample: list[list[int]
     sources = {INPUT: np.array(sample)} | {name: np.array(trace.spikes) for name, trace in traces.items()}
     currents = np.zeros((len(sample), population.size), np.int64) + population.bias
     for projection in network.projections_into(population.name):
-        for delay, codes in projection.connectivity.by_delay(projection.delay, projection.connectivity.codes):
-            if delay < len(sample):
-                x = sources[projection.pre][: len(sample) - delay]
-                currents[delay:] += (x @ codes) << projection.shift
+        for arrival, codes in apart(projection, projection.connectivity.codes):
+            for step in range(len(sample)):
+                x = arrival.of(sources[projection.pre][None], step)
+                if x is not None:
+                    currents[step] += projection.connectivity.currents(x, codes)[0] << projection.shift
     model = integer_model(population.dynamics)  # type: ignore[arg-type]
     done = list(steps(ARRAYS, model, currents, np.zeros(population.size, np.int64)))
     trace = traces[population.name]

@@ -1146,18 +1146,91 @@ RECURRENT_COMPRESSION = (
 
 FLOAT_EXECUTOR = (
     Mutant(
-        "a delayed spike of the float executor comes a step early",
-        "sim/float_executor.py",
-        "x = sources[synapses.pre][:, step - synapses.delay]",
-        "x = sources[synapses.pre][:, step - max(0, synapses.delay - 1)]",
+        "a delayed spike comes a step early",
+        "compiler/ir/arrivals.py",
+        "return spikes[:, step - self.delay] if step >= self.delay else None",
+        "return spikes[:, step - max(0, self.delay - 1)] if step >= self.delay else None",
         ("tests/test_float_executor.py", "-k", "delays or recurrence"),
     ),
     Mutant(
-        "the float executor's samples begin with spikes of their ends",
-        "sim/float_executor.py",
-        "if step < synapses.delay:",
-        "if step < 0:",
+        "samples begin with spikes of their ends",
+        "compiler/ir/arrivals.py",
+        "if step >= self.delay else None",
+        "if step >= self.delay - 1 else None",
         ("tests/test_float_executor.py", "-k", "delays"),
+    ),
+    Mutant(
+        "samples begin with the first spikes of neurons with delays of their own",
+        "compiler/ir/arrivals.py",
+        "np.where(then >= 0, arrived, 0)",
+        "np.where(then >= -1, arrived, 0)",
+        ("tests/test_convolution.py", "-k", "delay_of_their_own"),
+    ),
+)
+
+CONVOLUTION = (
+    Mutant(
+        "a pooling looks below 0 for what is not there",
+        "compiler/ir/pooling.py",
+        "fill = 0 if self.kind is PoolKind.SUM else _lowest(maps.dtype)",
+        "fill = 0",
+        ("tests/test_contract.py", "-k", "reference_agrees"),
+    ),
+    Mutant(
+        "sums of counts wrap",
+        "compiler/ir/pooling.py",
+        'maps = maps.astype(np.int32) if maps.dtype.kind in "bu" else maps',
+        "pass",
+        ("tests/test_convolution.py", "-k", "wrap"),
+    ),
+    Mutant(
+        "a window of a pooling may lie beyond the map",
+        "compiler/ir/pooling.py",
+        "if before >= size or (count - 1) * stride >= length + before:",
+        "if before > size or (count - 1) * stride >= length + before:",
+        ("tests/test_convolution.py", "-k", "refused"),
+    ),
+    Mutant(
+        "a sum of parts of windows becomes a kernel",
+        "compiler/ir/pooling.py",
+        "return not above and not left and last[0] <= self.pre_shape[1] and last[1] <= self.pre_shape[2]",
+        "return last[0] <= self.pre_shape[1] and last[1] <= self.pre_shape[2]",
+        ("tests/test_convolution.py", "-k", "larger_kernel or pooling"),
+    ),
+    Mutant(
+        "every group of a convolution sees the first channels",
+        "compiler/ir/convolution.py",
+        "return channel * self.groups // self.weights.shape[0]",
+        "return 0",
+        ("tests/test_convolution.py", "-k", "unfolded"),
+    ),
+    Mutant(
+        "sums before a maximum have its bounds",
+        "compiler/ir/bounds.py",
+        "low, high = projection.connectivity.sum_bounds()",
+        "low, high = projection.connectivity.input_bounds()",
+        ("tests/test_convolution.py", "-k", "partial_sums"),
+    ),
+    Mutant(
+        "a kernel may be larger than its map by one",
+        "compiler/ir/maps.py",
+        "if self.extent[0] > padded[0] or self.extent[1] > padded[1]:",
+        "if self.extent[0] > padded[0] + 1 or self.extent[1] > padded[1]:",
+        ("tests/test_convolution.py", "-k", "refused"),
+    ),
+    Mutant(
+        "folding keeps the dilation",
+        "compiler/ir/convolution.py",
+        "return replace(self, weights=weights, stride=stride, dilation=(1, 1), pool_after=None)",
+        "return replace(self, weights=weights, stride=stride, pool_after=None)",
+        ("tests/test_convolution.py", "-k", "larger_kernel"),
+    ),
+    Mutant(
+        "a map may be turned",
+        "compiler/ir/verifier.py",
+        "if one is not None and own not in (None, one):",
+        "if False:",
+        ("tests/test_convolution.py", "-k", "maps_of_neurons"),
     ),
 )
 
@@ -1202,8 +1275,8 @@ FRONT_ENDS = (
     Mutant(
         "any constants may stand before the first step",
         "compiler/frontends/snntorch/check.py",
-        "        if then < 0:\n            continue\n",
-        "        if then < 0:\n            then = 0\n",
+        "        if inputs is None:\n            continue\n",
+        "        if inputs is None:\n            inputs = spikes[part.pre][0]\n",
         ("tests/test_snntorch_recurrent.py", "-k", "in_a_loop"),
     ),
     Mutant(
@@ -1397,6 +1470,7 @@ MUTANTS = (
     *ESTIMATES,
     *CHECKERS,
     *FLOAT_EXECUTOR,
+    *CONVOLUTION,
     *FRONT_ENDS,
     *RECURRENT_COMPRESSION,
 )

@@ -42,7 +42,7 @@ def check_steps(network: Network, spikes: Mapping[str, Steps], states: Mapping[s
             g = before.g if currents is None else currents[time]
             after = State(membrane, g, fired, membrane, before.a if adaptations is None else adaptations[time])
             if not _agrees(form, _current(form.bias, parts, spikes, time), before, after, precision):
-                oldest = max((part.delay for part in parts), default=0)
+                oldest = max((part.arrival.oldest for part in parts), default=0)
                 why = (
                     "it may start from spikes of before the sample: start from zeros"
                     if time < oldest
@@ -82,10 +82,9 @@ def _current(
     """The current of a step, and the sum of the magnitudes of its terms; before the first step there are no spikes."""
     current, magnitude = bias, np.abs(bias)
     for part in parts:
-        then = time - part.delay
-        if then < 0:
+        inputs = part.arrival.of(np.swapaxes(spikes[part.pre], 0, 1), time)
+        if inputs is None:
             continue
-        inputs = spikes[part.pre][then]
         current = current + part.connectivity.currents(inputs, part.weights)
         magnitude = magnitude + part.connectivity.currents(np.abs(inputs), np.abs(part.weights))
     return current, magnitude
