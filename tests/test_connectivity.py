@@ -327,7 +327,7 @@ def test_what_has_no_form_yet_says_so(tmp_path: Any) -> None:
     whole = quantise(network(one_to_one()), 4)
     with pytest.raises(ModelError, match=r"all-to-all connectivity: .* 'input' to 'hidden' is OneToOne; use the ref"):
         make_plan(whole)
-    with pytest.raises(ModelError, match=r"a NIR file holds dense connectivity: .* 'input' to 'hidden' is OneToOne"):
+    with pytest.raises(ModelError, match=r"a NIR file holds matrices, .*: .* 'input' to 'hidden' is OneToOne"):
         write_nir(whole, tmp_path / "a.nir")
 
 

@@ -255,6 +255,9 @@ def test_partial_sums_are_bounded_before_a_maximum() -> None:
         (real(convolution(), dilation=(4, 1)), r"covers 9 x 2 of 7 x 6; it is the projection 'input' -> 'seen'"),
         (real(convolution(), groups=3), "groups divide the channels: 3 groups do not divide 4 pre and 8 post"),
         (real(convolution(), groups=2), r"the pre channels of a group \(2\): it has 4, with 2 groups of 4"),
+        (real(convolution(), pre_shape=(4, 4096, 1025)), "a map has at most 16777216 cells: that of a convolution has"),
+        (real(convolution(), padding=((4096, 0), (4096, 0))), "with its padding, that of a kernel has 1683"),
+        (real(convolution(), pre_shape=(4, 42)), "a convolution works on a map .* got .4, 42."),
         (real(convolution(), stride=(0, 1)), r"the stride of a kernel is two whole numbers of 1 or more: got \(0, 1\)"),
         (
             real(convolution(), padding=((1, -1), (0, 0))),

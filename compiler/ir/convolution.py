@@ -9,7 +9,7 @@ import numpy as np
 
 from .arrays import IntArray, freeze
 from .connectivity import Array, BoolArray, Connectivity, Quantised, Weights
-from .maps import MapShape, Padding, Pair, Window, is_map, size_of
+from .maps import MapShape, Padding, Pair, Window, map_problem, size_of
 from .pooling import Pooling, PoolKind
 
 
@@ -67,8 +67,9 @@ class Convolution(Connectivity):
         return self.post_shape
 
     def problem(self) -> str | None:
-        if not is_map(self.pre_shape):
-            return f"a convolution works on a map (channels, rows, columns): got {self.pre_shape}"
+        found = map_problem("convolution", self.pre_shape)
+        if found is not None:
+            return found
         if len(self.weights.shape) != 4 or 0 in self.weights.shape:
             return f"a kernel is [post channel, pre channel, row, column], none of them 0: got {self.weights.shape}"
         posts, pres = self.weights.shape[:2]

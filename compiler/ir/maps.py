@@ -26,6 +26,9 @@ Padding = tuple[Pair, Pair]
 """What is added (above, below) and (left, right) of a map."""
 
 
+MAX_CELLS = 1 << 24
+
+
 @dataclass(frozen=True)
 class Window:
     """A window over the rows and columns of a map: its cells, how far it moves, and what surrounds the map.
@@ -85,6 +88,8 @@ class Window:
         if len(self.padding) != 2 or not all(_whole_pair(pair, 0) for pair in self.padding):
             return f"the padding of a {what} is (above, below), (left, right), 0 or more: got {self.padding}"
         padded = rows + sum(self.padding[0]), columns + sum(self.padding[1])
+        if math.prod(padded) > MAX_CELLS:
+            return f"a map has at most {MAX_CELLS} cells: with its padding, that of a {what} has {math.prod(padded)}"
         if self.extent[0] > padded[0] or self.extent[1] > padded[1]:
             return (
                 f"a {what} is no larger than the map with its padding: it covers {self.extent[0]} x {self.extent[1]} "
@@ -93,9 +98,13 @@ class Window:
         return None
 
 
-def is_map(shape: Any) -> bool:
-    """Whether this is a shape of a map."""
-    return isinstance(shape, tuple) and len(shape) == 3 and all(_whole(n, 1) for n in shape)
+def map_problem(what: str, shape: Any) -> str | None:
+    """Why this is no shape of a map that `what` works on, or None."""
+    if not (isinstance(shape, tuple) and len(shape) == 3 and all(_whole(n, 1) for n in shape)):
+        return f"a {what} works on a map (channels, rows, columns): got {shape}"
+    if math.prod(shape) > MAX_CELLS:
+        return f"a map has at most {MAX_CELLS} cells: that of a {what} has {math.prod(shape)}"
+    return None
 
 
 def as_map(shape: tuple[int, ...]) -> MapShape | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .maps import MapShape, Padding, Pair, Window, is_map, size_of
+from .maps import MapShape, Padding, Pair, Window, map_problem, size_of
 
 Array = npt.NDArray[Any]
 
@@ -86,9 +86,7 @@ class Pooling:
 
     def problem(self) -> str | None:
         """Why its windows do not suit its map, or None."""
-        if not is_map(self.pre_shape):
-            return f"a pooling works on a map (channels, rows, columns): got {self.pre_shape}"
-        found = self.window.problem("pooling window", *self.pre_shape[1:])
+        found = map_problem("pooling", self.pre_shape) or self.window.problem("pooling window", *self.pre_shape[1:])
         if found is not None:
             return found
         for size, length, (before, _), stride, count in zip(

@@ -20,11 +20,22 @@ from .hdf5_guard import CheckedFile
 from .nodes import NirGraph, NirNode
 from .subgraphs import NestedGraph, flat
 
+_CONVOLUTION = (("weight", "stride", "padding", "dilation", "groups", "bias"), ("input_shape",))
+_POOLING = (("kernel_size", "stride", "padding"), ())
+
 FIELDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Input": (("shape",), ()),
     "Output": (("shape",), ()),
     "Linear": (("weight",), ()),
     "Affine": (("weight", "bias"), ()),
+    "Conv1d": _CONVOLUTION,
+    "Conv2d": _CONVOLUTION,
+    "SumPool2d": _POOLING,
+    "AvgPool2d": _POOLING,
+    "MaxPool2d": _POOLING,
+    "Pad2d": (("padding",), ()),
+    "Scale": (("scale",), ()),
+    "Threshold": (("threshold",), ()),
     "Flatten": (("start_dim", "end_dim"), ("input_type",)),
     "Delay": (("delay",), ()),
     **{
@@ -98,6 +109,8 @@ def _read_node(file: CheckedFile, name: str, group: h5py.Group | h5py.Dataset) -
 def _read_field(file: CheckedFile, name: str, field: str, item: h5py.Group | h5py.Dataset) -> npt.NDArray[Any]:
     if not isinstance(item, h5py.Dataset):
         raise ModelError(f"a node's fields are arrays: {field} of node {quoted(name)} is a group; write the file again")
+    if field == "padding" and item.dtype.kind in "OS" and item.shape == ():
+        return np.array(file.text(item))  # "same" or "valid"
     array = file.array(item)
     if np.isnan(array).any() or (field not in MAY_BE_INFINITE and not np.isfinite(array).all()):
         raise ModelError(

@@ -12,13 +12,12 @@ import re
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
 from ...ir.arrays import FloatArray
-from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.neurons import MODELS, Arithmetic, FloatDynamics, IntegerDynamics, real_form
+from .layer_nodes import cast, flatten_node, layer_nodes
 from .nodes import NirGraph, NirNode
 
 DEFAULT_DT = 1e-4
@@ -30,29 +29,69 @@ _UNKNOWN_TO_NIR = ("v_min", "rho", "jump", "max_spikes")
 
 
 def view(network: Network) -> NirGraph:
-    """The NIR graph of a network of either level."""
-    kind = np.float32 if network.dtype == "float32" else np.float64
-    names = node_names(network)
-    nodes = {
-        "input": NirNode("Input", {"shape": np.array(network.input_shape, np.int64)}),
-        "output": NirNode("Output", {"shape": np.array([network.population(network.output).size], np.int64)}),
-    }
-    edges = [(names[network.output], "output")]
-    if len(network.input_shape) > 1:
-        nodes["flatten"] = _flatten_node(network)
-        edges.append(("input", "flatten"))
-    for population in network.populations:
-        dt = DEFAULT_DT if network.dt is None else network.dt
-        nodes[names[population.name]] = _neuron_node(population, dt, kind)
+    """The NIR graph of a network of either level; ModelError for synapses that no node can stand for."""
+    drawing = _Drawing(network)
     with_bias: set[str] = set()
     for index, projection in enumerate(network.projections):
-        post = network.population(projection.post)
-        bias = _real_bias(post)
-        bias = np.zeros(()) if post.name in with_bias else bias
-        with_bias.add(post.name)
-        nodes[f"projection{index}"] = _layer_node(projection, bias, post.size, kind)
-        edges += [(names[projection.pre], f"projection{index}"), (f"projection{index}", names[projection.post])]
-    return NirGraph(dict(sorted(nodes.items())), tuple(sorted(edges)))
+        bias = np.zeros(()) if projection.post in with_bias else _real_bias(network.population(projection.post))
+        with_bias.add(projection.post)
+        drawing.add_projection(f"projection{index}", projection, bias)
+    drawing.join(drawing.row(network.output), "output")
+    return NirGraph(dict(sorted(drawing.nodes.items())), tuple(sorted(set(drawing.edges))))
+
+
+class _Drawing:
+    """Nodes and edges of a network, as far as they stand."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.names = node_names(network) | {INPUT: "input"}
+        self.kind = np.float32 if network.dtype == "float32" else np.float64
+        self.shapes = {p.name: p.shape if _is_drawn_as_map(network, p) else (p.size,) for p in network.populations}
+        self.shapes[INPUT] = network.input_shape
+        output = network.population(network.output)
+        self.nodes = {
+            "input": NirNode("Input", {"shape": np.array(network.input_shape, np.int64)}),
+            "output": NirNode("Output", {"shape": np.array([output.size], np.int64)}),
+        }
+        self.edges: list[tuple[str, str]] = []
+        dt = DEFAULT_DT if network.dt is None else network.dt
+        for population in network.populations:
+            shape = self.shapes[population.name]
+            self.nodes[self.names[population.name]] = _neuron_node(population, shape, dt, self.kind)
+
+    def add_projection(self, name: str, projection: Projection, bias: FloatArray) -> None:
+        """A projection's nodes, one behind the other, between those of its neurons."""
+        connectivity, post = projection.connectivity, self.network.population(projection.post)
+        source = self.row(projection.pre) if connectivity.pre_map is None else self.names[projection.pre]
+        for part, node in layer_nodes(projection, bias, post.shape, self.kind):
+            source = self.add(source, f"{name} {part}".rstrip(), node)
+        if connectivity.post_map is not None and len(self.shapes[post.name]) == 1:
+            source = self.add(source, f"{name} row", flatten_node(connectivity.post_map))
+        self.join(source, self.names[post.name])
+
+    def row(self, name: str) -> str:
+        """The node that has the values of a population, or of the input, as a vector."""
+        node, shape = self.names[name], self.shapes[name]
+        if len(shape) == 1:
+            return node
+        return self.add(node, "flatten" if name == INPUT else f"{node} flat", flatten_node(shape))
+
+    def add(self, source: str, name: str, node: NirNode) -> str:
+        """A node behind `source`; its name."""
+        self.nodes[name] = node
+        self.join(source, name)
+        return name
+
+    def join(self, source: str, target: str) -> None:
+        """An edge."""
+        self.edges.append((source, target))
+
+
+def _is_drawn_as_map(network: Network, population: Population) -> bool:
+    """Whether every projection into a population writes a map."""
+    into = network.projections_into(population.name)
+    return len(population.shape) > 1 and all(p.connectivity.post_map is not None for p in into)
 
 
 def check_view(network: Network, graph: NirGraph) -> None:
@@ -81,48 +120,25 @@ def _contradiction(where: str) -> ModelError:
 
 
 def node_names(network: Network) -> dict[str, str]:
-    """Node names for populations: their own where it is plain, else a generated one; the input's first layer source."""
-    names = {
-        population.name: population.name if _PLAIN_NAME.fullmatch(population.name) else f"population{index}"
-        for index, population in enumerate(network.populations)
+    """The names of the nodes of populations: their own where that is plain, else a generated one."""
+    return {
+        p.name: p.name if _PLAIN_NAME.fullmatch(p.name) else f"population{index}"
+        for index, p in enumerate(network.populations)
     }
-    names[INPUT] = "flatten" if len(network.input_shape) > 1 else "input"
-    return names
 
 
-def _flatten_node(network: Network) -> NirNode:
-    return NirNode(
-        "Flatten",
-        {
-            "input_type": np.array(network.input_shape, np.int64),
-            "start_dim": np.array(0, np.int64),
-            "end_dim": np.array(-1, np.int64),
-        },
-    )
-
-
-def _layer_node(projection: Projection, bias: FloatArray, size: int, kind: type) -> NirNode:
-    connectivity = projection.connectivity
-    if not isinstance(connectivity, Dense):
-        raise ModelError(
-            f"a NIR file holds dense connectivity: the projection from {quoted(projection.pre)} to "
-            f"{quoted(projection.post)} is {type(connectivity).__name__}; unroll it"
-        )
-    fields = {"weight": _cast(connectivity.real.T, kind)}
-    if not np.any(bias):
-        return NirNode("Linear", fields)
-    return NirNode("Affine", fields | {"bias": _cast(np.broadcast_to(bias, (size,)), kind)})
-
-
-def _neuron_node(population: Population, dt: float, kind: type) -> NirNode:
+def _neuron_node(population: Population, shape: tuple[int, ...], dt: float, kind: type) -> NirNode:
     dynamics = population.dynamics
     real = _real_dynamics(dynamics) if isinstance(dynamics, IntegerDynamics) else dynamics
-    shape = (population.size,)
     return NirNode(
         real.kind.value,
-        {name: _cast(np.broadcast_to(value, shape), kind) for name, value in _neuron_fields(real, dt).items()},
+        {name: cast(_shaped(value, shape), kind) for name, value in _neuron_fields(real, dt).items()},
         metadata=_beside(real, kind),
     )
+
+
+def _shaped(value: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    return value.reshape(shape) if value.ndim else np.broadcast_to(value, shape)
 
 
 def _beside(dynamics: FloatDynamics, kind: type) -> dict[str, Any]:
@@ -131,7 +147,7 @@ def _beside(dynamics: FloatDynamics, kind: type) -> dict[str, Any]:
     known = {name: value for name, value in held.items() if value is not None}
     if not known:
         return {}
-    parameters = {n: np.int64(v) if isinstance(v, int) else _cast(v, kind)[()] for n, v in known.items()}
+    parameters = {n: np.int64(v) if isinstance(v, int) else cast(v, kind)[()] for n, v in known.items()}
     return {"spikeloom": f"NIR's equation lacks {', '.join(known)}"} | parameters
 
 
@@ -167,10 +183,3 @@ def _unit(dynamics: IntegerDynamics) -> FloatArray:
 def _real_bias(population: Population) -> FloatArray:
     dynamics = population.dynamics
     return population.bias * _unit(dynamics) if isinstance(dynamics, IntegerDynamics) else population.bias
-
-
-def _cast(value: npt.NDArray[Any], kind: type) -> npt.NDArray[Any]:
-    """The array in the network's float type, or as it is where that would overflow."""
-    with np.errstate(over="ignore"):
-        cast: npt.NDArray[Any] = value.astype(kind)
-    return cast if np.isfinite(cast).all() else np.array(value)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
 
 import nir
+import numpy.typing as npt
 
 from ....hdl.errors import InputError, ModelError, quoted
 from ....hdl.staging import replacement
 from ...ir.network import Network
 from ...ir.verifier import verify
+from .layer_nodes import OWN_TYPES
 from .metadata import network_metadata
 from .nodes import NirNode
 from .view import view
@@ -41,7 +44,22 @@ def _library_node(node: NirNode) -> Any:
     if node.type == "Flatten":
         start, end = (int(fields.pop(name)) for name in ("start_dim", "end_dim"))
         return nir.Flatten(input_type=fields["input_type"], start_dim=start, end_dim=end)
+    if node.type in OWN_TYPES:
+        return _own_node(node.type, fields)
+    if node.type in ("Conv1d", "Conv2d"):
+        fields |= {name: _number(value) for name, value in fields.items() if name not in ("weight", "bias")}
     return getattr(nir, node.type)(**fields, **({"metadata": dict(node.metadata)} if node.metadata else {}))
+
+
+def _own_node(kind: str, fields: dict[str, Any]) -> Any:
+    """A node of a type that NIR does not have; a library that knows it not refuses it by its name."""
+    node = dataclasses.make_dataclass(kind, fields, bases=(nir.NIRNode,), eq=False)(**fields)
+    node.input_type, node.output_type = {"input": None}, {"output": None}
+    return node
+
+
+def _number(value: npt.NDArray[Any]) -> Any:
+    return tuple(value.tolist()) if value.ndim else int(value)
 
 
 def _check_texts(network: Network) -> None:
