@@ -140,11 +140,11 @@ BROKEN: dict[str, tuple[Network, str]] = {
     "huge weight": (with_projection(connectivity=Dense(weights=ZEROS - 1e31)), "at most 1e\\+30: projection 'input'"),
     "unknown connectivity": (
         with_projection(connectivity="all"),
-        "connectivity is dense: projection 'input' -> 'hidden' has str",
+        "connectivity is an object that answers for itself: projection 'input' -> 'hidden' has str",
     ),
     "negative delay": (with_projection(delay=-1), "0 to 4095 steps: projection 'input' -> 'hidden' has -1"),
     "endless delay": (with_projection(delay=1 << 40), "0 to 4095 steps"),
-    "delays of another shape": (with_projection(delay=[1, 2]), r"a scalar or has the shape \(4, 3\)"),
+    "delays of another shape": (with_projection(delay=[1, 2]), r"one for each synapse \(4, 3\): .* has \(2,\)"),
     "step edge without a delay": (
         with_projection(step_edge=True),
         "a delay of a step or more: projection 'input' -> 'hidden' says True and has 0 steps; give it a delay",
