@@ -57,6 +57,10 @@ class TimingError(ToolError):
     exit_status = 2
 
 
+class LineError(SpikeloomError):
+    """The board at the other end of a line does not answer, or not as its build would."""
+
+
 class MismatchError(SpikeloomError):
     """Two executors disagree; the message is the first divergence."""
 

@@ -69,7 +69,7 @@ def test_a_command_off_the_path_is_called_by_its_path(tmp_path: Path, monkeypatc
 def test_the_end_says_what_was_compared_and_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    used = {"used": 692, "available": 5280}
+    used = {"used": 693, "available": 5280}
     report = {
         "board": {"name": "1BitSquared iCEBreaker"},
         "network": {"inputs": 64, "neurons": 74, "silent_neurons": 24, "synapses": 707, "sparsity": 0.85},

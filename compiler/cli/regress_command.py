@@ -121,18 +121,21 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
 
 def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
     """Compare what a host gets at the UART of the whole design."""
+    from ...boards.host.facts import read_facts
+    from ...hdl.errors import OptionError
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
     from ...sim.own_verilog import require_own_verilog
     from ...sim.reference import run_reference
     from ...sim.uart_executor import check_host, run_through_uart
     from ..flow.board_pins import uart_top
-    from ..plan.host_link import link_of
     from ..report.text import counted
 
     top, coding = uart_top(build), build.coding
+    if top.flash is not None:
+        raise OptionError(f"the pins are simulated without flash: {build.path} keeps weights there; use --level rtl")
     if not options.trust:
         require_own_verilog(build.path, top.top)
-    form = link_of(network, coding)
+    form = read_facts(build.path).form
     with common.progress_bar(f"sending {len(samples)} samples to the pins ({options.simulator})") as progress:
         if coding is not None:
             assert samples.images is not None

@@ -4,47 +4,53 @@ from __future__ import annotations
 
 import re
 
-from ...boards.boards import Board
-from ...boards.clock import clocks_per_bit
+from ...boards.host.facts import read_facts
 from ...hdl.errors import InputError, OptionError
 from ...hdl.files import read_regular
-from ...sim.uart_executor import UartTop
-from ..output.build_folder import FLASH, MAX_OUTPUT_BYTES, BuildFolder
-from ..report.report import check_report
-from .options import CompileOptions, plan_target_clock, require_target
+from ...hdl.link.flash_loader import WEIGHTS_OFFSET, load_cycles
+from ...sim.uart_executor import FlashPins, UartTop
+from ..output.build_folder import MAX_OUTPUT_BYTES, BuildFolder
 
 _PORTS = re.compile(r"^module top\((.*?)\)", re.MULTILINE)
 
+_BARE_FLASH = {"cs": "cs", "sck": "sck", "copi": "copi", "cipo": "cipo"}
+"""The pins to the flash of a bare device."""
+
 
 def uart_top(build: BuildFolder) -> UartTop:
-    """The design of a build folder as its pins show it.
-
-    Raises OptionError for a build without a bitstream or with weights in flash, which the simulation lacks.
-    """
+    """The design of a build folder as its pins show it. Raises OptionError for a build without a bitstream."""
     verilog = build.path / "top.v"
     if not verilog.is_file():
         raise OptionError(f"pins belong to a bitstream: {build.path} was built without; compile for a board")
-    if (build.path / FLASH).exists():
-        raise OptionError(f"the pins are simulated without flash: {build.path} keeps weights there; use --level rtl")
-    asked = build.options.get
-    options = CompileOptions(board=asked("board"), device=asked("device"), clock_mhz=asked("clock_mhz"))
-    target = require_target(options)
-    assert target is not None
-    clock = plan_target_clock(target, options)
+    facts = read_facts(build.path)
     ports = _ports(read_regular(verilog, "a design's Verilog", MAX_OUTPUT_BYTES).decode(errors="replace"), build)
     pin = next((port for port in ports if port.startswith("clk")), None)
     return UartTop(
         verilog=verilog,
         top="top",
         clock=pin,
-        clock_hz=target.source_hz if isinstance(target, Board) and pin is not None else clock.hz,
+        clock_hz=facts.clock_hz if pin is None else facts.source_hz,
         rx=_pin(ports, "rx"),
         tx=_pin(ports, "tx"),
-        clocks_per_bit=clocks_per_bit(clock.hz, check_report(build.report())["link"]["baud"]),
-        reset_cycles=clock.reset_cycles,
+        clocks_per_bit=facts.clocks_per_bit,
+        reset_cycles=facts.reset_cycles,
         held={port: 1 for port in ports if port.startswith("rst")},
         family=build.family,
+        flash=None if facts.flash is None else _flash(ports, (build.path / facts.flash).stat().st_size),
     )
+
+
+def _flash(ports: list[str], size: int) -> FlashPins:
+    """The pins to a flash of so many bytes: on a board those of its resource, else the loader's own."""
+    on_board = {"cs": "cs", "sck": "clk", "copi": "copi", "cipo": "cipo"}
+    active_low = any(port.startswith("spi_flash") for port in ports)
+    names = {
+        name: next(p for p in ports if p.startswith("spi_flash") and pin in p.split("__"))
+        for name, pin in on_board.items()
+        if active_low
+    }
+    words = (size - WEIGHTS_OFFSET) // 2
+    return FlashPins(**(names or _BARE_FLASH), active_low=active_low, load_cycles=load_cycles(words))
 
 
 def _ports(text: str, build: BuildFolder) -> list[str]:

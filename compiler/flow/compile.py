@@ -12,6 +12,7 @@ from ...boards.boards import Board
 from ...boards.capacity import check_capacity
 from ...boards.clock import clocks_per_bit
 from ...boards.devices import Device
+from ...boards.host.facts import LINK
 from ...boards.toolchain import BuildResult
 from ...hdl.errors import OptionError
 from ...hdl.link.flash_loader import FlashFormat
@@ -59,6 +60,7 @@ from ..plan.readout import answered, require_answer, require_folded_answer
 from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
+from .link_facts import facts_of, named
 from .measure import mean_rates, random_samples
 from .narrow import Narrow, Price
 from .options import (
@@ -143,7 +145,10 @@ def compile_network(
         with step("writing the core"):
             write_cores(plan, folder)
             flash = write_weights(plan, folder)
+        design = replace(design, link=named(link, folder))
         design = replace(design, built=_built(design, flash, folder, options, step))
+        if design.built is not None:
+            write_json(folder / LINK, facts_of(design, folder).data())
         write_json(folder / REPORT, build_report(gather_facts(design, samples, folder, step)))
         recorded = _recorded(options, design) | {"conventions": dict(conventions or {})}
         write_manifest(folder, inputs=inputs or {}, options=recorded, tools=versions(design.built, integers, options))

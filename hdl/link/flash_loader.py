@@ -71,6 +71,11 @@ def flash_crc(data: bytes) -> int:
     return int(CRC32_MPEG_2(data_width=8).compute(data))
 
 
+def load_cycles(words: int) -> int:
+    """Clock cycles of an attempt to load so many words."""
+    return 32 * words + 4430
+
+
 class FlashLoader(wiring.Component):
     """Fills the SPRAMs of a design from SPI flash.
 
@@ -89,7 +94,7 @@ class FlashLoader(wiring.Component):
     failed out the last attempt ended with a wrong checksum
     ====== === ==========================================================================
 
-    An attempt takes 32 * words + 4,430 cycles: at 12 MHz 44 ms for 16,384 words (256 kbit). The pauses before
+    An attempt takes `load_cycles`: at 12 MHz 44 ms for 16,384 words (256 kbit). The pauses before
     and after waking last 1,024 periods of `sck`: 42 us at 48 MHz, where flashes ask for up to 35 us.
     """
 

@@ -1,7 +1,8 @@
 """The host link's protocol in plain Python, for hosts and tests; `spikeloom.hdl.link.linked_core` is its hardware.
 
 Both directions carry SLIP frames (RFC 1055: END 0xC0, escapes 0xDB 0xDC and 0xDB 0xDD) whose last two bytes are a
-CRC-16 (polynomial 0x1021, initial value 0xFFFF, most significant byte first) over the bytes before them.
+CRC-16 (polynomial 0x1021, initial value 0xFFFF, most significant byte first) over the bytes before them. In replies it
+starts from the design's `identity` in place of 0xFFFF, so that every reply says who sent it (`link.identity`).
 
 Host to device: a header byte, then event addresses, each of one byte (two, least significant first, for more than 256
 inputs). A value above 1 is that many events. Header bits: `FIRST` in a sample's first frame, `END_OF_STEP` where the
@@ -29,6 +30,7 @@ before is answered; what comes too early is refused.
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
@@ -42,7 +44,6 @@ from ..errors import SampleError
 from ..images.coding import Decoder, ImageCoding
 from ..neurons.readout import ReadoutFormat
 
-CRC = CRC16_IBM_3740(data_width=8)
 CRC_POLYNOMIAL = CRC16_IBM_3740.polynomial
 CRC_INITIAL = CRC16_IBM_3740.initial_crc
 
@@ -87,7 +88,7 @@ class LinkFormat:
     """What both ends agree on: the network's `inputs` and `outputs`, and the device's `fifo_words`.
 
     `coding` is that of a device that takes images, and None where it takes events; `readout` what a device gives in
-    place of spikes, and None where it gives spikes.
+    place of spikes, and None where it gives spikes. `identity` is what the checksums of replies start from.
     """
 
     inputs: int
@@ -95,6 +96,7 @@ class LinkFormat:
     fifo_words: int = 256
     coding: ImageCoding | None = None
     readout: ReadoutFormat | None = None
+    identity: int = CRC_INITIAL
 
     @property
     def input_bytes(self) -> int:
@@ -131,9 +133,9 @@ class LinkError(Exception):
     """Bytes from the device that are no reply."""
 
 
-def crc_bytes(body: bytes) -> bytes:
+def crc_bytes(body: bytes, initial: int = CRC_INITIAL) -> bytes:
     """The CRC-16 that follows `body`."""
-    return int(CRC.compute(body)).to_bytes(CRC_BYTES, "big")
+    return crc_hqx(body, initial).to_bytes(CRC_BYTES, "big")
 
 
 def slip(body: bytes) -> bytes:
@@ -199,19 +201,18 @@ def _read_class(form: LinkFormat, reply: Reply) -> int:
     return int(np.argmax(reply.readings[-form.outputs :]))
 
 
-class ReplyDecoder:
-    """Turns bytes from the device into replies."""
+class Unslip:
+    """Turns bytes from the line into the bodies of frames, checksums included."""
 
-    def __init__(self, form: LinkFormat) -> None:
-        self._form = form
+    def __init__(self) -> None:
         self._body = bytearray()
         self._escaping = False
 
-    def feed(self, byte: int) -> Reply | None:
-        """Take one byte; the reply that it completes, or None. LinkError for a frame that is no reply."""
+    def feed(self, byte: int) -> bytes | None:
+        """Take one byte; the body that it completes, or None."""
         if byte == END:
             body, self._body, self._escaping = bytes(self._body), bytearray(), False
-            return self._reply(body) if body else None
+            return body or None
         if self._escaping:
             byte = {ESCAPED_END: END, ESCAPED_ESCAPE: ESCAPE}.get(byte, byte)
             self._escaping = False
@@ -221,8 +222,21 @@ class ReplyDecoder:
         self._body.append(byte)
         return None
 
+
+class ReplyDecoder:
+    """Turns bytes from the device into replies."""
+
+    def __init__(self, form: LinkFormat) -> None:
+        self._form = form
+        self._frames = Unslip()
+
+    def feed(self, byte: int) -> Reply | None:
+        """Take one byte; the reply that it completes, or None. LinkError for a frame that is no reply."""
+        body = self._frames.feed(byte)
+        return None if body is None else self._reply(body)
+
     def _reply(self, body: bytes) -> Reply:
-        if len(body) <= CRC_BYTES or crc_bytes(body[:-CRC_BYTES]) != body[-CRC_BYTES:]:
+        if len(body) <= CRC_BYTES or crc_bytes(body[:-CRC_BYTES], self._form.identity) != body[-CRC_BYTES:]:
             raise LinkError(f"a reply ends with its checksum: got {body.hex()}; check the baud rate and the wiring")
         content, code = body[: -CRC_BYTES - 1], body[-CRC_BYTES - 1]
         try:
@@ -257,16 +271,16 @@ def sample_bytes(form: LinkFormat, inputs: npt.NDArray[np.uint8], outputs: npt.N
     frames = list(encode_sample(form, inputs))
     to_device = sum(len(frame.data) for frame in frames)
     accepted = len(frames) - len(inputs)
-    from_device = accepted * _line_length(bytes([Code.ACCEPTED]))
+    from_device = accepted * _line_length(form, bytes([Code.ACCEPTED]))
     for number, step in enumerate(outputs):
         last = number == len(outputs) - 1
         if form.readout is None:
             from_device += encoded_reply_length(form, np.flatnonzero(step).tolist())
         elif last:
-            from_device += _line_length(_readings(form, step, named=True) + bytes([Code.SAMPLE]))
+            from_device += _line_length(form, _readings(form, step, named=True) + bytes([Code.SAMPLE]))
         else:
             readings = _readings(form, step) if form.readout.every_step else b""
-            from_device += _line_length(readings + bytes([Code.STEP]))
+            from_device += _line_length(form, readings + bytes([Code.STEP]))
     return to_device, from_device
 
 
@@ -277,7 +291,7 @@ def image_bytes(form: LinkFormat, image: npt.NDArray[np.uint8], outputs: npt.NDA
     if form.readout is not None:
         steps = outputs if form.readout.every_step else outputs[-1:]
         earlier = b"".join(_readings(form, step) for step in steps[:-1])
-        return frame, _line_length(earlier + _readings(form, steps[-1], named=True) + bytes([Code.SAMPLE]))
+        return frame, _line_length(form, earlier + _readings(form, steps[-1], named=True) + bytes([Code.SAMPLE]))
     addresses = np.repeat(np.nonzero(outputs)[1], outputs[np.nonzero(outputs)]).tolist()
     if form.coding is not None and form.coding.decoder is Decoder.ARGMAX:
         addresses = [int(np.argmax(outputs.sum(axis=0, dtype=np.int64)))]
@@ -309,9 +323,9 @@ def longest_content(form: LinkFormat) -> int:
 
 def encoded_reply_length(form: LinkFormat, addresses: list[int], code: Code = Code.STEP) -> int:
     """Bytes on the line of the reply that brings `addresses`."""
-    return _line_length(b"".join(a.to_bytes(form.output_bytes, "little") for a in addresses) + bytes([code]))
+    return _line_length(form, b"".join(a.to_bytes(form.output_bytes, "little") for a in addresses) + bytes([code]))
 
 
-def _line_length(body: bytes) -> int:
+def _line_length(form: LinkFormat, body: bytes) -> int:
     """Bytes on the line of a reply; the device sends no END in front."""
-    return len(slip(body + crc_bytes(body))) - 1
+    return len(slip(body + crc_bytes(body, form.identity))) - 1

@@ -48,7 +48,7 @@ class ReplySender(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.crc = crc = SerialCrc()
+        m.submodules.crc = crc = SerialCrc(initial=self._format.identity)
         m.submodules.slip = slip = SlipEncoder()
         wiring.connect(m, slip.o, wiring.flipped(self.o))
         high = Signal(max(0, len(self.i.payload.address) - 8))  # of an address of two bytes

@@ -1,0 +1,52 @@
+"""What the host of a build must know, and the identity that its design has on the line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ...boards.boards import Board
+from ...boards.clock import clocks_per_bit
+from ...boards.host.facts import LINK_SCHEMA, ClassRule, LinkFacts
+from ...hdl.link.identity import identity_of
+from ...hdl.link.protocol import LinkFormat
+from ..cycles.limits import silent_cycles
+from ..output.build_folder import FLASH, WEIGHTS
+from .facts import Design
+
+
+def named(link: LinkFormat, folder: Path) -> LinkFormat:
+    """The link with the identity of the design in a folder: of its core, of weights in flash, and of the link itself.
+
+    Two builds with one identity answer alike, whatever boards they are for.
+    """
+    weights = folder / WEIGHTS
+    parts = [(folder / "core.il").read_bytes(), weights.read_bytes() if weights.exists() else b""]
+    return replace(link, identity=identity_of(*parts, repr(link).encode()))
+
+
+def facts_of(design: Design, folder: Path) -> LinkFacts:
+    """The facts of a design with a bitstream, whose folder they are for."""
+    assert design.built is not None and design.device is not None, "a host talks to what was built for a device"
+    link, reading, network = design.link, design.lean.whole.reading, design.plan.network
+    return LinkFacts(
+        schema_version=LINK_SCHEMA,
+        inputs=link.inputs,
+        outputs=link.outputs,
+        fifo_words=link.fifo_words,
+        x_max=network.x_max,
+        coding=link.coding,
+        readout=link.readout,
+        identity=link.identity,
+        rule=ClassRule(by=reading.by.value, classes=reading.classes, threshold=reading.threshold),
+        baud=design.baud,
+        clocks_per_bit=clocks_per_bit(design.clock.hz, design.baud),
+        clock_hz=design.clock.hz,
+        source_hz=design.target.source_hz if isinstance(design.target, Board) else design.clock.hz,
+        reset_cycles=design.clock.reset_cycles,
+        silent_cycles=silent_cycles(network) * (1 if link.coding is None else link.coding.steps),
+        board=design.target.id if isinstance(design.target, Board) else None,
+        device=design.device.id,
+        bitstream=design.built.bitstream.name,
+        flash=FLASH if (folder / FLASH).exists() else None,
+    )
