@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from ..compiler.ir.arrays import IntArray
 from ..compiler.ir.network import Network
-from ..hdl.emit.emit import board_cells_sim, cells_sim
+from ..hdl.emit.emit import MODULE_TEXT, board_cells_sim, cells_sim
 from ..hdl.errors import MismatchError
 from ..hdl.link.protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample, longest_content
 from ..hdl.neurons.readout import ReadoutFormat
@@ -27,7 +26,6 @@ from .verilog_executor import run_folder
 
 _MODULE = "spikeloom.sim.uart_bench"
 _OUTCOME = "uart_outcome.json"
-_MODULE_TEXT = re.compile(r"^module (\w+).*?^endmodule", re.DOTALL | re.MULTILINE)
 _BOOT_CYCLES = 100
 """Clock cycles before the host speaks, on top of the reset: a PLL locks."""
 
@@ -39,7 +37,7 @@ class UartTop:
     `clock` is the clock pin, or None where the device's own oscillator runs at `clock_hz`. A PLL passes its input
     through in simulation, so that the design runs at the pin's frequency, whatever the PLL makes of it in hardware.
     `reset_cycles` is how long the design holds itself in reset; up to twice that is waited for. `held` are other
-    input pins and their levels, a reset button for one.
+    input pins and their levels, a reset button for one. `flash` are the pins to the weights, where there are some.
     """
 
     verilog: Path
@@ -52,6 +50,20 @@ class UartTop:
     reset_cycles: int
     held: Mapping[str, int] = field(default_factory=dict)
     family: str = "ice40"
+    flash: FlashPins | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlashPins:
+    """The pins of a board top that lead to the flash with its weights; `cs` is 0 on a board, or 1, while it is
+    selected. `load_cycles` is how long a design is without its weights at most where they are there."""
+
+    cs: str
+    sck: str
+    copi: str
+    cipo: str
+    active_low: bool
+    load_cycles: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,10 +197,10 @@ def exchange(
 def _sources(top: UartTop, work: Path) -> list[Path]:
     """The top and the models of its cells, with ours of the cells at the pins in place of others of their names."""
     ours = board_cells_sim(top.family)
-    replaced = set(_MODULE_TEXT.findall(ours.read_text(encoding="utf-8")))
+    replaced = set(MODULE_TEXT.findall(ours.read_text(encoding="utf-8")))
     cells = work / "cells.v"
     texts = [source.read_text(encoding="utf-8") for source in cells_sim(top.family).sources]
-    kept = _MODULE_TEXT.sub(lambda module: "" if module[1] in replaced else module[0], "\n".join(texts))
+    kept = MODULE_TEXT.sub(lambda module: "" if module[1] in replaced else module[0], "\n".join(texts))
     cells.write_text(kept, encoding="utf-8")
     return [top.verilog, cells, ours]
 

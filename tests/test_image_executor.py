@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from board_tops import emit_top
 from networks import chain
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan.plan import make_plan
@@ -15,7 +16,6 @@ from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.link.protocol import Code, LinkFormat, Reason, encode_image
 from spikeloom.sim.image_executor import check_classes, reference_classes, run_images, run_images_through_uart
 from spikeloom.sim.uart_executor import Transmission, UartTop, exchange
-from test_uart_pins import emit_top
 
 PIXELS, OUTPUTS = 20, 4
 CODINGS = [

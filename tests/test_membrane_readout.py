@@ -552,7 +552,7 @@ def test_groups_are_the_hosts_to_join() -> None:
 
 @pytest.mark.parametrize("by", ["membrane-last", pytest.param("membranes", marks=pytest.mark.slow)])
 def test_readings_travel_through_the_pins(by: str, tmp_path: Path) -> None:
-    from test_uart_pins import emit_top
+    from board_tops import emit_top
 
     network = integrating(3, (11, 7, 5), by)
     spikes = random_spikes(5, network, samples=2, steps=3)

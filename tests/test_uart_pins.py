@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from board_tops import FORM, NETWORK, emit_top
 from cocotb.triggers import Event
-from networks import chain, random_spikes
-from spikeloom.boards.boards import BOARDS
-from spikeloom.boards.clock import plan_clock
-from spikeloom.boards.top import BoardTop
-from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.hdl.emit.emit import verilog_from_rtlil
+from networks import random_spikes
 from spikeloom.hdl.errors import MismatchError
-from spikeloom.hdl.link.linked_core import LinkedCore
-from spikeloom.hdl.link.protocol import Code, Header, LinkFormat, Reason, encode_frame, encode_sample
+from spikeloom.hdl.link.protocol import Code, Header, Reason, encode_frame, encode_sample
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.uart_bench import UartBench
 from spikeloom.sim.uart_executor import Transmission, UartTop, exchange, run_through_uart
 from spikeloom.sim.uart_model import FramingError
 
-NETWORK = replace(chain(6, (12, 9, 6), fire=14, sub=15), x_max=3)
 SPIKES = random_spikes(1, NETWORK, samples=4, steps=4)
-FORM = LinkFormat(inputs=12, outputs=6, fifo_words=32)
-CLOCKS_PER_BIT = 8
-
-
-def emit_top(
-    folder: Path, board_id: str, clock_hz: float | None = None, net: Network = NETWORK, form: LinkFormat = FORM
-) -> UartTop:
-    """The Verilog of a board's top around a network's core, and its pins."""
-    board = BOARDS[board_id]
-    clock = plan_clock(board, clock_hz)
-    plan = make_plan(net, board.device.family)
-    core = LinkedCore(plan.core(), form, CLOCKS_PER_BIT, plan.family)
-    files = board.create_platform().prepare(BoardTop(core, board, clock), "top", emit_src=False).files
-    (folder / "top.il").write_text(files["top.il"], encoding="utf-8")
-    verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "log")
-    text = (folder / "top.v").read_text(encoding="utf-8")
-    ports = re.findall(r"\w+", re.search(r"^module top\((.*?)\)", text, re.MULTILINE)[1])  # type: ignore[index]
-    clock_pin = next((port for port in ports if port.startswith("clk")), None)
-    return UartTop(
-        verilog=folder / "top.v",
-        top="top",
-        clock=clock_pin,
-        clock_hz=clock.hz if clock_pin is None else board.source_hz,
-        rx="uart_0__rx__io",
-        tx="uart_0__tx__io",
-        clocks_per_bit=CLOCKS_PER_BIT,
-        reset_cycles=clock.reset_cycles,
-        held={port: 1 for port in ports if port.startswith("rst")},
-        family=board.device.family.value,
-    )
 
 
 @pytest.fixture(scope="module")

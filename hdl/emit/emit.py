@@ -22,6 +22,15 @@ from .tools import find_tool, run_tool
 
 _MODELS = Path(__file__).parent.parent / "memories"
 
+MODULE_TEXT = re.compile(r"^module (\w+).*?^endmodule", re.DOTALL | re.MULTILINE)
+"""A module in Verilog of ours, and its name."""
+
+OSCILLATOR = "oscillator"
+"""The clock input that a board's own oscillator becomes in CXXRTL."""
+
+_OSCILLATOR_CELL = "SB_HFOSC"
+_BOTH_WAYS = re.compile(r"\binout (\d+)  ?\\(\w+)")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationCells:
@@ -88,6 +97,42 @@ def board_cells_sim(family: str) -> Path:
     They replace the models of the same names that `cells_sim` may hold.
     """
     return _MODELS / f"{Family(family).value}_board_sim.v"
+
+
+def cxxrtl_from_rtlil(il_file: Path, cc_file: Path, inputs: frozenset[str], family: str, log: Path) -> None:
+    """Write an RTLIL file of a board's top (module `top`) as C++ for CXXRTL into the same folder.
+
+    CXXRTL knows no pins of both directions: those in `inputs` become inputs and the others outputs. An oscillator of
+    the FPGA becomes the input `OSCILLATOR`. Writes the models of the cells beside it. Raises `ToolError` when yosys
+    fails.
+    """
+    directed, cells = il_file.with_name("directed.il"), il_file.with_name("cells.v")
+    text = il_file.read_text(encoding="utf-8")
+    directed.write_text(
+        _BOTH_WAYS.sub(lambda pin: f"{'input' if pin[2] in inputs else 'output'} {pin[1]} \\{pin[2]}", text),
+        encoding="utf-8",
+    )
+    cells.write_text(_cxxrtl_cells(family), encoding="utf-8")
+    oscillator = re.search(rf"cell \\{_OSCILLATOR_CELL} \\(\w+)", text)
+    passes = [f"read_verilog {_name(cells)}", "hierarchy -top top -check", "flatten", "proc"]
+    if oscillator is not None:
+        edges = f"clock.{oscillator[1]}.edges"
+        passes += ["cd top", f"add -input {OSCILLATOR} 1", f"connect -set {edges} {OSCILLATOR}", "cd .."]
+    _run_yosys(directed, cc_file, [*passes, "opt_clean", f"write_cxxrtl -g0 {_name(cc_file)}"], log)
+
+
+def cxxrtl_headers() -> Path:
+    """The folder to look in for the headers that CXXRTL's C++ includes."""
+    return _yosys_share() / "include" / "backends" / "cxxrtl" / "runtime"
+
+
+def _cxxrtl_cells(family: str) -> str:
+    """Models of the cells in a board's top: those made for CXXRTL, and the others of all simulators."""
+    ours = (_MODELS / f"{Family(family).value}_board_cxxrtl.v").read_text(encoding="utf-8")
+    replaced = set(MODULE_TEXT.findall(ours))
+    sources = [board_cells_sim(family), *device_cells_sim(family)]
+    texts = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    return ours + MODULE_TEXT.sub(lambda module: "" if module[1] in replaced else module[0], texts)
 
 
 def _run_yosys(il_file: Path, v_file: Path, passes: list[str], log: Path) -> None:

@@ -1,0 +1,211 @@
+// A board in this process: the whole design, compiled by CXXRTL, with its serial line at the process's standard streams.
+//
+// `design.cc` is the design and `pins.h` says which of its ports are which (sim/board_model.py writes both). Bytes on
+// standard input go to the receiving pin bit by bit, bytes from the sending pin to standard output. While neither line
+// moves for QUIET_CYCLES, time stands still until a byte comes. On SIGTERM and SIGINT, and when the other end is gone,
+// it says on standard error how many clock cycles passed.
+
+#include "design.cc"
+#include "pins.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <deque>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include <poll.h>
+#include <unistd.h>
+
+using Pin = cxxrtl::value<1>;
+
+static volatile std::sig_atomic_t stopping = 0;
+
+static void stop(int) { stopping = 1; }
+
+// A host's transmitter: a start bit, eight data bits with the lowest first, a stop bit.
+class Transmitter {
+    std::deque<uint8_t> waiting;
+    unsigned shifter = 0, bits = 0, timer = 0;
+
+public:
+    void add(const uint8_t *bytes, size_t count) { waiting.insert(waiting.end(), bytes, bytes + count); }
+    bool idle() const { return !bits && waiting.empty(); }
+    size_t room() const { return waiting.size() < 65536 ? 65536 - waiting.size() : 0; }
+    bool level() {
+        if (!bits) {
+            if (waiting.empty()) return true;
+            shifter = waiting.front() << 1 | 1 << 9;
+            waiting.pop_front();
+            bits = 10;
+            timer = CLOCKS_PER_BIT;
+        }
+        bool now = shifter & 1;
+        if (!--timer) {
+            shifter >>= 1;
+            timer = CLOCKS_PER_BIT;
+            bits--;
+        }
+        return now;
+    }
+};
+
+// A host's receiver, which samples bits in their middles; a byte without its stop bit is none.
+class Receiver {
+    unsigned byte = 0, bit = 0, timer = 0;
+    bool receiving = false;
+
+public:
+    bool busy() const { return receiving; }
+    bool take(bool level, uint8_t &out) {
+        if (!receiving) {
+            if (!level) {
+                receiving = true;
+                bit = 0;
+                timer = CLOCKS_PER_BIT / 2;
+            }
+            return false;
+        }
+        if (timer--) return false;
+        timer = CLOCKS_PER_BIT - 1;
+        if (bit == 0) {
+            receiving = !level;
+        } else if (bit <= 8) {
+            byte = byte >> 1 | level << 7;
+        } else {
+            receiving = false;
+            out = byte;
+            return level;
+        }
+        bit++;
+        return false;
+    }
+};
+
+#ifdef FLASH_SCK
+// A SPI flash in mode 0 that knows how to wake (0xAB) and to read (0x03), and answers ones beyond its contents.
+class Flash {
+    std::vector<uint8_t> contents;
+    uint64_t command = 0;
+    unsigned bits = 0;
+    bool clock = false, awake = false, shown = true;
+
+public:
+    explicit Flash(const char *file) {
+        std::ifstream stream(file, std::ios::binary);
+        contents.assign(std::istreambuf_iterator<char>(stream), {});
+    }
+    bool serve(bool selected, bool sck, bool copi) {
+        if (!selected) {
+            awake |= bits >= 8 && command >> (bits < 32 ? bits - 8 : 24) == 0xAB;
+            bits = 0;
+            command = 0;
+        } else if (sck && !clock && bits++ < 32) {
+            command = command << 1 | copi;
+        }
+        if (clock && !sck) shown = bit();
+        clock = sck;
+        return shown;
+    }
+
+private:
+    bool bit() const {
+        if (!awake || bits < 32 || command >> 24 != 0x03) return true;
+        uint64_t place = (command & 0xFFFFFF) + (bits - 32) / 8;
+        return place < contents.size() ? contents[place] >> (7 - (bits - 32) % 8) & 1 : true;
+    }
+};
+#endif
+
+class Board {
+    cxxrtl_design::p_top design;
+    Transmitter to_device;
+    Receiver from_device;
+    std::string said;
+    uint64_t cycles = 0, moved = 0;
+#ifdef FLASH_SCK
+    Flash flash;
+#endif
+
+public:
+    explicit Board(const char *flash_file)
+#ifdef FLASH_SCK
+        : flash(flash_file)
+#endif
+    {
+        (void)flash_file;
+        HOLD_PINS;
+        design.RX = Pin{1u};
+        while (cycles < SETTLE_CYCLES) tick();
+        moved = cycles;
+    }
+
+    uint64_t passed() const { return cycles; }
+
+    // POLL_CYCLES of the clock, after a pause where nothing moves; false when the other end is gone.
+    bool run() {
+        bool quiet = to_device.idle() && cycles - moved > QUIET_CYCLES;
+        if (quiet && !flush()) return false;
+        if (!listen(quiet ? -1 : 0)) return false;
+        for (unsigned n = 0; n < POLL_CYCLES && !stopping; n++) {
+            bool busy = !to_device.idle();
+            design.RX = Pin{to_device.level() ? 1u : 0u};
+            tick();
+            uint8_t byte;
+            if (from_device.take(!design.TX.is_zero(), byte)) {
+                said.push_back(static_cast<char>(byte));
+                if (byte == FRAME_END && !flush()) return false;
+            }
+            if (busy || from_device.busy()) moved = cycles;
+        }
+        return true;
+    }
+
+private:
+    void tick() {
+        design.CLOCK = Pin{0u};
+        design.step();
+        design.CLOCK = Pin{1u};
+        design.step();
+        cycles++;
+#ifdef FLASH_SCK
+        bool answer = flash.serve(design.FLASH_CS.is_zero() == FLASH_ACTIVE_LOW, !design.FLASH_SCK.is_zero(),
+                                  !design.FLASH_COPI.is_zero());
+        design.FLASH_CIPO = Pin{answer ? 1u : 0u};
+#endif
+    }
+
+    bool listen(int patience) {
+        pollfd events{STDIN_FILENO, POLLIN, 0};
+        if (!to_device.room() || poll(&events, 1, patience) <= 0) return true;
+        uint8_t bytes[4096];
+        ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
+        if (count > 0) to_device.add(bytes, static_cast<size_t>(count));
+        return count > 0 || (count < 0 && errno == EINTR);
+    }
+
+    bool flush() {
+        size_t start = 0;
+        while (start < said.size() && !stopping) {
+            ssize_t count = write(STDOUT_FILENO, said.data() + start, said.size() - start);
+            if (count < 0 && errno != EINTR) return false;
+            start += count > 0 ? static_cast<size_t>(count) : 0;
+        }
+        said.clear();
+        return true;
+    }
+};
+
+int main(int count, char **arguments) {
+    struct sigaction action = {};
+    action.sa_handler = stop;
+    sigaction(SIGTERM, &action, nullptr);
+    sigaction(SIGINT, &action, nullptr);
+    Board board(count > 1 ? arguments[1] : "");
+    while (!stopping && board.run()) {}
+    std::fprintf(stderr, "%llu\n", static_cast<unsigned long long>(board.passed()));
+}
