@@ -135,11 +135,11 @@ class _Simulation:
 
     def __init__(self, plan: Plan, coding: ImageCoding) -> None:
         network = plan.network
-        outputs = network.size_of(network.output)
+        outputs, most = network.size_of(network.output), network.population(network.output).max_spikes
         self._encoder = ImageEncoder(network.input_size, coding, plan.family)
         self._core = plan.core()
         self._readout = plan.readout
-        self._decoder = create_decoder(outputs, coding, plan.family, plan.readout)
+        self._decoder = create_decoder(outputs, coding, plan.family, plan.readout, most)
         self._outputs = outputs
         self._counts_here = coding.decoder is Decoder.COUNTS
         self._patience = _patience(network, coding)

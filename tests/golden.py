@@ -34,7 +34,7 @@ IMPLEMENTED = frozenset(
 
 NOT_IN_HARDWARE = frozenset(
     {
-        *("several spikes per step", "convolution", "grouped convolution", "sum pooling", "max pooling"),
+        *("convolution", "grouped convolution", "sum pooling", "max pooling"),
         *("sum pooling of currents", "max pooling of currents"),
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from amaranth.sim import Simulator
 from networks import chain, random_spikes
 from spikeloom.compiler.ir.network import Network
+from spikeloom.compiler.ir.neurons import ResetPlace
+from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import (
@@ -77,8 +80,7 @@ class Host:
 
     def __init__(self, network: Network, fifo_words: int = 16) -> None:
         plan = make_plan(network)
-        outputs = network.population(network.output).size
-        self.form = LinkFormat(inputs=network.input_size, outputs=outputs, fifo_words=fifo_words)
+        self.form = replace(link_of(network), fifo_words=fifo_words)
         self.dut = LinkedCore(plan.core(), self.form, CLOCKS_PER_BIT, plan.family)
         self.replies: list[Reply] = []
         self.bytes_received = 0
@@ -154,8 +156,8 @@ class Host:
                 self.replies.append(reply)
 
 
-def network(inputs: int = 6, outputs: int = 5) -> Network:
-    return chain(1, (inputs, 8, outputs), fire=np.array(6), sub=np.array(6))
+def network(inputs: int = 6, outputs: int = 5, **changes: Any) -> Network:
+    return chain(1, (inputs, 8, outputs), fire=np.array(6), sub=np.array(6), **changes)
 
 
 def assert_answers(replies: list[Reply], expected: np.ndarray) -> None:
@@ -166,7 +168,7 @@ def assert_answers(replies: list[Reply], expected: np.ndarray) -> None:
     for number, reply in enumerate(answers):
         sample, step = divmod(number, steps)
         assert reply.code == (Code.SAMPLE if step == steps - 1 else Code.STEP)
-        assert sorted(reply.spikes) == np.flatnonzero(expected[sample, step]).tolist()
+        assert sorted(reply.spikes) == np.repeat(np.arange(outputs), expected[sample, step]).tolist()
         assert max(reply.spikes, default=0) < outputs
 
 
@@ -175,11 +177,16 @@ def spikes_and_answer(net: Network, samples: int, steps: int) -> tuple[np.ndarra
     return spikes, simulate(net, spikes, executor="reference").spikes
 
 
-@pytest.mark.parametrize(("inputs", "outputs"), [(6, 5), (300, 5), (6, 300)])
-def test_samples_back_to_back(inputs: int, outputs: int) -> None:
-    net = network(inputs, outputs)
+SEVERAL: dict[str, Any] = {"max_spikes": 3, "reset_place": ResetPlace.SAME}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "changes"), [(6, 5, {}), (300, 5, {}), (6, 300, {}), (6, 5, SEVERAL), (6, 300, SEVERAL)]
+)
+def test_samples_back_to_back(inputs: int, outputs: int, changes: dict[str, Any]) -> None:
+    net = network(inputs, outputs, **changes)
     spikes, expected = spikes_and_answer(net, samples=2, steps=3)
-    assert expected.any()
+    assert expected.max() > bool(changes)
     host = Host(net)
     frames = [frame for sample in spikes for frame in encode_sample(host.form, sample)]
     replies = host.run(host.sends_frames(frames))

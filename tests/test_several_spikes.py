@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from spikeloom.compiler.ir.verifier import verify
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
 from spikeloom.compiler.neurons.contract import contract_form
 from spikeloom.compiler.neurons.reachable import may_fire, most_spikes, reachable_membranes
-from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import ModelError, OptionError
 from spikeloom.sim import simulate
 from spikeloom.sim.float_executor import run_float
@@ -275,20 +275,13 @@ def test_options_set_it_for_files_of_other_tools_and_our_own(tmp_path: Path) -> 
         read_nir(own, max_spikes=1)
 
 
-def test_the_command_line_names_the_option_where_hardware_lacks_them(capsys: pytest.CaptureFixture[str]) -> None:
-    estimate = ["estimate", str(EXPORTS / "sinabs_if.nir"), "--dialect", "sinabs"]
-    assert main(estimate) == 2
-    assert "fire once in a step" in (told := capsys.readouterr().err) and "--max-spikes 1" in told
-    assert main([*estimate, "--max-spikes", "1"]) == 0
-
-
-def test_hardware_refuses_it_by_name() -> None:
-    with pytest.raises(
-        ModelError,
-        match=r"^the hardware's neurons fire once in a step: those of population 'p' fire up to 3 times; use",
-    ):
-        make_plan(one_neuron(integer()))
-    make_plan(one_neuron(integer(max_spikes=1)))
+def test_the_command_line_takes_them_to_hardware(capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = ["estimate", str(EXPORTS / "sinabs_if.nir"), "--dialect", "sinabs", "--json"]
+    guessed = []
+    for options in ([], ["--max-spikes", "1"]):
+        assert main([*estimate, *options]) == 0
+        guessed.append(json.loads(capsys.readouterr().out)["guessed_parts"])
+    assert guessed == [["repeats"], []]
 
 
 SUBTRACT = "subtract in the same step: population 'p' has max_spikes 2"

@@ -164,7 +164,7 @@ def _posts(form: RowFormat, contents: RowContents, row: int) -> Posts:
 
 
 def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
-    """A row walker and a neuron bank, of which neuron n fires in step t where `spikes[t, n]`; what it tells aside is
+    """A row walker and a neuron bank, of which neuron n fires `spikes[t, n]` times in step t; what it tells aside is
     shown in `told`.
 
     Each cycle it yields (whether it takes a token, the token that it offers or None) and is sent (the token that it
@@ -176,7 +176,7 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
     own, waiting = model.own, model.waiting
     first_output, last_neuron = model.bases[-1], model.neurons - 1
     ends = frozenset(base - 1 for base in model.bases[1:])
-    fires = [frozenset(np.flatnonzero(step).tolist()) for step in spikes]
+    fires = [{neuron: int(step[neuron]) for neuron in np.flatnonzero(step).tolist()} for step in spikes]
     # The walker's registers. That of bitmaps asks for a row's chunks one by one; the other one has a stage for entries.
     chunks = model.chunks
     asking: Token | None = None
@@ -194,6 +194,7 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
     stage1 = stage2 = False
     neuron1 = neuron2 = 0
     spike = adding = False
+    more = 0  # spikes of the neuron after that which it has
     post = 0
     locked = several
     step = -1
@@ -247,7 +248,7 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
         heard = (spiking or job == END) and not o_ready
         if leaves and walks:
             left, returned = gone and not back, back and not gone
-        stall = spiking and not o_ready
+        stall = spiking and (more > 0 or not o_ready)
         accept = w_valid and ready
         issue = job == PASS and not stall and not (several and is_event and w_valid)
         hold = stall or (several and adding)
@@ -301,7 +302,10 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
         if not hold:
             stage2 = stage1
             spike = stage1 and not quiet and neuron1 in fires[step]
+            more = fires[step][neuron1] - 1 if spike else 0
             neuron2 = neuron1
+        elif o_ready and more:
+            more -= 1
         elif o_ready:
             spike = False
         stage1, neuron1 = issue, asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,14 +61,21 @@ class _Turn:
 _IDLE = _Turn(step=-1)
 
 
+def _beats(first: int, spikes: Sequence[int]) -> list[list[Token]]:
+    """The beats of a word whose neurons, from the `first`, fire so many times."""
+    return [
+        [(EVENT, neuron) for neuron, count in enumerate(spikes, first) if count > number]
+        for number in range(max(spikes, default=0))
+    ]
+
+
 def run_vector(form: VectorFormat, spikes: SpikeArray) -> Block:
-    """An engine of which neuron n fires in step t where `spikes[t, n]`; see `tokens` for what it yields. An event that
+    """An engine of which neuron n fires `spikes[t, n]` times in step t; see `tokens` for what it yields. An event that
     it takes is a beat, whatever the events in it. It is long for the same reason as `run_lane`."""
     words, width, beats = form.pass_words, form.neurons_per_cycle, form.row_beats
     last_word = max(words, SHORTEST_PASS - 1)
     fires = [
-        [[n for n in range(low, min(low + width, len(step))) if step[n]] for low in range(0, words * width, width)]
-        for step in spikes.tolist()
+        [_beats(low, step[low : low + width]) for low in range(0, words * width, width)] for step in spikes.tolist()
     ]
     # The integrator's registers; of what is under way only ends matter.
     part, ending = 0, False
@@ -75,6 +83,7 @@ def run_vector(form: VectorFormat, spikes: SpikeArray) -> Block:
     # The pass's.
     running, kind, announce, word, step = True, ABORT, False, 0, -1
     turn = decided = _IDLE
+    said = 0  # beats of the word that is decided
     beat: list[Token] = []  # the output register
     held: list[Token] = []  # the unpacker's, where a word has several neurons
 
@@ -85,12 +94,15 @@ def run_vector(form: VectorFormat, spikes: SpikeArray) -> Block:
 
         unpacks = width > 1 and (not held or (taken and len(held) == 1))
         o_ready = unpacks if width > 1 else taken
+        stays = False
         if decided.word >= 0:
-            emitted = [(EVENT, n) for n in fires[decided.step][decided.word]] if decided.step >= 0 else []
+            brings = fires[decided.step][decided.word] if decided.step >= 0 else []
+            emitted = brings[said] if brings else []
+            stays = said < len(brings) - 1
         else:
             emitted = [(decided.end, 0)] if decided.end >= 0 else []
         blocked = bool(beat) and not o_ready
-        moves = not (emitted and blocked)
+        moves = not (emitted and blocked) and not stays
         arrived = tags[-1]
 
         if unpacks:
@@ -99,7 +111,9 @@ def run_vector(form: VectorFormat, spikes: SpikeArray) -> Block:
             held = held[1:]
         if not blocked:
             beat = emitted
+            said += stays
         if moves:
+            said = 0
             decided = turn
             turn = _IDLE
             if running and word < words:

@@ -49,6 +49,8 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
         synaptic = 2
     if form.has_adaptation:
         _adaptation_parts(parts, form)
+    if form.repeats:
+        _repeat_parts(parts, form)
     shifts = {population.shift for population in form.populations}
     parts.lut("shifts", (len(shifts) - 1) * (form.weight_bits + (max(shifts) - min(shifts)) / 2))
     parts.ff("bank", form.c_bits)
@@ -129,6 +131,15 @@ def _adaptation_parts(parts: Parts, form: NeuronFormat) -> None:
     if len(rules) < len(form.populations):
         parts.lut("adaptation", form.adaptation_bits)
     parts.ff("adaptation", form.adaptation_bits + form.jump_bits + form.c_a_bits)
+
+
+def _repeat_parts(parts: Parts, form: NeuronFormat) -> None:
+    """What neurons that fire several times in a step add to a bank: a comparison and a subtraction more of what is left
+    of the membrane, its choice, the count of spikes where a limit may end them, and registers."""
+    left, limited = form.accumulator_bits + 1, any(rule.limited for rule in form.rules)
+    parts.adder("repeats", 2 * left + limited * form.spike_bits)
+    parts.lut("repeats", left + form.state_bits + limited * form.spike_bits + 4)
+    parts.ff("repeats", left - form.state_bits + limited * form.spike_bits + form.fire_bits + form.sub_delta_bits)
 
 
 @dataclass(frozen=True)

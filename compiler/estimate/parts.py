@@ -215,7 +215,7 @@ def link_parts(parts: Parts, link: LinkFormat) -> None:
         parts.lut("image link", 230)
         parts.ff("image link", 130)
         _encoder_parts(parts, inputs, link.coding)
-        _decoder_parts(parts, outputs, link.coding)
+        _decoder_parts(parts, outputs, link.coding, link.coding.steps * link.most_spikes)
         return
     parts.lut("link", 230)
     parts.ff("link", 130)
@@ -239,14 +239,15 @@ def _encoder_parts(parts: Parts, inputs: int, coding: ImageCoding) -> None:
         parts.lut(name, 2 * coding.value_bits)
 
 
-def _decoder_parts(parts: Parts, outputs: int, coding: ImageCoding) -> None:
-    """A decoder (spikeloom.hdl.images.decoders): that of all spikes, or of readings, is a few gates."""
+def _decoder_parts(parts: Parts, outputs: int, coding: ImageCoding, most: int) -> None:
+    """A decoder (spikeloom.hdl.images.decoders) of `most` spikes of an output; that of all spikes, or of readings, is a
+    few gates."""
     if coding.decoder is Decoder.FIRST_SPIKE:
         parts.lut("decoder first spike", 8 + outputs * COMPARE)
         parts.ff("decoder first spike", outputs + 3)
     if coding.decoder is not Decoder.ARGMAX:
         return
-    bits = coding.steps.bit_length()
+    bits = most.bit_length()
     parts.adder("decoder argmax", outputs + bits)
     parts.lut("decoder argmax", 14 + bits * COMPARE + 2 * outputs)
     parts.ff("decoder argmax", 2 * outputs + bits + 6)

@@ -51,12 +51,12 @@ class Population:
 
     @property
     def resets(self) -> bool:
-        """Whether a spike changes a neuron's membrane."""
+        """Whether a spike changes a neuron's membrane. Neurons that fire several times in a step count as such."""
         if not self.fires:
             return False
         if isinstance(self.dynamics, IntegerDynamics):
-            adapts = self.dynamics.jump is not None
-            return self.dynamics.reset_mode is ResetMode.VALUE or adapts or bool(np.any(self.dynamics.sub))
+            sure = self.dynamics.reset_mode is ResetMode.VALUE or self.dynamics.jump is not None or self.max_spikes > 1
+            return sure or bool(np.any(self.dynamics.sub))
         return getattr(self.dynamics, "reset_mode", ResetMode.NONE) is not ResetMode.NONE
 
     @property

@@ -173,14 +173,26 @@ def silent_neurons(network: Network, population: Population, rounds: int = 4_000
 
 def most_spikes(network: Network, population: Population) -> int:
     """How often a neuron of an integer population can fire in a step, as far as proofs know; `max_spikes` at most."""
+    due = _due_spikes(network, population)
+    return population.max_spikes if due is None else min(population.max_spikes, due)
+
+
+def limits_spikes(network: Network, population: Population) -> bool:
+    """Whether a neuron might fire more often in a step but for `max_spikes`: False where a proof excludes it."""
+    due = _due_spikes(network, population)
+    return due is None or due > population.max_spikes
+
+
+def _due_spikes(network: Network, population: Population) -> int | None:
+    """How often a neuron could fire in a step if nothing but its membrane ended it; None where nothing is known."""
     dynamics = _integer(population)
     proofs = proofs_of(network, population)
     membranes, drive = proofs.membranes(dynamics.state_bits), proofs.driven(dynamics.state_bits)
     if population.max_spikes == 1 or membranes is None or drive is None or np.any(dynamics.sub <= 0):
-        return population.max_spikes
+        return None
     compared = Course(False, None).decayed(membranes, integer_model(dynamics).leak).high + drive.high
     counts = -((dynamics.fire - compared) // dynamics.sub)
-    return max(0, min(population.max_spikes, int(counts.max())))
+    return max(0, int(counts.max()))
 
 
 def may_fire(form: ContractForm, largest_value: int) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,13 @@ from .readout import readout_of
 def link_of(network: Network, coding: ImageCoding | None = None) -> LinkFormat:
     """The link of a network that takes events and gives spikes or readings, or images and classes by a `coding`."""
     outputs = network.size_of(network.output)
-    return LinkFormat(inputs=network.input_size, outputs=outputs, coding=coding, readout=readout_of(network))
+    return LinkFormat(
+        inputs=network.input_size,
+        outputs=outputs,
+        coding=coding,
+        readout=readout_of(network),
+        most_spikes=network.population(network.output).max_spikes,
+    )
 
 
 def memory_needs(plan: Plan, link: LinkFormat | None) -> Resources:

@@ -18,6 +18,7 @@ from ..neurons.reachable import (
     adaptation_bits,
     adaptation_saturates,
     current_saturates,
+    limits_spikes,
     saturates,
     start_bits,
     sum_bits,
@@ -112,6 +113,8 @@ def _rule(network: Network, population: Population, *, paired: bool) -> NeuronRu
         has_floor=dynamics.v_min is not None,
         current=_current(network, population),
         adaptation=_adaptation(network, population),
+        most_spikes=population.max_spikes,
+        limited=population.max_spikes > 1 and limits_spikes(network, population),
     )
 
 

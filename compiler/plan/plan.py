@@ -123,7 +123,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
     folding contradicts it; CapacityError where its weights need more SPRAM than any device has.
     """
     verify(network)
-    for check in (_is_integer, _has_its_neurons, _has_matrices):
+    for check in (_is_integer, _has_matrices):
         check(network)
     if folding is None:
         folding = default_folding(network)
@@ -160,17 +160,6 @@ def with_spram(plan: Plan) -> Plan:
 def _is_integer(network: Network) -> None:
     if not network.is_integer:
         raise ModelError("hardware executes integer networks: this one has float weights; quantise it first")
-
-
-def _has_its_neurons(network: Network) -> None:
-    for population in network.populations:
-        name = quoted(population.name)
-        if population.max_spikes > 1:
-            raise ModelError(
-                f"the hardware's neurons fire once in a step: those of population {name} fire up to "
-                f"{population.max_spikes} times; use the reference executor, or read the float network with "
-                "--max-spikes 1 if it was trained so"
-            )
 
 
 def _has_matrices(network: Network) -> None:

@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 from ..memories.memory import Family, MemoryShape
 from ..memories.spram import SpramShape, load_signature
 from ..neurons.bank import NeuronBank
-from ..neurons.neuron_format import NeuronFormat, trace_signature
+from ..neurons.neuron_format import NeuronFormat
 from ..streams.routing import Filter, Fork
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapContents, BitmapFormat
@@ -71,7 +71,7 @@ class SparseFormat(EngineFormat):
     @property
     def monitors(self) -> tuple[wiring.Signature, ...]:
         """One per population."""
-        return tuple(trace_signature(p.neurons, p.rule.state_bits) for p in self.neurons.populations)
+        return tuple(p.monitor for p in self.neurons.populations)
 
     @property
     def uses_spram(self) -> bool:

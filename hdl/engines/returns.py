@@ -17,8 +17,9 @@ from ..streams.tokens import TokenKind, address_bits, token_layout
 
 
 def queue_depth(neurons: NeuronFormat, waiting: tuple[int, ...]) -> int:
-    """How many spikes can wait: as many as the largest population that is `waiting` has neurons, at least."""
-    longest = max(neurons.populations[number].neurons for number in waiting)
+    """How many spikes can wait: as many as the largest population that is `waiting` can have in a step, at least."""
+    fired = [neurons.populations[number] for number in waiting]
+    longest = max(population.neurons * population.rule.most_spikes for population in fired)
     return 1 << max(1, (longest - 1).bit_length())
 
 
@@ -44,10 +45,10 @@ class ReturnPath(wiring.Component):
 
     After its pass a neuron's state word is the start of the next step, so a spike may be integrated at once into any
     population whose pass is over. Only spikes into their own population wait, until its pass is over: in a queue that
-    holds one of each neuron. They then walk one row each, with what goes on to later populations in the same row. What
-    a sample's last step leaves to the next one is dropped by the bank. Spikes of neurons that have no row go nowhere,
-    unless they leave. So a step edge of one step costs no more cycles
-    than its synapses, and keeps nothing from step to step.
+    holds all that a pass can have. They then walk one row each, with what goes on to later populations in the same row.
+    What a sample's last step leaves to the next one is dropped by the bank. Spikes of neurons that have no row go
+    nowhere, unless they leave. So a step edge of one step costs no more cycles than its synapses, and keeps nothing
+    from step to step.
 
     Latency 0 cycles, 2 of a spike that waits. A spike that both leaves and walks is taken when both are done.
     """

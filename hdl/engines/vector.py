@@ -9,7 +9,7 @@ The file is long as a format makes the engine whose halves are shaped by it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,7 +32,8 @@ from ..neurons.dynamics import (
     resized,
     start_bits,
 )
-from ..neurons.neuron_format import NeuronFormat, trace_signature
+from ..neurons.neuron_format import NeuronFormat
+from ..neurons.repeats import left_bits, repeated
 from ..streams.beats import BeatPacker, BeatUnpacker, multiple
 from ..streams.tokens import BeatShape, TokenKind, address_bits, beat_layout
 from .format import EngineFormat
@@ -91,7 +92,8 @@ class VectorFormat(EngineFormat):
     @property
     def monitors(self) -> tuple[wiring.Signature, ...]:
         """One for each neuron of a pass word."""
-        return (trace_signature(self.neurons.neurons, self.neurons.state_bits),) * self.neurons_per_cycle
+        (population,) = self.neurons.populations
+        return (population.monitor,) * self.neurons_per_cycle
 
     def create(self, contents: VectorContents, family: Family) -> VectorEngine:
         return VectorEngine(self, contents, family)
@@ -306,13 +308,16 @@ class VectorIntegrator(wiring.Component):
 
 
 class _Decided(NamedTuple):
-    """A neuron in stage 2: its spike, V, its current and its adaptation where it has them, and its parameters."""
+    """A neuron in stage 2: its spike, V, its current and its adaptation where it has them, its parameters, how often it
+    has fired, and whether it does `again`, where it may."""
 
     spike: Signal
     v: Signal
     g: Signal | None
     a: Signal | None
     parameters: Mapping[str, Value]
+    count: Signal
+    again: Value | None = None
 
 
 class VectorPass(wiring.Component):
@@ -327,7 +332,8 @@ class VectorPass(wiring.Component):
     =========== === =========================================================================================
 
     Latency 4 cycles from an end to its first beat. Throughput max(w, 3) + 2 cycles per pass of w = ceil(neurons /
-    neurons_per_cycle) words when the output never stalls. END_OF_SAMPLE clears every state word in the same pass;
+    neurons_per_cycle) words when the output never stalls; a word stays as long as one of its neurons fires once more,
+    and each time brings a beat of those that do. END_OF_SAMPLE clears every state word in the same pass;
     ABORT, and the start after a reset, run a clearing pass without spikes or trace.
     """
 
@@ -345,6 +351,7 @@ class VectorPass(wiring.Component):
         m = Module()
         form = self._form
         move = Signal()  # every stage moves, unless spikes or an end wait for the output
+        stay = Signal()  # those of a word have left, and some of its neurons fire once more
 
         # A word of neurons is issued per cycle, then the end itself.
         running = Signal(init=1)
@@ -374,23 +381,29 @@ class VectorPass(wiring.Component):
         parameters = self._read_parameters(m, word, move & issue)
         sums = self._queue(m, ~running, turn.is_word & move)
         state, write = self._read_state(m, word, move & issue)
-        spikes, membranes = [], []
+        neurons = []
         for slot, now in enumerate(parameters):
             start, place = (word.word_select(slot, form.state_bits) for word in (state, write.data))
-            neuron = self._decide(m, move, start, sums[slot], now, quiet)
+            neuron = self._decide(m, move, stay, start, sums[slot], now, quiet)
             begin = self._begin(neuron, clear)
             with m.If(move):
                 m.d.sync += place.eq(begin)
-            spikes.append(neuron.spike)
-            membranes.append(neuron.v)
+            neurons.append(neuron)
         with m.If(move):
             m.d.sync += [write.enable.eq(decided.is_word), write.address.eq(decided.word)]
-        self._emit(m, decided, spikes, membranes, move)
-        self._monitor(m, decided, spikes, membranes, move)
+        self._emit(m, decided, neurons, move, stay)
+        self._monitor(m, decided, neurons, move)
         return m
 
     def _decide(
-        self, m: Module, move: Signal, start: Value, comes: Value, parameters: Mapping[str, Value], quiet: Value
+        self,
+        m: Module,
+        move: Signal,
+        stay: Signal,
+        start: Value,
+        comes: Value,
+        parameters: Mapping[str, Value],
+        quiet: Value,
     ) -> _Decided:
         """From a neuron's state word and the sum that comes, to stage 2."""
         form = self._form
@@ -407,10 +420,23 @@ class VectorPass(wiring.Component):
         a = start[-form.neurons.adaptation_bits :].as_signed() if form.neurons.has_adaptation else None
         fires, membrane = fired(rule, u, was_firing, raised(rule, parameters, a))
         spike = _registered(m, move, fires & ~quiet)
-        v = _registered(m, move, membrane)
+        left = Signal(signed(left_bits(form.neurons, [membrane])), name="register", reset_less=True)
+        with m.If(move):
+            m.d.sync += left.eq(membrane)
         g = None if now is None else _registered(m, move, now)
         a = None if a is None else _registered(m, move, a)
-        return _Decided(spike, v, g, a, {name: _registered(m, move, value) for name, value in parameters.items()})
+        kept = {name: _registered(m, move, value) for name, value in parameters.items()}
+        if not rule.repeats:
+            return _Decided(spike, left, g, a, kept, spike)
+        count = Signal(form.neurons.spike_bits)
+        more = repeated(form.neurons, left, count, kept, lambda choices: choices[0])
+        with m.If(move):
+            m.d.sync += count.eq(fires)
+        with m.If(stay):
+            m.d.sync += spike.eq(more.again & spike)
+            with m.If(more.again & spike):
+                m.d.sync += [left.eq(more.left), count.eq(count + 1)]
+        return _Decided(spike, more.v, g, a, kept, count, more.again & spike)
 
     def _begin(self, neuron: _Decided, clear: Value) -> Value:
         """The state word that the next step begins from, or a sample, where what came before is to `clear`.
@@ -488,13 +514,18 @@ class VectorPass(wiring.Component):
         ]
 
     def _emit(
-        self, m: Module, turn: data.View[data.StructLayout], spikes: list[Value], membranes: list[Value], move: Signal
+        self, m: Module, turn: data.View[data.StructLayout], neurons: Sequence[_Decided], move: Signal, stay: Signal
     ) -> None:
         gives = self._form.neurons.gives_membranes
-        mask = turn.kind != TokenKind.ABORT if gives else Cat(*spikes)
+        mask = turn.kind != TokenKind.ABORT if gives else Cat(*(neuron.spike for neuron in neurons))
         emits = (turn.is_word & mask.any()) | turn.is_end
         blocked = self.o.valid & ~self.o.ready
-        m.d.comb += move.eq(~(emits & blocked))
+        again = [neuron.again for neuron in neurons if neuron.again is not None]
+        if not again:
+            m.d.comb += move.eq(~(emits & blocked))
+        else:
+            more = turn.is_word & Cat(*again).any()
+            m.d.comb += [move.eq(~(emits & blocked) & ~more), stay.eq(more & ~blocked)]
         with m.If(~blocked):
             m.d.sync += [
                 self.o.valid.eq(emits),
@@ -504,21 +535,21 @@ class VectorPass(wiring.Component):
             ]
             if gives:
                 last = turn.kind == TokenKind.END_OF_SAMPLE
-                m.d.sync += [self.o.payload.last.eq(last), self.o.payload.value.eq(membranes[0])]
+                m.d.sync += [self.o.payload.last.eq(last), self.o.payload.value.eq(neurons[0].v)]
 
     def _monitor(
-        self, m: Module, turn: data.View[data.StructLayout], spikes: list[Value], membranes: list[Value], move: Signal
+        self, m: Module, turn: data.View[data.StructLayout], neurons: Sequence[_Decided], move: Signal
     ) -> None:
         form = self._form
         spare = form.pass_words * form.neurons_per_cycle - form.neurons.neurons
-        for slot, (spike, membrane) in enumerate(zip(spikes, membranes, strict=True)):
+        for slot, neuron in enumerate(neurons):
             trace = getattr(self, f"trace{slot}")
             beyond = turn.word == form.pass_words - 1 if slot >= form.neurons_per_cycle - spare else 0
             m.d.comb += [
                 trace.valid.eq(turn.is_word & move & (turn.kind != TokenKind.ABORT) & ~Value.cast(beyond)),
                 trace.neuron.eq(multiple(turn.word, form.neurons_per_cycle) + slot),
-                trace.membrane.eq(membrane),
-                trace.spike.eq(spike),
+                trace.membrane.eq(neuron.v),
+                trace.spike.eq(neuron.count),
             ]
 
 

@@ -43,9 +43,9 @@ class SpikeCollector(wiring.Component):
         return m
 
 
-def count_memory(outputs: int, steps: int, family: Family) -> MemoryShape:
-    """The memory that counts spikes."""
-    return MemoryShape(family, outputs, steps.bit_length(), writable=True)
+def count_memory(outputs: int, most: int, family: Family) -> MemoryShape:
+    """The memory that counts spikes, `most` of an output in a sample."""
+    return MemoryShape(family, outputs, most.bit_length(), writable=True)
 
 
 class ArgmaxDecoder(wiring.Component):
@@ -54,7 +54,7 @@ class ArgmaxDecoder(wiring.Component):
     ==== === ============================================================================
     Port Dir Meaning
     ==== === ============================================================================
-    i    in  stream of tokens over the outputs; at most one spike per output and step
+    i    in  stream of tokens over the outputs; at most `most` spikes per output and sample
     o    out stream of tokens: per sample one EVENT, the winner, and END_OF_SAMPLE
     ==== === ============================================================================
 
@@ -65,9 +65,9 @@ class ArgmaxDecoder(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, outputs: int, steps: int, family: Family) -> None:
+    def __init__(self, outputs: int, most: int, family: Family) -> None:
         self._outputs = outputs
-        self._shape = count_memory(outputs, steps, family)
+        self._shape = count_memory(outputs, most, family)
         signature = stream.Signature(token_layout(outputs))
         super().__init__({"i": In(signature), "o": Out(signature)})
 
@@ -167,11 +167,12 @@ class FirstSpikeDecoder(wiring.Component):
 
 
 def create_decoder(
-    outputs: int, coding: ImageCoding, family: Family, readout: ReadoutFormat | None = None
+    outputs: int, coding: ImageCoding, family: Family, readout: ReadoutFormat | None = None, most_spikes: int = 1
 ) -> ArgmaxDecoder | SpikeCollector | FirstSpikeDecoder:
-    """The decoder of a coding, for a core that gives readings where it has a `readout`."""
+    """The decoder of a coding, for a core that gives readings where it has a `readout`, else spikes, `most_spikes` of
+    an output in a step."""
     if coding.decoder is Decoder.ARGMAX:
-        return ArgmaxDecoder(outputs, coding.steps, family)
+        return ArgmaxDecoder(outputs, coding.steps * most_spikes, family)
     if coding.decoder is Decoder.FIRST_SPIKE:
         return FirstSpikeDecoder(outputs)
     return SpikeCollector(outputs, None if readout is None else readout.layout)

@@ -34,7 +34,7 @@ def link_memories(form: LinkFormat, family: Family) -> dict[str, MemoryShape]:
         return {"fifo": MemoryShape(family, form.fifo_words, word_layout(form.inputs).size, writable=True)}
     memories = {"image": pixel_memory(form.inputs, coding, family)}
     if coding.decoder is Decoder.ARGMAX:
-        memories["counts"] = count_memory(form.outputs, coding.steps, family)
+        memories["counts"] = count_memory(form.outputs, coding.steps * form.most_spikes, family)
     return memories
 
 
@@ -113,7 +113,7 @@ class LinkedCore(wiring.Component):
         m.submodules.receiver = receiver = ImageReceiver()
         m.submodules.encoder = encoder = ImageEncoder(self._format.inputs, coding, self._family)
         m.submodules.decoder = decoder = create_decoder(
-            self._format.outputs, coding, self._family, self._format.readout
+            self._format.outputs, coding, self._family, self._format.readout, self._format.most_spikes
         )
         m.d.comb += [
             self.activity.eq(~encoder.image.idle),

@@ -88,7 +88,8 @@ class LinkFormat:
     """What both ends agree on: the network's `inputs` and `outputs`, and the device's `fifo_words`.
 
     `coding` is that of a device that takes images, and None where it takes events; `readout` what a device gives in
-    place of spikes, and None where it gives spikes. `identity` is what the checksums of replies start from.
+    place of spikes, and None where it gives spikes, of which an output has `most_spikes` in a step at most. `identity`
+    is what the checksums of replies start from.
     """
 
     inputs: int
@@ -97,6 +98,7 @@ class LinkFormat:
     coding: ImageCoding | None = None
     readout: ReadoutFormat | None = None
     identity: int = CRC_INITIAL
+    most_spikes: int = 1
 
     @property
     def input_bytes(self) -> int:
@@ -275,7 +277,7 @@ def sample_bytes(form: LinkFormat, inputs: npt.NDArray[np.uint8], outputs: npt.N
     for number, step in enumerate(outputs):
         last = number == len(outputs) - 1
         if form.readout is None:
-            from_device += encoded_reply_length(form, np.flatnonzero(step).tolist())
+            from_device += encoded_reply_length(form, np.repeat(np.arange(form.outputs), step).tolist())
         elif last:
             from_device += _line_length(form, _readings(form, step, named=True) + bytes([Code.SAMPLE]))
         else:
@@ -313,11 +315,11 @@ def _readings(form: LinkFormat, step: npt.NDArray[Any], *, named: bool = False) 
 def longest_content(form: LinkFormat) -> int:
     """Bytes of the longest reply that a device can give, apart from code, checksum and escapes.
 
-    Of all spikes of an image (decoder counts) every output may have one in each step.
+    Of all spikes of an image (decoder counts) every output may have its most in each step.
     """
     steps = 1 if form.coding is None or form.coding.decoder.names_class else form.coding.steps
     if form.readout is None:
-        return form.outputs * form.output_bytes * steps
+        return form.outputs * form.most_spikes * form.output_bytes * steps
     return form.outputs * form.readout.value_bytes * (steps if form.readout.every_step else 1) + form.output_bytes
 
 

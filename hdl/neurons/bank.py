@@ -12,7 +12,7 @@ words then belong to the pass. Neurons without currents start that sum from the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -35,6 +35,7 @@ from .dynamics import (
     raised,
 )
 from .neuron_format import NeuronFormat, NeuronRule, trace_signature
+from .repeats import left_bits, repeated
 from .wires import Compared, Job, Wires
 
 
@@ -54,11 +55,11 @@ class NeuronBank(wiring.Component):
     ======== === =============================================================================================
 
     Throughput one contribution per cycle, but two cycles apart where two in a row go to one neuron. A pass of n neurons
-    takes n + 4 cycles when the output never stalls. With one population nothing is integrated meanwhile. With several
-    the spikes of a pass come back as contributions to later populations, which are integrated between two neurons of
-    the pass at no more cost than their own cycles; the next population's pass starts when they have `settled`.
-    END_OF_SAMPLE clears every state word in the same pass; ABORT, and the start after a reset, run a clearing pass
-    without spikes or trace.
+    takes n + 4 cycles when the output never stalls, and k more for a neuron that fires k > 1 times, which stays until
+    its spikes have left. With one population nothing is integrated meanwhile. With several the spikes of a pass come
+    back as contributions to later populations, which are integrated between two neurons of the pass at no more cost
+    than their own cycles; the next population's pass starts when they have `settled`. END_OF_SAMPLE clears every state
+    word in the same pass; ABORT, and the start after a reset, run a clearing pass without spikes or trace.
 
     A contribution to a neuron whose pass is over is one to the next step, as its word already is the start of that.
     Where spikes return, the pass of a population that sends some is over when they have `settled`, and after an
@@ -83,7 +84,7 @@ class NeuronBank(wiring.Component):
             "o": Out(stream.Signature(form.output_layout)),
             "settled": In(1, init=1),
             "release": Out(1),
-            "trace": Out(trace_signature(form.neurons, form.state_bits)),
+            "trace": Out(trace_signature(form.neurons, form.state_bits, form.spike_bits)),
         }
         super().__init__(ports | ({"waits": Out(1)} if form.returns else {}))
 
@@ -144,7 +145,7 @@ class NeuronBank(wiring.Component):
     def _issue(self, m: Module, w: Wires) -> None:
         """The pass asks for one neuron's words per cycle, unless a contribution comes.
 
-        A neuron whose words arrive while the spike before it cannot leave is asked for again.
+        A neuron whose words arrive while the spike before it cannot leave, or is not the last, is asked for again.
         """
         form = self._format
         again = w.stall & w.stages[0]
@@ -173,32 +174,40 @@ class NeuronBank(wiring.Component):
         ]
         fires = self._of_rule(w.read, [result[0] for result in results])
         membrane = self._of_rule(w.read, [result[1] for result in results])
-        v = Signal(signed(self._format.state_bits))
-        kept_v, kept_spike = Signal.like(v), Signal()  # a sample ends with neither
+        left = Signal(signed(left_bits(self._format, [result[1] for result in results])), name="v")
+        v, traced_spike = left, Signal(self._format.spike_bits)
+        kept_v, kept_spike = Signal.like(self.trace.membrane), Signal()  # a sample ends with neither
         kept_g = self._keep_current(m, w, currents) if self._format.has_currents else None
         kept_a = None if w.a is None else self._keep(m, w, Signal(w.a.shape(), name="kept_a"), w.a)
-        traced_spike = Signal()
         leaves = fires | (w.read >= self._format.bases[-1]) if self._format.gives_membranes else fires
         kept = {name: Signal(value.shape(), name=f"{name}2") for name, value in parameters.items()}
         m.d.sync += w.stages[0].eq(w.issue)
+        more = None
+        if w.again is not None:
+            more = repeated(self._format, left, traced_spike, kept, partial(self._of_rule, w.written))
+            v = Signal(signed(self._format.state_bits), name="settled")
+            m.d.comb += [w.again.eq(w.spikes & more.again), v.eq(more.v), kept_v.eq(Mux(w.clear, 0, v))]
         with m.If(~w.hold):
             m.d.sync += [
                 w.stages[1].eq(w.stages[0]),
                 w.written.eq(w.read),
-                v.eq(membrane),
+                left.eq(membrane),
                 w.spike.eq(leaves & ~w.quiet),
-                kept_v.eq(membrane),
+                *([kept_v.eq(membrane)] if more is None else []),
                 kept_spike.eq(fires),
                 traced_spike.eq(fires),
                 *(kept[name].eq(value) for name, value in parameters.items()),
             ]
             with m.If(w.clear):
-                m.d.sync += [kept_v.eq(0), kept_spike.eq(0)]
+                m.d.sync += [*([kept_v.eq(0)] if more is None else []), kept_spike.eq(0)]
             if self._masked:
                 with m.If(w.clear | ~fires):
                     m.d.sync += [kept["fire"].eq(0), kept["sub_delta"].eq(0)]
         with m.Elif(self.o.ready):
             m.d.sync += w.spike.eq(0)  # it left before its neuron was written
+            if w.again is not None and more is not None:
+                with m.If(w.again):
+                    m.d.sync += [w.spike.eq(1), left.eq(more.left), traced_spike.eq(traced_spike + 1)]
         return Compared(v, traced_spike, kept_v, kept_spike, kept, kept_g, kept_a)
 
     def _keep_current(self, m: Module, w: Wires, currents: Sequence[Value]) -> Signal:

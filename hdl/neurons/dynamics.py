@@ -66,7 +66,10 @@ def compared(rule: NeuronRule, start: Value, now: Value) -> Value:
 
 
 def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters) -> tuple[Value, Value]:
-    """The spike, and V at the end of the step; `was_firing` is the r of `snntorch_same` and ignored elsewhere."""
+    """The spike, and V at the end of the step; `was_firing` is the r of `snntorch_same` and ignored elsewhere.
+
+    Where a neuron `repeats`, in place of V what is left of u, which is compared once more (`fired_again`).
+    """
     if not rule.fires:
         return Const(0, 1), _stored(rule, u)
     spike = u > parameters["fire"]
@@ -79,8 +82,21 @@ def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters)
         after = _less_sub(rule, u, spike, parameters)
     else:
         after = Mux(spike, parameters["v_reset"], u)
+    return spike, after if rule.repeats else settled(rule, after, parameters)
+
+
+def fired_again(rule: NeuronRule, left: Value, count: Value, parameters: Parameters) -> tuple[Value, Value]:
+    """Whether a neuron that has fired `count` times in this step fires once more, and what is `left` of u after it."""
+    again = left > parameters["fire"]
+    if rule.limited:
+        again = again & (count != rule.most_spikes)
+    return again, _less_sub(rule, left, Const(1, 1), parameters)
+
+
+def settled(rule: NeuronRule, after: Value, parameters: Parameters) -> Value:
+    """V, of what is left of u after the resets of a step."""
     # The floor first: a proof that V never saturates speaks of what the floor leaves, and clamping keeps the order.
-    return spike, _stored(rule, _raised(after, parameters["v_min"]) if rule.has_floor else after)
+    return _stored(rule, _raised(after, parameters["v_min"]) if rule.has_floor else after)
 
 
 def next_start(

@@ -41,7 +41,9 @@ class AdaptationRule:
 class NeuronRule:
     """What a population's neurons do at the end of a step. V and g have `state_bits`. V saturates unless a proof
     excludes that it ever does; where it `has_floor`, it is the parameter `v_min` at least after that. Without a
-    `current` what comes in drives the membrane itself; without `adaptation` thresholds are fixed."""
+    `current` what comes in drives the membrane itself; without `adaptation` thresholds are fixed. A neuron fires up to
+    `most_spikes` times in a step (several only by reset `same`, subtract); where it is `limited` it could more often
+    but for that."""
 
     state_bits: int
     saturates: bool
@@ -53,6 +55,13 @@ class NeuronRule:
     has_floor: bool = False
     current: CurrentRule | None = None
     adaptation: AdaptationRule | None = None
+    most_spikes: int = 1
+    limited: bool = False
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a neuron may fire several times in a step."""
+        return self.most_spikes > 1
 
     @property
     def remembers_firing(self) -> bool:
@@ -71,6 +80,11 @@ class PopulationFormat:
     shift: int
     rule: NeuronRule
     returns: bool = False
+
+    @property
+    def monitor(self) -> wiring.Signature:
+        """What shows its neurons."""
+        return trace_signature(self.neurons, self.rule.state_bits, self.rule.most_spikes.bit_length())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +172,16 @@ class NeuronFormat:
         return any(population.rule.remembers_firing for population in self.populations)
 
     @property
+    def repeats(self) -> bool:
+        """Whether neurons of any population may fire several times in a step."""
+        return any(population.rule.repeats for population in self.populations)
+
+    @property
+    def spike_bits(self) -> int:
+        """The width of how often a neuron fires in a step."""
+        return max(population.rule.most_spikes for population in self.populations).bit_length()
+
+    @property
     def has_floor(self) -> bool:
         return any(population.rule.has_floor for population in self.populations)
 
@@ -217,13 +241,13 @@ class NeuronFormat:
         return shapes
 
 
-def trace_signature(neurons: int, state_bits: int) -> wiring.Signature:
-    """A monitor: `membrane` V of `neuron` at the end of the step, and whether it spiked."""
+def trace_signature(neurons: int, state_bits: int, spike_bits: int = 1) -> wiring.Signature:
+    """A monitor: `membrane` V of `neuron` at the end of the step, and how often it spiked."""
     return wiring.Signature(
         {
             "valid": Out(1),
             "neuron": Out(address_bits(neurons)),
             "membrane": Out(signed(state_bits)),
-            "spike": Out(1),
+            "spike": Out(spike_bits),
         }
     )

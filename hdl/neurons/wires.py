@@ -62,7 +62,8 @@ class Wires:
         self.read, self.written = (self.neuron - 1)[: len(self.neuron)], Signal.like(self.neuron, name="written")
         self.spike = Signal()
         self.spikes = self.stages[1] & self.spike
-        self.stall = self.spikes & ~o.ready
+        self.again = Signal() if form.repeats else None  # it fires once more
+        self.stall = self.spikes & (~o.ready if self.again is None else ~o.ready | self.again)
 
         self.accept = i.valid & i.ready
         self.is_event = i.payload.kind == TokenKind.EVENT

@@ -137,7 +137,7 @@ def expected_of(
                 steps.append(readings.step(output.membranes[: step + 1], ends))
                 continue
             end = END_OF_SAMPLE if ends else END_OF_STEP
-            steps.append((tuple(n for n, spike in enumerate(output.spikes[step]) if spike), end))
+            steps.append((tuple(n for n, count in enumerate(output.spikes[step]) for _ in range(count)), end))
         if run["aborted"]:
             steps.append(((), ABORT))
         for said, (name, numbers, neurons) in zip(beats, monitors, strict=True):

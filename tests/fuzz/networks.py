@@ -37,7 +37,7 @@ MAX_SIZE = 8
 
 @st.composite
 def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
-    """A network; of the whole IR (maps, adaptation, several spikes per step) where it is not for the `hardware`."""
+    """A network; of the whole IR, with maps and the largest counts, where it is not for the `hardware`."""
     mapped = not hardware and draw(st.booleans())
     names = [f"p{number}" for number in range(draw(st.integers(1, 3)))]
     shape_of = {"input": draw(maps()) if mapped else [draw(st.integers(1, MAX_SIZE))]}
@@ -67,7 +67,7 @@ def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
 def readouts(draw: st.DrawFn, output: Data) -> str | None:
     """How the output is read: by membranes where it never fires, or sometimes where it is made to reset nothing."""
     if output["dynamics"] != "LI":
-        if output["reset_mode"] != "subtract" or draw(st.integers(0, 3)):
+        if output["reset_mode"] != "subtract" or (output["max_spikes"] or 1) > 1 or draw(st.integers(0, 3)):
             return None
         output["sub"] = 0
     return draw(st.sampled_from(("membrane-last", "membrane-max", "membrane-sum", "membranes")))
@@ -92,7 +92,7 @@ def populations(draw: st.DrawFn, name: str, shape: Shape, hardware: bool) -> Dat
     kind = draw(st.sampled_from(("LIF", "LIF", "IF", *(IN_HARDWARE if hardware else NEURONS))))
     bits = draw(st.sampled_from((2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 24, 32)))
     place, mode = draw(st.sampled_from(RESETS))
-    several = draw(st.sampled_from((None, None, 1, 2, 3, 15, 255))) if not hardware and kind != "LI" else None
+    several = draw(st.sampled_from((None, None, 1, 2, 3, 15, 15 if hardware else 255))) if kind != "LI" else None
     if several is not None and several > 1:
         place, mode = "same", "subtract"
     adapts = kind == "LIF" and place != "snntorch_same" and several in (None, 1)

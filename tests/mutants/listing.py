@@ -21,6 +21,7 @@ AMARANTH = ("tests/test_hardware_executors.py", "-k", "amaranth_equals")
 
 ENGINES = "tests/test_sample_starts.py"
 LOOPS = "tests/test_step_edges.py"
+SEVERAL = "tests/test_several_spikes_hardware.py"
 FOLDINGS = ("tests/test_folding.py", "-k", "engine_per_population")
 REGRESS = "tests/test_regress.py"
 EXECUTORS = "tests/test_hardware_executors.py"
@@ -108,7 +109,7 @@ NEURONS = (
     Mutant(
         "a sample starts from the last membrane",
         "hdl/neurons/bank.py",
-        "m.d.sync += [kept_v.eq(0), kept_spike.eq(0)]",
+        "m.d.sync += [*([kept_v.eq(0)] if more is None else []), kept_spike.eq(0)]",
         "m.d.sync += kept_spike.eq(0)",
         AMARANTH,
     ),
@@ -1316,6 +1317,37 @@ FRONT_ENDS = (
     ),
 )
 
+SEVERAL_SPIKES = (
+    Mutant(
+        "a neuron fires as often as its membrane allows",
+        "hdl/neurons/dynamics.py",
+        "again = again & (count != rule.most_spikes)",
+        "again = again & (count >= 0)",
+        (SEVERAL, "-k", "every_rule and limit"),
+    ),
+    Mutant(
+        "a neuron does not wait for its later spikes",
+        "hdl/neurons/wires.py",
+        "~o.ready if self.again is None else ~o.ready | self.again",
+        "~o.ready if self.again is None else ~o.ready",
+        (SEVERAL, "-k", "every_rule and proof"),
+    ),
+    Mutant(
+        "neurons that fire no more do so with others of their word",
+        "hdl/engines/vector.py",
+        "m.d.sync += spike.eq(more.again & spike)",
+        "m.d.sync += spike.eq(spike)",
+        (SEVERAL, "-k", "lanes_and_vectors and wide"),
+    ),
+    Mutant(
+        "spikes that wait have room for one of each neuron",
+        "hdl/engines/returns.py",
+        "longest = max(population.neurons * population.rule.most_spikes for population in fired)",
+        "longest = max(population.neurons for population in fired)",
+        (SEVERAL, "-k", "waits_for_its_end"),
+    ),
+)
+
 STEP_EDGES = (
     Mutant(
         "a sample's last step reaches into the next sample",
@@ -1461,6 +1493,7 @@ MUTANTS = (
     *WALKERS,
     *TAPS,
     *STEP_EDGES,
+    *SEVERAL_SPIKES,
     *READOUTS,
     *LINK,
     *BOARDS,
