@@ -58,6 +58,9 @@ WEIGHT_MEMORIES = ("auto", "bram", "spram")
 EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
 """What runs a network."""
 
+RUN_MODES = ("execute", "validate", "throughput")
+"""What a run on a board is for."""
+
 SIMULATORS = ("icarus", "verilator")
 LEVELS = ("rtl", "netlist", "pins")
 """What a regression runs on."""

@@ -27,7 +27,7 @@ MOST_FAILURES = 10
 """Disturbances without an answer in between after which a line is given up."""
 
 ALONE = 32
-"""The most samples that are sent alone to measure their latency."""
+"""The most samples that are sent alone to measure their latency unless more are asked for."""
 
 _RETRY_SECONDS = 0.2
 
@@ -69,27 +69,28 @@ class Board:
         samples: npt.NDArray[Any],
         profile: bool = False,
         progress: Callable[[int, int], None] | None = None,
+        alone: int | None = None,
     ) -> Answers:
         """The answers to `samples`: spikes, integers 0..x_max [samples, steps, inputs...], or for a device that takes
         images pixels 0..255 [samples, inputs...].
 
-        With `profile` the first of them, a quarter and at most `ALONE`, go alone, which shows their latency. Raises
+        With `profile` the first of them go alone, `alone` or by default a quarter, which shows their latency. Raises
         SampleError, and LineError where the line fails for good; what it says tells how far it came.
         """
         checked = _checked(self.facts, samples)
-        alone = -(-min(4 * ALONE, len(checked)) // 4) if profile else 0
+        share = -(-min(4 * ALONE, len(checked)) // 4) if alone is None else min(alone, len(checked))
+        first = share if profile else 0
         session = _Session(self._exchange, len(checked), progress)
         began = self._exchange.traffic.sent, self._exchange.traffic.received
-        self._run(session, checked[:alone], window=1)
-        started = self._line.clock()
+        self._run(session, checked[:first], window=1)
         self._run(session, checked, window=None)
-        seconds = self._line.clock() - started
+        single, together = session.arrivals[:first], session.arrivals[first:]
         measured = None
         if profile:
             measured = Profile(
-                latencies=tuple(arrival.ended - arrival.began for arrival in session.arrivals[:alone]),
-                samples=len(checked) - alone,
-                seconds=seconds,
+                latencies=tuple(arrival.ended - arrival.began for arrival in single),
+                samples=len(together),
+                seconds=together[-1].ended - together[0].began if together else 0.0,
                 sent=self._exchange.traffic.sent - began[0],
                 received=self._exchange.traffic.received - began[1],
                 repeated=session.repeated,

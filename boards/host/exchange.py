@@ -126,10 +126,10 @@ class Exchange:
         while ahead is not None or under_way:
             while ahead is not None and self._fits(*ahead, under_way, window):
                 frame, number, last = ahead
-                if not under_way or under_way[-1].last:
-                    open_samples.append(_Sample(self._line.clock()))
-                under_way.append(_UnderWay(number, frame.words, last))
                 self._write(frame.data)
+                if not under_way or under_way[-1].last:
+                    open_samples.append(_Sample(self._line.now))
+                under_way.append(_UnderWay(number, frame.words, last))
                 ahead = next(waiting, None)
             data = self._read(self._patience)
             if not data:
@@ -188,7 +188,7 @@ class Exchange:
             raise DisturbedError(f"a sample ends with its last frame: the device answered {reply.code.name}")
         if frame.last:
             sample = open_samples.popleft()
-            done(Arrival(tuple(sample.replies), sample.began, self._line.clock()))
+            done(Arrival(tuple(sample.replies), sample.began, self._line.now))
 
     def _drain(self) -> int:
         """Take what comes until nothing does; how many bytes that were."""

@@ -21,15 +21,14 @@ class Line(Protocol):
     """A line to a board."""
 
     name: str
+    now: float
+    """When the last call of `write` began or of `read` ended, in seconds since some moment."""
 
     def write(self, data: bytes) -> None:
         """Send bytes. Raises LostLineError."""
 
     def read(self, seconds: float) -> bytes:
         """What has come, at least one byte; nothing where none comes for so long. Raises LostLineError."""
-
-    def clock(self) -> float:
-        """Seconds since some moment."""
 
     def reopen(self) -> None:
         """Open the line again after it was lost. Raises LostLineError where it is not back."""
@@ -44,10 +43,12 @@ class SerialLine:
     def __init__(self, port: str, baud: int) -> None:
         """Raises OptionError, in one line that says what to do, where the port cannot be had."""
         self.name = port
+        self.now = time.perf_counter()
         self._baud = baud
         self._port = _open(port, baud)
 
     def write(self, data: bytes) -> None:
+        self.now = time.perf_counter()
         try:
             self._port.write(data)
         except OSError as error:  # pyserial's errors are of that kind
@@ -56,12 +57,11 @@ class SerialLine:
     def read(self, seconds: float) -> bytes:
         try:
             self._port.timeout = seconds
-            return bytes(self._port.read(1) + self._port.read(self._port.in_waiting))
+            data = bytes(self._port.read(1) + self._port.read(self._port.in_waiting))
         except (OSError, TypeError) as error:  # pyserial trips over a port that vanishes while it waits
             raise self._lost(error) from None
-
-    def clock(self) -> float:
-        return time.perf_counter()
+        self.now = time.perf_counter()
+        return data
 
     def reopen(self) -> None:
         self.close()

@@ -18,6 +18,7 @@ from typing import NoReturn, TextIO
 
 from ...hdl.errors import InputError, SpikeloomError
 from . import (
+    board_command,
     boards_command,
     common,
     compile_command,
@@ -27,6 +28,7 @@ from . import (
     fit_command,
     regress_command,
     report_command,
+    run_command,
     simulate_command,
 )
 from .interrupts import Terminated, interruptible
@@ -40,6 +42,8 @@ COMMANDS = (
     report_command,
     estimate_command,
     boards_command,
+    run_command,
+    board_command,
     demo_command,
 )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ...boards.host.facts import read_facts
 from ...hdl.errors import InputError, OptionError
 from ...hdl.files import read_regular
 from ...hdl.link.flash_loader import WEIGHTS_OFFSET, load_cycles
+from ...sim.board_model import build_board
 from ...sim.uart_executor import FlashPins, UartTop
 from ..output.build_folder import MAX_OUTPUT_BYTES, BuildFolder
 
@@ -38,6 +40,11 @@ def uart_top(build: BuildFolder) -> UartTop:
         family=build.family,
         flash=None if facts.flash is None else _flash(ports, (build.path / facts.flash).stat().st_size),
     )
+
+
+def board_program(build: BuildFolder) -> Path:
+    """The program that is the board of a build folder (`sim.board_model`). Raises OptionError, ToolError."""
+    return build_board(uart_top(build), 2 * read_facts(build.path).silent_cycles)
 
 
 def _flash(ports: list[str], size: int) -> FlashPins:
