@@ -14,6 +14,7 @@ from amaranth_boards.resources import UARTResource
 
 from ..hdl.errors import OptionError
 from .devices import DEVICES, Device, unknown
+from .flash.loaders import ECPPROG, ICEPROG, ICESPROG, ORANGECRAB_DFU, Loader, open_fpga_loader, own_writer
 
 if TYPE_CHECKING:
     from amaranth.build.plat import TemplatedPlatform
@@ -33,7 +34,7 @@ class Board:
     and `led` are resources of the platform or of `resources`, which are added to it; `led` may name a subsignal, and is
     None on a board without a free one. `flash` is the SPI flash that the board is configured from, where a design can
     have weights in it. `baud` is a rate that the board's serial bridge is sure to take. `pack` are options of ecppack.
-    `note` tells the user what must be wired or known.
+    `loaders` are the tools that write to it, the one to prefer first. `note` says what must be wired or known.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Board:
     flash: tuple[str, int] | None = None
     resources: tuple[Resource, ...] = ()
     pack: tuple[str, ...] = ()
+    loaders: tuple[Loader, ...] = ()
     note: str = ""
 
     def create_platform(self) -> TemplatedPlatform:
@@ -63,6 +65,9 @@ class Board:
         return _ECP5_PACKAGES.get(platform.package, platform.package.lower())
 
 
+_ICE40_FTDI = (open_fpga_loader("-b", "ice40_generic"), ICEPROG, own_writer("ftdi://ftdi:2232h/1"))
+
+
 def _ulx3s(size: str) -> Board:
     return Board(
         id=f"ulx3s-{size}",
@@ -72,6 +77,7 @@ def _ulx3s(size: str) -> Board:
         source_hz=25e6,
         clock_hz=25e6,
         pack=("--compress",),
+        loaders=(open_fpga_loader("-b", "ulx3s"),),
     )
 
 
@@ -85,6 +91,7 @@ def _ecpix5(size: str) -> Board:
         clock_hz=50e6,
         led=("rgb_led", 0, "g"),
         pack=("--compress",),
+        loaders=(open_fpga_loader("-b", "ecpix5"), ECPPROG),
     )
 
 
@@ -100,6 +107,7 @@ BOARDS: dict[str, Board] = {
             clock_hz=12e6,
             pll_pad=True,
             flash=_CONFIGURATION_FLASH,
+            loaders=_ICE40_FTDI,
         ),
         Board(
             id="icestick",
@@ -108,6 +116,7 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["hx1k"],
             source_hz=12e6,
             clock_hz=12e6,
+            loaders=_ICE40_FTDI,
         ),
         Board(
             id="hx8k-evn",
@@ -116,6 +125,7 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["hx8k"],
             source_hz=12e6,
             clock_hz=12e6,
+            loaders=_ICE40_FTDI,
         ),
         Board(
             id="upduino",
@@ -131,6 +141,7 @@ BOARDS: dict[str, Board] = {
                 # The last two pins of the left row: free of the flash, the RGB LED and the oscillator jumper.
                 UARTResource(0, rx="20", tx="19", conn=("j", 0), attrs=Attrs(IO_STANDARD="SB_LVCMOS", PULLUP=1)),
             ),
+            loaders=(ICEPROG, own_writer("ftdi://ftdi:232h/1")),
             note=(
                 "connect a 3.3 V serial adapter: its TX to header pin 28, its RX to header pin 38; "
                 "the clock is the FPGA's internal oscillator, which may be 10 % off"
@@ -146,6 +157,7 @@ BOARDS: dict[str, Board] = {
             baud=115_200,
             pll_pad=True,
             flash=_CONFIGURATION_FLASH,
+            loaders=(ICESPROG,),
         ),
         _ulx3s("12f"),
         _ulx3s("25f"),
@@ -165,6 +177,7 @@ BOARDS: dict[str, Board] = {
                 UARTResource(0, rx="0", tx="1", conn=("io", 0), attrs=Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP")),
             ),
             pack=("--compress", "--freq", "38.8"),
+            loaders=(ORANGECRAB_DFU,),
             note="connect a 3.3 V serial adapter: its TX to header pin 0, its RX to header pin 1",
         ),
         _ecpix5("45f"),
@@ -179,6 +192,7 @@ BOARDS: dict[str, Board] = {
             baud=115_200,
             led=None,
             pack=("--compress",),
+            loaders=(open_fpga_loader("-c", "ft232"),),
             note=(
                 "connect a 3.3 V serial adapter to J19: its TX to KEY+, its RX to DATA_LED-; "
                 "these are also the board's button and LED, so there is no activity LED"
@@ -194,6 +208,7 @@ BOARDS: dict[str, Board] = {
             baud=115_200,
             led=("rgb_led", 0, "g"),
             pack=("--compress",),
+            loaders=(ICESPROG,),
         ),
         Board(
             id="ecp5-5g-evn",
@@ -203,6 +218,7 @@ BOARDS: dict[str, Board] = {
             source_hz=12e6,
             clock_hz=12e6,
             pack=("--compress",),
+            loaders=(open_fpga_loader("-b", "ecp5_evn"), ECPPROG),
             note="the USB serial port needs two resistors moved: section 6.2 of the board's manual",
         ),
     )

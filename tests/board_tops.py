@@ -53,27 +53,44 @@ def emit_top(
     )
 
 
-def facts_of(top: UartTop, net: Network, form: LinkFormat) -> LinkFacts:
-    """What a host must know of an iCEBreaker with this top."""
-    rule = ClassRule(by=net.reading.by.value, classes=net.reading.classes, threshold=net.reading.threshold)
+def bare_facts(outputs: int = 6) -> LinkFacts:
+    """What a host must know of a small design without a board."""
     return LinkFacts(
         schema_version=LINK_SCHEMA,
+        inputs=12,
+        outputs=outputs,
+        fifo_words=32,
+        x_max=3,
+        coding=None,
+        readout=None,
+        identity=9,
+        rule=ClassRule(),
+        baud=BAUD,
+        clocks_per_bit=CLOCKS_PER_BIT,
+        clock_hz=12e6,
+        source_hz=12e6,
+        reset_cycles=180,
+        silent_cycles=1000,
+        board=None,
+        device="up5k",
+        bitstream="top.bin",
+        flash=None,
+    )
+
+
+def facts_of(top: UartTop, net: Network, form: LinkFormat) -> LinkFacts:
+    """What a host must know of an iCEBreaker with this top."""
+    return replace(
+        bare_facts(form.outputs),
         inputs=form.inputs,
-        outputs=form.outputs,
         fifo_words=form.fifo_words,
         x_max=net.x_max,
         coding=form.coding,
         readout=form.readout,
         identity=form.identity,
-        rule=rule,
-        baud=BAUD,
-        clocks_per_bit=top.clocks_per_bit,
+        rule=ClassRule(by=net.reading.by.value, classes=net.reading.classes, threshold=net.reading.threshold),
         clock_hz=top.clock_hz,
-        source_hz=top.clock_hz,
         reset_cycles=top.reset_cycles,
         silent_cycles=silent_cycles(net) * (1 if form.coding is None else form.coding.steps),
         board="icebreaker",
-        device="up5k",
-        bitstream="top.bin",
-        flash=None,
     )

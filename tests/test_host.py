@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_tops import FORM, NETWORK, emit_top, facts_of
+from board_tops import FORM, NETWORK, bare_facts, emit_top, facts_of
 from networks import chain, random_spikes
 from relay import Fault, Noise, Relay, as_it_is
 from spikeloom.boards import Board
@@ -154,7 +154,7 @@ def test_classes_are_those_of_the_readout(readout: Readout) -> None:
     outputs = 1 if readout.threshold is not None else 6
     spikes = (np.random.default_rng(4).random((50, 7, outputs)) < 0.3).astype(np.uint8)
     facts = replace(
-        facts_stub(outputs),
+        bare_facts(outputs),
         rule=ClassRule(by=readout.by.value, classes=readout.classes, threshold=readout.threshold),
     )
     replies = [
@@ -163,14 +163,6 @@ def test_classes_are_those_of_the_readout(readout: Readout) -> None:
     ]
     answers = answers_of(facts, replies, 7, None)
     assert np.array_equal(answers.classes, scores(readout, spikes, None).argmax(axis=1))
-
-
-def facts_stub(outputs: int = 6) -> LinkFacts:
-    return LinkFacts(
-        schema_version=1, inputs=12, outputs=outputs, fifo_words=32, x_max=3, coding=None, readout=None, identity=9,
-        rule=ClassRule(), baud=1_000_000, clocks_per_bit=8, clock_hz=12e6, source_hz=12e6, reset_cycles=180,
-        silent_cycles=1000, board=None, device="up5k", bitstream="top.bin", flash=None,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -182,7 +174,7 @@ def facts_stub(outputs: int = 6) -> LinkFacts:
 )
 def test_answers_that_no_build_gives_are_refused(replies: list[Reply], message: str) -> None:
     with pytest.raises(LineError, match=f"^{message}$"):
-        answers_of(facts_stub(), [replies], 2, None)
+        answers_of(bare_facts(), [replies], 2, None)
 
 
 # ----------------------------------------------------------------------------------------------------- bad lines
@@ -282,7 +274,7 @@ def terminal() -> Iterator[tuple[int, str]]:
 
 def test_a_silent_port_is_no_board(terminal: tuple[int, str]) -> None:
     with pytest.raises(LineError, match=r"^a board answers a probe: .* was silent for 0.1 s; is it powered"):
-        Board(terminal[1], facts_stub(), patience=0.1)
+        Board(terminal[1], bare_facts(), patience=0.1)
 
 
 def test_noise_is_no_board(terminal: tuple[int, str]) -> None:
@@ -298,7 +290,7 @@ def test_noise_is_no_board(terminal: tuple[int, str]) -> None:
     thread.start()
     try:
         with pytest.raises(LineError, match=r"^a board answers in frames: .* brings \d+ bytes that are none of ours"):
-            Board(terminal[1], facts_stub(), patience=0.1)
+            Board(terminal[1], bare_facts(), patience=0.1)
     finally:
         over.set()
         thread.join()
@@ -311,10 +303,10 @@ def test_a_port_has_one_user(events: Built, board: SimulatedBoard) -> None:
 
 def test_ports_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"^a port must be there: .*absent is not; plug the board in"):
-        Board(str(tmp_path / "absent"), facts_stub())
+        Board(str(tmp_path / "absent"), bare_facts())
     (tmp_path / "file").write_text("x")
     with pytest.raises(OptionError, match=r"^a port must be a serial line: .*file is not"):
-        Board(str(tmp_path / "file"), facts_stub())
+        Board(str(tmp_path / "file"), bare_facts())
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,8 @@ def _summarise(
     _print_rows(
         {
             "Look": f"{command} report {build.path} --html {build.path.name}.html",
-            "Flash": f"iceprog {build.path / 'top.bin'}, with the board plugged in (docs/boards.md)",
+            "Flash": f"{command} flash {build.path}, with the board plugged in (docs/boards.md)",
+            "Run": f"{command} run {build.path} --port auto --data examples/digits_test.npz --check",
             "Your own": f"{command} compile MODEL.nir --board {BOARD} --data CALIBRATION.npz",
         }
     )
