@@ -562,7 +562,6 @@ def _one_leaky_in_a_loop() -> Any:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "a factor": (lambda: _one_step(lambda spikes: spikes * 2), "'fc2' receives the result of the operation 'mul'"),
     "a constant": (
         lambda: _forward(lambda net, x: net.lif1(net.fc1(x) + net.fc1.bias), init_hidden=True),
         "'lif1' receives something that does not come from",
@@ -643,7 +642,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "sums of spikes": (lambda: _one_step(lambda s: s + s), "'fc2' receives a sum of spikes"),
     "no neurons": (lambda: nn.Sequential(nn.Linear(6, 3)), "calls no snntorch.Leaky or Synaptic layer"),
-    "convolution": (lambda: nn.Sequential(nn.Conv1d(1, 1, 3)), "'0' is a Conv1d"),
+    "convolution in space": (lambda: nn.Sequential(nn.Conv3d(1, 1, 3)), "'0' is a Conv3d"),
     "relu layer": (lambda: _sequence(nn.ReLU(), snn.Leaky(0.9, init_hidden=True)), "'1' is a ReLU"),
     "another neuron": (lambda: _sequence(snn.Alpha(0.9, 0.8, init_hidden=True)), "'1' is a Alpha"),
     "inhibition": (lambda: _sequence(snn.Leaky(0.9, init_hidden=True, inhibition=True)), "inhibition .* '1' uses it"),
@@ -726,14 +725,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         ),
         "'1' ran 2 times, '3' 1 times, as one that is shared by several layers does; use one Leaky",
     ),
-    "batch normalisation": (
+    "batch normalisation in training": (
         lambda: _sequence(nn.BatchNorm1d(3), snn.Leaky(0.9, init_hidden=True)),
-        "'1' is a BatchNorm1d; fold it into the Linear before it, both in evaluation, with "
-        r"torch.nn.utils.fusion.fuse_linear_bn_eval\(linear, batch_norm\)",
+        "which training does not use: '1' is in training mode; call module.eval",
     ),
-    "batch normalisation as a function": (
-        lambda: _one_step(lambda s: functional.batch_norm(s, torch.zeros(8), torch.ones(8))),
-        "the operation 'batch_norm', which Spikeloom does not know; fold it into the Linear",
+    "batch normalisation without statistics": (
+        lambda: _sequence(nn.BatchNorm1d(3, track_running_stats=False).eval(), snn.Leaky(0.9, init_hidden=True)),
+        "folded with its running statistics: '1' has none; train it with track_running_stats=True",
     ),
     "the membranes of a membrane loss": (
         lambda: _forward(lambda net, x: net.lif2(net.fc2(net.lif1(net.fc1(x))[0]))[1]),

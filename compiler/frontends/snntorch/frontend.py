@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, installing, quoted
-from ...ir.connectivity import Dense
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.signed import with_signed_inputs
 from ...ir.verifier import MAX_X, verify
@@ -31,16 +30,18 @@ if TYPE_CHECKING:
 def from_snntorch(module: nn.Module, input_shape: int | Sequence[int], *, x_max: int = 1, x_min: int = 0) -> Network:
     """The float network that a snnTorch module computes.
 
-    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear` layers, `Leaky`, `Synaptic`, `RLeaky`
-    and `RSynaptic` neurons, our own `DelayLinear` and `AdaptiveLeaky` (`spikeloom.compiler.training`), `Flatten`,
-    `Identity` and `Dropout` (without effect, as in evaluation). `forward` is one time step on [batch, *input_shape],
-    with neurons that keep their states (`init_hidden=True`), or a loop over the steps of [steps, batch, *input_shape]
-    or [batch, steps, *input_shape], or of the same [batch, *input_shape] in each; each step must compute the same
-    graph, in which layers may receive spikes of earlier steps, their own too. It returns the spikes of the output
-    layer, of a step or stacked, alone or with states. `input_shape` is one step's input of one sample (a number stands
-    for a vector), `x_max` the largest number of spikes per input and step. With an `x_min` below 0 inputs are signed,
-    x_min to x_max, and become two for each of C channels: c for the positive values, C + c for the negative ones, with
-    weights of the opposite sign.
+    `module` is an `nn.Sequential` or has its own `forward(x)`, made of `Linear`, `Conv1d` and `Conv2d` layers, poolings
+    (maximum, average, `LPPool` of power 1) of spikes or behind a convolution, `BatchNorm` in evaluation mode, factors,
+    `Leaky`, `Synaptic`, `RLeaky` and `RSynaptic` neurons, our own `DelayLinear` and `AdaptiveLeaky`
+    (`spikeloom.compiler.training`), `Flatten`, `Identity` and `Dropout` (without effect, as in evaluation). `forward`
+    is one time step on [batch, *input_shape], with neurons that keep their states (`init_hidden=True`), or a loop over
+    the steps of [steps, batch, *input_shape] or [batch, steps, *input_shape], or of the same [batch, *input_shape] in
+    each; each step must compute the same graph, in which layers may receive spikes of earlier steps, their own too. It
+    returns the spikes of the output layer, of a step or stacked, alone or with states. `input_shape` is one step's
+    input of one sample (a number stands for a vector, (channels, length) or (channels, rows, columns) are maps),
+    `x_max` the largest number of spikes per input and step. With an `x_min` below 0 inputs are signed, x_min to x_max,
+    and become two for each of C channels: c for the positive values, C + c for the negative ones, with weights of the
+    opposite sign.
 
     Parameters are taken over exactly. The training flag and the states that the module holds are left as they are and
     not read, as a sample starts from 0: a warning names layers that training or a run left with others. Raises
@@ -83,6 +84,12 @@ def _check_module(module: Any) -> None:
     if not isinstance(module, torch.nn.Module):
         raise ModelError(f"from_snntorch reads a torch.nn.Module: got {type(module).__name__}")
     check_not_wrapped(module)
+    for name, layer in module.named_modules():
+        if layer.training and isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+            raise ModelError(
+                "batch normalisation is folded with its running statistics, which training does not use: "
+                f"{name!r} is in training mode; call module.eval() first"
+            )
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         if tensor.device.type != "cpu":
             raise ModelError(
@@ -131,21 +138,25 @@ def _read(module: nn.Module, input_shape: tuple[int, ...], x_max: int) -> Networ
 
 
 def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) -> Network:
-    from .parameters import bias_of, delay_of, dynamics_of, float_type, weights_of
+    from .parameters import delay_of, dynamics_of, float_type, path_of
 
     if not trace.neurons:
         raise ModelError(f"a spiking network has neurons: forward of {name} calls no snntorch.Leaky or Synaptic layer")
     terms = repeated_terms(trace)
     output = output_layer(trace, terms)
     check_reached(terms, output)
-    dtype = float_type(trace, [term.linear for into in terms.values() for term in into if term.linear is not None])
+    dtype = float_type(trace, [layer for into in terms.values() for term in into for layer in term.layers])
     renamed = {layer: f"{INPUT}_neurons" if layer == INPUT else layer for layer in terms}
+    shapes = {layer: calls[0].spikes.shape[1:] for layer, calls in trace.neurons.items()}
+    paths = {
+        layer: [path_of(t.layers, shapes.get(t.source.layer or "", input_shape), shapes[layer]) for t in into]
+        for layer, into in terms.items()
+    }
     populations = []
     for layer, calls in trace.neurons.items():
-        shape = calls[0].spikes.shape[1:]
-        dynamics = dynamics_of(layer, calls[0].layer, shape, dtype)
-        bias = sum((bias_of(term.linear) for term in terms[layer]), np.zeros(()))
-        populations.append(Population(name=renamed[layer], shape=shape, dynamics=dynamics, bias=bias))
+        dynamics = dynamics_of(layer, calls[0].layer, shapes[layer], dtype)
+        bias = sum((path.bias for path in paths[layer]), np.zeros(()))
+        populations.append(Population(name=renamed[layer], shape=shapes[layer], dynamics=dynamics, bias=bias))
     network = Network(
         input_shape=input_shape,
         populations=tuple(populations),
@@ -153,11 +164,11 @@ def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) 
             Projection(
                 pre=INPUT if term.source.layer is None else renamed[term.source.layer],
                 post=renamed[layer],
-                connectivity=Dense(weights=weights_of(term.linear, population.shape, dtype)),
-                delay=delay_of(term.linear, term.lag),
+                connectivity=path.connectivity(repr(layer)),
+                delay=delay_of(term.layers, term.lag),
             )
-            for (layer, into), population in zip(terms.items(), populations, strict=True)
-            for term in into
+            for layer, into in terms.items()
+            for term, path in zip(into, paths[layer], strict=True)
         ),
         output=renamed[output],
         x_max=x_max,

@@ -1,7 +1,7 @@
 """The graph of a traced snnTorch module: what every layer of neurons receives in a step, and which is the output.
 
 A layer receives terms, each the spikes of a layer or the input, of this step or an earlier one, as they are or through
-a linear layer; every step must repeat them.
+a layer of weights, poolings and what is folded into these; every step must repeat them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import numpy.typing as npt
 from ....hdl.errors import ModelError
 
 if TYPE_CHECKING:
+    from .layers import LayerCall
     from .trace import Input, LinearCall, NeuronCall, OneToOne, Trace
+
+    Layer = LinearCall | OneToOne | LayerCall
 
 Ids = npt.NDArray[np.int64]
 
@@ -42,16 +45,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Term:
-    """A term of a neuron layer's input: spikes through a linear layer, or (None) as they are; `lag` steps old."""
+    """A term of a neuron layer's input: spikes, `lag` steps old, through `layers` in turn, or as they are."""
 
-    linear: LinearCall | OneToOne | None
+    layers: tuple[Layer, ...]
     source: Source
     lag: int = 0
 
     @property
     def through(self) -> object:
-        """The linear layer."""
-        return getattr(self.linear, "layer", self.linear)
+        """The layers, so that those of other calls can be compared."""
+        return tuple(layer.signature for layer in self.layers)
 
     @property
     def signature(self) -> tuple[Any, ...]:
@@ -126,14 +129,13 @@ def _own_terms(call: NeuronCall) -> list[Term]:
 
     if type(call.layer) not in RECURRENT:
         return []
-    return [Term(recurrent_weights(call.name, call.layer), Source(call.name, call.step), lag=1)]
+    return [Term((recurrent_weights(call.name, call.layer),), Source(call.name, call.step), lag=1)]
 
 
 def _check_not_shared(call: NeuronCall, terms: list[Term]) -> None:
     """A layer of neurons that is called for two layers, one after the other, gets but its own spikes."""
     if len(terms) == 1 and terms[0].source.layer == call.name:
-        linear = terms[0].linear
-        behind = "" if linear is None else f", one behind {linear.name!r}"
+        behind = "".join(f", one behind {layer.name!r}" for layer in terms[0].layers[-1:])
         raise ModelError(
             f"each layer of neurons is a module of its own, with membranes of its own: {call.name!r}, a "
             f"{type(call.layer).__name__}, serves two{behind}: {call.name!r} receives its own spikes; use one Leaky "
@@ -141,31 +143,36 @@ def _check_not_shared(call: NeuronCall, terms: list[Term]) -> None:
         )
 
 
-def _terms(trace: Trace, ids: Ids, reader: str, start: bool) -> list[Term]:
+def _terms(trace: Trace, ids: Ids, reader: str, start: bool, behind: tuple[Layer, ...] = ()) -> list[Term]:
     """What the elements `ids` [batch, features], which the layer `reader` receives, are the sum of.
 
-    At the `start` of a sample constants may stand for spikes of steps before it.
+    At the `start` of a sample constants may stand for spikes of steps before it. `behind` are the layers between the
+    elements and the neurons.
     """
+    from .layers import LayerCall
     from .provenance import Sum
     from .trace import LinearCall
 
     origin = trace.origin(ids)
-    if origin is not None and isinstance(origin.owner, Sum):
-        return [term for part in origin.owner.terms for term in _terms(trace, part[ids - origin.base], reader, start)]
-    if origin is None or not isinstance(origin.owner, LinearCall):
-        return [Term(None, _source(trace, ids, reader, start))]
-    call = origin.owner
-    rows = _rows(ids - origin.base, len(call.layer.weight))
+    owner = None if origin is None else origin.owner
+    if origin is not None and isinstance(owner, Sum) and not behind:
+        return [term for part in owner.terms for term in _terms(trace, part[ids - origin.base], reader, start)]
+    weighted = any(layer.has_weights for layer in behind)
+    if origin is None or not isinstance(owner, LinearCall | LayerCall) or (weighted and owner.has_weights):
+        return [Term(behind, _source(trace, ids, reader, start))]
+    rows = _rows(ids - origin.base, origin.size // len(owner.inputs))
     if rows is None:
         raise ModelError(
-            f"neurons take the outputs of a linear layer as they are: {reader!r} takes those of {call.name!r} "
-            "rearranged or in part"
+            f"layers take what comes out of another as it is: {reader!r} takes that of {owner.name!r} rearranged or in "
+            "part"
         )
-    return [Term(call, _source(trace, call.inputs[rows], call.name, start))]
+    inputs = owner.inputs[rows].reshape(len(rows), -1)
+    return _terms(trace, inputs, owner.name, start, (owner, *behind))
 
 
 def _source(trace: Trace, ids: Ids, reader: str, start: bool) -> Source:
     """Where the elements `ids` [batch, features], which the layer `reader` receives, come from."""
+    from .layers import LayerCall
     from .provenance import CONSTANT, Sum, Unknown
     from .remedies import unknown_result
     from .trace import STATES, Input, LinearCall, Spikes, State
@@ -185,8 +192,8 @@ def _source(trace: Trace, ids: Ids, reader: str, start: bool) -> Source:
         return Source(None, None, is_constant=True)
     if isinstance(owner, State):
         what = f"{STATES[type(owner.call.layer)][owner.name]} of {owner.call.name!r}; pass its spikes"
-    elif isinstance(owner, LinearCall):
-        what = f"the result of {owner.name!r}; put neurons between two linear layers, or make them one"
+    elif isinstance(owner, LinearCall | LayerCall):
+        what = f"the result of {owner.name!r}; put neurons between two layers of weights, or make them one"
     elif isinstance(owner, Sum):
         what = "a sum of spikes; add up the results of linear layers instead"
     elif isinstance(owner, Unknown):

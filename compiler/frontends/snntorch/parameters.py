@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,15 @@ import torch
 from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray, IntArray
 from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
+from ..path import Path
 from .adaptive import AdaptiveLeaky
+from .layers import LayerCall
 from .trace import RECURRENT, LinearCall, OneToOne, Trace, has_delays
 
+Layer = LinearCall | OneToOne | LayerCall
 
-def float_type(trace: Trace, weights: Iterable[LinearCall | OneToOne]) -> str:
+
+def float_type(trace: Trace, weights: Iterable[Layer]) -> str:
     """The one float type of everything that is not a single number (torch fits those to their operands).
 
     Raises ModelError where there are two, or another than float32 and float64.
@@ -31,8 +34,10 @@ def float_type(trace: Trace, weights: Iterable[LinearCall | OneToOne]) -> str:
     for call in weights:
         if isinstance(call, OneToOne):
             tensors[call.name] = call.weight
-            continue
-        tensors |= {f"{call.name}.weight": call.layer.weight, f"{call.name}.bias": call.layer.bias}
+        elif isinstance(call, LayerCall):
+            tensors |= {f"{call.name}.{name}": tensor for name, tensor in call.tensors.items()}
+        else:
+            tensors |= {f"{call.name}.weight": call.layer.weight, f"{call.name}.bias": call.layer.bias}
     found = {
         str(tensor.dtype).removeprefix("torch."): name
         for name, tensor in tensors.items()
@@ -59,21 +64,26 @@ def recurrent_weights(name: str, layer: snntorch.SpikingNeuron) -> LinearCall | 
     )
 
 
-def bias_of(linear: LinearCall | OneToOne | None) -> FloatArray:
-    """The bias of a linear layer; spikes as they are and one-to-one weights have none."""
-    if not isinstance(linear, LinearCall) or linear.layer.bias is None:
-        return np.zeros(())
-    return linear.layer.bias.detach().double().numpy()
+def path_of(layers: Sequence[Layer], shape: tuple[int, ...], neurons: tuple[int, ...]) -> Path:
+    """What stands between spikes in `shape` and the `neurons` that they reach through `layers`."""
+    path = Path(shape=shape)
+    for layer in layers:
+        path = layer.onto(path)
+    return path.reshaped(neurons)
 
 
-def delay_of(linear: LinearCall | OneToOne | None, lag: int) -> IntArray:
+def delay_of(layers: Sequence[Layer], lag: int) -> IntArray:
     """The delay of a projection: that of its spikes, `lag`, and of its synapses [pre, post] where they have some.
 
-    ModelError for delays between two steps.
+    ModelError for delays between two steps, and behind a pooling.
     """
-    if not isinstance(linear, LinearCall) or not has_delays(linear.layer):
+    late = [layer for layer in layers if isinstance(layer, LinearCall) and has_delays(layer.layer)]
+    if not late:
         return np.array(lag)
+    linear = late[0]
     delays, whole = linear.layer.delays, linear.layer.delays_int
+    if len(layers) > 1:
+        raise ModelError(f"synapses with delays have spikes as they are: {linear.name!r} is behind another layer")
     if not np.array_equal(delays, whole):
         wrong = delays[delays != whole][0]
         raise ModelError(
@@ -81,16 +91,6 @@ def delay_of(linear: LinearCall | OneToOne | None, lag: int) -> IntArray:
             f"{linear.name}.delay.data.round_(), and train on"
         )
     return lag + np.asarray(whole, np.int64)
-
-
-def weights_of(linear: LinearCall | OneToOne | None, shape: tuple[int, ...], dtype: str) -> FloatArray:
-    """[pre, post] into neurons of `shape`; spikes as they are have one synapse of weight 1 each."""
-    if linear is None:
-        return np.eye(math.prod(shape))
-    if isinstance(linear, OneToOne):
-        weights = _per_neuron(linear.name, linear.weight, shape, dtype)
-        return np.diag(np.broadcast_to(weights, (math.prod(shape),)))
-    return linear.layer.weight.detach().double().numpy().T
 
 
 def dynamics_of(name: str, layer: snntorch.SpikingNeuron, shape: tuple[int, ...], dtype: str) -> LIF | CubaLIF:

@@ -22,6 +22,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from ....hdl.errors import ModelError
+from .layers import LayerCall, layer_call
 
 Ids = npt.NDArray[np.int64]
 
@@ -162,6 +163,8 @@ class Provenance(TorchFunctionMode):
             self._track(result, known[id(args[0])])
         elif name in _ADDS and isinstance(result, torch.Tensor):
             self._added(name, args, kwargs, known, result)
+        elif (call := self._layer(name, args, kwargs, known)) is not None:
+            self.mark(result, call)
         else:
             for tensor in tensors_in(result):
                 self.mark(tensor, self._unknown(name))
@@ -192,6 +195,16 @@ class Provenance(TorchFunctionMode):
             self._track(result, ids[0])  # Python's sum() starts at 0
         else:
             self.mark(result, self._unknown(name))
+
+    def _layer(
+        self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], known: dict[int, torch.Tensor]
+    ) -> LayerCall | None:
+        """The call of a layer that is read (`layers`), on one tensor that is followed."""
+        given = [t for t in tensors_in((args, kwargs)) if id(t) in known]
+        if len(given) != 1:
+            return None
+        name = self.scopes[-1].name if self.scopes else function
+        return layer_call(function, name, args, kwargs, given[0], known[id(given[0])].numpy())
 
     def _unknown(self, operation: str) -> Unknown:
         return Unknown(operation, self.scopes[-1] if self.scopes else None)

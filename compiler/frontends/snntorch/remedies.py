@@ -11,12 +11,8 @@ from ....hdl.errors import ModelError
 from .provenance import Unknown
 from .trace import LinearCall, State, Trace
 
-_FOLD = (
-    "fold it into the Linear before it, both in evaluation, with "
-    "torch.nn.utils.fusion.fuse_linear_bn_eval(linear, batch_norm)"
-)
 _PLAIN = "put an nn.Linear with the weights and the bias that it computes with in its place"
-_READ = ("Linear", "Leaky", "Synaptic", "AdaptiveLeaky", "Flatten", "Identity", "Dropout")
+_READ = ("Linear", "Conv1d", "Conv2d", "Leaky", "Synaptic", "AdaptiveLeaky", "Flatten", "Identity", "Dropout")
 
 
 def class_name(layer: nn.Module) -> str:
@@ -27,8 +23,6 @@ def class_name(layer: nn.Module) -> str:
 
 def replacement(layer: nn.Module) -> str:
     """What to do about a layer that is not read."""
-    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-        return _FOLD
     return _PLAIN if _is_linear(layer) else "replace it"
 
 
@@ -53,7 +47,7 @@ def unknown_result(owner: Unknown) -> str:
     """What the result of an operation that is not known is, and what to do about it."""
     scope = owner.scope
     where = "" if scope is None else f" in {scope.name!r}, a {class_name(scope.layer)}"
-    way = _way_out(owner.operation, None if scope is None else scope.layer)
+    way = _way_out(None if scope is None else scope.layer)
     return f"the result of the operation {owner.operation!r}{where}, which Spikeloom does not know; {way}"
 
 
@@ -78,10 +72,8 @@ def returned_instead(trace: Trace) -> str:
     return "nothing that holds just these, in the order of the neurons; return them, alone or as (spikes, membranes)"
 
 
-def _way_out(operation: str, layer: nn.Module | None) -> str:
+def _way_out(layer: nn.Module | None) -> str:
     """What to do about an operation that is not known, in `layer` where that is not the module itself."""
-    if operation == "batch_norm":
-        return _FOLD
     return _PLAIN if layer is not None and _is_linear(layer) else "remove it"
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from ....hdl.errors import ModelError
+from ..path import Path
 from .adaptive import AdaptiveLeaky
 from .provenance import Ids, Origin, Provenance, tensors_in
 
@@ -41,6 +42,12 @@ _TRANSPARENT = (
     nn.AlphaDropout,
 )
 """Layers that may be called: what they do is seen as torch functions."""
+
+_SEEN = (
+    *(nn.Conv1d, nn.Conv2d, nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.LPPool1d, nn.LPPool2d),
+    *(nn.BatchNorm1d, nn.BatchNorm2d),
+)
+"""Layers that are read by the torch functions that they call (`layers`)."""
 
 
 _MEMBRANES = {"mem": "membranes"}
@@ -74,6 +81,19 @@ class LinearCall:
     name: str
     layer: nn.Module
     inputs: Ids
+    has_weights = True
+
+    @property
+    def signature(self) -> object:
+        """The same for calls that do the same."""
+        return self.layer
+
+    def onto(self, path: Path) -> Path:
+        """The path, and then this layer."""
+        bias = self.layer.bias
+        added = np.zeros(()) if bias is None else bias.detach().double().numpy()
+        weight = self.layer.weight.detach().double().numpy()
+        return path.reshaped(weight.shape[1:]).linear(weight, added, repr(self.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +102,16 @@ class OneToOne:
 
     name: str
     weight: torch.Tensor
+    has_weights = True
+
+    @property
+    def signature(self) -> object:
+        """The same for calls that do the same."""
+        return self
+
+    def onto(self, path: Path) -> Path:
+        """The path, and then these weights."""
+        return path.scaled(self.weight.detach().double().numpy(), repr(self.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +287,8 @@ class _Recorder:
             )
             yield layer.register_forward_hook(lambda layer, args, result: self._after_linear(layer, name, result))
         elif isinstance(layer, snntorch.SpikingNeuron) or (
-            type(layer).__module__.startswith(("torch.", "snntorch.")) and not isinstance(layer, _TRANSPARENT)
+            type(layer).__module__.startswith(("torch.", "snntorch."))
+            and not isinstance(layer, (*_TRANSPARENT, *_SEEN))
         ):
             yield layer.register_forward_pre_hook(lambda layer, args: self._refuse(layer, name))
         elif layer is not self.module:
@@ -270,8 +301,8 @@ class _Recorder:
 
         if not self.trace.provenance.paused:  # inside a layer that is read: a parametrisation of its weights
             raise ModelError(
-                "from_snntorch reads Linear, Leaky, Synaptic, RLeaky, RSynaptic and AdaptiveLeaky layers, Flatten, "
-                "Identity and Dropout: "
+                "from_snntorch reads Linear, Conv1d, Conv2d, Leaky, Synaptic, RLeaky, RSynaptic and AdaptiveLeaky "
+                "layers, poolings, BatchNorm, Flatten, Identity and Dropout: "
                 f"{name!r} is a {class_name(layer)}; {replacement(layer)}"
             )
 
