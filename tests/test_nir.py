@@ -617,7 +617,12 @@ BAD_GRAPHS: dict[str, tuple[dict[str, nir.NIRNode | None], list[tuple[str, str]]
     "convolution": (
         {"fc": nir.Conv1d(3, np.ones((2, 3, 1)), 1, 0, 1, 1, np.zeros(2))},
         EDGES,
-        "supported NIR nodes are Affine, CubaLIF, Delay, Flatten, IF, Input, .*: node 'fc' is a 'Conv1d'",
+        r"a Conv1d takes maps of 2 axes: \(3,\) arrives at node 'fc'; give the input its shape",
+    ),
+    "integrators": (
+        {"fc": nir.I(np.ones(3))},
+        EDGES,
+        "supported NIR nodes are Affine, AvgPool2d, .*: node 'fc' is a 'I': an integrator without",
     ),
     "CubaLIF": (
         {"lif": nir.CubaLIF(*(np.ones(2) for _ in range(5)))},
@@ -706,5 +711,5 @@ def test_reference_graphs(shared: Path) -> None:
     assert np.isclose(first.beta, 0.99) and first.v_leak == 1.2
     with pytest.raises(OptionError, match="give --dialect"):
         read_nir(folder / "two_lif_neurons.nir")
-    with pytest.raises(ModelError, match="node '0' is a 'Conv2d': this front end has no convolutions"):
-        read_nir(folder / "cnn_sinabs.nir", dialect="sinabs")
+    cnn = read_nir(folder / "cnn_sinabs.nir", dialect="sinabs")
+    assert [p.shape for p in cnn.populations] == [(16, 16, 16), (16, 16, 16), (8, 8, 8), (256,), (10,)]

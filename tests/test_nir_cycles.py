@@ -314,8 +314,8 @@ def test_a_graph_whose_output_leads_to_its_input(tmp_path: Path) -> None:
             "in>lif in2>lif lif>out", "in>fc fc>x x>out", "a subgraph has one Input node: 'x' has 2",
         ),
         (
-            {**_ends(2, 2), "lif": _lif(2), "conv": nir.Scale(np.ones(2))},
-            "in>conv conv>lif lif>out", "in>fc fc>x x>out", "node 'x.conv' is a 'Scale'",
+            {**_ends(2, 2), "lif": _lif(2), "conv": nir.I(np.ones(2))},
+            "in>conv conv>lif lif>out", "in>fc fc>x x>out", "node 'x.conv' is a 'I'",
         ),
     ],
 )  # fmt: skip

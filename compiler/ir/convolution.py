@@ -85,7 +85,7 @@ class Convolution(Connectivity):
                 f"a kernel has the pre channels of a group ({self.pre_shape[0] // self.groups}): it has {pres}, with "
                 f"{self.groups} groups of {self.pre_shape[0]} channels"
             )
-        found = self.window.problem("kernel", *self.pre_shape[1:])
+        found = self.window.problem("kernel", *self.pre_shape[1:]) or map_problem("kernel's sum", self.sum_shape)
         if found is not None or self.pool_after is None:
             return found
         if self.pool_after.pre_shape != self.sum_shape:

@@ -1268,9 +1268,9 @@ FRONT_ENDS = (
     ),
     Mutant(
         "the weights of recurrent layers are not turned",
-        "compiler/frontends/snntorch/parameters.py",
-        "return linear.layer.weight.detach().double().numpy().T",
-        "return linear.layer.weight.detach().double().numpy()",
+        "compiler/frontends/chain.py",
+        "matrix = weight.T * np.broadcast_to(self.gain, (inputs,))[:, None]",
+        "matrix = weight * np.broadcast_to(self.gain, (inputs,))[:, None]",
         ("tests/test_snntorch_recurrent.py", "-k", "parameters_are_exact"),
     ),
     Mutant(
@@ -1304,8 +1304,8 @@ FRONT_ENDS = (
     Mutant(
         "delays of pre and post neurons are exchanged",
         "compiler/frontends/nir/reader.py",
-        "delay = _of_synapses(before.delay, behind.delay, (inputs, outputs))",
-        "delay = _of_synapses(behind.delay, before.delay, (inputs, outputs))",
+        "delay = _of_synapses(before.delay, behind.delay, chain, layer)",
+        "delay = _of_synapses(behind.delay, before.delay, chain, layer)",
         (CYCLES, "-k", "add_up"),
     ),
     Mutant(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
-from ...ir.neurons import IF, LI, LIF, CubaLIF, FloatDynamics, ResetPlace
+from ...ir.neurons import IF, LI, LIF, CubaLIF, Fire, FloatDynamics, ResetMode, ResetPlace
 from .dialects import Conventions, Reset
 from .leaks import Source, check_finite, first, leak_of
 from .nodes import NirNode
@@ -31,6 +31,8 @@ def dynamics_of(
     fields = {field: _per_neuron(name, field, value, size) for field, value in node.fields.items()}
     if node.type == "IF":
         return _if(name, fields, conventions)
+    if node.type == "Threshold":
+        return LIF(beta=np.zeros(()), threshold=fields["threshold"], reset_mode=ResetMode.NONE, fire=Fire.GT)
     if node.type == "CubaLIF":
         return _cubalif(name, fields, conventions)
     v_leak = fields["v_leak"]

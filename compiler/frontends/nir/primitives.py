@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 READ: Mapping[str, str] = {
     "Affine": "weights and a bias, before neurons",
+    "AvgPool2d": "averages of windows, before or behind weights",
+    "Conv1d": "weights and a bias, before neurons",
+    "Conv2d": "weights and a bias, before neurons",
     "CubaLIF": "neurons with a synaptic current, as their dialect has them",
     "Delay": "delays of inputs or outputs of a layer, in whole steps",
     "Flatten": "keeps the order of values",
@@ -19,19 +22,14 @@ READ: Mapping[str, str] = {
     "Linear": "weights, before neurons",
     "NIRGraph": "a graph within a graph becomes part of it",
     "Output": "one, behind neurons",
+    "Scale": "factors of values, before or behind weights; behind a convolution or a pooling one per channel",
+    "SumPool2d": "sums of windows, before or behind weights",
+    "Threshold": "neurons that forget: a LIF without memory",
 }
 
-_UNROLLED = "this front end has no convolutions and pooling yet; write the Linear that does the same"
-
 REFUSED: Mapping[str, str] = {
-    "AvgPool2d": _UNROLLED,
-    "Conv1d": _UNROLLED,
-    "Conv2d": _UNROLLED,
     "CubaLI": "the IR has no readout with a synaptic current; end with an LI, or with a CubaLIF that fires",
     "I": "an integrator without a leak and a threshold is no neuron of the IR; end with an LI",
-    "Scale": "a factor for each value; multiply it into the weights of the layer behind or before it",
-    "SumPool2d": _UNROLLED,
-    "Threshold": "neurons have a membrane; write an IF, LIF or CubaLIF with that threshold",
 }
 
 

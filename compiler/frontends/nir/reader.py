@@ -16,16 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
-from ...ir.arrays import IntArray
-from ...ir.connectivity import Dense
+from ...ir.arrays import FloatArray, IntArray
 from ...ir.network import INPUT, Network, Population, Projection
 from ...ir.signed import with_signed_inputs
 from ...ir.verifier import MAX_DELAY, verify
+from ..chain import Chain
 from .dialects import Conventions, Options, dialect_of, resolve
 from .evidence import evidence
 from .foreign import foreign_options
 from .graph import read_graph, spikeloom_metadata
 from .hdf5_guard import CheckedFile, open_checked
+from .layers import onto
 from .metadata import holds_network, read_conventions, read_network
 from .neurons import dynamics_of
 from .nodes import NirGraph
@@ -33,7 +34,7 @@ from .options import with_floor, with_options
 from .order import evaluation_order
 from .primitives import READ, REFUSED
 from .signals import Signals
-from .structure import NEURONS, Structure
+from .structure import LAYERS, NEURONS, Structure
 from .view import check_view
 
 
@@ -119,12 +120,15 @@ def _check_types(graph: NirGraph) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Synapses:
-    """A Linear or Affine node between two populations: its name, its source and its target, and what delays it."""
+    """What stands between two populations: its `layer`, a node of weights or what is in its place, its source and its
+    target, what delays it, and what it all is. `bias` is what it adds, unless other synapses of the layer do."""
 
     layer: str
     source: str
     target: str
     delay: IntArray
+    chain: Chain
+    bias: FloatArray
 
     @property
     def edge(self) -> tuple[str, str]:
@@ -160,14 +164,14 @@ class _Conversion:
                 Projection(
                     pre=names[s.source],
                     post=names[s.target],
-                    connectivity=Dense(weights=self.nodes[s.layer].fields["weight"].astype(np.float64).T),
+                    connectivity=s.chain.connectivity(f"node {quoted(s.layer)}"),
                     delay=np.maximum(s.delay, int(s.edge in back)) + int(late and s.source != self.input),
                 )
                 for s in synapses
             ),
             output=names[self._output()],
             x_max=self.conventions.x_max,
-            dtype=self._dtype(synapses),
+            dtype=self._dtype(),
             dt=self.conventions.dt if self.conventions.dialect.dt_in_seconds else None,
             dialect=self.conventions.dialect.name,
         )
@@ -179,21 +183,27 @@ class _Conversion:
         found = []
         for behind in self.signals.into(target):
             layer = behind.origin
-            if np.any(behind.delay) and np.any(self._bias(layer)):
-                raise ModelError(
-                    f"a bias is there from the first step: that of node {quoted(layer)} stands before a Delay; put the "
-                    "Delay before the layer"
-                )
-            inputs, outputs = self.nodes[layer].fields["weight"].T.shape
-            for before in self.signals.into(layer):
-                delay = _of_synapses(before.delay, behind.delay, (inputs, outputs))
-                if np.max(delay) > MAX_DELAY:
+            if self.nodes[layer].type not in LAYERS:  # what is pooled or scaled, and nothing else
+                chain = self._along(layer, behind.layers)
+                found.append(_Synapses(behind.layers[-1], layer, target, behind.delay, chain, chain.bias))
+                continue
+            for number, before in enumerate(self.signals.into(layer)):
+                chain = self._along(before.origin, (*before.layers, layer, *behind.layers))
+                if np.any(behind.delay) and np.any(chain.bias):
                     raise ModelError(
-                        f"delays are at most {MAX_DELAY} steps: those before and behind node {quoted(layer)} add up to "
-                        f"{np.max(delay)}; shorten them"
+                        f"a bias is there from the first step: that of node {quoted(layer)} stands before a Delay; put "
+                        "the Delay before the layer"
                     )
-                found.append(_Synapses(layer, before.origin, target, delay))
+                delay = _of_synapses(before.delay, behind.delay, chain, layer)
+                bias = np.zeros(()) if number else chain.bias
+                found.append(_Synapses(layer, before.origin, target, delay, chain, bias))
         return found
+
+    def _along(self, source: str, names: tuple[str, ...]) -> Chain:
+        chain = Chain(shape=self.signals.of(source).shape)
+        for name in names:
+            chain = onto(chain, name, self.nodes[name])
+        return chain
 
     def _check_known(self, back: set[tuple[str, str]]) -> None:
         """Refuse recurrence of dialects whose layers pass spikes on a step late: when theirs arrive is not known."""
@@ -227,14 +237,16 @@ class _Conversion:
     # ---------------------------------------------------------------------------------------------- the numbers
 
     def _population(self, name: str, new_name: str) -> Population:
-        size = math.prod(self.signals.of(name).shape)
-        layers = [signal.origin for signal in self.signals.into(name)]
-        bias: npt.NDArray[Any] = np.asarray(sum(self._bias(layer) for layer in layers))
+        shape = self.signals.of(name).shape
+        into = [s for s in self.synapses if s.target == name]
+        bias: npt.NDArray[Any] = np.asarray(sum(s.bias for s in into))
         recurrent = any(s.edge == (name, name) for s in self.synapses)
-        dynamics = dynamics_of(name, self.nodes[name], size, self.conventions, recurrent)
+        dynamics = dynamics_of(name, self.nodes[name], math.prod(shape), self.conventions, recurrent)
         if np.all(bias == bias.flat[0]):
             bias = bias.flat[0].reshape(())
-        return Population(name=new_name, shape=(size,), dynamics=dynamics, bias=bias)
+        if not any(s.chain.is_map and s.chain.shape == shape for s in into):
+            shape = (math.prod(shape),)
+        return Population(name=new_name, shape=shape, dynamics=dynamics, bias=bias)
 
     def _needs_delays(self, synapses: list[_Synapses]) -> bool:
         """Whether spikes that reach the next layer a step late show in what the network computes.
@@ -246,28 +258,31 @@ class _Conversion:
             return False
         later = {s.target for s in synapses if s.source != self.input}
         chain = len({s.target for s in synapses}) == len({s.source for s in synapses}) == len(synapses)
-        biased = any(np.any(self._bias(s.layer) != 0) for s in synapses if s.target in later)
+        biased = any(np.any(s.chain.bias != 0) for s in synapses if s.target in later)
         return biased or not chain
 
-    def _bias(self, layer: str) -> npt.NDArray[Any]:
-        fields = self.nodes[layer].fields
-        if "bias" not in fields:
-            return np.zeros(())
-        bias, size = fields["bias"], fields["weight"].shape[0]
-        if bias.size not in (1, size):
-            raise ModelError(
-                f"a bias is a scalar or has one entry per output ({size}): node {quoted(layer)} has shape {bias.shape}"
-            )
-        return bias.astype(np.float64).reshape(-1) if bias.size == size else bias.astype(np.float64).reshape(())
-
-    def _dtype(self, synapses: list[_Synapses]) -> str:
-        doubles = any(self.nodes[s.layer].fields["weight"].dtype == np.float64 for s in synapses)
-        return "float64" if doubles else "float32"
+    def _dtype(self) -> str:
+        weights = [node.fields["weight"] for node in self.nodes.values() if node.type in LAYERS]
+        return "float64" if any(weight.dtype == np.float64 for weight in weights) else "float32"
 
 
-def _of_synapses(before: IntArray, behind: IntArray, shape: tuple[int, int]) -> IntArray:
-    """The delay of each synapse, [pre, post] in `shape`, of those of pre and post neurons; a scalar for all alike."""
+def _of_synapses(before: IntArray, behind: IntArray, chain: Chain, layer: str) -> IntArray:
+    """The delay of those of pre and post neurons: [pre, post] of a matrix, else one per pre neuron; a scalar for all
+    alike."""
+    largest = np.max(before) + np.max(behind)
+    if largest > MAX_DELAY:
+        raise ModelError(
+            f"delays are at most {MAX_DELAY} steps: those before and behind node {quoted(layer)} add up to {largest}; "
+            "shorten them"
+        )
     if not before.ndim and not behind.ndim:
         return before + behind
-    delays = np.broadcast_to(before.reshape(-1, 1) + behind, shape)
-    return delays.flat[0].reshape(()) if np.all(delays == delays.flat[0]) else delays
+    if chain.is_matrix:
+        delays = np.broadcast_to(before.reshape(-1, 1) + behind, chain.connectivity(layer).shape)
+    elif behind.ndim:
+        raise ModelError(
+            f"what shares weights has one delay behind it: several follow node {quoted(layer)}; put the Delay before it"
+        )
+    else:
+        delays = before + behind
+    return delays.reshape(-1)[0].reshape(()) if np.all(delays == delays.flat[0]) else delays

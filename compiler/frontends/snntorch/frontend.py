@@ -138,7 +138,7 @@ def _read(module: nn.Module, input_shape: tuple[int, ...], x_max: int) -> Networ
 
 
 def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) -> Network:
-    from .parameters import delay_of, dynamics_of, float_type, path_of
+    from .parameters import chain_of, delay_of, dynamics_of, float_type
 
     if not trace.neurons:
         raise ModelError(f"a spiking network has neurons: forward of {name} calls no snntorch.Leaky or Synaptic layer")
@@ -148,14 +148,14 @@ def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) 
     dtype = float_type(trace, [layer for into in terms.values() for term in into for layer in term.layers])
     renamed = {layer: f"{INPUT}_neurons" if layer == INPUT else layer for layer in terms}
     shapes = {layer: calls[0].spikes.shape[1:] for layer, calls in trace.neurons.items()}
-    paths = {
-        layer: [path_of(t.layers, shapes.get(t.source.layer or "", input_shape), shapes[layer]) for t in into]
+    chains = {
+        layer: [chain_of(t.layers, shapes.get(t.source.layer or "", input_shape), shapes[layer]) for t in into]
         for layer, into in terms.items()
     }
     populations = []
     for layer, calls in trace.neurons.items():
         dynamics = dynamics_of(layer, calls[0].layer, shapes[layer], dtype)
-        bias = sum((path.bias for path in paths[layer]), np.zeros(()))
+        bias = sum((chain.bias for chain in chains[layer]), np.zeros(()))
         populations.append(Population(name=renamed[layer], shape=shapes[layer], dynamics=dynamics, bias=bias))
     network = Network(
         input_shape=input_shape,
@@ -164,11 +164,11 @@ def _network(trace: Trace, input_shape: tuple[int, ...], x_max: int, name: str) 
             Projection(
                 pre=INPUT if term.source.layer is None else renamed[term.source.layer],
                 post=renamed[layer],
-                connectivity=path.connectivity(repr(layer)),
+                connectivity=chain.connectivity(repr(layer)),
                 delay=delay_of(term.layers, term.lag),
             )
             for layer, into in terms.items()
-            for term, path in zip(into, paths[layer], strict=True)
+            for term, chain in zip(into, chains[layer], strict=True)
         ),
         output=renamed[output],
         x_max=x_max,

@@ -1,6 +1,6 @@
 """The torch functions that may stand between spikes and neurons: convolutions, poolings, normalisation and factors.
 
-What modules such as `nn.Conv2d` do is seen as the function that they call. A `LayerCall` is one call; it lets a `Path`
+What modules such as `nn.Conv2d` do is seen as the function that they call. A `LayerCall` is one call; it lets a `Chain`
 grow by what the function does.
 """
 
@@ -17,7 +17,7 @@ import torch
 from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray
 from ...ir.maps import Pair, Window
-from ..path import Path, PoolLayer, same_padding
+from ..chain import Chain, PoolLayer, same_padding
 
 Ids = npt.NDArray[np.int64]
 Arguments = dict[str, Any]
@@ -36,7 +36,7 @@ class LayerCall:
 
     name: str
     inputs: Ids
-    grown: Callable[[Path], Path]
+    grown: Callable[[Chain], Chain]
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     signature: tuple[Any, ...] = ()
 
@@ -45,9 +45,9 @@ class LayerCall:
         """Whether this is a layer of weights, of which one stands before neurons."""
         return "weight" in self.tensors
 
-    def onto(self, path: Path) -> Path:
-        """The path, and then this layer."""
-        return self.grown(path.reshaped(self.inputs.shape[1:]))
+    def onto(self, chain: Chain) -> Chain:
+        """The chain, and then this layer."""
+        return self.grown(chain.reshaped(self.inputs.shape[1:]))
 
 
 def layer_call(
@@ -84,8 +84,8 @@ def _convolution(name: str, inputs: Ids, arguments: Arguments) -> LayerCall | No
     groups = int(arguments["groups"])
     tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
 
-    def grown(path: Path) -> Path:
-        return path.convolution(kernel, np.zeros(()) if bias is None else _array(bias), window, groups, repr(name))
+    def grown(chain: Chain) -> Chain:
+        return chain.convolution(kernel, np.zeros(()) if bias is None else _array(bias), window, groups, repr(name))
 
     return LayerCall(name, inputs, grown, tensors, (id(weight), id(bias), window, groups))
 
@@ -109,7 +109,7 @@ def _pooling(kind: str, lines: bool) -> Callable[[str, Ids, Arguments], LayerCal
             counts_padding=bool(arguments.get("count_include_pad", True)),
             divisor=arguments.get("divisor_override"),
         )
-        return LayerCall(name, inputs, lambda path: path.pooled(layer, repr(name)), signature=(layer,))
+        return LayerCall(name, inputs, lambda chain: chain.pooled(layer, repr(name)), signature=(layer,))
 
     return read
 
@@ -128,8 +128,8 @@ def _normalisation(name: str, inputs: Ids, arguments: Arguments) -> LayerCall | 
     offset = -_array(mean) * factor + (0 if bias is None else _array(bias))
     factor, offset = factor.reshape(-1, *ones), offset.reshape(-1, *ones)
 
-    def grown(path: Path) -> Path:
-        return path.scaled(factor, repr(name)).added(offset, repr(name))
+    def grown(chain: Chain) -> Chain:
+        return chain.scaled(factor, repr(name)).added(offset, repr(name))
 
     tensors = {"running_mean": mean, "running_var": variance}
     return LayerCall(name, inputs, grown, tensors, (id(mean), id(variance), id(weight), id(bias), arguments["eps"]))
@@ -148,7 +148,7 @@ def _factor(invert: bool) -> Callable[[str, Ids, Arguments], LayerCall | None]:
         if invert:
             factor = 1 / factor
         key = id(by) if isinstance(by, torch.Tensor) else by
-        return LayerCall(name, inputs, lambda path: path.scaled(factor, repr(name)), signature=(key, invert))
+        return LayerCall(name, inputs, lambda chain: chain.scaled(factor, repr(name)), signature=(key, invert))
 
     return read
 

@@ -14,7 +14,7 @@ import torch
 from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray, IntArray
 from ...ir.neurons import LIF, CubaLIF, ResetMode, ResetPlace
-from ..path import Path
+from ..chain import Chain
 from .adaptive import AdaptiveLeaky
 from .layers import LayerCall
 from .trace import RECURRENT, LinearCall, OneToOne, Trace, has_delays
@@ -64,12 +64,12 @@ def recurrent_weights(name: str, layer: snntorch.SpikingNeuron) -> LinearCall | 
     )
 
 
-def path_of(layers: Sequence[Layer], shape: tuple[int, ...], neurons: tuple[int, ...]) -> Path:
+def chain_of(layers: Sequence[Layer], shape: tuple[int, ...], neurons: tuple[int, ...]) -> Chain:
     """What stands between spikes in `shape` and the `neurons` that they reach through `layers`."""
-    path = Path(shape=shape)
+    chain = Chain(shape=shape)
     for layer in layers:
-        path = layer.onto(path)
-    return path.reshaped(neurons)
+        chain = layer.onto(chain)
+    return chain.reshaped(neurons)
 
 
 def delay_of(layers: Sequence[Layer], lag: int) -> IntArray:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ....hdl.errors import ModelError
-from ..path import Path
+from ..chain import Chain
 from .adaptive import AdaptiveLeaky
 from .provenance import Ids, Origin, Provenance, tensors_in
 
@@ -88,12 +88,12 @@ class LinearCall:
         """The same for calls that do the same."""
         return self.layer
 
-    def onto(self, path: Path) -> Path:
-        """The path, and then this layer."""
+    def onto(self, chain: Chain) -> Chain:
+        """The chain, and then this layer."""
         bias = self.layer.bias
         added = np.zeros(()) if bias is None else bias.detach().double().numpy()
         weight = self.layer.weight.detach().double().numpy()
-        return path.reshaped(weight.shape[1:]).linear(weight, added, repr(self.name))
+        return chain.reshaped(weight.shape[1:]).linear(weight, added, repr(self.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +109,9 @@ class OneToOne:
         """The same for calls that do the same."""
         return self
 
-    def onto(self, path: Path) -> Path:
-        """The path, and then these weights."""
-        return path.scaled(self.weight.detach().double().numpy(), repr(self.name))
+    def onto(self, chain: Chain) -> Chain:
+        """The chain, and then these weights."""
+        return chain.scaled(self.weight.detach().double().numpy(), repr(self.name))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """What stands between spikes and the neurons that they reach, put together from the layers of a framework.
 
-A `Path` begins at the values of a population or of the input and grows by a layer at a time: poolings and factors, one
+A `Chain` begins at the values of a population or of the input and grows by a layer at a time: poolings and factors, one
 layer of weights, then poolings, factors and normalisations again. Factors go into the weights, what is added into the
 bias, averages are sums. In the end it is a connectivity of the IR.
 
@@ -45,7 +45,7 @@ class PoolLayer:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Path:
+class Chain:
     """The layers so far: `shape` is that of the values at its end.
 
     `gain` and `shift` are what the values before the weights are multiplied by and what is added then, () or one per
@@ -64,13 +64,23 @@ class Path:
         """The number of values at its end."""
         return math.prod(self.shape)
 
-    def reshaped(self, shape: Shape) -> Path:
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it is a matrix of what it begins with, so that every pair of ends has a weight."""
+        return self.pooling is None and not self.is_map
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the neurons at its end have places on a map."""
+        return isinstance(self.weights, Convolution) or (self.weights is None and as_map(self.shape) is not None)
+
+    def reshaped(self, shape: Shape) -> Chain:
         """The same values in the same order in another shape."""
         return replace(self, shape=shape)
 
     # -- layers of weights -------------------------------------------------------------------------------------
 
-    def linear(self, weight: FloatArray, bias: FloatArray, where: str) -> Path:
+    def linear(self, weight: FloatArray, bias: FloatArray, where: str) -> Chain:
         """Behind a matrix [outputs, inputs] and a bias, () or (outputs,)."""
         self._check_no_weights(where)
         outputs, inputs = weight.shape
@@ -87,7 +97,7 @@ class Path:
         window: Window,
         groups: int,
         where: str,
-    ) -> Path:
+    ) -> Chain:
         """Behind a convolution: `kernel` [post channel, pre channel of the group, row, column], `bias` () or one per
         post channel."""
         self._check_no_weights(where)
@@ -116,7 +126,7 @@ class Path:
 
     # -- what stands between ------------------------------------------------------------------------------------
 
-    def scaled(self, factors: FloatArray, where: str) -> Path:
+    def scaled(self, factors: FloatArray, where: str) -> Chain:
         """Behind factors, one for all, or one per value in a shape that broadcasts with that of the values."""
         if factors.size == 1 and self.weights is None:
             value = factors.reshape(())
@@ -134,14 +144,14 @@ class Path:
         kernel = self.weights.real * of_channel[:, None, None, None]
         return replace(self, weights=replace(self.weights, weights=kernel), bias=self.bias * flat)
 
-    def added(self, values: FloatArray, where: str) -> Path:
+    def added(self, values: FloatArray, where: str) -> Chain:
         """Behind what is added, in a shape that broadcasts with that of the values."""
         if not np.any(values):
             return self
         flat = self._per_value(values, where)
         return replace(self, shift=self.shift + flat) if self.weights is None else replace(self, bias=self.bias + flat)
 
-    def pooled(self, layer: PoolLayer, where: str) -> Path:
+    def pooled(self, layer: PoolLayer, where: str) -> Chain:
         """Behind a pooling."""
         shape = self._map(where)
         pooling = _resolved(layer, shape)
@@ -152,7 +162,7 @@ class Path:
         found = pool(pooling, where)
         return replace(found, shape=after).scaled(factors.reshape(after) if factors.ndim else factors, where)
 
-    def _pooled_before(self, pooling: Pooling, where: str) -> Path:
+    def _pooled_before(self, pooling: Pooling, where: str) -> Chain:
         if np.any(self.shift):
             raise ModelError(f"what is added to spikes stands behind their pooling: not so at {where}; swap them")
         factors = self._per_channel(self.gain, "a factor before a pooling", where)
@@ -161,7 +171,7 @@ class Path:
         gain = np.repeat(factors, math.prod(pooling.post_shape[1:])) if self.gain.ndim else self.gain
         return replace(self, pooling=_joined(self.pooling, pooling, where), gain=gain)
 
-    def _pooled_behind(self, pooling: Pooling, where: str) -> Path:
+    def _pooled_behind(self, pooling: Pooling, where: str) -> Chain:
         if not isinstance(self.weights, Convolution):
             raise ModelError(f"a pooling stands before weights or behind a convolution: {where} is behind a matrix")
         bias = self.bias
