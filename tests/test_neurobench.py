@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from networks import chain, random_population, random_spikes
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.convolution import Convolution
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
+from spikeloom.compiler.ir.pooled import Pooled
+from spikeloom.compiler.ir.pooling import Pooling, PoolKind
 from spikeloom.compiler.plan.folding import pipelined_folding, shared_folding
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.compiler.report.neurobench import neurobench
@@ -104,6 +107,23 @@ def test_inputs_with_signs_are_one_each() -> None:
     assert found.connection_sparsity == 2 / 8
     assert found.dense == 3 * (4 + 4)
     assert found.effective_acs == ((3 * 1 + 4 * 2) + 8) / 2
+
+
+def test_kernels_count_where_they_meet_the_map() -> None:
+    """A kernel of 1 x 2 on a row of 3 with a zero beyond each end, behind a maximum of pairs of a row of 6."""
+    weights = Quantised(codes=np.array([[[[3, 0]]], [[[2, -1]]]]), bits=4)
+    kernels = Convolution(weights=weights, pre_shape=(1, 1, 3), padding=((0, 0), (1, 1)))
+    pairs = Pooling(kind=PoolKind.MAX, pre_shape=(1, 1, 6), kernel=(1, 2), stride=(1, 2))
+    projection = Projection(pre=INPUT, post=OUT, connectivity=Pooled(pooling=pairs, behind=kernels), shift=2)
+    population = random_population(np.random.default_rng(0), OUT, 8)
+    given = Network(input_shape=(1, 1, 6), populations=(population,), projections=(projection,), output=OUT)
+    inputs = np.array([[[0, 0, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1]]], np.uint8)
+    found = neurobench(given, {INPUT: inputs, OUT: np.zeros((1, 2, 8), np.uint8)})
+    assert found.connection_sparsity == 1 / 4
+    assert found.dense == 2 * 3 * 4  # each of three inputs is under both columns of both kernels
+    assert (
+        found.effective_acs == 3 * 3 and found.effective_macs == 0
+    )  # two pairs, then one, and 3 weights that are not 0
 
 
 # ------------------------------------------------------------------------------------------------------- hardware

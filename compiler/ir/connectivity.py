@@ -226,6 +226,10 @@ class Connectivity(ABC):
             np.add.at(found, inputs, np.broadcast_to(column != 0, inputs.shape))
         return found[:-1]
 
+    def weights_met(self) -> IntArray:
+        """The synapses that each input has as `at_weights` gives it."""
+        return self.fan_out()
+
     def compacted(self, values: Array) -> tuple[IntArray | None, Array]:
         """The pre neurons to which sums may be limited and the values from them; None and `values` where to all."""
         return None, values

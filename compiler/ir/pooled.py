@@ -104,6 +104,9 @@ class Pooled(Connectivity):
     def fan_out(self) -> IntArray:
         return self.pooling.spread(self.behind.fan_out())
 
+    def weights_met(self) -> IntArray:
+        return self.behind.weights_met()
+
     def joining(self, pre: BoolArray, post: BoolArray) -> Array:
         return self.behind.joining(self.pooling(pre) > 0, post)
 

@@ -8,7 +8,6 @@ layer of neurons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,27 +68,28 @@ def _share(network: Network, projection: Projection) -> float:
 
 def _dense(projection: Projection) -> int:
     """Operations of a step in which every input is 1 and no weight 0."""
-    connectivity = projection.connectivity
-    return int(connectivity.totals(np.ones_like(connectivity.values)).sum())
+    return int(_weights_met(projection, np.ones_like(projection.connectivity.codes)).sum())
 
 
 def _operations(projection: Projection, train: npt.NDArray[np.uint8]) -> tuple[int, int]:
     """Multiply-accumulates and accumulates that the pre neurons' spikes [samples, steps, neurons] cause."""
-    multiplied = train.max(axis=2, initial=0) > 1
+    connectivity = projection.connectivity
+    inputs = connectivity.at_weights(train)
+    multiplied = inputs.max(axis=2, initial=0) > 1
     macs = acs = 0
-    for delay, fan_out in _fan_outs(projection):
-        heard = train[:, : max(0, train.shape[1] - delay)]
+    for delay, codes in connectivity.by_delay(projection.delay, connectivity.codes):
+        met = _weights_met(projection, codes)
+        heard = inputs[:, : max(0, inputs.shape[1] - delay)]
         several = multiplied[:, : heard.shape[1]]
-        macs += int(np.count_nonzero(heard[several], axis=0) @ fan_out)
-        acs += int(np.count_nonzero(heard[~several], axis=0) @ fan_out)
+        macs += int(np.count_nonzero(heard[several], axis=0) @ met)
+        acs += int(np.count_nonzero(heard[~several], axis=0) @ met)
     return macs, acs
 
 
-def _fan_outs(projection: Projection) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """Delays, and the synapses from each pre neuron that have them."""
+def _weights_met(projection: Projection, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many of these weights meet each input, where they are not zero."""
     connectivity = projection.connectivity
-    for delay, codes in connectivity.by_delay(projection.delay, connectivity.codes):
-        yield delay, connectivity.with_codes(replace(connectivity.quantised, codes=codes)).fan_out()
+    return connectivity.with_codes(replace(connectivity.quantised, codes=codes)).weights_met()
 
 
 # ------------------------------------------------------------------------------------------------------ footprint
