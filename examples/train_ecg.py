@@ -5,10 +5,10 @@
 
 FOLDER holds QTDB_train.mat and QTDB_test.mat, spike-coded records of PhysioNet's QT database as Yin, Corradi and Bohté
 prepared them (Nature Machine Intelligence 2021; repository byin-cwi/Efficient-spiking-networks, folder `data`): 4 spike
-channels, 1,301 steps of 4 ms, the wave of each step (P, PQ, QR, RS, ST, TP). The first command writes ecg.nir and
-ecg_calibration.npz, some training records; the second says in how many test steps the integer network's largest
-membrane is the step's wave. Interrupted training goes on from its checkpoint in OUT. It takes an hour on one core and
-needs torch, snntorch and scipy.
+channels, 1,301 steps of 4 ms, the wave of each step (P, PQ, QR, RS, ST, TP). The first command writes ecg.nir, and of
+some training records ecg_calibration.npz and ecg_short.npz; the second says in how many test steps the integer
+network's largest membrane is the step's wave. Interrupted training goes on from its checkpoint in OUT. It takes an hour
+on one core and needs torch, snntorch and scipy.
 
 The network is 4-80-6: adaptive neurons (ALIF) that hear each other, and leaky integrators whose membranes are read in
 every step. It learns to be integers: a step's leaks are whole 64ths and 256ths from the start, and at the end weights
@@ -60,6 +60,9 @@ WIDTH, HEIGHT = 0.5, 0.35
 
 CALIBRATION = 24
 """Training records that are written for the compiler."""
+
+SHORT = 100
+"""Steps of four of these, for simulations of hardware."""
 
 Spikes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -326,7 +329,7 @@ def right(network: Network, spikes: Spikes, labels: Labels) -> float:
     """The share of steps whose wave has the largest membrane, ties to the lowest; some records are run at a time."""
     run = run_reference if network.is_integer else run_float
     parts = [slice(first, first + 20) for first in range(0, len(labels), 20)]
-    membranes = [run(network.with_readout("membranes"), spikes[part]).membranes for part in parts]
+    membranes = [run(network, spikes[part], membranes=True).membranes for part in parts]
     return float(np.mean(np.concatenate(membranes).argmax(-1) == labels))
 
 
@@ -349,12 +352,13 @@ def main() -> None:
     spikes, labels = load(options.data, "train")
     aside = held_back(len(labels)) if options.validate else np.zeros(len(labels), np.bool_)
     net = Training(options.output / "checkpoint.pt", EPOCHS, ROUNDED).run(spikes[~aside], labels[~aside])
-    network = from_snntorch(Layers(net), (CHANNELS,))
+    network = from_snntorch(Layers(net), (CHANNELS,)).with_readout("membranes")
     if options.validate:
         print(f"right in {right(network, spikes[aside], labels[aside]):.2%} of the steps held back")
     write_nir(network, options.output / "ecg.nir")
     chosen = np.linspace(0, len(labels) - 1, CALIBRATION).astype(np.int64)
     np.savez_compressed(options.output / "ecg_calibration.npz", spikes=spikes[chosen])
+    np.savez_compressed(options.output / "ecg_short.npz", spikes=spikes[chosen[:4], :SHORT])
 
 
 if __name__ == "__main__":
