@@ -32,14 +32,6 @@ IMPLEMENTED = frozenset(
 )
 """What the IR has, in the words of the cases' `needs`."""
 
-NOT_IN_HARDWARE = frozenset(
-    {
-        *("convolution", "grouped convolution", "sum pooling", "max pooling"),
-        *("sum pooling of currents", "max pooling of currents"),
-    }
-)
-"""What the generated hardware does not have yet."""
-
 
 @dataclass(frozen=True, eq=False)
 class GoldenCase:

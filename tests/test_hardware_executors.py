@@ -13,7 +13,7 @@ import pytest
 from amaranth import Module, Signal
 from amaranth.hdl import Value
 from amaranth.lib import wiring
-from golden import NOT_IN_HARDWARE, GoldenCase, golden_cases
+from golden import GoldenCase, golden_cases
 from networks import chain, connect, random_population, random_spikes
 from recordings import compare_recordings
 from shipped import run_shipped
@@ -163,7 +163,8 @@ def test_larger_random_networks_agree(rounding: Rounding, seed: int) -> None:
     assert_equal(network, spikes, run_verilog(network, spikes, membranes=True, stress=seed))
 
 
-GOLDEN = [case for case in golden_cases() if not case.needs & (NOT_IN_HARDWARE | {"ALIF"})]
+MAPS = [case for case in golden_cases() if case.needs & {"convolution", "grouped convolution"}]
+GOLDEN = [case for case in golden_cases() if case not in MAPS and "ALIF" not in case.needs] + MAPS[4::16]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator, SimulatorContext
 from decoding import decode_vector
-from golden import NOT_IN_HARDWARE, GoldenCase, golden_cases
+from golden import GoldenCase, golden_cases
 from networks import chain, random_spikes
 from spikeloom.compiler.encodings.vector import encode_vector, pack_beats
 from spikeloom.compiler.ir.network import INPUT, Network
@@ -300,9 +300,7 @@ def test_ice40_has_no_dual_port_but_everything_else() -> None:
 
 
 GOLDEN = [
-    case
-    for case in golden_cases()
-    if not case.needs & (NOT_IN_HARDWARE | {"recurrence", "delays"}) and len(case.network.projections) == 1
+    case for case in golden_cases() if not case.needs & {"recurrence", "delays"} and len(case.network.projections) == 1
 ]
 
 

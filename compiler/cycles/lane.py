@@ -14,19 +14,23 @@ import numpy.typing as npt
 from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
 from ...hdl.engines.engine import Rows, RowsContents, SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
+from ...hdl.engines.pooling import SpikePoolFormat
 from ...hdl.engines.returns import queue_depth
 from ...hdl.engines.row_format import RowContents, RowFormat
+from ...hdl.engines.sum_pooling import SumPoolFormat
 from ...hdl.engines.tap_format import TapContents, TapFormat
 from ..encodings.bitmap import chunk_posts
 from ..encodings.rows import find_row, first_post, row_lengths
-from ..encodings.taps import taps_of
+from ..encodings.taps import event_beats
 from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network
 from ..plan.lane_assignment import lane_neurons
 from ..plan.lanes import LanesFolding
+from ..plan.maps import all_in_order
 from ..plan.sparse import SparseFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
+from .pooling import PooledFront, SpikePoolFront, SumPoolBack
 from .taps import Tap, TapFront
 from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Shown, Token
 
@@ -48,7 +52,8 @@ class LaneModel:
     `rows` has the posts of each row; of bitmaps, which have `chunks` per row, those of each chunk. `chosen` are those
     of the engine's neurons that the lane has. Where some of its spikes return, `own` neurons have rows, those `waiting`
     wait for the end of their pass in a `queue`, and `last_returns` is whether the last population's return. Spikes of
-    those that are `inner` are told aside. With `taps` events become rows that are placed.
+    those that are `inner` are told aside. With `taps` events become rows that are placed;
+    they may be pooled before (`pool`), and contributions behind (`sums`).
     """
 
     rows: tuple[Posts, ...]
@@ -64,6 +69,16 @@ class LaneModel:
     queue: int = 0
     inner: range = range(0)
     taps: tuple[TapFormat, TapContents] | None = None
+    pool: tuple[SpikePoolFormat, TapContents] | None = None
+    sums: tuple[SumPoolFormat, TapContents] | None = None
+
+    def front(self) -> TapFront | PooledFront | None:
+        """What is in front of the walker."""
+        if self.taps is None:
+            return None
+        return (
+            TapFront(*self.taps) if self.pool is None else PooledFront(SpikePoolFront(*self.pool), TapFront(*self.taps))
+        )
 
 
 class LaneCycles(EngineCycles):
@@ -99,7 +114,8 @@ class LaneCycles(EngineCycles):
 
 def sparse_cycles(network: Network, folding: SparseFolding, form: SparseFormat, contents: SparseContents) -> LaneCycles:
     """The cycles of an engine with one lane."""
-    return LaneCycles([(form, contents)], [np.arange(form.neurons.neurons)], queue=0)
+    order = all_in_order(network, folding.populations, folding.orders(network))
+    return LaneCycles([(form, contents)], [np.arange(form.neurons.neurons) if order is None else order], queue=0)
 
 
 def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, contents: LanesContents) -> LaneCycles:
@@ -109,16 +125,10 @@ def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, con
 
 
 def _busy(form: SparseFormat, contents: SparseContents, events: Events, steps: int) -> Any:
-    costs = np.maximum(1, row_lengths(form.rows, contents.rows))
-    if form.taps is not None and contents.taps is not None:
-        costs = np.array([_tap_cost(form.taps, contents.taps, costs, a) for a in range(form.taps.addresses)], np.int64)
+    of_rows = np.maximum(1, row_lengths(form.rows, contents.rows))
+    costs = event_beats(form, contents, of_rows, without=1)
     passes = form.neurons.neurons + PASS_CYCLES * len(form.neurons.populations)
     return events @ costs + steps * passes
-
-
-def _tap_cost(form: TapFormat, contents: TapContents, costs: IntArray, address: int) -> int:
-    """Cycles for the taps of an event, those of the rows being `costs`."""
-    return sum(1 if tap is None else int(costs[tap[0]]) for tap in taps_of(form, contents, address))
 
 
 def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) -> LaneModel:
@@ -136,6 +146,8 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         inner=form.inner,
         queue=queue_depth(form.neurons, form.waiting) if form.waiting else 0,
         taps=None if form.taps is None or contents.taps is None else (form.taps, contents.taps),
+        pool=None if form.pool is None or contents.pool is None else (form.pool, contents.pool),
+        sums=None if form.sums is None or contents.sums is None else (form.sums, contents.sums),
     )
 
 
@@ -181,7 +193,8 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
     chunks = model.chunks
     asking: Token | None = None
     chunk = 0
-    front = None if model.taps is None else TapFront(*model.taps)
+    front = model.front()
+    sums = None if model.sums is None else SumPoolBack(*model.sums)
     fetched: Token | Tap | None = None
     origin = 0  # of the row under way, where it is placed
     walk: Posts | None = None  # the row under way
@@ -204,12 +217,15 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
     left = returned = drops = heard = False
 
     while True:
-        is_event = w_kind == EVENT
+        beat = (w_kind, w_post) if w_valid else None
+        given = beat if sums is None else sums.offer(beat)
+        b_valid, (b_kind, b_post) = given is not None, given or (w_kind, w_post)
+        is_event = b_kind == EVENT
         quiet = end == ABORT
         ready = (job == INTEGRATE or (several and is_event and not quiet)) and not (
-            adding and is_event and post == w_post
+            adding and is_event and post == b_post
         )
-        advance = ready or not w_valid
+        advance = not w_valid or (ready if sums is None else sums.ready((w_kind, w_post), ready))
         take = fetched is not None and (walk is None or (advance and place >= len(walk) - 1))
         ask = asking is not None and (fetched is None or take)
         if chunks:
@@ -249,8 +265,8 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
         if leaves and walks:
             left, returned = gone and not back, back and not gone
         stall = spiking and (more > 0 or not o_ready)
-        accept = w_valid and ready
-        issue = job == PASS and not stall and not (several and is_event and w_valid)
+        accept = b_valid and ready
+        issue = job == PASS and not stall and not (several and is_event and b_valid)
         hold = stall or (several and adding)
         incoming = token
         if several:
@@ -272,7 +288,7 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
             if kept:
                 queue.append(neuron2)
             passed = model.neurons if job == DRAIN and neuron == 0 else neuron
-            dropped = drops and is_event and w_post < passed
+            dropped = drops and is_event and b_post < passed
         else:
             settled = idle
 
@@ -311,18 +327,20 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
         stage1, neuron1 = issue, asked
         adding = accept and is_event and not dropped
         if accept and not is_event:
-            drops = w_kind != END_OF_STEP
+            drops = b_kind != END_OF_STEP
         elif release:
             drops = False
         if accept:
-            post = w_post
+            post = b_post
             if not is_event:
-                job, end, announce = PASS, w_kind, True
+                job, end, announce = PASS, b_kind, True
                 step += 1
         if release:
             locked = False
 
         # The walker.
+        if sums is not None:
+            sums.move(beat, ready)
         if advance:
             walked = None if walk is None else (walk_end, _moved(walk[place], origin))
             shown, entry = (walked, None) if chunks else (entry, walked)

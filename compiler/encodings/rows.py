@@ -56,6 +56,7 @@ def encode_rows(
     sections: Sequence[Section] = START,
     first_spram: int | None = None,
     scarce: Scarce = Scarce.BRAMS,
+    placed_in: int | None = None,
 ) -> tuple[Rows, RowsContents]:
     """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then the least of block RAMs and
     LUTs, weighed by what is `scarce`, then the fewest bits.
@@ -69,7 +70,7 @@ def encode_rows(
     compressed: Iterator[tuple[Rows, int]] = chain.from_iterable(
         _forms(codes, gaps, choice, weight_bits, sections) for choice in code_choices(codes, weight_bits)
     )
-    bitmaps = bitmap_forms(codes, weight_bits) if len(sections) == 1 else iter(())
+    bitmaps = bitmap_forms(codes, weight_bits) if len(sections) == 1 and placed_in is None else iter(())
     best = min(
         (
             (replace(form, first_spram=first_spram, logic_luts=LOGIC_LUTS[scarce]), luts)
@@ -77,7 +78,10 @@ def encode_rows(
         ),
         key=lambda candidate: _cost(candidate[0], candidate[1], family, scarce),
     )[0]
-    return best, bitmap_contents(codes, best) if isinstance(best, BitmapFormat) else _contents(codes, gaps, best)
+    if isinstance(best, BitmapFormat):
+        return best, bitmap_contents(codes, best)
+    placed = best if placed_in is None else replace(best, post=placed_in, placed=True)
+    return placed, _contents(codes, gaps, best)
 
 
 def row_lengths(form: Rows, contents: RowsContents) -> IntArray:

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from ...hdl.engines.engine import SparseContents, SparseFormat
 from ...hdl.engines.tap_format import AxisFormat, MapTaps, OwnRow, Places, Segment, TapContents, TapFormat
 from ...hdl.memories.memory import LOGIC_ROM_LUTS
+from ..ir.arrays import IntArray
 
 Parts = tuple[tuple[tuple[int, int], ...], ...]
 """For each place along an axis its taps: the part of the row's number and the part of the origin."""
@@ -99,6 +103,19 @@ def taps_of(form: TapFormat, contents: TapContents, address: int) -> Iterator[tu
             for row_part, origin_part in down:
                 for other_row, other_origin in across:
                     yield row_part + other_row + channel, origin_part + other_origin
+
+
+def event_beats(form: SparseFormat, contents: SparseContents, of_rows: IntArray, without: int = 0) -> IntArray:
+    """The beats of every event of an engine, int64 (addresses,), where those of rows are `of_rows`: the sum over its
+    taps, of a job without any `without`. Of events that are pooled their windows."""
+    taps, pool = form.taps, form.pool
+    if taps is None or contents.taps is None:
+        return of_rows
+    if pool is not None and contents.pool is not None:
+        windows = (list(taps_of(pool.taps, contents.pool, address)) for address in range(pool.passing))
+        return np.array([len(found) for found in windows], np.int64)
+    every = (taps_of(taps, contents.taps, address) for address in range(taps.addresses))
+    return np.array([sum(without if t is None else int(of_rows[t[0]]) for t in found) for found in every], np.int64)
 
 
 def place_of(places: Places, number: int) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from ..plan.folding import (
     shared_folding,
 )
 from ..plan.kinds import PerKind, engine_folding
+from ..plan.maps import listens_to_maps
 from ..plan.vector import VectorFolding
 
 EVENTS_PER_BEAT = (1, 2, 4)
@@ -79,7 +80,8 @@ def _weighed_vector(network: Network) -> Iterator[Folding]:
                 events_per_beat=events if population.name == first else 1,
                 neurons_per_cycle=1 if membranes_leave(network, population.name) else min(neurons, population.size),
             )
-            engines.append(vector if population.size <= MOST_VECTOR_NEURONS else engine_folding(names))
+            fits = population.size <= MOST_VECTOR_NEURONS and not listens_to_maps(network, population.name)
+            engines.append(vector if fits else engine_folding(names))
         yield Folding(engines=tuple(engines))
 
 
@@ -101,8 +103,11 @@ def _searched_lanes(network: Network, lanes: Sequence[int]) -> Mapping[str, Fold
 
 
 def _searched_vector(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
-    """An engine per population that reads the weights of all its neurons at once."""
-    engines = (VectorFolding(populations=(population.name,), lanes=0) for population in network.populations)
+    """An engine per population that reads the weights of all its neurons at once, where it has no maps."""
+    engines = (
+        engine_folding((p.name,)) if listens_to_maps(network, p.name) else VectorFolding(populations=(p.name,), lanes=0)
+        for p in network.populations
+    )
     return {"vector": Folding(engines=tuple(engines))}
 
 

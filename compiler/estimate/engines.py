@@ -18,8 +18,10 @@ from ...hdl.neurons.decay import signed_digits
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import address_bits
 from ..encodings.rows import row_lengths
+from ..encodings.taps import event_beats
 from ..plan.kinds import PerKind
 from ..plan.plan import Plan
+from .maps import map_parts
 from .neurons import bank_parts
 from .parts import DSP_PRODUCT_BITS, Parts, queue_parts, return_parts, walker_parts
 
@@ -71,6 +73,7 @@ class LanesEstimate(EngineEstimate):
         several = len(self._lanes) > 1
         for form, _ in self._lanes:
             walker_parts(parts, form.rows, family)
+            map_parts(parts, form)
             bank_parts(parts, form.neurons)
             if several and self._queue:
                 queue_parts(parts, self._queue)
@@ -106,7 +109,10 @@ class LanesEstimate(EngineEstimate):
     def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
         """A synaptic operation reads its entry and its neuron, and writes the neuron; so does a pass."""
         events = float(rows.sum())
-        additions = sum(float(rows @ row_lengths(form.rows, contents.rows)) for form, contents in self._lanes)
+        additions = sum(
+            float(rows @ event_beats(form, contents, row_lengths(form.rows, contents.rows)))
+            for form, contents in self._lanes
+        )
         reads = 2 * additions + sum(events * (not form.rows.uniform) for form, _ in self._lanes)
         return _work(events, additions, reads, additions, [form.neurons for form, _ in self._lanes], steps)
 

@@ -47,6 +47,9 @@ class EngineFolding(ABC):
 
     kind: ClassVar[EngineKind]
 
+    has_maps: ClassVar[bool] = False
+    """Whether it can have synapses that share weights: convolutions, and poolings before the weights."""
+
     returns: ClassVar[bool] = False
     """Whether its spikes can return inside it, into neurons whose pass is over."""
 
@@ -95,9 +98,9 @@ class EngineFolding(ABC):
         """Why the membranes of its last population cannot leave it, with the nearest that gives them; None where they
         can."""
 
-    def order(self, network: Network) -> IntArray | None:
-        """The neurons of its last population as they leave, int64; None for those in their own order."""
-        return None
+    def orders(self, network: Network) -> Mapping[str, IntArray]:
+        """The neurons of its populations as they lie in it and leave it, int64, where that is not their own order."""
+        return {}
 
     @abstractmethod
     def monitors(self, network: Network) -> Iterator[Monitor]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,7 @@ from ..ir.network import INPUT, Network
 from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
+from .maps import listens_to_maps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +54,41 @@ def default_folding(network: Network) -> Folding:
 
 
 def shared_folding(network: Network, scarce: Scarce = Scarce.BRAMS) -> Folding:
-    """One engine for the whole network: the smallest core."""
-    names = tuple(population.name for population in network.populations)
-    return Folding(engines=(engine_folding(names, scarce=scarce),))
+    """One engine for the whole network, the smallest core; where maxima are taken as few as there can be."""
+    return Folding(engines=tuple(engine_folding(names, scarce=scarce) for names in _runs(network)))
+
+
+def _runs(network: Network) -> list[tuple[str, ...]]:
+    """Populations that share an engine: what takes maxima is alone, and only the last of a run is heard outside."""
+    names = [population.name for population in network.populations]
+    alone = {projection.post for projection in network.projections if not projection.connectivity.is_linear}
+    if not alone:
+        return [tuple(names)]
+    ends = {number + after for number, name in enumerate(names) if name in alone for after in (0, 1)}
+    while True:
+        cuts = [0, *sorted(ends | {len(names)})]
+        runs = [tuple(names[first:past]) for first, past in pairwise(cuts) if past > first]
+        heard = {p.pre for p in network.projections for run in runs if p.pre in run[:-1] and p.post not in run}
+        if not heard:
+            return runs
+        ends |= {names.index(name) + 1 for name in heard}
 
 
 def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.BRAMS) -> Folding:
-    """An engine per population; `lanes` of each, or as many as it has neurons, and one of membranes that are read."""
+    """An engine per population; `lanes` of each, or as many as it has neurons, but one of membranes that are read and
+    where maps are."""
     return Folding(
         engines=tuple(
             engine_folding(
-                (p.name,), lanes=1 if membranes_leave(network, p.name) else min(lanes, p.size), scarce=scarce
+                (p.name,), lanes=min(lanes, p.size) if _may_have_lanes(network, p.name) else 1, scarce=scarce
             )
             for p in network.populations
         )
     )
+
+
+def _may_have_lanes(network: Network, name: str) -> bool:
+    return not membranes_leave(network, name) and not listens_to_maps(network, name)
 
 
 def membranes_leave(network: Network, name: str) -> bool:
@@ -142,6 +164,7 @@ def input_beats(network: Network, folding: Folding, family: Family) -> BeatShape
 def check_folding(network: Network, folding: Folding) -> None:
     """ModelError where a folding contradicts the network, or an engine cannot be built."""
     _names_all(network, folding)
+    _has_maps_where_it_can(network, folding)
     if folding.wide:
         _wide_possible(network, folding)
     for engine in folding.engines:
@@ -160,6 +183,17 @@ def _names_all(network: Network, folding: Folding) -> None:
         raise ModelError(
             f"a folding has every population once, in evaluation order ({listed(names)}): it has {listed(folded)}"
         )
+
+
+def _has_maps_where_it_can(network: Network, folding: Folding) -> None:
+    for engine in folding.engines:
+        for projection in network.projections:
+            if projection.post in engine.populations and not (projection.connectivity.one_per_pair or engine.has_maps):
+                raise ModelError(
+                    f"maps are for sparse engines of one lane: that of {quoted(engine.first)} would have the "
+                    f"{type(projection.connectivity).__name__.lower()} from {quoted(projection.pre)} to "
+                    f"{quoted(projection.post)}; give it one lane and the kind sparse"
+                )
 
 
 def _wide_possible(network: Network, folding: Folding) -> None:
@@ -183,17 +217,15 @@ def _wide_possible(network: Network, folding: Folding) -> None:
 
 
 def _delays_kept(network: Network, folding: Folding) -> None:
-    for engine in folding.engines:
-        for projection in network.projections:
-            if projection.post not in engine.populations or not np.any(projection.delay > MAX_KEPT_STEPS):
-                continue
-            for delay, codes in projection.connectivity.by_delay(projection.delay, projection.connectivity.codes):
-                if delay > MAX_KEPT_STEPS and codes.any():
-                    raise ModelError(
-                        f"the hardware keeps spikes for at most {MAX_KEPT_STEPS} steps: the projection from "
-                        f"{quoted(projection.pre)} to {quoted(projection.post)} has a delay of {delay}; take longer "
-                        "time steps, or use the reference executor"
-                    )
+    if not any(np.any(projection.delay > MAX_KEPT_STEPS) for projection in network.projections):
+        return
+    for synapses in (synapses for engine in folding.engines for synapses in engine.heard(network).synapses):
+        if synapses.delay > MAX_KEPT_STEPS and synapses.acting.any():
+            raise ModelError(
+                f"the hardware keeps spikes for at most {MAX_KEPT_STEPS} steps: the projection from "
+                f"{quoted(synapses.pre)} to {quoted(synapses.post)} has a delay of {synapses.delay}; take longer "
+                "time steps, or use the reference executor"
+            )
 
 
 def _heard_populations_last(network: Network, folding: Folding) -> None:

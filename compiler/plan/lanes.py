@@ -70,8 +70,8 @@ class LanesFolding(EngineFolding):
             contents.append(SparseContents(rows=row_contents, parameters=parameters))
         return LanesFormat(lanes=tuple(forms), queue=self.queue), LanesContents(lanes=tuple(contents))
 
-    def order(self, network: Network) -> IntArray:
-        return np.concatenate(lane_neurons(network, self))
+    def orders(self, network: Network) -> Mapping[str, IntArray]:
+        return {self.first: np.concatenate(lane_neurons(network, self))}
 
     def monitors(self, network: Network) -> Iterator[Monitor]:
         for chosen in lane_neurons(network, self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,18 +36,21 @@ def plan_neurons(
     skips: bool = False,
     gives_membranes: bool = False,
     chosen: IntArray | None = None,
+    order: IntArray | None = None,
     logic_luts: int = LOGIC_ROM_LUTS,
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
     """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`.
 
-    Of a single population only the `chosen` neurons may be meant, in that order. `logic_luts` is as in MemoryShape.
+    Of a single population only the `chosen` neurons may be meant, in that order; those of all populations may lie in
+    another `order` than their own, and share parameters then. `logic_luts` is as in MemoryShape.
     """
     currents = any(_integer(population).decay_syn is not None for population in populations)
     rules = [_rule(network, population, paired=currents) for population in populations]
     columns = [_parameters(population, rule) for population, rule in zip(populations, rules, strict=True)]
     values = {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
-    if chosen is not None:
-        values = {name: value[chosen] for name, value in values.items()}
+    picked = order if chosen is None else chosen
+    if picked is not None:
+        values = {name: value[picked] for name, value in values.items()}
     added_to = sum_bits if currents else accumulator_bits
     form = NeuronFormat(
         populations=tuple(
@@ -72,7 +76,10 @@ def plan_neurons(
         gives_membranes=gives_membranes,
         logic_luts=logic_luts,
     )
-    return form, _parameter_words(form, values)
+    words = _parameter_words(form, values)
+    return (
+        _sharing(form, words, [population.shape for population in populations]) if order is not None else (form, words)
+    )
 
 
 def _integer(population: Population) -> IntegerDynamics:
@@ -154,6 +161,21 @@ def _field_bits(values: IntArray) -> int:
     if values.min() >= 0:
         return int(values.max()).bit_length()
     return signed_bits(int(values.min()), int(values.max()))
+
+
+def _sharing(
+    form: NeuronFormat, words: tuple[int, ...], shapes: Sequence[tuple[int, ...]]
+) -> tuple[NeuronFormat, tuple[int, ...]]:
+    """With a word for each channel of a map, or for the whole map, where its neurons agree: channels vary fastest."""
+    populations: list[PopulationFormat] = []
+    kept: list[int] = []
+    for base, population, shape in zip(form.bases, form.populations, shapes, strict=True):
+        own = words[base : base + population.neurons]
+        alike = (n for n in (1, shape[0]) if not n & (n - 1) and not base % n and own == own[:n] * (len(own) // n))
+        shared = next(alike, None) if own else None
+        populations.append(replace(population, shared=shared))
+        kept += own[:shared]
+    return replace(form, populations=tuple(populations)), tuple(kept)
 
 
 def _parameter_words(form: NeuronFormat, values: dict[str, IntArray]) -> tuple[int, ...]:

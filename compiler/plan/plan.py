@@ -35,20 +35,21 @@ class MemoryUse:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerPlan:
-    """One population: the number of its engine, and the weights into it, of which `synapses` are not zero."""
+    """One population: the number of its engine, and the weights into it: `cells`, of which `synapses` are not zero."""
 
     population: str
     engine: int
     neurons: int
     fan_in: int
+    cells: int
     synapses: int
     weight_bits: int
     weight_levels: int
 
     @property
     def entropy_bits(self) -> float:
-        """The bound log2 C(rows*columns, synapses) + synapses*ceil(log2 levels) on the bits that weights need."""
-        cells, chosen = self.fan_in * self.neurons, self.synapses
+        """The bound log2 C(cells, synapses) + synapses*ceil(log2 levels) on the bits that weights need."""
+        cells, chosen = self.cells, self.synapses
         positions = math.lgamma(cells + 1) - math.lgamma(chosen + 1) - math.lgamma(cells - chosen + 1)
         return positions / math.log(2) + chosen * math.ceil(math.log2(max(1, self.weight_levels)))
 
@@ -123,7 +124,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
     folding contradicts it; CapacityError where its weights need more SPRAM than any device has.
     """
     verify(network)
-    for check in (_is_integer, _has_matrices):
+    for check in (_is_integer, _has_matrices_or_maps):
         check(network)
     if folding is None:
         folding = default_folding(network)
@@ -162,12 +163,14 @@ def _is_integer(network: Network) -> None:
         raise ModelError("hardware executes integer networks: this one has float weights; quantise it first")
 
 
-def _has_matrices(network: Network) -> None:
+def _has_matrices_or_maps(network: Network) -> None:
     for projection in network.projections:
-        if not projection.connectivity.one_per_pair:
+        connectivity = projection.connectivity
+        if not connectivity.one_per_pair and connectivity.pre_map is None:
             raise ModelError(
-                f"the hardware has all-to-all connectivity: the projection from {quoted(projection.pre)} to "
-                f"{quoted(projection.post)} is {type(projection.connectivity).__name__}; use the reference executor"
+                f"the hardware has all-to-all connectivity, convolutions and poolings: the projection from "
+                f"{quoted(projection.pre)} to {quoted(projection.post)} is {type(connectivity).__name__}; use the "
+                "reference executor"
             )
 
 
@@ -184,6 +187,7 @@ def _plan_layer(network: Network, name: str, engine: int) -> LayerPlan:
         engine=engine,
         neurons=network.size_of(name),
         fan_in=sum(network.size_of(projection.pre) for projection in projections),
+        cells=sum(projection.connectivity.possible_synapses for projection in projections),
         synapses=sum(projection.connectivity.synapses for projection in projections),
         weight_bits=max(projection.connectivity.quantised.bits for projection in projections),
         weight_levels=len(np.unique(np.concatenate([part[part != 0] for part in codes]))),
@@ -191,8 +195,8 @@ def _plan_layer(network: Network, name: str, engine: int) -> LayerPlan:
 
 
 def engine_orders(network: Network, folding: Folding) -> dict[str, IntArray]:
-    """In which order the neurons of populations leave their engine, where that is not their own."""
-    return {e.populations[-1]: order for e in folding.engines if (order := e.order(network)) is not None}
+    """In which order the neurons of populations lie in their engine, where that is not their own."""
+    return {name: order for engine in folding.engines for name, order in engine.orders(network).items()}
 
 
 def _engines(network: Network, family: Family, folding: Folding) -> tuple[EngineInstance, ...]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from ...hdl.engines.engine import SparseContents, SparseFormat
+from ...hdl.engines.tap_format import TapContents
 from ...hdl.errors import quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
 from ..encodings.rows import encode_rows
+from ..ir.arrays import IntArray
 from ..ir.network import Network
-from .engine_folding import EngineFolding, EngineKind, Monitor
+from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
+from .maps import map_orders
+from .taps import plan_taps
 from .weights import EngineWeights
 
 SKIPPED_MEMBRANES = (
@@ -35,6 +39,7 @@ class SparseFolding(EngineFolding):
     skips: bool = False
 
     kind = EngineKind.SPARSE
+    has_maps: ClassVar[bool] = True
     returns: ClassVar[bool] = True
     lanes: ClassVar[int] = 1
     refused: ClassVar[Mapping[str, str]] = {"events_per_beat": ONLY_VECTOR, "neurons_per_cycle": ONLY_VECTOR}
@@ -47,7 +52,10 @@ class SparseFolding(EngineFolding):
         return replace(self, spram=True)
 
     def check(self, network: Network, *, wide: bool) -> None:
-        """Every one can be built."""
+        """Where maxima are taken, all spikes and sums of a step are there when its pass starts: of one population."""
+        for projection in network.projections:
+            if projection.post in self.populations and not projection.connectivity.is_linear:
+                check_one_population(self, "an engine with max pooling has one population")
 
     def keeps_membranes(self, network: Network) -> str | None:
         return SKIPPED_MEMBRANES.format(population=quoted(self.populations[-1])) if self.skips else None
@@ -55,9 +63,17 @@ class SparseFolding(EngineFolding):
     def plan(
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[SparseFormat, SparseContents]:
-        codes, weight_bits = weights.matrix()
-        sections, spram = weights.sections(), first_spram if self.spram else None
-        rows, row_contents = encode_rows(codes, weight_bits, family, sections, spram, self.scarce)
+        spram = first_spram if self.spram else None
+        parts: dict[str, Any] = {}
+        part_contents: dict[str, TapContents] = {}
+        if weights.has_maps:
+            placed = plan_taps(weights, family, spram, self.scarce)
+            rows, row_contents, weight_bits = placed.rows, placed.row_contents, placed.weight_bits
+            parts = {role: part for role, (part, _) in placed.parts.items()}
+            part_contents = {role: contents for role, (_, contents) in placed.parts.items()}
+        else:
+            codes, weight_bits = weights.matrix()
+            rows, row_contents = encode_rows(codes, weight_bits, family, weights.sections(), spram, self.scarce)
         overlaps = weights.overlaps()
         neurons, parameters = weights.neurons(weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce)
         form = SparseFormat(
@@ -67,10 +83,15 @@ class SparseFolding(EngineFolding):
             walking=weights.own_rows if weights.heard.steers else None,
             waiting=weights.heard.waiting,
             inner=weights.inner,
+            **parts,
         )
-        return form, SparseContents(rows=row_contents, parameters=parameters)
+        return form, SparseContents(rows=row_contents, parameters=parameters, **part_contents)
+
+    def orders(self, network: Network) -> Mapping[str, IntArray]:
+        return map_orders(network, self.populations)
 
     def monitors(self, network: Network) -> Iterator[Monitor]:
+        orders = self.orders(network)
         for place, name in enumerate(self.populations):
             every = range(network.size_of(name))
-            yield self._monitor(network, place, every, every)
+            yield self._monitor(network, place, every, orders.get(name, every))

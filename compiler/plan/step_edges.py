@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 import numpy as np
 
 from ..ir.arrays import IntArray
-from ..ir.network import INPUT, Network
+from ..ir.connectivity import BoolArray, Connectivity
+from ..ir.network import INPUT, Network, Projection
 
 
 class Way(Enum):
@@ -27,15 +28,26 @@ class Way(Enum):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Synapses:
-    """The synapses of one projection that share a delay: `codes` [pre, post], their width, shift, and way."""
+    """The synapses of one projection that share a delay: `codes` in the form of their connectivity, width, shift, way.
 
+    `acting` [pre] are the neurons whose spikes they take. `projection` is its number in the network.
+    """
+
+    projection: int
     pre: str
     post: str
     delay: int
+    connectivity: Connectivity
     codes: IntArray
+    acting: BoolArray
     bits: int
     shift: int
     way: Way
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether they share weights: those of a map."""
+        return not self.connectivity.one_per_pair
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,25 +85,33 @@ class Heard:
         """Apart by delay; of a step edge only those that are there."""
         return [
             Synapses(
+                projection=number,
                 pre=p.pre,
                 post=p.post,
                 delay=delay,
+                connectivity=p.connectivity,
                 codes=codes,
+                acting=acting,
                 bits=p.connectivity.quantised.bits,
                 shift=p.shift,
-                way=self._way(p.pre, p.post, delay),
+                way=self._way(p, delay),
             )
-            for p in self.network.projections
+            for number, p in enumerate(self.network.projections)
             if p.post in self.names
-            for delay, codes in p.connectivity.by_delay(p.delay, p.connectivity.codes)
+            for delay, codes, acting in _by_delay(p)
             if not p.step_edge or codes.any()
         ]
 
-    def _way(self, pre: str, post: str, delay: int) -> Way:
+    def _way(self, projection: Projection, delay: int) -> Way:
+        """Spikes that are pooled by maxima never return: what is pooled of a step is all there before its end."""
         if not delay:
             return Way.NOW
-        inside = self._returns and pre in self.names and self.names.index(post) <= self.names.index(pre)
+        inside = self._returns and projection.connectivity.is_linear and self._leads_back(projection)
         return Way.RETURNS if inside and delay == 1 else Way.LATE
+
+    def _leads_back(self, projection: Projection) -> bool:
+        pre, post = projection.pre, projection.post
+        return pre in self.names and self.names.index(post) <= self.names.index(pre)
 
     def going(self, way: Way) -> list[Synapses]:
         """Those that go one way."""
@@ -166,7 +186,19 @@ class Heard:
             due: list[set[int]] = [set() for _ in range(self.network.size_of(pre))]
             for synapses in going:
                 if synapses.pre == pre:
-                    for neuron in np.flatnonzero(synapses.codes.any(axis=1)):
+                    for neuron in np.flatnonzero(synapses.acting):
                         due[neuron].add(synapses.delay)
             delays += [tuple(sorted(found)) or (shortest,) for found in due]
         return Late(pres=pres, inner=inner, delays=tuple(delays))
+
+
+def _by_delay(projection: Projection) -> Iterator[tuple[int, IntArray, BoolArray]]:
+    """The codes of a projection apart by delay, and the neurons whose spikes they take after it."""
+    connectivity = projection.connectivity
+    if connectivity.one_per_pair:
+        for delay, codes in connectivity.by_delay(projection.delay, connectivity.codes):
+            yield delay, codes, np.asarray(codes.any(axis=1))
+        return
+    delays = np.broadcast_to(projection.delay, connectivity.shape[:1])
+    for delay in np.unique(delays).tolist():
+        yield delay, connectivity.codes, delays == delay

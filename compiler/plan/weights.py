@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,16 +12,39 @@ from ...hdl.neurons.neuron_format import NeuronFormat
 from ..encodings.cost import LOGIC_LUTS, Scarce
 from ..ir.arrays import IntArray
 from ..ir.bounds import largest_input
+from ..ir.connectivity import BoolArray
 from ..ir.network import Network
+from .maps import all_in_order
 from .neurons import plan_neurons
 from .step_edges import Heard, Late, Synapses, Way
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AddressRange:
+    """The addresses from `first` on of one population that an engine hears: the `neurons` behind them, and where they
+    are heard later the `delays` after which."""
+
+    pre: str
+    first: int
+    neurons: IntArray
+    delays: IntArray | None
+
+    @property
+    def order(self) -> IntArray | None:
+        """None for neurons that come in their own order, each once."""
+        return None if np.array_equal(self.neurons, np.arange(len(self.neurons))) else self.neurons
+
+    def takes(self, synapses: Synapses) -> BoolArray:
+        """Which addresses some synapses take."""
+        acting = synapses.acting[self.neurons]
+        return acting if self.delays is None else acting & (self.delays == synapses.delay)
 
 
 class EngineWeights:
     """The weights of the populations `names` from everything that they listen to, the engine's own neurons first.
 
-    `orders` says in which order the neurons of other populations leave their engine, where that is not their own,
-    `heard` which of its synapses act when, `gives_membranes` whether the last population's membranes leave in place of
+    `orders` says in which order the neurons of populations lie in their engine, where that is not their own, `heard`
+    which of its synapses act when, `gives_membranes` whether the last population's membranes leave in place of
     spikes.
     """
 
@@ -30,7 +53,7 @@ class EngineWeights:
         self.network = network = heard.network
         self.names = names = heard.names
         self.sources = heard.sources
-        self.late = tuple(_ordered(late, orders) for late in heard.late)
+        self.late = tuple(_ordered(network, late, orders) for late in heard.late)
         self._gives_membranes = gives_membranes
         self._orders = orders
         self._rows = _offsets(network, (*heard.own, *self.sources))
@@ -84,6 +107,7 @@ class EngineWeights:
             skips=skips,
             gives_membranes=self._gives_membranes,
             chosen=chosen,
+            order=all_in_order(self.network, self.names, self._orders) if chosen is None else None,
             logic_luts=LOGIC_LUTS[scarce],
         )
         returning = self.heard.returning
@@ -91,6 +115,52 @@ class EngineWeights:
             named = zip(self.names, form.populations, strict=True)
             form = replace(form, populations=tuple(replace(p, returns=name in returning) for name, p in named))
         return form, parameters
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether any of its synapses share weights."""
+        return any(synapses.are_shared for synapses in self.heard.synapses)
+
+    def address_ranges(self) -> Iterator[AddressRange]:
+        """All addresses, population by population."""
+        for pre, first in self._rows.items():
+            yield AddressRange(pre=pre, first=first, neurons=self._in_order(pre), delays=None)
+        first = self.own_rows + sum(map(self.network.size_of, self.sources))
+        for late in self.late:
+            places = iter(late.delays)
+            for pre in late.pres:
+                due = [(neuron, delay) for neuron in self._in_order(pre).tolist() for delay in next(places)]
+                neurons, delays = np.array(due, np.int64).T
+                yield AddressRange(pre=pre, first=first, neurons=neurons, delays=delays)
+                first += len(neurons)
+
+    def acting_in(self, addresses: AddressRange) -> list[Synapses]:
+        """The synapses that take spikes from a range."""
+        later = addresses.delays is not None
+        return [s for s in self.heard.synapses if s.pre == addresses.pre and (s.way is Way.LATE) == later]
+
+    def rows_of(self, addresses: AddressRange, matrices: Sequence[Synapses]) -> tuple[IntArray, int]:
+        """The rows of a range [addresses, neurons] by matrices, as `matrix` has them."""
+        block = np.zeros((len(addresses.neurons), sum(map(self.network.size_of, self.names))), np.int64)
+        for synapses in matrices:
+            first, order = self.lies_at(synapses)
+            codes = synapses.codes[addresses.neurons] << self.shift_of(synapses)
+            codes = codes if order is None else codes[:, order]
+            block[:, first : first + codes.shape[1]] += codes * addresses.takes(synapses)[:, None]
+        counts = [sum(s.post == t.post and s.delay == t.delay for t in matrices) for s in matrices]
+        widths = [s.bits + self.shift_of(s) + (n - 1).bit_length() for s, n in zip(matrices, counts, strict=True)]
+        return block, max(widths, default=2)
+
+    def lies_at(self, synapses: Synapses) -> tuple[int, IntArray | None]:
+        """The first neuron of a post population in the engine, and its order where that is not its own."""
+        return self._posts[synapses.post], self._orders.get(synapses.post)
+
+    def shift_of(self, synapses: Synapses) -> int:
+        """How far synapses are shifted beyond their population's shift."""
+        return synapses.shift - self._shifts[synapses.post]
+
+    def _in_order(self, name: str) -> IntArray:
+        return self._orders.get(name, np.arange(self.network.size_of(name)))
 
     def matrix(self) -> tuple[IntArray, int]:
         """All weights [rows, neurons] in units of their population's shift, and the width that holds them."""
@@ -156,9 +226,9 @@ class EngineWeights:
         return found
 
 
-def _ordered(late: Late, orders: Mapping[str, IntArray]) -> Late:
+def _ordered(network: Network, late: Late, orders: Mapping[str, IntArray]) -> Late:
     """With the neurons as they come."""
-    order = None if late.inner else orders.get(late.pres[0])
+    order = all_in_order(network, late.pres, orders)
     return late if order is None else replace(late, delays=tuple(late.delays[neuron] for neuron in order.tolist()))
 
 

@@ -22,9 +22,11 @@ from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapContents, BitmapFormat
 from .bitmap_rows import BitmapWalker
 from .format import EngineFormat
+from .pooling import SpikePool, SpikePoolFormat
 from .returns import ReturnPath, queue_memory
 from .row_format import RowContents, RowFormat
 from .rows import RowWalker
+from .sum_pooling import SumPool, SumPoolFormat
 from .tap_format import TapContents, TapFormat
 from .taps import TapGenerator
 
@@ -44,7 +46,8 @@ class SparseFormat(EngineFormat):
     `walking` neurons have. Spikes of the populations numbered in `waiting` wait until the pass that they come from is
     over. Those of the neurons `inner` are told outside, too.
 
-    With `taps` it is not rows that are numbered so, but what these make rows of.
+    With `taps` it is not rows that are numbered so, but what these make rows of, behind a `pool` of spikes where there
+    is one. With `sums` contributions to these are pooled on their way to the neurons.
     """
 
     inputs: int
@@ -54,6 +57,8 @@ class SparseFormat(EngineFormat):
     waiting: tuple[int, ...] = ()
     inner: range = range(0)
     taps: TapFormat | None = None
+    pool: SpikePoolFormat | None = None
+    sums: SumPoolFormat | None = None
 
     @property
     def own(self) -> int:
@@ -105,17 +110,22 @@ class SparseFormat(EngineFormat):
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """Every memory of the engine by its role: `queue` is that of spikes that wait."""
         queue = {"queue": queue_memory(self.neurons, self.waiting, family)} if self.waiting else {}
-        taps = {} if self.taps is None else self.taps.memories(family)
-        return self.rows.memories(family) | self.neurons.memories(family) | queue | taps
+        memories = self.rows.memories(family) | self.neurons.memories(family) | queue
+        for part in (self.taps, self.pool, self.sums):
+            memories |= {} if part is None else part.memories(family)
+        return memories
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparseContents:
-    """What an engine's memories hold: rows and one parameter word per neuron; taps where it has some."""
+    """What an engine's memories hold: rows and one parameter word per neuron; the taps of events, of a pool of spikes
+    and of sums that are pooled, where it has some."""
 
     rows: RowsContents
     parameters: tuple[int, ...]
     taps: TapContents | None = None
+    pool: TapContents | None = None
+    sums: TapContents | None = None
 
 
 class SparseEngine(wiring.Component):
@@ -164,7 +174,7 @@ class SparseEngine(wiring.Component):
         form = self._format
         m.submodules.walker = walker = self._walker()
         m.submodules.bank = bank = NeuronBank(form.neurons, self._contents.parameters, self._family)
-        wiring.connect(m, walker.o, bank.i)
+        wiring.connect(m, self._pooled(m, walker.o), bank.i)
         walk, idle = self._lead(m, walker)
         if form.walking is None:
             m.d.comb += bank.settled.eq(idle)
@@ -188,7 +198,22 @@ class SparseEngine(wiring.Component):
             return walker.i, walker.idle
         m.submodules.taps = taps = TapGenerator(form, contents, self._family)
         wiring.connect(m, taps.o, walker.i)
-        return taps.i, taps.idle & walker.idle
+        idle = taps.idle & walker.idle
+        if self._format.pool is None or self._contents.pool is None:
+            return taps.i, idle
+        m.submodules.pool = pool = SpikePool(self._format.pool, self._contents.pool, self._family)
+        wiring.connect(m, pool.o, taps.i)
+        return pool.i, pool.idle & idle
+
+    def _pooled(self, m: Module, contributions: stream.Interface) -> stream.Interface:
+        """Contributions as the bank gets them."""
+        form, contents = self._format.sums, self._contents.sums
+        if form is None or contents is None:
+            return contributions
+        m.submodules.sums = sums = SumPool(form, contents, self._family)
+        wiring.connect(m, contributions, sums.i)
+        pooled: stream.Interface = sums.o
+        return pooled
 
     def _walker(self) -> RowWalker | BitmapWalker:
         form, contents = self._format.rows, self._contents.rows

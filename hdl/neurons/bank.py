@@ -380,5 +380,19 @@ class NeuronBank(wiring.Component):
         if shape is None:
             return parameters_of(self._format, Const(0, 0))
         m.submodules.parameters = words = ShapedMemory(shape, self._parameters)
-        m.d.comb += [words.read_address.eq(neuron), words.read_enable.eq(1)]
+        m.d.comb += [words.read_address.eq(self._parameter_word(neuron)), words.read_enable.eq(1)]
         return parameters_of(self._format, words.read_data)
+
+    def _parameter_word(self, neuron: Signal) -> Value:
+        """The number of the word of a neuron's parameters."""
+        form = self._format
+        if all(population.shared is None for population in form.populations):
+            return neuron
+        words: list[Value] = []
+        first = 0
+        for base, population in zip(form.bases, form.populations, strict=True):
+            shared = population.shared
+            place = neuron - base if shared is None else neuron[: (shared - 1).bit_length()]
+            words.append(place + first)
+            first += population.parameter_words
+        return self._of_population(neuron, words)

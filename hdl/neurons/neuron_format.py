@@ -73,13 +73,21 @@ class NeuronRule:
 class PopulationFormat:
     """One population of an engine: contributions are shifted left by `shift` into membrane units.
 
-    The spikes of one that `returns` come back as contributions to neurons whose pass is over, for the next step.
+    The spikes of one that `returns` come back as contributions to neurons whose pass is over, for the next step. Where
+    its neurons share parameter words, as those of a channel do, they take `shared` of them in turn: a power of two,
+    of which the number of the first neuron is a multiple.
     """
 
     neurons: int
     shift: int
     rule: NeuronRule
     returns: bool = False
+    shared: int | None = None
+
+    @property
+    def parameter_words(self) -> int:
+        """How many its neurons have between them."""
+        return self.neurons if self.shared is None else self.shared
 
     @property
     def monitor(self) -> wiring.Signature:
@@ -224,7 +232,7 @@ class NeuronFormat:
         return list(dict.fromkeys(population.rule for population in self.populations))
 
     def memories(self, family: Family) -> dict[str, MemoryShape]:
-        """The memories by their role, a word per neuron.
+        """The memories by their role, a word per neuron, but for parameters that neurons share.
 
         `state` is what the membrane starts from. Contributions are added to it, but where there are `currents`: then to
         these, which only a pass changes otherwise. `adaptation` is how much higher thresholds are, where they adapt.
@@ -237,7 +245,8 @@ class NeuronFormat:
             words["adaptation"] = self.adaptation_bits
         shapes = {role: MemoryShape(family, self.neurons, bits, writable=True) for role, bits in words.items()}
         if self.parameter_bits:
-            shapes["parameters"] = MemoryShape(family, self.neurons, self.parameter_bits, logic_luts=self.logic_luts)
+            words_of_all = sum(population.parameter_words for population in self.populations)
+            shapes["parameters"] = MemoryShape(family, words_of_all, self.parameter_bits, logic_luts=self.logic_luts)
         return shapes
 
 

@@ -89,7 +89,7 @@ def check_verilog(case: Data, *, simulator: str = "icarus", level: str = "rtl") 
 
 def patience(network: Network) -> int:
     """Cycles that a working core may be silent: every event of a step and all that follow it, and the passes."""
-    synapses = sum(network.size_of(p.pre) * network.size_of(p.post) for p in network.projections)
+    synapses = sum(network.size_of(p.pre) * (network.size_of(p.post) + 30) for p in network.projections)
     return 2 * network.largest_value * synapses + 8 * sum(p.size * p.max_spikes for p in network.populations) + 200
 
 

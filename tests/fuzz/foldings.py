@@ -29,7 +29,7 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
             engines.append({"populations": names, **draw(_shared(family))})
             continue
         size = next(p["size"] for p in network["populations"] if p["name"] == names[0])
-        kind = draw(st.sampled_from(sorted(KINDS)))
+        kind = "one lane" if _has_maps(network, names[0]) else draw(st.sampled_from(sorted(KINDS)))
         engines.append({"populations": names, **draw(KINDS[kind](size, family))})
     folding = {"engines": engines}
     first = _only_listener(network, engines)
@@ -51,11 +51,21 @@ def _only_listener(network: Data, engines: list[Data]) -> Data | None:
     return engines[listeners[0]] if len(listeners) == 1 and hears[listeners[0]] == {"input"} else None
 
 
+def _has_maps(network: Data, name: str) -> bool:
+    return any("kernel" in p or "pool" in p for p in network["projections"] if p["post"] == name)
+
+
+def _takes_maxima(network: Data, name: str) -> bool:
+    pools = [p.get(place) for p in network["projections"] if p["post"] == name for place in ("pool", "pool_after")]
+    return any(pool is not None and pool["kind"] == "max" for pool in pools)
+
+
 @st.composite
 def groups(draw: st.DrawFn, network: Data) -> list[list[str]]:
-    """Runs of populations in order, of which only the last of each is heard outside."""
+    """Runs of populations in order, of which only the last of each is heard outside; what takes maxima is alone."""
     names = [population["name"] for population in network["populations"]]
     cuts = {number for number in range(len(names) - 1) if draw(st.booleans())}
+    cuts |= {n for n in range(len(names) - 1) if any(_takes_maxima(network, name) for name in names[n : n + 2])}
     while True:
         ends = [*sorted(cuts), len(names) - 1]
         parts = [names[a:b] for a, b in zip([0, *(end + 1 for end in ends)], [end + 1 for end in ends], strict=False)]

@@ -37,8 +37,8 @@ MAX_SIZE = 8
 
 @st.composite
 def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
-    """A network; of the whole IR, with maps and the largest counts, where it is not for the `hardware`."""
-    mapped = not hardware and draw(st.booleans())
+    """A network; of the whole IR, with the largest counts, where it is not for the `hardware`."""
+    mapped = draw(st.booleans())
     names = [f"p{number}" for number in range(draw(st.integers(1, 3)))]
     shape_of = {"input": draw(maps()) if mapped else [draw(st.integers(1, MAX_SIZE))]}
     x_max = draw(st.sampled_from((1, 1, 1, 2, 5, 20 if hardware else 255)))

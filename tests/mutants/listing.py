@@ -378,6 +378,9 @@ WALKERS = (
 
 READOUT = "tests/test_membrane_readout.py"
 
+MAPS = ("tests/test_maps_hardware.py", "-k", "reference_does")
+"""Small cores that listen to maps."""
+
 TAPS = (
     Mutant(
         "an event has the taps of its first column alone",
@@ -406,6 +409,69 @@ TAPS = (
         "return (max(values, default=0) >> shift).bit_length(), shift",
         "return max(values, default=0).bit_length(), 0",
         ("tests/test_taps.py", "-k", "no_zeros"),
+    ),
+    Mutant(
+        "every spike of a window goes on",
+        "hdl/engines/pooling.py",
+        "return Const(1, 1), ~stored[0]",
+        "return Const(1, 1), Const(1, 1)",
+        MAPS,
+    ),
+    Mutant(
+        "a window's count is the event's own",
+        "hdl/engines/pooling.py",
+        "return Mux(counts, grown, count), stored < count",
+        "return Mux(counts, grown, count), stored[0] < count",
+        MAPS,
+    ),
+    Mutant(
+        "windows are not cleared",
+        "hdl/engines/pooling.py",
+        "pool.write_data.eq(Mux(clearing, 0, spikes))",
+        "pool.write_data.eq(spikes)",
+        MAPS,
+    ),
+    Mutant(
+        "a window's largest sum is one of the windows before",
+        "hdl/engines/sum_pooling.py",
+        "with m.If(fresh | (stored > best)):",
+        "with m.If(stored > best):",
+        MAPS,
+    ),
+    Mutant(
+        "a sum that is being written is read",
+        "hdl/engines/sum_pooling.py",
+        "collides = adding & (place ==",
+        "collides = (adding & 0) & (place ==",
+        MAPS,
+    ),
+    Mutant(
+        "populations share the parameters of the first",
+        "hdl/neurons/bank.py",
+        "words.append(place + first)",
+        "words.append(place)",
+        ("tests/test_maps_hardware.py", "-k", "stored_once"),
+    ),
+    Mutant(
+        "a map is read without what is added above it",
+        "compiler/plan/kernels.py",
+        "divmod(place + window.padding[axis][0] - ",
+        "divmod(place - ",
+        MAPS,
+    ),
+    Mutant(
+        "every group reads the first channels",
+        "compiler/plan/kernels.py",
+        "first = post * convolution.groups // posts * of_group",
+        "first = 0",
+        MAPS,
+    ),
+    Mutant(
+        "delays of single neurons are not looked at",
+        "compiler/plan/weights.py",
+        "return acting if self.delays is None else acting & (self.delays == synapses.delay)",
+        "return acting if self.delays is None else acting",
+        MAPS,
     ),
 )
 
