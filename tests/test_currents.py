@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth import Const, Signal
+from amaranth.hdl import signed
 from networks import RESETS, chain, random_spikes
 from shipped import cycles_saved_by_skips
 from spikeloom.compiler.cycles.count import count_cycles
@@ -23,6 +25,8 @@ from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.lean import without_silent
 from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.neurons.decay import DecayFormat
+from spikeloom.hdl.neurons.shared_leaks import SharedLeaks
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.verilog_executor import run_verilog
@@ -117,6 +121,39 @@ def test_parameters_of_each_neuron_and_a_floor(rounding: Rounding) -> None:
     assert_agrees(plan)
     engines = (engine_folding(populations=(p.name,), **WAYS["vector"]) for p in network.populations)
     assert_agrees(make_plan(network, folding=Folding(engines=tuple(engines))))
+
+
+FIRST, SECOND, OWN = Decay(c=5, k=4), Decay(c=11, k=5), Decay(c=np.arange(5) + 3, k=4)
+CROSSED = {
+    "crossed": ((FIRST, SECOND), (SECOND, FIRST), (FIRST, SECOND)),
+    "one constant for both states": ((FIRST, FIRST), (SECOND, FIRST), (FIRST, FIRST)),
+    "of different widths": ((FIRST, SECOND), (FIRST, SECOND), (SECOND, FIRST)),
+    "one term": ((Decay(c=1, k=2), SECOND), (FIRST, Decay(c=1, k=2)), (FIRST, SECOND)),
+    "coefficients of each neuron": ((FIRST, OWN), (OWN, FIRST), (OWN, OWN)),
+}
+
+
+@pytest.mark.parametrize("place", [ResetPlace.SAME, ResetPlace.NEXT, ResetPlace.SNNTORCH_SAME])
+@pytest.mark.parametrize("leaks", CROSSED.values(), ids=CROSSED)
+def test_what_membranes_leak_by_in_one_population_currents_do_in_another(leaks: Any, place: ResetPlace) -> None:
+    network = currents(7, (9, 5, 5, 5), reset_place=place, fire=np.array(9), sub=np.array(9))
+    populations = tuple(
+        replace(p, dynamics=replace(p.dynamics, decay=decay, decay_syn=synaptic, state_bits=bits))
+        for p, (decay, synaptic), bits in zip(network.populations, leaks, (10, 8, 14), strict=True)
+    )
+    network = replace(network, populations=populations)
+    assert_agrees(make_plan(network, folding=shared_folding(network)))
+
+
+def test_a_constant_is_built_once_where_choosing_is_cheaper() -> None:
+    """The first rule's membranes leak by what the second's currents do, and the other way round."""
+    shared = SharedLeaks(lambda choices: choices[0])
+    v, g = Signal(signed(9)), Signal(signed(8))
+    several, single = (DecayFormat(c=c, k=5, rounding="nearest", paired=True) for c in (11, 1))
+    for rule, asked in enumerate((((v, several), (g, single)), ((v, single), (g, several)))):
+        for state, form in asked:
+            shared.of(rule, 9)(state, form, Const(0))
+    assert shared.units == 3  # the constant with one term stands twice
 
 
 @pytest.mark.parametrize("drive", list(Drive))

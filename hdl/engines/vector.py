@@ -24,6 +24,7 @@ from ..neurons.dynamics import (
     compared,
     current,
     fired,
+    left_current,
     next_adaptation,
     next_start,
     next_sum,
@@ -411,7 +412,7 @@ class VectorPass(wiring.Component):
         rule, comes = population.rule, comes << population.shift
         if form.neurons.has_currents:
             total = start[form.start_bits + rule.remembers_firing :][: form.current_bits].as_signed() + comes
-            now = current(rule, total[: form.current_bits].as_signed())
+            now = current(rule, total[: form.current_bits].as_signed(), rule.state_bits)
             u = compared(rule, start[: form.start_bits].as_signed(), now)
         else:
             now = None
@@ -448,7 +449,7 @@ class VectorPass(wiring.Component):
         rule, bits = population.rule, form.start_bits
         if neuron.g is not None:
             v, g, spike = (Mux(clear, 0, value) for value in (neuron.v, neuron.g, neuron.spike))
-            begun = next_sum(rule, g, neuron.parameters, form.current_bits)
+            begun = next_sum(left_current(rule, g, neuron.parameters), neuron.parameters, form.current_bits)
             return Cat(next_start(rule, v, spike, neuron.parameters, bits, g=g), begun)
         if neuron.a is not None:
             v, a, spike = (Mux(clear, 0, value) for value in (neuron.v, neuron.a, neuron.spike))

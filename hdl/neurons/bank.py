@@ -23,10 +23,12 @@ from amaranth.lib.wiring import In, Out
 from ..memories.memory import Family, MemoryShape, ShapedMemory
 from ..streams.contribution import contribution_layout
 from ..streams.tokens import TokenKind
+from .decay import decayed
 from .dynamics import (
     compared,
     current,
     fired,
+    left_current,
     loses_later,
     next_adaptation,
     next_start,
@@ -36,6 +38,7 @@ from .dynamics import (
 )
 from .neuron_format import NeuronFormat, NeuronRule, trace_signature
 from .repeats import left_bits, repeated
+from .shared_leaks import SharedLeaks
 from .wires import Compared, Job, Wires
 
 
@@ -164,7 +167,7 @@ class NeuronBank(wiring.Component):
 
     def _compare(self, m: Module, w: Wires, parameters: Mapping[str, Value]) -> Compared:
         """Stage 1: both words are there. Stage 2, which waits while contributions are written, has what follows."""
-        currents = [current(rule, w.accumulator) for rule in self._rules]
+        currents = [current(rule, w.accumulator, self._format.state_bits) for rule in self._rules]
         if self._format.has_currents:
             us = [compared(rule, w.start, now) for rule, now in zip(self._rules, currents, strict=True)]
         else:
@@ -215,7 +218,7 @@ class NeuronBank(wiring.Component):
         choices = [now if rule.current else None for rule, now in zip(self._rules, currents, strict=True)]
         first = next(now for now in choices if now is not None)
         chosen = self._of_rule(w.read, [first if now is None else now for now in choices])
-        return self._keep(m, w, Signal(signed(self._format.state_bits), name="kept_g"), chosen)
+        return self._keep(m, w, Signal(signed(self._format.current_bits), name="kept_g"), chosen)
 
     def _keep(self, m: Module, w: Wires, register: Signal, value: Value) -> Signal:
         """A state in stage 2, which no sample leaves to the next."""
@@ -230,9 +233,14 @@ class NeuronBank(wiring.Component):
         form = self._format
         bits = form.membrane_start_bits
         parameters, adapted = self._adapt(m, w, after)
+        shared = SharedLeaks(partial(self._of_rule, w.written))
+        alone = after.kept_g is None or len(self._rules) == 1
+        leaks = [decayed if alone else shared.of(number, rule.state_bits) for number, rule in enumerate(self._rules)]
         starts = [
-            next_start(rule, after.kept_v, after.kept_spike, of_rule, bits, masked=self._masked, g=after.kept_g)
-            for rule, of_rule in zip(self._rules, parameters, strict=True)
+            next_start(
+                rule, after.kept_v, after.kept_spike, of_rule, bits, masked=self._masked, g=after.kept_g, leak=leak
+            )
+            for rule, of_rule, leak in zip(self._rules, parameters, leaks, strict=True)
         ]
         word = Signal(bits + form.remembers_firing)
         m.d.comb += word.eq(self._of_rule(w.written, starts))
@@ -240,9 +248,12 @@ class NeuronBank(wiring.Component):
         if after.kept_g is None:
             self._write_sums(m, w, word, Cat(total, w.kept_bit))
             return word if adapted is None else Cat(word, adapted)
-        next_sums = [next_sum(rule, after.kept_g, after.kept, form.accumulator_bits) for rule in self._rules]
+        left = [
+            left_current(rule, after.kept_g, after.kept, leak) for rule, leak in zip(self._rules, leaks, strict=True)
+        ]
+        shared.build(m, len(self._rules))
         begun = Signal(form.accumulator_bits)
-        m.d.comb += begun.eq(self._of_rule(w.written, next_sums))
+        m.d.comb += begun.eq(next_sum(self._of_rule(w.written, left), after.kept, form.accumulator_bits))
         self._write_sums(m, w, begun, total)
         self._write_own(m, w, w.state, word)
         return Cat(word, begun) if adapted is None else Cat(word, begun, adapted)

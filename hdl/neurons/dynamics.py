@@ -9,19 +9,22 @@ has come of them, `compared` the u. Where thresholds adapt, another word (`next_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from amaranth import Cat, Const, Mux
 from amaranth.hdl import Value, signed
 
-from .decay import decayed
+from .decay import DecayFormat, decayed
 
 if TYPE_CHECKING:
     from .neuron_format import NeuronFormat, NeuronRule
 
 Parameters = Mapping[str, Value]
 """One neuron's parameters by name."""
+
+Leak = Callable[[Value, DecayFormat | None, Value], Value]
+"""decay(x) of a signed value by a format and a neuron's own coefficient, as `decayed` makes it."""
 
 
 def start_bits(form: NeuronFormat) -> int:
@@ -51,12 +54,13 @@ def parameters_of(form: NeuronFormat, word: Value) -> dict[str, Value]:
     return values
 
 
-def current(rule: NeuronRule, total: Value) -> Value:
+def current(rule: NeuronRule, total: Value, bits: int) -> Value:
     """g at the end of a step, of the `total` of what it started from (`next_sum`) and the contributions; without
-    currents the I of the step, which is that."""
+    currents the I of the step, which is that. One that never saturates has `bits`, for all rules of an engine the same,
+    so that these are one."""
     if rule.current is None:
         return total
-    return saturated(total, rule.state_bits) if rule.current.saturates else total[: rule.state_bits].as_signed()
+    return saturated(total, rule.state_bits) if rule.current.saturates else total[:bits].as_signed()
 
 
 def compared(rule: NeuronRule, start: Value, now: Value) -> Value:
@@ -108,6 +112,7 @@ def next_start(
     *,
     masked: bool = False,
     g: Value | None = None,
+    leak: Leak = decayed,
 ) -> Value:
     """What the next step starts from, `bits` wide (at least `start_bits`); above it r if `rule.remembers_firing`.
 
@@ -116,7 +121,7 @@ def next_start(
     """
     if rule.fires and rule.reset_place == "next" and rule.reset_mode == "value":
         v = Mux(spike, parameters["v_reset"], v)
-    rested = decayed(v, rule.decay, parameters["c"])
+    rested = leak(v, rule.decay, parameters["c"])
     if g is not None and _drives_later(rule):
         rested = rested + g
     if rule.remembers_firing:
@@ -143,11 +148,15 @@ def next_adaptation(rule: NeuronRule, a: Value, spike: Value, parameters: Parame
     return resized(held, bits).as_signed()
 
 
-def next_sum(rule: NeuronRule, g: Value, parameters: Parameters, bits: int) -> Value:
+def next_sum(left: Value, parameters: Parameters, bits: int) -> Value:
     """What the next step's contributions are added to in an engine with currents, `bits` wide: the bias, and what is
-    left of a current `g`."""
-    left = Const(0, 1) if rule.current is None else decayed(g, rule.current.decay, parameters["c_syn"])
+    `left` of a current."""
     return resized(left + parameters["bias"], bits)
+
+
+def left_current(rule: NeuronRule, g: Value, parameters: Parameters, leak: Leak = decayed) -> Value:
+    """What is left of a current `g` in the next step."""
+    return Const(0, 1) if rule.current is None else leak(g, rule.current.decay, parameters["c_syn"])
 
 
 def _drives_later(rule: NeuronRule) -> bool:

@@ -227,6 +227,11 @@ class NeuronFormat:
         return self.start_bits if self.has_currents else self.accumulator_bits
 
     @property
+    def current_bits(self) -> int:
+        """The width that holds every synaptic current: as wide as a state at most, and no wider than the sums."""
+        return min(self.state_bits, self.accumulator_bits)
+
+    @property
     def rules(self) -> list[NeuronRule]:
         """The distinct rules of the populations."""
         return list(dict.fromkeys(population.rule for population in self.populations))

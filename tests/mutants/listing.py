@@ -225,6 +225,13 @@ ADAPTATION = (
 
 CURRENTS = (
     Mutant(
+        "a leak that rules share takes the state of the first",
+        "hdl/neurons/shared_leaks.py",
+        "self._choose([operands.get(rule, spare) for rule in range(rules)])",
+        "self._choose([spare for rule in range(rules)])",
+        ("tests/test_currents.py", "-k", "leak_by_in_one_population"),
+    ),
+    Mutant(
         "halves are rounded down where terms are added two by two",
         "hdl/neurons/decay.py",
         'constant = ((1 << above) >> (rounding == "nearest")) - 1',
