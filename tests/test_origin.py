@@ -34,7 +34,7 @@ ORIGIN = Origin(
     ),
     original=replace(JUDGED, share=1.0),
     compressed=JUDGED,
-    errors=((0.1, 0.2, 0.3, 0.0, 0.0), (1e-3, 0.0, 0.0, 0.5, 0.0)),
+    errors=((0.1, 0.2, 0.3, 0.0, 0.0, 0.25), (1e-3, 0.0, 0.0, 0.5, 0.0, 0.0)),
 )
 
 
@@ -55,6 +55,18 @@ def test_files_keep_the_origin(tmp_path: Path, origin: Origin) -> None:
     for net in (network(), quantise(network(), 4)):
         write_nir(replace(net, origin=origin), tmp_path / "n.nir")
         assert read_nir(tmp_path / "n.nir").origin == origin
+
+
+def test_older_files_know_of_no_leak_of_an_adaptation(tmp_path: Path) -> None:
+    file = tmp_path / "n.nir"
+    write_nir(replace(network(), origin=ORIGIN), file)
+    with h5py.File(file, "r+") as content:
+        found: list[str] = []
+        content.visit(found.append)
+        group = content[next(name for name in found if name.endswith("/origin"))]
+        edited("errors", group["errors"][:, :5])(group)
+    read = read_nir(file).origin
+    assert read is not None and read.errors == tuple((*row[:5], 0.0) for row in ORIGIN.errors)
 
 
 def test_a_network_without_one_writes_nothing(tmp_path: Path) -> None:
@@ -90,8 +102,8 @@ def edited(path: str, value: Any) -> Callable[[Any], None]:
         ("original/samples", np.int64(0), "an accuracy is a share of calibration or test samples: got 1.0 of 0"),
         ("original/stimulus", "wishes", "got 1.0 of 60 'wishes'"),
         ("original/readout", None, "is a string, got 'nothing'"),
-        ("errors", np.zeros((2, 4)), "errors of a compression are 5 for each population"),
-        ("errors", np.zeros((3, 5)), "errors of a compression are 5 for each population"),
+        ("errors", np.zeros((2, 4)), "errors of a compression are 6 for each population"),
+        ("errors", np.zeros((3, 5)), "errors of a compression are 6 for each population"),
         ("errors", np.zeros(5), "have the shape"),
         ("errors", -np.ones((2, 5)), "finite and not below 0"),
         ("author", "me", "is not part of the schema"),
@@ -143,7 +155,7 @@ def test_compress_writes_where_its_network_came_from(folder: Path) -> None:
     )
     own = share("small.nir", "test.npz", "reference")
     assert origin.original == replace(JUDGED, share=1.0) and origin.compressed == replace(JUDGED, share=own)
-    assert own < 1.0 and [len(row) for row in origin.errors] == [5, 5] and origin.errors[0][0] > 0.05
+    assert own < 1.0 and [len(row) for row in origin.errors] == [6, 6] and origin.errors[0][0] > 0.05
 
 
 def test_without_test_samples_it_is_the_labelled_calibration_samples(

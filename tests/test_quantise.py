@@ -472,9 +472,12 @@ def test_report_states_the_errors() -> None:
     for a, b in zip(rough, fine, strict=True):
         assert a.weights > 20 * b.weights > 0
         assert max(b.threshold, b.bias) < 0.01 and b.leak < 0.02 and b.leak_syn == 0
-        assert b.leak_digits == 3 and b.weight_bits == 10
+        assert b.leak_digits == 3 and b.weight_bits == 10 and b.leak_a == 0
     half = quantise(single(LIF(beta=0.5, threshold=1.0), [[1.0]]), 4)
     assert quantisation_error(single(LIF(beta=0.5, threshold=1.0), [[1.0]]), half)[0].weights < 1e-12
+    adaptive = single(LIF(beta=0.5, threshold=1.0, rho=0.9, jump=0.5), [[1.0]])
+    (error,) = quantisation_error(adaptive, quantise(adaptive, 4))
+    assert 0 < error.leak_a <= 0.02 and error.leak == 0
 
 
 # ------------------------------------------------------------------------------------------------ bad input

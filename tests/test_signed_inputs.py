@@ -20,6 +20,7 @@ from spikeloom.compiler.ir.signed import unsigned, with_signed_inputs
 from spikeloom.compiler.ir.verifier import verify
 from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
+from spikeloom.hdl.link.protocol import Header, LinkFormat, encode_frame, encode_sample
 from spikeloom.sim import simulate
 from spikeloom.sim.float_executor import run_float
 
@@ -49,6 +50,17 @@ def _by_hand(network: Network, x: np.ndarray) -> np.ndarray:
         spikes.append(v > 1.0)
         v = v - spikes[-1]
     return np.stack(spikes, 1)
+
+
+@pytest.mark.parametrize("channels", [4, 6])
+def test_on_the_link_the_sign_is_the_highest_bit_of_an_address_where_channels_are_a_power_of_two(channels: int) -> None:
+    network = with_signed_inputs(_network((channels,)), -1)
+    sample = np.zeros((1, 1, channels), np.int8)
+    sample[0, 0, 1], sample[0, 0, 2] = 1, -1
+    form = LinkFormat(inputs=network.input_size, outputs=5)
+    (frame,) = encode_sample(form, unsigned(network, sample)[0])
+    assert frame.data == encode_frame(form, Header.FIRST | Header.END_OF_SAMPLE, [1, channels + 2]).data
+    assert (channels + 2 == 2 | channels) is (channels == 4)
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 2, 2)])

@@ -12,7 +12,7 @@ STIMULI = ("calibration", "test")
 MAX_STEPS = 16
 MAX_TEXT = 200
 MAX_BITS = 16
-ERRORS = ("weights", "threshold", "bias", "leak", "leak_syn")
+ERRORS = ("weights", "threshold", "bias", "leak", "leak_syn", "leak_a")
 """The relative errors of a population, in the order in which `Origin.errors` has them."""
 
 

@@ -23,8 +23,8 @@ class PopulationError:
 
     `weights` is the root mean square error of a neuron's weights, relative to their root mean square; `threshold` and
     `bias` are relative to the threshold (for a readout `bias` is in real units); `leak` is the error of 1 - beta,
-    relative, `leak_syn` that of 1 - alpha. `leak_digits` counts the shift-and-add terms of the membrane's leak.
-    `saturation_excluded` says that no input whatever saturates the membrane.
+    relative, `leak_syn` that of 1 - alpha, `leak_a` that of 1 - rho. `leak_digits` counts the shift-and-add terms of
+    the membrane's leak. `saturation_excluded` says that no input whatever saturates the membrane.
     """
 
     population: str
@@ -34,6 +34,7 @@ class PopulationError:
     bias: float
     leak: float
     leak_syn: float
+    leak_a: float
     leak_digits: int
     fraction_bits: int
     state_bits: int
@@ -64,6 +65,7 @@ def _population_error(form: ContractForm, network: Network, population: Populati
         bias=_relative(population.bias * unit - form.bias, form.threshold),
         leak=_leak_error(form.beta, dynamics.decay),
         leak_syn=0.0 if form.alpha is None else _leak_error(form.alpha, dynamics.decay_syn),
+        leak_a=0.0 if form.rho is None else _leak_error(form.rho, dynamics.decay_a),
         leak_digits=0 if dynamics.decay is None else digit_count(dynamics.decay),
         fraction_bits=dynamics.fraction_bits,
         state_bits=dynamics.state_bits,

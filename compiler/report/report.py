@@ -359,6 +359,7 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
             "bias_relative": _figure(error.bias),
             "leak_relative": _figure(error.leak),
             "leak_syn_relative": _figure(error.leak_syn),
+            "leak_a_relative": _figure(error.leak_a),
         },
     }
 

@@ -65,6 +65,7 @@ class ErrorsData(TypedDict):
     bias_relative: float
     leak_relative: float
     leak_syn_relative: float
+    leak_a_relative: NotRequired[float]  # older reports do not say
 
 
 class PopulationData(TypedDict):

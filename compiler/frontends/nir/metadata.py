@@ -149,6 +149,8 @@ def _read_origin(reader: Reader) -> Origin:
     errors = reader.floats("errors") if reader.has("errors") else np.zeros((0, len(ERRORS)))
     if errors.ndim != 2:
         raise reader.error("errors", "have the shape (populations, errors)", errors.shape)
+    if errors.shape[1] == len(ERRORS) - 1:  # older files know of no leak of an adaptation
+        errors = np.pad(errors, ((0, 0), (0, 1)))
     return Origin(
         steps=tuple(read_instance(Compression, r) for r in reader.numbered("steps", _COMPRESSION)),
         original=read_fields(Judged, reader, "original") if reader.has("original") else None,
