@@ -5,6 +5,7 @@ A new board is one more entry of `BOARDS`; docs/boards.md says how to fill it in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from amaranth.build.plat import TemplatedPlatform
 
 # nextpnr's names of the ECP5 packages, by amaranth-boards' names; iCE40 packages only differ in case.
-_ECP5_PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554"}
+ECP5_PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554"}
 
 _CONFIGURATION_FLASH = ("spi_flash_1x", 0)
 
@@ -29,17 +30,18 @@ _CONFIGURATION_FLASH = ("spi_flash_1x", 0)
 class Board:
     """A board: an FPGA with a clock and a serial line to the host.
 
-    `platform` is the class in amaranth-boards, as "module.Class". `source_hz` is the board's own clock, `clock_hz` what
-    a design runs at unless told otherwise. `pll_pad` says that the clock enters at the pad of an iCE40's PLL. `uart`
-    and `led` are resources of the platform or of `resources`, which are added to it; `led` may name a subsignal, and is
-    None on a board without a free one. `flash` is the SPI flash that the board is configured from, where a design can
-    have weights in it. `baud` is a rate that the board's serial bridge is sure to take. `pack` are options of ecppack.
-    `loaders` are the tools that write to it, the one to prefer first. `note` says what must be wired or known.
+    `platform` is the class in amaranth-boards, as "module.Class", or what makes one. `source_hz` is the board's own
+    clock, `clock_hz` what a design runs at unless told otherwise. `pll_pad` says that the clock enters at the pad
+    of an iCE40's PLL. `uart` and `led` are resources of the platform or of `resources`, which are added to it;
+    `led` may name a subsignal, and is None on a board without a free one. `flash` is the SPI flash that the board
+    is configured from, where a design can have weights in it. `baud` is a rate that the board's serial bridge is
+    sure to take. `pack` are options of ecppack. `loaders` are the tools that write to it, the one to prefer first.
+    `note` says what must be wired or known.
     """
 
     id: str
     name: str
-    platform: str
+    platform: str | Callable[[], TemplatedPlatform]
     device: Device
     source_hz: float
     clock_hz: float
@@ -55,6 +57,8 @@ class Board:
 
     def create_platform(self) -> TemplatedPlatform:
         """A fresh platform of amaranth-boards, which serves one build."""
+        if not isinstance(self.platform, str):
+            return self.platform()
         module, _, name = self.platform.partition(".")
         platform = getattr(import_module(f"amaranth_boards.{module}"), name)()
         platform.add_resources(self.resources)
@@ -62,7 +66,7 @@ class Board:
 
     def nextpnr_package(self, platform: TemplatedPlatform) -> str:
         """nextpnr's name of the package on this board."""
-        return _ECP5_PACKAGES.get(platform.package, platform.package.lower())
+        return ECP5_PACKAGES.get(platform.package, platform.package.lower())
 
 
 _ICE40_FTDI = (open_fpga_loader("-b", "ice40_generic"), ICEPROG, own_writer("ftdi://ftdi:2232h/1"))
@@ -225,6 +229,17 @@ BOARDS: dict[str, Board] = {
 }
 
 
+_DESCRIBED: dict[str, Board] = {}
+"""Boards that this process was told of."""
+
+
+def add_board(board: Board) -> None:
+    """Let `find_board` find a board that a file describes. Raises OptionError for an id that another board has."""
+    if board.id in BOARDS:
+        raise OptionError(f"a board's id is its own: {board.id!r} is {BOARDS[board.id].name}; give it another")
+    _DESCRIBED[board.id] = board
+
+
 def all_boards() -> tuple[Board, ...]:
     """Every board, in the order of the documentation."""
     return tuple(BOARDS.values())
@@ -232,7 +247,7 @@ def all_boards() -> tuple[Board, ...]:
 
 def find_board(id: str) -> Board:
     """The board of that id, in any case. Raises `OptionError` with near matches when there is none."""
-    board = BOARDS.get(id.lower())
+    board = BOARDS.get(id.lower()) or _DESCRIBED.get(id.lower())
     if board is None:
         raise OptionError(unknown("board", id, BOARDS))
     return board

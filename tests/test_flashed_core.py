@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
+from board_tops import facts_of
 from networks import connect, random_population, random_spikes
+from spikeloom.boards import Board
 from spikeloom.boards.boards import BOARDS, all_boards, find_board
 from spikeloom.boards.clock import plan_clock
+from spikeloom.boards.host.facts import LinkFacts
 from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import ActivityLight, BoardTop
 from spikeloom.compiler import write_nir
@@ -25,14 +28,17 @@ from spikeloom.compiler.output.flash_image import design_number, join_flash, par
 from spikeloom.compiler.plan.folding import Folding, folding_data, pipelined_folding, read_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
 from spikeloom.hdl.emit.emit import verilog_from_rtlil
-from spikeloom.hdl.errors import CapacityError, InputError, ModelError, OptionError
+from spikeloom.hdl.errors import CapacityError, InputError, LineError, ModelError, OptionError
+from spikeloom.hdl.link.flash_loader import load_cycles
 from spikeloom.hdl.link.flashed_core import FlashedCore
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import Code, LinkFormat, Reason, encode_sample
 from spikeloom.sim.amaranth_executor import run_amaranth
+from spikeloom.sim.board_model import build_board
 from spikeloom.sim.recording import Recording
 from spikeloom.sim.reference import run_reference
-from spikeloom.sim.uart_executor import Transmission, UartTop, exchange, run_through_uart
+from spikeloom.sim.simulated_board import SimulatedBoard
+from spikeloom.sim.uart_executor import FlashPins, Transmission, UartTop, exchange, run_through_uart
 from spikeloom.sim.verilog_executor import run_verilog
 
 
@@ -205,6 +211,27 @@ def emit_board(folder: Path, plan: Plan, flash: bytes) -> UartTop:
     )
 
 
+def emit_simulated(folder: Path, plan: Plan) -> tuple[UartTop, LinkFacts]:
+    """The same board for a program that has the flash itself, and what a host must know of it."""
+    emit_board(folder, plan, b"")
+    pins = {name: f"spi_flash_1x_0__{pin}__io" for name, pin in (("cs", "cs"), ("sck", "clk"), ("copi", "copi"))}
+    flash = FlashPins(
+        **pins, cipo="spi_flash_1x_0__cipo__io", active_low=True, load_cycles=load_cycles(plan_flash(plan)[0].words)
+    )
+    top = UartTop(
+        verilog=folder / "top.v",
+        top="top",
+        clock="clk12_0__io",
+        rx="uart_0__rx__io",
+        tx="uart_0__tx__io",
+        clock_hz=12e6,
+        clocks_per_bit=8,
+        reset_cycles=180,
+        flash=flash,
+    )
+    return top, facts_of(top, SMALL, LINK)
+
+
 def flash_of(plan: Plan) -> bytes:
     form, image = plan_flash(plan)
     return join_flash(b"\x7e" * 1000, form, image)
@@ -216,6 +243,23 @@ def test_weights_travel_from_flash_to_the_core_of_a_board(tmp_path: Path) -> Non
     expected = run_reference(SMALL, SPIKES).spikes
     assert expected.any()
     assert np.array_equal(got.spikes, expected)
+
+
+def test_a_simulated_board_has_the_flash_that_it_is_given(tmp_path: Path) -> None:
+    plan = with_spram(make_plan(SMALL))
+    top, facts = emit_simulated(tmp_path, plan)
+    program = build_board(top, quiet_cycles=100_000)
+    (tmp_path / "flash.bin").write_bytes(flash_of(plan))
+    with SimulatedBoard(program, tmp_path / "flash.bin") as board, Board(board.port, facts) as host:
+        answers = host.predict(SPIKES)
+    assert answers.spikes is not None and np.array_equal(answers.spikes, run_reference(SMALL, SPIKES).spikes)
+    (tmp_path / "flash.bin").write_bytes(flash_of(with_spram(make_plan(dense((16, 20, 8), seed=2)))))
+    with (
+        SimulatedBoard(program, tmp_path / "flash.bin") as board,
+        Board(board.port, facts) as host,
+        pytest.raises(LineError, match=r"^a design with weights in flash needs them there: .* spikeloom flash"),
+    ):
+        host.predict(SPIKES)
 
 
 def test_a_board_without_its_weights_says_so(tmp_path: Path) -> None:

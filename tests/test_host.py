@@ -101,6 +101,25 @@ def test_a_board_answers_as_the_reference_does(events: Built, board: SimulatedBo
     assert board.cycles is not None and board.cycles > 40 * 4 * 10
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("board_id", "clock_hz"),
+    [
+        ("upduino", None),
+        ("icebreaker", 24e6),
+        ("icestick", 24e6),
+        ("ulx3s-12f", 50e6),
+        ("ecpix5-45f", None),
+        ("colorlight-5a75b", None),
+    ],
+)
+def test_other_boards_are_simulated_with_their_clocks(tmp_path: Path, board_id: str, clock_hz: float | None) -> None:
+    top = emit_top(tmp_path, board_id, clock_hz)
+    program = build_board(top, quiet_cycles=100_000)
+    with SimulatedBoard(program) as simulated, Board(simulated.port, facts_of(top, NETWORK, FORM)) as host:
+        assert_equal(host.predict(SPIKES))
+
+
 @pytest.fixture
 def board_for_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Built]]:
     net = chain(1, (12, 9, 6), fire=14, sub=15)

@@ -158,6 +158,22 @@ def purpose_of(options: argparse.Namespace) -> dict[str, Any]:
     return chosen
 
 
+def add_board_file(options: argparse.Namespace) -> None:
+    """Make the board of `--board-file`, where one is given, the board that is meant. Raises OptionError."""
+    if options.board_file is not None:
+        from ...boards.board_file import read_board_file
+        from ...boards.boards import add_board
+
+        board = read_board_file(options.board_file)
+        add_board(board)
+        options.board = board.id
+
+
+def board_file_option(group: argparse._ActionsContainer) -> None:
+    """The option of every command that takes a board."""
+    group.add_argument("--board-file", type=Path, metavar="FILE.toml", help="a board that a file describes")
+
+
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
     from ..plan.folding import pipelined_folding, read_folding, shared_folding

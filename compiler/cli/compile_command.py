@@ -30,6 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--board", metavar="BOARD", help="the board to build for (see spikeloom boards)")
+    common.board_file_option(target)
     target.add_argument("--device", metavar="DEVICE", help="an FPGA without pins, or ice40 (UP5K), ecp5 (25F)")
     parser.add_argument("--data", type=Path, metavar="CALIBRATION.npz", help="samples to quantise and measure with")
     parser.add_argument(
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from ..plan.readout import answered
     from ..report.text import print_report
 
+    common.add_board_file(options)
     output = options.output or Path("build") / options.model.stem
     wanted = CompileOptions(
         board=options.board,
@@ -90,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     coding = coding_of(options, answered(network))
     wanted = replace(wanted, folding=common.folding_of(options, network), coding=coding)
     samples = None if options.data is None else read_samples(options.data, network, coding=coding)
-    files = {"model": options.model, "samples": options.data, "folding": options.folding}
+    files = {"model": options.model, "samples": options.data, "folding": options.folding, "board": options.board_file}
     inputs = {role: path for role, path in files.items() if path is not None}
     build = compile_network(
         network,

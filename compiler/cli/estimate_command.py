@@ -39,6 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--board", metavar="BOARD", help="the board that it is for (see spikeloom boards)")
+    common.board_file_option(target)
     target.add_argument("--device", metavar="DEVICE", help="the FPGA that it is for, or ice40 (UP5K), ecp5 (25F)")
     parser.add_argument("--data", type=Path, metavar="SAMPLES.npz", help="samples to quantise with and count cycles on")
     parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from ..plan.lean import lean_for
     from ..plan.readout import answered, require_answer
 
+    common.add_board_file(options)
     wanted = _wanted(options)
     target = require_target(wanted)
     clock = plan_target_clock(target, wanted)

@@ -25,10 +25,11 @@ _MODELS = Path(__file__).parent.parent / "memories"
 MODULE_TEXT = re.compile(r"^module (\w+).*?^endmodule", re.DOTALL | re.MULTILINE)
 """A module in Verilog of ours, and its name."""
 
-OSCILLATOR = "oscillator"
+OSCILLATOR = "oscillator_edges"
 """The clock input that a board's own oscillator becomes in CXXRTL."""
 
-_OSCILLATOR_CELL = "SB_HFOSC"
+_OSCILLATOR_ENABLE = re.compile(r"(cell \\SB_HFOSC [^\n]*\n(?:    [^\n]*\n)*?    connect \\CLKHFEN) 1'1")
+_OSCILLATOR_PORT = f"  wire width 1 input 99 \\{OSCILLATOR}\n"
 _BOTH_WAYS = re.compile(r"\binout (\d+)  ?\\(\w+)")
 
 
@@ -108,17 +109,17 @@ def cxxrtl_from_rtlil(il_file: Path, cc_file: Path, inputs: frozenset[str], fami
     """
     directed, cells = il_file.with_name("directed.il"), il_file.with_name("cells.v")
     text = il_file.read_text(encoding="utf-8")
-    directed.write_text(
-        _BOTH_WAYS.sub(lambda pin: f"{'input' if pin[2] in inputs else 'output'} {pin[1]} \\{pin[2]}", text),
-        encoding="utf-8",
-    )
+    text = _BOTH_WAYS.sub(lambda pin: f"{'input' if pin[2] in inputs else 'output'} {pin[1]} \\{pin[2]}", text)
+    if _OSCILLATOR_ENABLE.search(text):
+        text = _OSCILLATOR_ENABLE.sub(rf"\1 \\{OSCILLATOR}", text)
+        for module in ("top", "top.clock"):
+            text = text.replace(f"module \\{module}\n", f"module \\{module}\n{_OSCILLATOR_PORT}", 1)
+        clock = "  cell \\top.clock \\clock\n"
+        text = text.replace(clock, f"{clock}    connect \\{OSCILLATOR} \\{OSCILLATOR}\n", 1)
+    directed.write_text(text, encoding="utf-8")
     cells.write_text(_cxxrtl_cells(family), encoding="utf-8")
-    oscillator = re.search(rf"cell \\{_OSCILLATOR_CELL} \\(\w+)", text)
-    passes = [f"read_verilog {_name(cells)}", "hierarchy -top top -check", "flatten", "proc"]
-    if oscillator is not None:
-        edges = f"clock.{oscillator[1]}.edges"
-        passes += ["cd top", f"add -input {OSCILLATOR} 1", f"connect -set {edges} {OSCILLATOR}", "cd .."]
-    _run_yosys(directed, cc_file, [*passes, "opt_clean", f"write_cxxrtl -g0 {_name(cc_file)}"], log)
+    passes = [f"read_verilog {_name(cells)}", "hierarchy -top top -check", "flatten", "proc", "opt_clean"]
+    _run_yosys(directed, cc_file, [*passes, f"write_cxxrtl -g0 {_name(cc_file)}"], log)
 
 
 def cxxrtl_headers() -> Path:

@@ -1,5 +1,5 @@
 // The cells between an iCE40's logic and its pins, for CXXRTL, which knows neither high impedance nor delays; else as
-// in ice40_board_sim.v. A pin is an input or an output for good, and the oscillator's edges come from outside the model.
+// in ice40_board_sim.v. A pin is an input or an output for good, and the oscillator's edges come in at its enable.
 
 // As Amaranth makes it: without registers, an output (PIN_TYPE[5:4] not 00) always enabled.
 module SB_IO(
@@ -40,6 +40,5 @@ module SB_HFOSC(input CLKHFEN, CLKHFPU, TRIM0, TRIM1, TRIM2, TRIM3, TRIM4, TRIM5
                 output CLKHF);
     parameter TRIM_EN = "0b0";
     parameter CLKHF_DIV = "0b00";
-    (* keep *) wire edges;
-    assign CLKHF = edges;
+    assign CLKHF = CLKHFEN;
 endmodule
