@@ -25,7 +25,7 @@ from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.hdl.errors import InputError, LineError, OptionError, SampleError
 from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.hdl.link.identity import identity_of, initial_of
-from spikeloom.hdl.link.protocol import Code, LinkFormat, Reply, crc_bytes
+from spikeloom.hdl.link.protocol import Code, Header, LinkFormat, Reason, Reply, Unslip, crc_bytes, slip
 from spikeloom.sim.board_model import build_board
 from spikeloom.sim.readout import readings, scores
 from spikeloom.sim.reference import run_reference
@@ -99,6 +99,50 @@ def test_a_board_answers_as_the_reference_does(events: Built, board: SimulatedBo
     assert profile.latency > 0 and profile.throughput > 0
     board.close()
     assert board.cycles is not None and board.cycles > 40 * 4 * 10
+
+
+class SlowDevice:
+    """A line to a device that answers one frame whenever it is listened to, without a spike; `most` is how many words
+    it held at a time."""
+
+    name = "a slow device"
+    now = 0.0
+
+    def __init__(self, form: LinkFormat) -> None:
+        self.most = 0
+        self._form = form
+        self._frames = Unslip()
+        self._waiting: list[tuple[int, Code]] = []
+
+    def write(self, data: bytes) -> None:
+        bodies = [body for byte in data if (body := self._frames.feed(byte)) is not None]
+        for body in bodies:
+            codes = {Header.END_OF_STEP: Code.STEP, Header.END_OF_SAMPLE: Code.SAMPLE}
+            code = codes.get(Header(body[0] & ~Header.FIRST), Code.ACCEPTED) if body[0] < 8 else Code.ERROR
+            self._waiting.append((len(body) - 2, code))
+        self.most = max(self.most, sum(words for words, code in self._waiting if code is not Code.ERROR))
+
+    def read(self, seconds: float) -> bytes:
+        if not self._waiting:
+            return b""
+        code = self._waiting.pop(0)[1]
+        body = bytes([Reason.HEADER, code] if code is Code.ERROR else [code])
+        return slip(body + crc_bytes(body, self._form.identity))
+
+    def reopen(self) -> None:
+        raise AssertionError("it is never lost")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_device_gets_no_more_than_it_has_room_for() -> None:
+    facts = bare_facts()
+    device = SlowDevice(facts.form)
+    with Board(device, facts) as host:
+        answers = host.predict(SPIKES)
+    assert device.most == facts.fifo_words - 1
+    assert answers.spikes is not None and not answers.spikes.any()
 
 
 @pytest.mark.slow

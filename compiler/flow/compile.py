@@ -74,7 +74,7 @@ from .options import (
     require_target,
     silent,
 )
-from .writing import build_bitstream, kept, versions, write_cores, write_weights
+from .writing import build_bitstream, kept, versions, write_bench, write_cores, write_weights
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
@@ -145,6 +145,8 @@ def compile_network(
         with step("writing the core"):
             write_cores(plan, folder)
             flash = write_weights(plan, folder)
+            if options.verilog_only:
+                write_bench(plan, lean, samples, folder)
         design = replace(design, link=named(link, folder))
         design = replace(design, built=_built(design, flash, folder, options, step))
         if design.built is not None:

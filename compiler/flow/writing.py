@@ -17,6 +17,10 @@ from ...hdl.emit.emit import to_rtlil, verilog_from_rtlil
 from ...hdl.emit.tools import tool_version
 from ...hdl.errors import TimingError, ToolError
 from ...hdl.link.flash_loader import FlashFormat
+from ...sim.numbering import of_core
+from ...sim.plain_bench import CorePorts, write_plain_bench, write_template
+from ...sim.reference import run_reference
+from ..data.samples import Samples
 from ..names import FITTED
 from ..output.build_folder import (
     LOGS,
@@ -24,9 +28,13 @@ from ..output.build_folder import (
     free_name,
 )
 from ..output.flash_image import plan_flash
+from ..plan.lean import Lean
 from ..plan.plan import Plan
 from .facts import Integers, Step
 from .options import CompileOptions, wanted_hz
+
+BENCH_SAMPLES = 10
+"""Samples that the test bench in plain Verilog runs."""
 
 
 def write_cores(plan: Plan, folder: Path) -> None:
@@ -34,6 +42,24 @@ def write_cores(plan: Plan, folder: Path) -> None:
         file = folder / f"{name}.il"
         file.write_text(to_rtlil(plan.core(trace=trace), f"spikeloom_{name}"), encoding="utf-8")
         verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
+
+
+def write_bench(plan: Plan, lean: Lean, samples: Samples | None, folder: Path) -> None:
+    """How the core is instantiated, and with samples a test bench in plain Verilog; nothing where weights are loaded
+    from outside."""
+    if plan.sprams:
+        return
+    network = plan.network
+    ports = CorePorts(
+        inputs=network.input_size,
+        outputs=network.size_of(network.output),
+        readout=plan.readout,
+        beats=plan.beats,
+    )
+    write_template(folder, ports)
+    if samples is not None:
+        ran = samples.first(BENCH_SAMPLES).spikes
+        write_plain_bench(folder, network, ports, ran, of_core(lean, run_reference(lean.whole, ran)))
 
 
 def write_weights(plan: Plan, folder: Path) -> FlashFormat | None:

@@ -799,6 +799,72 @@ PLANNING = (
     ),
 )
 
+HOST = (
+    Mutant(
+        "replies do not say which design sent them",
+        "hdl/link/reply_sender.py",
+        "crc = SerialCrc(initial=self._format.identity)",
+        "crc = SerialCrc()",
+        ("tests/test_host.py", "-k", "answers_as_the_reference"),
+    ),
+    Mutant(
+        "a checksum runs backwards without its message",
+        "hdl/link/identity.py",
+        "value |= (fed_back ^ (byte >> number & 1)) << (_CRC_BITS - 1)",
+        "value |= fed_back << (_CRC_BITS - 1)",
+        ("tests/test_host.py", "-k", "checksum_tells"),
+    ),
+    Mutant(
+        "the host sends more than the device has room for",
+        "boards/host/exchange.py",
+        "+ frame.words <= self._form.fifo_words - 1",
+        "+ frame.words <= 4 * self._form.fifo_words",
+        ("tests/test_host.py", "-k", "room_for"),
+    ),
+    Mutant(
+        "samples that were answered are sent again",
+        "boards/host/board.py",
+        "session.exchange.run(samples[before:], window, session.take)",
+        "session.exchange.run(samples, window, session.take)",
+        ("tests/test_host.py", "-k", "spoilt or cable"),
+    ),
+    Mutant(
+        "any design will do",
+        "boards/host/exchange.py",
+        "if found != form.identity:",
+        "if False:",
+        ("tests/test_host.py", "-k", "another_network"),
+    ),
+    Mutant(
+        "a run on a board compares no classes",
+        "compiler/flow/on_board.py",
+        "for sample in np.flatnonzero(expected != got)[:1]:",
+        "for sample in np.flatnonzero(expected != expected)[:1]:",
+        ("tests/test_run_command.py", "-k", "divergence"),
+    ),
+    Mutant(
+        "a session is replayed whatever the host sends",
+        "boards/host/session.py",
+        "if there != data:",
+        "if len(there) != len(data):",
+        ("tests/test_run_command.py", "-k", "replayed"),
+    ),
+    Mutant(
+        "what lies beside an image in flash is erased",
+        "boards/flash/spi_flash.py",
+        "wanted = there[: offset - start] + image + there[offset - start + len(image) :]",
+        "wanted = (there[: offset - start] + image).ljust(len(there), bytes([0xFF]))",
+        ("tests/test_flashing.py", "-k", "rest_stays"),
+    ),
+    Mutant(
+        "every sector that differs is erased",
+        "boards/flash/spi_flash.py",
+        "whole = {place for place, old, new in sectors if _needs_erasing(old, new)}",
+        "whole = {place for place, old, new in sectors}",
+        ("tests/test_flashing.py", "-k", "only_programmed or twice"),
+    ),
+)
+
 BOARDS = (
     Mutant(
         "an ECP5's PLL multiplies by what it divides by",
@@ -1569,6 +1635,7 @@ MUTANTS = (
     *SEVERAL_SPIKES,
     *READOUTS,
     *LINK,
+    *HOST,
     *BOARDS,
     *PLANNING,
     *LOWERING,
