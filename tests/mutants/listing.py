@@ -269,8 +269,8 @@ CURRENTS = (
     Mutant(
         "neurons without currents filter what comes in",
         "hdl/neurons/dynamics.py",
-        "left = Const(0, 1) if rule.current is None else decayed(g, rule.current.decay,",
-        "left = decayed(g, rule.current and rule.current.decay,",
+        "return Const(0, 1) if rule.current is None else leak(g, rule.current.decay,",
+        "return leak(g, rule.current and rule.current.decay,",
         ("tests/test_currents.py", "-k", "with_currents_and_without"),
     ),
     Mutant(
@@ -290,15 +290,15 @@ CURRENTS = (
     Mutant(
         "currents leak as membranes do",
         "hdl/neurons/dynamics.py",
-        "decayed(g, rule.current.decay,",
-        "decayed(g, rule.decay,",
+        "leak(g, rule.current.decay,",
+        "leak(g, rule.decay,",
         ("tests/test_currents.py", "-k", "every_rule"),
     ),
     Mutant(
         "a vector engine keeps its currents from sample to sample",
         "hdl/engines/vector.py",
-        "begun = next_sum(rule, g, ",
-        "begun = next_sum(rule, neuron.g, ",
+        "begun = next_sum(left_current(rule, g, ",
+        "begun = next_sum(left_current(rule, neuron.g, ",
         ("tests/test_currents.py", "-k", "vectors"),
     ),
     Mutant(
