@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from board_tops import bare_facts
 from networks import chain, random_spikes
 from relay import Noise, Relay
 from spikeloom.boards.host import ports
@@ -23,14 +24,19 @@ from spikeloom.boards.host.answers import Answers
 from spikeloom.boards.host.facts import LINK, read_facts
 from spikeloom.boards.host.ports import Port
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.flow.board_pins import board_program
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.flow.on_board import check_answers
 from spikeloom.compiler.output.build_folder import BuildFolder
+from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.hdl.errors import MismatchError
+from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
+from spikeloom.sim.image_executor import decoded_classes
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard
+from test_membrane_readout import integrating
 
 NETWORK = chain(6, (12, 9, 6), fire=14, sub=15)
 SPIKES = random_spikes(1, NETWORK, samples=40, steps=4)
@@ -139,6 +145,38 @@ def test_the_first_divergence_is_named(build: BuildFolder) -> None:
     classes[7] += 1
     with pytest.raises(MismatchError, match=r"^sample 7: class expected \d, got \d$"):
         check_answers(NETWORK, facts, samples, Answers(classes=classes, spikes=EXPECTED.spikes))
+
+
+@pytest.mark.parametrize("decoder", [Decoder.ARGMAX, Decoder.FIRST_SPIKE, Decoder.COUNTS, Decoder.MEMBRANES])
+def test_what_images_are_answered_is_compared(decoder: Decoder) -> None:
+    network = integrating(3, (12, 9, 6), "membranes") if decoder is Decoder.MEMBRANES else NETWORK
+    coding = ImageCoding(encoder=Encoder.LATENCY, steps=5, decoder=decoder)
+    facts = replace(bare_facts(), coding=coding, readout=link_of(network, coding).readout)
+    images = np.random.default_rng(3).integers(0, 256, (8, 12)).astype(np.uint8)
+    samples = Samples(spikes=encode(images, coding), images=images)
+    expected = run_reference(network, samples.spikes)
+    counts = expected.spikes.sum(axis=1, dtype=np.int64)
+    answers = Answers(
+        classes=decoded_classes(expected, coding),
+        counts=counts if decoder is Decoder.COUNTS else None,
+        readings=expected.membranes if decoder is Decoder.MEMBRANES else None,
+    )
+    assert check_answers(network, facts, samples, answers) == 8 + {
+        Decoder.COUNTS: 8 * 6, Decoder.MEMBRANES: 8 * 5 * 6
+    }.get(decoder, 0)  # fmt: skip
+    classes = answers.classes.copy()
+    classes[7] += 1
+    with pytest.raises(MismatchError, match=r"^sample 7: class expected \d, got \d$"):
+        check_answers(network, facts, samples, replace(answers, classes=classes))
+    if answers.counts is not None:
+        counts[5, 2] += 1
+        with pytest.raises(MismatchError, match=r"^image 5, population '\w+', neuron 2: spikes expected \d+, got \d+$"):
+            check_answers(network, facts, samples, answers)
+    if answers.readings is not None:
+        readings = answers.readings.copy()
+        readings[4, 3, 1] += 1
+        with pytest.raises(MismatchError, match=r"^sample 4, step 3, population '\w+', neuron 1: reading expected"):
+            check_answers(network, facts, samples, replace(answers, readings=readings))
 
 
 def test_a_board_with_another_network_is_named(
