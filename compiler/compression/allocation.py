@@ -42,8 +42,9 @@ def zeros(weights: int, sparsity: float) -> int:
     return math.floor(sparsity * weights + 0.5)
 
 
-def price_of(inputs: torch.Tensor, operation_weight: float) -> torch.Tensor | None:
-    """What a loss counts for each input of `inputs` [steps, samples, fan-in]: its rate to the power -operation_weight.
+def price_of(inputs: torch.Tensor, operation_weight: float, places: int = 1) -> torch.Tensor | None:
+    """What a loss counts for each input of `inputs` [steps, samples, fan-in]: its rate, at all `places` that share the
+    weight, to the power -operation_weight.
 
     The weight memory is read once for each spike and synapse that it meets, so that at 1 the loss per operation is
     what decides. Inputs that hardly fire count as `LEAST_RATE` of the mean, those that never do as the mean: nothing is
@@ -56,7 +57,7 @@ def price_of(inputs: torch.Tensor, operation_weight: float) -> torch.Tensor | No
     rates = inputs.double().mean(dim=(0, 1))
     mean = rates.mean()
     used = torch.where(rates > 0, rates.clamp(min=LEAST_RATE * mean), mean)
-    return torch.where(used > 0, used, torch.ones_like(used)) ** -operation_weight
+    return (places * torch.where(used > 0, used, torch.ones_like(used))) ** -operation_weight
 
 
 def check_operation_weight(operation_weight: float, method: str) -> None:

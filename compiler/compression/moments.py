@@ -81,7 +81,7 @@ def _problems(
         free_bias=job.recipe.method == "osbc",
         memory_budget=job.recipe.memory_budget,
     )
-    price = price_of(inputs, job.recipe.operation_weight)
+    price = price_of(inputs, job.recipe.operation_weight, layer.view.members)
     return problems if price is None else [replace(p, price=price) for p in problems]
 
 

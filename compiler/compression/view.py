@@ -42,6 +42,11 @@ class View:
         connectivities = tuple(p.connectivity for p in form.projections)
         groups = Columns.of(connectivities).groups
         for projection, own in zip(form.projections, connectivities, strict=True):
+            if own.pools_sums:
+                raise ModelError(
+                    f"compression on data takes sums as they are: those of {quoted(projection.pre)} -> "
+                    f"{quoted(projection.post)} are pooled; use magnitude"
+                )
             if len(own.alike()) > 1 or not np.array_equal(own.scale_groups(), groups):
                 arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
                 raise ModelError(
@@ -77,14 +82,21 @@ class View:
 
         [steps, samples * members, fan-in].
         """
-        import torch
 
         connectivity = self.connectivities[number]
         if connectivity.one_per_pair:
             return spikes
-        inputs = torch.as_tensor(connectivity.inputs_of(0), device=spikes.device)
-        padded = torch.cat([spikes, torch.zeros_like(spikes[..., :1])], dim=2)
-        return padded[..., inputs % padded.shape[2]].flatten(1, 2)  # -1, no neuron, is the zero at the end
+        if (pooled := connectivity.pooled_inputs()) is not None:
+            windows = self._taken(spikes, pooled[0])
+            spikes = windows.amax(dim=3) if pooled[1] else windows.sum(dim=3)
+        return self._taken(spikes, connectivity.inputs_of(0)).flatten(1, 2)
+
+    def _taken(self, values: torch.Tensor, numbers: IntArray) -> torch.Tensor:
+        """[steps, samples, *numbers] of values [steps, samples, n]; 0 where a number is -1, for none."""
+        import torch
+
+        padded = torch.cat([values, torch.zeros_like(values[..., :1])], dim=2)
+        return padded[..., self._index(numbers % padded.shape[2], values)]  # -1 is the zero at the end
 
     def by_neuron(self, values: torch.Tensor) -> torch.Tensor:
         """Values of the groups [steps, samples * members, groups] as those of the neurons [steps, samples, n]."""

@@ -125,9 +125,19 @@ class Connectivity(ABC):
         """What is wrong with its own form, or None."""
         return None
 
+    @property
+    def pools_sums(self) -> bool:
+        """Whether its sums are pooled on the way to the currents."""
+        return False
+
     def at_weights(self, spikes: Array) -> Array:
         """What the weights take of `spikes` [..., pre]: these, or what is pooled of them, [..., inputs]."""
         return spikes
+
+    def pooled_inputs(self) -> tuple[IntArray, bool] | None:
+        """Where the weights take what is pooled: the pre neurons in each window [inputs, cells], -1 for none, and
+        whether their maximum is taken in the place of their sum."""
+        return None
 
     def sum_bounds(self, values: Array | None = None) -> tuple[Array, Array]:
         """The smallest and largest of all sums that are formed in a step on the way to the currents, for inputs of 0

@@ -59,6 +59,10 @@ class Convolution(Connectivity):
         return self.pool_after is None or self.pool_after.is_linear
 
     @property
+    def pools_sums(self) -> bool:
+        return self.pool_after is not None
+
+    @property
     def pre_map(self) -> MapShape | None:
         return self.pre_shape
 

@@ -68,8 +68,15 @@ class Pooled(Connectivity):
         doubled = replace(self.pooling, pre_shape=(2 * channels, rows, columns))
         return replace(self, pooling=doubled, behind=self.behind.mirrored())
 
+    @property
+    def pools_sums(self) -> bool:
+        return self.behind.pools_sums
+
     def at_weights(self, spikes: Array) -> Array:
         return self.behind.at_weights(self.pooling(spikes))
+
+    def pooled_inputs(self) -> tuple[IntArray, bool]:
+        return self.pooling.cells(), not self.pooling.is_linear
 
     def currents(self, spikes: Array, values: Array | None = None) -> Array:
         return self.behind.currents(self.pooling(spikes), values)

@@ -77,6 +77,12 @@ class Pooling:
         pooled = reduce(join, (patches[..., i, j, :, :] for i, j in self.window.cells()))
         return np.asarray(pooled).reshape(*values.shape[:-1], size_of(self.post_shape))
 
+    def cells(self) -> npt.NDArray[np.int64]:
+        """The inputs in each window, [post, cells]; -1 beyond the map."""
+        numbers = np.arange(size_of(self.pre_shape)).reshape(self.pre_shape)
+        seen = np.moveaxis(self.window.patches(numbers, -1), (1, 2), (-2, -1))
+        return seen.reshape(size_of(self.post_shape), -1)
+
     def spread(self, values: Array) -> Array:
         """What stands for each input in `values` [..., post] of all windows that it is in, summed: [..., pre]."""
         maps = values.reshape(-1, *self.post_shape)
