@@ -138,3 +138,15 @@ def test_operations_of_a_weight_are_counted_at_all_its_places() -> None:
     one, many = price_of(inputs, 1.0), price_of(inputs, 1.0, places=56)
     assert one is not None and many is not None and torch.allclose(one / 56, many)
     assert price_of(inputs, 0.0, places=56) is None
+
+
+def test_layers_say_at_how_many_places_they_read_a_weight() -> None:
+    """A dense layer whose inputs all fire alike loses more weights where operations count: a kernel's cost 56 times."""
+    pytest.importorskip("torch")
+    net = network("sum")
+    kept = []
+    for weight in (0.0, 1.0):
+        recipe = Recipe(method="osbc", sparsity=0.5, distil=False, operation_weight=weight)
+        found, _ = compress(net, recipe, samples())
+        kept.append([p.connectivity.synapses for p in found.projections])
+    assert kept[1][0] < kept[0][0] and kept[1][2] > kept[0][2]

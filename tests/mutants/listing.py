@@ -1043,8 +1043,8 @@ COMPRESSION = (
     Mutant(
         "busy inputs cost less",
         "compiler/compression/allocation.py",
-        "torch.ones_like(used)) ** -operation_weight",
-        "torch.ones_like(used)) ** operation_weight",
+        "torch.ones_like(used))) ** -operation_weight",
+        "torch.ones_like(used))) ** operation_weight",
         ("tests/test_compression_one_shot.py", "-k", "operations_count"),
     ),
     Mutant(
@@ -1309,6 +1309,41 @@ FLOAT_EXECUTOR = (
 )
 
 CONVOLUTION = (
+    Mutant(
+        "a window of torch's ceil_mode may begin beyond the map",
+        "compiler/frontends/chain.py",
+        "if (count - 1) * stride >= length + before:",
+        "if False:",
+        ("tests/test_snntorch_maps.py", "-k", "rounded or maxima"),
+    ),
+    Mutant(
+        "a constant before a convolution is added beyond the map too",
+        "compiler/frontends/chain.py",
+        "added = added + plain.currents(np.broadcast_to(self.shift, (self.size,)).astype(np.float64))",
+        "added = added + self.shift.reshape(-1)[0] * kernel.sum()",
+        ("tests/test_snntorch_maps.py", "-k", "normalised"),
+    ),
+    Mutant(
+        "an average's padding does not count",
+        "compiler/frontends/chain.py",
+        "counted = layer.padding if layer.counts_padding else (0, 0)",
+        "counted = (0, 0)",
+        ("tests/test_nir_maps.py", "-k", "layers_of_maps"),
+    ),
+    Mutant(
+        "a weight that many places share costs as much as one",
+        "compiler/compression/moments.py",
+        "price_of(inputs, job.recipe.operation_weight, layer.view.members)",
+        "price_of(inputs, job.recipe.operation_weight)",
+        ("tests/test_maps_compressed.py",),
+    ),
+    Mutant(
+        "maxima of spikes are fitted as sums",
+        "compiler/compression/view.py",
+        "spikes = windows.amax(dim=3) if pooled[1] else windows.sum(dim=3)",
+        "spikes = windows.sum(dim=3)",
+        ("tests/test_maps_compressed.py", "-k", "view_of_maps"),
+    ),
     Mutant(
         "a pooling looks below 0 for what is not there",
         "compiler/ir/pooling.py",
