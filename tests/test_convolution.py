@@ -195,6 +195,14 @@ def test_a_sum_behind_is_a_larger_kernel(form: dict[str, Any]) -> None:
         assert kept.folded() is kept
 
 
+def test_a_maximum_has_no_negative_gain() -> None:
+    member = real(after(convolution(), "max"))
+    factors = np.repeat(np.arange(8.0), member.shape[1] // 8)
+    assert np.array_equal(member.scaled(factors, member.real), member.real * np.arange(8.0)[:, None, None, None])
+    with pytest.raises(ModelError, match="what goes into a maximum has a gain that is not negative: it is -7"):
+        member.scaled(-factors, member.real)
+
+
 def test_mirrored_inputs_are_subtracted() -> None:
     x = spikes(2, 5, SIZE, most=2)
     both, difference = np.concatenate([x[0], x[1]], axis=1), x[0].astype(float) - x[1]

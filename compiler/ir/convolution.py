@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...hdl.errors import ModelError
 from .arrays import IntArray, freeze
 from .connectivity import Array, BoolArray, Connectivity, Quantised, Weights
 from .maps import MapShape, Padding, Pair, Window, map_problem, size_of
@@ -132,6 +133,14 @@ class Convolution(Connectivity):
             return low, high
         pooled = self.input_bounds(values)
         return np.append(low, pooled[0]), np.append(high, pooled[1])
+
+    def scaled(self, factors: Array, values: Array) -> Array:
+        if not self.is_linear and np.any(factors < 0):
+            raise ModelError(
+                f"what goes into a maximum has a gain that is not negative: it is {np.min(factors):g}; put it into the "
+                "weights"
+            )
+        return super().scaled(factors, values)
 
     def fan_in(self) -> IntArray:
         counts = self._sums(np.ones((1, self.shape[0]), np.int64), (self.values != 0).astype(np.int64))[0]
