@@ -12,8 +12,8 @@ on one core and needs torch, snntorch and scipy.
 
 The network is 4-80-6: adaptive neurons (ALIF) that hear each other, and leaky integrators whose membranes are read in
 every step. It learns to be integers: a step's leaks are whole 64ths and 256ths from the start, and at the end weights
-are rounded as the compiler does. All choices were made with `--validate`, which holds a sixth of the training records
-back, patient by patient; the network that is written has learnt from all.
+are rounded as the compiler does. Choices are made with `--validate`, which holds a fifth of the training records back,
+neighbours together, as they are of one patient; without it the network learns from all.
 """
 
 from __future__ import annotations
