@@ -16,6 +16,7 @@ from spikeloom.compiler.ir.connectivity import Connectivity, Dense, Quantised
 from spikeloom.compiler.ir.convolution import Convolution
 from spikeloom.compiler.ir.maps import MapShape, size_of
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
+from spikeloom.compiler.ir.neurons import Kind, ResetPlace
 from spikeloom.compiler.ir.pooled import Pooled
 from spikeloom.compiler.ir.pooling import Pooling, PoolKind
 from spikeloom.compiler.plan.folding import Folding, default_folding, pipelined_folding, shared_folding
@@ -213,6 +214,41 @@ def test_a_step_without_events_costs_its_passes() -> None:
     cycles = measure_cycles(plan, silent)[0]
     assert cycles <= 6 * (longest + 12) + 3 * longest + 60
     assert [cycles] == count_cycles(plan, run_reference(network, silent).trains(silent))
+
+
+def of_if_neurons(network: Network) -> Network:
+    """The same network without leaks and biases, every other neuron of which fires more often."""
+    changed = []
+    for population in network.populations:
+        fire = np.where(np.arange(population.size) % 2, 40, 12)
+        dynamics = replace(population.dynamics, kind=Kind.IF, decay=None, fire=fire, sub=fire, state_bits=12)
+        changed.append(replace(population, dynamics=dynamics, bias=np.zeros((), np.int64)))
+    return replace(network, populations=tuple(changed))
+
+
+@pytest.mark.parametrize("max_spikes", [1, 3])
+@pytest.mark.parametrize("stress", [None, 5])
+def test_a_pass_goes_by_neurons_to_which_nothing_came(max_spikes: int, stress: int | None) -> None:
+    rng = np.random.default_rng(15)
+    first = convolved(rng, INPUTS, 4, padding=((1, 1), (1, 0)))
+    last = Dense(weights=weights(rng, size_of(first.post_shape), 4))
+    network = of_if_neurons(joined((INPUT, "a", first, 0), ("a", "b", last, 0)))
+    maps, outputs = network.populations
+    several = replace(maps, dynamics=replace(maps.dynamics, reset_place=ResetPlace.SAME, max_spikes=max_spikes))
+    network = replace(network, populations=(several, outputs))
+    plan = make_plan(network, "ice40", pipelined_folding(network))
+    assert plan.engines[0].form.neurons.touched == 8
+    spikes = random_spikes(16, network, 2, 8, 0.05)
+    expected = run_reference(network, spikes)
+    np.testing.assert_array_equal(run_shipped(plan, spikes, stress=stress), expected.spikes)
+    assert expected.spikes.any()
+    trains = {name: train[:1] for name, train in expected.trains(spikes).items()}
+    cycles = measure_cycles(plan, spikes[:1])
+    assert cycles == count_cycles(plan, trains)
+    first_engine = plan.engines[0]
+    visits_all = replace(first_engine.form, neurons=replace(first_engine.form.neurons, touched=0))
+    slower = replace(plan, engines=(replace(first_engine, form=visits_all), plan.engines[1]))
+    assert cycles[0] < 0.8 * count_cycles(slower, trains)[0]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class LaneModel:
     of the engine's neurons that the lane has. Where some of its spikes return, `own` neurons have rows, those `waiting`
     wait for the end of their pass in a `queue`, and `last_returns` is whether the last population's return. Spikes of
     those that are `inner` are told aside. With `taps` events become rows that are placed;
-    they may be pooled before (`pool`), and contributions behind (`sums`).
+    they may be pooled before (`pool`), and contributions behind (`sums`). Passes look at blocks that are `touched`.
     """
 
     rows: tuple[Posts, ...]
@@ -71,6 +71,7 @@ class LaneModel:
     taps: tuple[TapFormat, TapContents] | None = None
     pool: tuple[SpikePoolFormat, TapContents] | None = None
     sums: tuple[SumPoolFormat, TapContents] | None = None
+    touched: int = 0
 
     def front(self) -> TapFront | PooledFront | None:
         """What is in front of the walker."""
@@ -127,7 +128,8 @@ def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, con
 def _busy(form: SparseFormat, contents: SparseContents, events: Events, steps: int) -> Any:
     of_rows = np.maximum(1, row_lengths(form.rows, contents.rows))
     costs = event_beats(form, contents, of_rows, without=1)
-    passes = form.neurons.neurons + PASS_CYCLES * len(form.neurons.populations)
+    visited = form.neurons.neurons // (form.neurons.touched or 1)
+    passes = visited + PASS_CYCLES * len(form.neurons.populations)
     return events @ costs + steps * passes
 
 
@@ -148,6 +150,7 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         taps=None if form.taps is None or contents.taps is None else (form.taps, contents.taps),
         pool=None if form.pool is None or contents.pool is None else (form.pool, contents.pool),
         sums=None if form.sums is None or contents.sums is None else (form.sums, contents.sums),
+        touched=form.neurons.touched,
     )
 
 
@@ -211,6 +214,10 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
     post = 0
     locked = several
     step = -1
+    # What it has of blocks.
+    block = model.touched
+    touched = [False] * (model.neurons // block if block else 0)
+    entered = fired = False
     # Those of spikes that return.
     queue: deque[int] = deque()  # in the memory
     head: int | None = None  # at the queue's output
@@ -267,6 +274,9 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
         stall = spiking and (more > 0 or not o_ready)
         accept = b_valid and ready
         issue = job == PASS and not stall and not (several and is_event and b_valid)
+        by = block > 0 and job == PASS and not stall and end == END_OF_STEP and not entered
+        by = by and not neuron % block and not touched[neuron // block]
+        issue = issue and not by
         hold = stall or (several and adding)
         incoming = token
         if several:
@@ -295,9 +305,21 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
         # The bank.
         drained = job == DRAIN and not (stage1 or stage2 or adding)
         ended = job == END and (o_ready or not announce)
+        if block:
+            if accept and is_event:
+                touched[b_post // block] = True
+            if stage2 and not hold:
+                fires_here = end == END_OF_STEP and neuron2 in fires[step]
+                fired = fires_here or (fired and neuron2 % block > 0)
+                touched[neuron2 // block] = fired
+            entered = (stall and stage1) or (entered and not issue)
         asked = neuron
         if stall and stage1:
             neuron, job = neuron1, PASS
+        if by:
+            neuron += block
+            if neuron > last_neuron:
+                job, neuron = DRAIN, 0
         if issue:
             if neuron == last_neuron:
                 job = DRAIN

@@ -15,6 +15,10 @@ def map_parts(parts: Parts, form: SparseFormat) -> None:
     if form.taps is not None:
         tap_parts(parts, form.taps)
         parts.ff("walker", 3 * address_bits(form.rows.post))
+    if form.neurons.touched:
+        parts.adder("touched", address_bits(form.neurons.neurons))
+        parts.lut("touched", 12 + 2 * address_bits(form.neurons.neurons // form.neurons.touched))
+        parts.ff("touched", 2)
     if form.pool is not None:
         _spike_pool_parts(parts, form.pool)
     if form.sums is not None:

@@ -13,7 +13,7 @@ from ...hdl.neurons.neuron_format import AdaptationRule, CurrentRule, NeuronForm
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Network, Population
-from ..ir.neurons import Decay, Drive, IntegerDynamics, ResetMode
+from ..ir.neurons import Decay, Drive, IntegerDynamics, ResetMode, ResetPlace
 from ..neurons.reachable import (
     accumulator_bits,
     adaptation_bits,
@@ -161,6 +161,25 @@ def _field_bits(values: IntArray) -> int:
     if values.min() >= 0:
         return int(values.max()).bit_length()
     return signed_bits(int(values.min()), int(values.max()))
+
+
+BLOCKS = (16, 8, 4)
+"""How many neurons are passed by at once where nothing would change, from what is best on."""
+
+
+def with_blocks(form: NeuronFormat, population: Population) -> NeuronFormat:
+    """A form of one population that passes by blocks of neurons to which nothing came, where that is exact.
+
+    Without a bias and a leak, what has not fired starts the next step from where it is, at or below its threshold.
+    """
+    dynamics = _integer(population)
+    states = (dynamics.decay, dynamics.decay_syn, dynamics.decay_a)
+    rests = population.fires and all(state is None for state in states) and not np.any(population.bias)
+    rests = rests and dynamics.reset_place is not ResetPlace.SNNTORCH_SAME and bool(np.all(dynamics.fire >= 0))
+    rests = rests and (dynamics.v_min is None or bool(np.all(dynamics.v_min <= dynamics.fire)))
+    passes_all = form.shared or form.skips or form.gives_membranes
+    block = next((block for block in BLOCKS if not form.neurons % block and form.neurons >= 4 * block), 0)
+    return form if passes_all or not rests else replace(form, touched=block)
 
 
 def _sharing(

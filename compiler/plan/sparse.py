@@ -16,6 +16,7 @@ from ..ir.arrays import IntArray
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
 from .maps import map_orders
+from .neurons import with_blocks
 from .taps import plan_taps
 from .weights import EngineWeights
 
@@ -76,6 +77,8 @@ class SparseFolding(EngineFolding):
             rows, row_contents = encode_rows(codes, weight_bits, family, weights.sections(), spram, self.scarce)
         overlaps = weights.overlaps()
         neurons, parameters = weights.neurons(weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce)
+        if weights.has_maps and len(self.populations) == 1:
+            neurons = with_blocks(neurons, weights.network.population(self.first))
         form = SparseFormat(
             inputs=weights.inputs,
             rows=rows,

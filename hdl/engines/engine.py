@@ -100,7 +100,7 @@ class SparseFormat(EngineFormat):
 
     def traced(self) -> SparseFormat:
         """The same engine, whose monitors see every neuron in every step."""
-        return replace(self, neurons=replace(self.neurons, skips=False))
+        return replace(self, neurons=replace(self.neurons, skips=False, touched=0))
 
     @property
     def outputs(self) -> int:

@@ -70,6 +70,9 @@ class NeuronBank(wiring.Component):
 
     Where it `skips`, a population's pass takes 1 cycle if its last one changed no word and had no spike, nothing has
     arrived since, and the step does not end the sample. The trace is silent then.
+
+    Where it looks at what is `touched`, a pass that does not end the sample takes a cycle for each block of so many
+    neurons to which nothing has come since the last pass and in which none fired then. The trace is silent there.
     """
 
     i: stream.Interface
@@ -113,6 +116,8 @@ class NeuronBank(wiring.Component):
             ]
         if self._format.skips:
             self._watch_still(m, w, written, after.kept_spike, passed)
+        if w.touched is not None:
+            self._pass_by(m, w, w.touched, after.kept_spike)
         m.d.comb += [
             self.trace.valid.eq(w.stages[1] & ~w.hold & ~w.quiet),
             self.trace.neuron.eq(w.written),
@@ -347,6 +352,40 @@ class NeuronBank(wiring.Component):
             for number, (base, past) in enumerate(zip(form.bases, form.ends, strict=True)):
                 with m.If((self.i.payload.post >= base) & (self.i.payload.post < past)):
                     m.d.sync += w.still[number].eq(0)
+
+    def _pass_by(self, m: Module, w: Wires, touched: ShapedMemory, kept_spike: Signal) -> None:
+        """Of blocks of neurons one bit each: set by a contribution, and in the pass by whether one of them fired.
+
+        The bit of the block behind that of the next neuron is read, so that it is there when the pass reaches it; a
+        neuron that is asked for again is one of a block that was entered.
+        """
+        form = self._format
+        low = form.touched.bit_length() - 1
+        at_start = ~w.neuron[:low].any()
+        again = w.stall & w.stages[0]
+        entered, fired_before = Signal(), Signal()
+        fired = kept_spike | (fired_before & w.written[:low].any())
+        visits = w.stages[1] & ~w.hold
+        in_pass = w.job == Job.PASS
+        moves = w.issue | w.passes_by
+        m.d.comb += [
+            w.passes_by.eq(in_pass & at_start & ~entered & ~touched.read_data[0] & ~w.clear & ~w.stall),
+            touched.read_address.eq(Mux(in_pass, w.neuron[low:] + 1, 0)),
+            touched.read_enable.eq(Mux(in_pass, ~at_start | moves, w.accept & ~w.is_event)),
+            touched.write_enable.eq(visits | (w.accept & w.is_event)),
+            touched.write_address.eq(Mux(visits, w.written[low:], self.i.payload.post[low:])),
+            touched.write_data.eq(~visits | fired),
+        ]
+        with m.If(visits):
+            m.d.sync += fired_before.eq(fired)
+        with m.If(again):
+            m.d.sync += entered.eq(1)
+        with m.Elif(w.issue):
+            m.d.sync += entered.eq(0)
+        with m.If(w.passes_by):
+            m.d.sync += w.neuron.eq(w.neuron + form.touched)
+            with m.If(w.neuron == form.neurons - form.touched):
+                m.d.sync += w.job.eq(Job.DRAIN)
 
     def _skip(self, m: Module, w: Wires, number: int) -> None:
         """Instead of the pass of a population that starts now, go to its end if it would change nothing."""

@@ -106,8 +106,10 @@ class NeuronFormat:
     sub - fire, `c_syn_bits` the leak of the currents, `jump_bits` and `c_a_bits` what thresholds adapt by, of which
     `adaptation_bits` hold every a. With `overlaps` no input reaches the last of several populations,
     so that the next step's input may be integrated during its pass. One that `skips` leaves a population's pass out
-    where it would change nothing. One that `gives_membranes` gives those of the last population to its output, in place
-    of spikes. `logic_luts` is as in MemoryShape.
+    where it would change nothing. One with `touched` visits in a step's pass, of every so many neurons that follow one
+    another (a power of two, of which there is a whole number), only those where one got a contribution or fired in the
+    last pass, as it would change nothing of the others. One that `gives_membranes` gives those of the last population
+    to its output, in place of spikes. `logic_luts` is as in MemoryShape.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -127,6 +129,7 @@ class NeuronFormat:
     unsigned: frozenset[str] = frozenset({"c", "c_syn", "c_a"})
     overlaps: bool = False
     skips: bool = False
+    touched: int = 0
     gives_membranes: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
 
@@ -241,7 +244,7 @@ class NeuronFormat:
 
         `state` is what the membrane starts from. Contributions are added to it, but where there are `currents`: then to
         these, which only a pass changes otherwise. `adaptation` is how much higher thresholds are, where they adapt.
-        `parameters` are there if any has a bit.
+        `touched` says of which neurons the next pass makes something. `parameters` are there if any has a bit.
         """
         words = {"state": self.membrane_start_bits + self.remembers_firing}
         if self.has_currents:
@@ -249,6 +252,8 @@ class NeuronFormat:
         if self.has_adaptation:
             words["adaptation"] = self.adaptation_bits
         shapes = {role: MemoryShape(family, self.neurons, bits, writable=True) for role, bits in words.items()}
+        if self.touched:
+            shapes["touched"] = MemoryShape(family, self.neurons // self.touched, 1, writable=True)
         if self.parameter_bits:
             words_of_all = sum(population.parameter_words for population in self.populations)
             shapes["parameters"] = MemoryShape(family, words_of_all, self.parameter_bits, logic_luts=self.logic_luts)

@@ -40,7 +40,8 @@ class Wires:
         self.state = state = memories["state"]
         self.sums = sums = memories.get("currents", state)
         self.adaptation = memories.get("adaptation")
-        self.own = [memory for memory in memories.values() if memory is not sums]
+        self.touched = memories.get("touched")
+        self.own = [memory for memory in memories.values() if memory not in (sums, self.touched)]
         start_bits = form.membrane_start_bits
         self.accumulator = sums.read_data[: form.accumulator_bits].as_signed()
         self.start = state.read_data[:start_bits].as_signed()
@@ -71,7 +72,8 @@ class Wires:
         self.post = Signal(address_bits(form.neurons))
         self.weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
         self.comes = i.valid & self.is_event if self.shared else self.job == Job.INTEGRATE
-        self.issue = (self.job == Job.PASS) & ~self.comes & ~self.stall
+        self.passes_by = Const(0, 1) if self.touched is None else Signal()  # of the next neurons nothing would change
+        self.issue = (self.job == Job.PASS) & ~self.comes & ~self.stall & ~self.passes_by
         self.hold = self.stall | self.adding if self.shared else self.stall
 
     def _words(self) -> Value:

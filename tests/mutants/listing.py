@@ -453,6 +453,20 @@ TAPS = (
         MAPS,
     ),
     Mutant(
+        "what fired is passed by in the next step",
+        "hdl/neurons/bank.py",
+        "touched.write_data.eq(~visits | fired),",
+        "touched.write_data.eq(~visits),",
+        ("tests/test_maps_hardware.py", "-k", "goes_by"),
+    ),
+    Mutant(
+        "a neuron that is asked for again is passed by",
+        "hdl/neurons/bank.py",
+        "m.d.sync += entered.eq(1)",
+        "m.d.sync += entered.eq(0)",
+        ("tests/test_maps_hardware.py", "-k", "goes_by"),
+    ),
+    Mutant(
         "populations share the parameters of the first",
         "hdl/neurons/bank.py",
         "words.append(place + first)",
