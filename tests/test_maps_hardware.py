@@ -167,6 +167,12 @@ def test_maps_listen_to_engines_of_other_kinds() -> None:
     agrees(make_plan(network, "ice40", folding), random_spikes(10, network, 2, 5, 0.5))
 
 
+def test_lanes_share_a_matrix_behind_sums_of_windows() -> None:
+    network = strided()
+    engines = (engine_folding(("a",)), engine_folding(("b",)), engine_folding(("c",), lanes=2))
+    agrees(make_plan(network, "ice40", Folding(engines=engines)), random_spikes(7, network, 2, 4, 0.4))
+
+
 def test_a_map_that_is_the_output_keeps_its_numbers() -> None:
     rng = np.random.default_rng(11)
     network = joined((INPUT, "a", convolved(rng, INPUTS, 3, padding=((1, 0), (1, 1))), 0))

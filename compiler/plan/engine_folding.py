@@ -13,6 +13,7 @@ from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import BeatShape
 from ..ir.arrays import IntArray
+from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from .step_edges import Heard
 from .weights import EngineWeights
@@ -47,9 +48,6 @@ class EngineFolding(ABC):
 
     kind: ClassVar[EngineKind]
 
-    has_maps: ClassVar[bool] = False
-    """Whether it can have synapses that share weights: convolutions, and poolings before the weights."""
-
     returns: ClassVar[bool] = False
     """Whether its spikes can return inside it, into neurons whose pass is over."""
 
@@ -65,6 +63,10 @@ class EngineFolding(ABC):
     def heard(self, network: Network) -> Heard:
         """What it hears, and when."""
         return Heard(network, self.populations, returns=self.returns)
+
+    def can_have(self, connectivity: Connectivity) -> bool:
+        """Whether synapses of that kind can lead to it: everywhere matrices."""
+        return connectivity.one_per_pair
 
     @property
     def takes_beats(self) -> bool:

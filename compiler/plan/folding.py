@@ -32,7 +32,7 @@ from ..ir.network import INPUT, Network
 from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
-from .maps import listens_to_maps
+from .lanes import LanesFolding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,9 @@ def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.
 
 
 def _may_have_lanes(network: Network, name: str) -> bool:
-    return not membranes_leave(network, name) and not listens_to_maps(network, name)
+    lanes = LanesFolding(populations=(name,), lanes=2)
+    possible = all(lanes.can_have(projection.connectivity) for projection in network.projections_into(name))
+    return possible and not membranes_leave(network, name)
 
 
 def membranes_leave(network: Network, name: str) -> bool:
@@ -188,7 +190,7 @@ def _names_all(network: Network, folding: Folding) -> None:
 def _has_maps_where_it_can(network: Network, folding: Folding) -> None:
     for engine in folding.engines:
         for projection in network.projections:
-            if projection.post in engine.populations and not (projection.connectivity.one_per_pair or engine.has_maps):
+            if projection.post in engine.populations and not engine.can_have(projection.connectivity):
                 raise ModelError(
                     f"maps are for sparse engines of one lane: that of {quoted(engine.first)} would have the "
                     f"{type(projection.connectivity).__name__.lower()} from {quoted(projection.pre)} to "

@@ -13,6 +13,7 @@ from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
 from ..encodings.rows import encode_rows
 from ..ir.arrays import IntArray
+from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
 from .maps import map_orders
@@ -40,7 +41,6 @@ class SparseFolding(EngineFolding):
     skips: bool = False
 
     kind = EngineKind.SPARSE
-    has_maps: ClassVar[bool] = True
     returns: ClassVar[bool] = True
     lanes: ClassVar[int] = 1
     refused: ClassVar[Mapping[str, str]] = {"events_per_beat": ONLY_VECTOR, "neurons_per_cycle": ONLY_VECTOR}
@@ -51,6 +51,9 @@ class SparseFolding(EngineFolding):
 
     def in_spram(self) -> Self:
         return replace(self, spram=True)
+
+    def can_have(self, connectivity: Connectivity) -> bool:
+        return True
 
     def check(self, network: Network, *, wide: bool) -> None:
         """Where maxima are taken, all spikes and sums of a step are there when its pass starts: of one population."""

@@ -47,9 +47,12 @@ class PlacedRows:
     weight_bits: int
 
 
-def plan_taps(weights: EngineWeights, family: Family, first_spram: int | None, scarce: Scarce) -> PlacedRows:
-    """The rows, taps and pools of an engine; entries lie in SPRAMs from `first_spram` on, if that is a number."""
-    plan = _Plan(weights, scarce)
+def plan_taps(
+    weights: EngineWeights, family: Family, first_spram: int | None, scarce: Scarce, neurons: range | None = None
+) -> PlacedRows:
+    """The rows, taps and pools of an engine; entries lie in SPRAMs from `first_spram` on, if that is a number. Where
+    nothing is convolved, only these of its `neurons` may be meant."""
+    plan = _Plan(weights, scarce, neurons)
     taps, pool = _Segments(), _Segments()
     for addresses in weights.address_ranges():
         plan.hear(addresses, taps, pool)
@@ -105,7 +108,7 @@ class _Segments:
 class _Plan:
     """The rows of an engine as they are found: those that events have of their own, and those of kernels."""
 
-    def __init__(self, weights: EngineWeights, scarce: Scarce) -> None:
+    def __init__(self, weights: EngineWeights, scarce: Scarce, neurons: range | None) -> None:
         self._weights = weights
         self._scarce = scarce
         self._blocks: list[IntArray] = []
@@ -114,7 +117,9 @@ class _Plan:
         shared = {s.projection: s for s in weights.heard.synapses if s.are_shared}
         self._readings = {number: Reading.of(s.connectivity) for number, s in shared.items()}
         self._shared = shared
-        self.neurons = sum(map(weights.network.size_of, weights.names))
+        meant = range(sum(map(weights.network.size_of, weights.names))) if neurons is None else neurons
+        self.neurons = len(meant)
+        self._meant = slice(meant.start, meant.stop)
         pools = {number: r.pool for number, r in self._readings.items() if r.pool is not None}
         sums = {number: r.written for number, r in self._readings.items() if r.sum_pool is not None}
         self._windows, self._window_count = _starts({number: pool.post_shape for number, pool in pools.items()})
@@ -203,6 +208,7 @@ class _Plan:
     def _own_rows(self, addresses: AddressRange, matrices: Sequence[Synapses]) -> OwnRow:
         """A row for each address; they count from the first neuron that any of them reaches."""
         block, bits = self._weights.rows_of(addresses, matrices)
+        block = block[:, self._meant]
         reached = np.flatnonzero(block.any(axis=0))
         first, past = (int(reached[0]), int(reached[-1]) + 1) if len(reached) else (0, 1)
         row = self._add(block[:, first:past], bits)
@@ -222,6 +228,7 @@ class _Plan:
                 channels_apart, rows_apart, columns_apart = lie.channels, lie.rows, lie.columns
             shift = self._weights.shift_of(synapses)
             rows, kernel_rows, kernel_columns = reading.rows(synapses.codes, channels_apart, order)
+            rows = rows if reading.written is not None else rows[:, self._meant]
             row = self._add(rows << shift, synapses.bits + shift)
             self._kernels[number] = MapJob(
                 down=axis_parts(reading.taps(0), (kernel_rows, rows_apart), (row, first)),

@@ -116,8 +116,8 @@ class NeuronBank(wiring.Component):
             ]
         if self._format.skips:
             self._watch_still(m, w, written, after.kept_spike, passed)
-        if w.touched is not None:
-            self._pass_by(m, w, w.touched, after.kept_spike)
+        if w.touched is not None and w.passes_by is not None:
+            self._pass_by(m, w, w.touched, w.passes_by, after.kept_spike)
         m.d.comb += [
             self.trace.valid.eq(w.stages[1] & ~w.hold & ~w.quiet),
             self.trace.neuron.eq(w.written),
@@ -353,7 +353,7 @@ class NeuronBank(wiring.Component):
                 with m.If((self.i.payload.post >= base) & (self.i.payload.post < past)):
                     m.d.sync += w.still[number].eq(0)
 
-    def _pass_by(self, m: Module, w: Wires, touched: ShapedMemory, kept_spike: Signal) -> None:
+    def _pass_by(self, m: Module, w: Wires, touched: ShapedMemory, passes_by: Signal, kept_spike: Signal) -> None:
         """Of blocks of neurons one bit each: set by a contribution, and in the pass by whether one of them fired.
 
         The bit of the block behind that of the next neuron is read, so that it is there when the pass reaches it; a
@@ -362,14 +362,13 @@ class NeuronBank(wiring.Component):
         form = self._format
         low = form.touched.bit_length() - 1
         at_start = ~w.neuron[:low].any()
-        again = w.stall & w.stages[0]
         entered, fired_before = Signal(), Signal()
         fired = kept_spike | (fired_before & w.written[:low].any())
         visits = w.stages[1] & ~w.hold
         in_pass = w.job == Job.PASS
-        moves = w.issue | w.passes_by
+        moves = w.issue | passes_by
         m.d.comb += [
-            w.passes_by.eq(in_pass & at_start & ~entered & ~touched.read_data[0] & ~w.clear & ~w.stall),
+            passes_by.eq(in_pass & at_start & ~entered & ~touched.read_data[0] & ~w.clear & ~w.stall),
             touched.read_address.eq(Mux(in_pass, w.neuron[low:] + 1, 0)),
             touched.read_enable.eq(Mux(in_pass, ~at_start | moves, w.accept & ~w.is_event)),
             touched.write_enable.eq(visits | (w.accept & w.is_event)),
@@ -378,11 +377,11 @@ class NeuronBank(wiring.Component):
         ]
         with m.If(visits):
             m.d.sync += fired_before.eq(fired)
-        with m.If(again):
+        with m.If(w.stages[0] & w.stall):
             m.d.sync += entered.eq(1)
         with m.Elif(w.issue):
             m.d.sync += entered.eq(0)
-        with m.If(w.passes_by):
+        with m.If(passes_by):
             m.d.sync += w.neuron.eq(w.neuron + form.touched)
             with m.If(w.neuron == form.neurons - form.touched):
                 m.d.sync += w.job.eq(Job.DRAIN)

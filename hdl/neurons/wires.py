@@ -72,8 +72,10 @@ class Wires:
         self.post = Signal(address_bits(form.neurons))
         self.weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
         self.comes = i.valid & self.is_event if self.shared else self.job == Job.INTEGRATE
-        self.passes_by = Const(0, 1) if self.touched is None else Signal()  # of the next neurons nothing would change
-        self.issue = (self.job == Job.PASS) & ~self.comes & ~self.stall & ~self.passes_by
+        self.passes_by = Signal() if self.touched is not None else None  # of the next neurons nothing would change
+        self.issue = (self.job == Job.PASS) & ~self.comes & ~self.stall
+        if self.passes_by is not None:
+            self.issue = self.issue & ~self.passes_by
         self.hold = self.stall | self.adding if self.shared else self.stall
 
     def _words(self) -> Value:
