@@ -150,3 +150,18 @@ def test_layers_say_at_how_many_places_they_read_a_weight() -> None:
         found, _ = compress(net, recipe, samples())
         kept.append([p.connectivity.synapses for p in found.projections])
     assert kept[1][0] < kept[0][0] and kept[1][2] > kept[0][2]
+
+
+def test_training_moves_kernels() -> None:
+    pytest.importorskip("torch")
+    from spikeloom.compiler.compression.finetune import FineTune
+
+    for kind in ("max", "sum"):
+        net = network(kind)
+        training = FineTune(epochs=2, batch_size=4)
+        recipe = Recipe(method="magnitude", sparsity=0.3, bits=4)
+        found, _ = compress(net, recipe, samples(), finetune=training)
+        plain, _ = compress(net, recipe, samples())
+        first, before = found.projections[0].connectivity, plain.projections[0].connectivity
+        assert isinstance(first, Convolution) and first.codes.shape == before.codes.shape
+        assert not np.array_equal(first.real, before.real)

@@ -17,7 +17,7 @@ from .network import INPUT, Network, Projection
 
 
 def with_signed_inputs(network: Network, x_min: int) -> Network:
-    """The float network for inputs from `x_min` on, below 0; the same for 0. ModelError where weights are shared."""
+    """The float network for inputs from `x_min` on, below 0; the same for 0. ModelError where inputs go into maxima."""
     if x_min == 0:
         return network
     channels, *rest = network.input_shape
