@@ -137,16 +137,7 @@ def compile_network(
         seed=options.seed,
     )
     with staged(output, force=force) as folder, kept(folder, output):
-        write_nir(source, folder / SOURCE)
-        write_nir(integers.network, folder / NETWORK)
-        write_json(folder / FOLDING, folding_data(plan.folding))
-        if lean.kept:
-            write_json(folder / NUMBERING, lean.data())
-        with step("writing the core"):
-            write_cores(plan, folder)
-            flash = write_weights(plan, folder)
-            if options.verilog_only:
-                write_bench(plan, lean, samples, folder)
+        flash = _write_networks(design, source, samples, folder, options, step)
         design = replace(design, link=named(link, folder))
         design = replace(design, built=_built(design, flash, folder, options, step))
         if design.built is not None:
@@ -176,6 +167,23 @@ def _answering(
     integers = integers_of(source, options, samples, step)
     require_answer(integers.network)
     return integers if chosen else replace(integers, warnings=(*integers.warnings, _UNCHOSEN))
+
+
+def _write_networks(
+    design: Design, source: Network, samples: Samples | None, folder: Path, options: CompileOptions, step: Step
+) -> FlashFormat | None:
+    """The network as read and as built, its core, and the format of its weights in flash where they are there."""
+    plan, lean = design.plan, design.lean
+    write_nir(source, folder / SOURCE)
+    write_nir(design.integers.network, folder / NETWORK)
+    write_json(folder / FOLDING, folding_data(plan.folding))
+    if lean.kept:
+        write_json(folder / NUMBERING, lean.data())
+    with step("writing the core"):
+        write_cores(plan, folder)
+        if options.verilog_only:
+            write_bench(plan, lean, samples, folder)
+        return write_weights(plan, folder)
 
 
 def _built(
