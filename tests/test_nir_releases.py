@@ -100,6 +100,15 @@ def test_sinabs_neurons_fire_several_times_as_sinabs_has_it(name: str, options: 
     np.testing.assert_array_equal(run_float(network, recorded("inputs")).spikes, expected)
 
 
+def test_a_network_of_maps_fires_as_sinabs_has_it() -> None:
+    network = read_nir(EXPORTS / "sinabs_maps.nir", dialect="sinabs")
+    assert [p.shape for p in network.populations] == [(4, 4, 4), (6, 1, 1), (4,)]
+    with np.load(EXPORTS / "sinabs_maps.npz") as file:
+        inputs, expected = file["inputs"], file["loaded"]
+    assert expected.max() >= 4
+    np.testing.assert_array_equal(run_float(network, inputs).spikes, expected)
+
+
 def test_rockpools_readout(tmp_path: Path) -> None:
     network = read_nir(EXPORTS / "rockpool_li.nir", dialect="rockpool")
     assert isinstance(network.populations[1].dynamics, LI) and network.dt == 1e-4
