@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from spikeloom.compiler import quantise
+from spikeloom.compiler.data.samples import load_samples
+from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
+from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.lowering.error import quantisation_error
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.sim.amaranth_executor import run_amaranth
@@ -150,3 +153,34 @@ def test_records_are_read_as_published(script: Any, tmp_path: Path) -> None:
 def test_neighbours_are_held_back_together(script: Any) -> None:
     aside = script.held_back(618)
     assert aside.sum() == 6 * 20 and np.count_nonzero(np.diff(aside.astype(int)) == 1) == 6
+
+
+# ------------------------------------------------------------------------------------------ what it trained once
+
+
+@pytest.fixture(scope="module")
+def kept() -> Network:
+    """examples/ecg8.nir, of 8 bits."""
+    return read_nir(SCRIPT.with_name("ecg8.nir"))
+
+
+def test_the_kept_network_is_right_in_the_published_share_of_test_steps(
+    script: Any, kept: Network, shared: Path
+) -> None:
+    """In the hardware's integers; the published share is 85.9 %."""
+    folder = shared / "data" / "ecg"
+    if not (folder / "QTDB_test.mat").is_file():
+        pytest.skip(f"no QTDB_test.mat in {folder}")
+    assert kept.is_integer
+    assert script.right(kept, *script.load(folder, "test")) > 0.87
+
+
+def test_hardware_runs_the_kept_network_exactly(kept: Network) -> None:
+    """Membranes of every step, in steps with spikes of its own."""
+    spikes = load_samples(SCRIPT.with_name("ecg_short.npz")).spikes[:1, :10]
+    expected = run_reference(kept, spikes, membranes=True)
+    found = run_amaranth(make_plan(kept), spikes, membranes=True)
+    assert expected.populations["hidden"].spikes.any()
+    for name, population in expected.populations.items():
+        assert np.array_equal(found.populations[name].spikes, population.spikes)
+        assert np.array_equal(found.populations[name].membranes, population.membranes)  # type: ignore[arg-type]
