@@ -1,10 +1,12 @@
 """What networks in time cost in hardware: synaptic currents, delays, and NeuroBench's speech network.
 
-    python benchmarks/in_time.py --tools FOLDER [--neurobench FOLDER] [--only ROW ...] [--seed 1] [--docs docs]
+    python benchmarks/in_time.py --tools FOLDER [--neurobench FOLDER] [--only ROW ...] [--seed 1]
+    python benchmarks/in_time.py --tools FOLDER --table
 
 `--neurobench` is the folder of NeuroBench's trained snnTorch networks, of which `gsc_snntorch.pt` is taken. Cores alone
 are synthesised, placed and routed; whole designs are what `spikeloom compile` builds. FOLDER keeps designs under a hash
-of their RTLIL, so that an interrupted run goes on, and the rows, so that the page has those of earlier runs too.
+of their RTLIL, so that an interrupted run goes on, and the rows, so that the tables (docs/in_time.md) have those of
+earlier runs too.
 """
 
 from __future__ import annotations
@@ -38,13 +40,12 @@ from spikeloom.compiler.report.neurobench import neurobench
 from spikeloom.hdl.errors import SpikeloomError
 from spikeloom.sim.reference import run_reference
 
-PAGE = "in_time.md"
 DELAY = 25
 """Steps, of the longest axonal delay."""
 
 EVENTS = 0.3
-"""The share of input channels with an event, of either sign: there the network makes as many effective accumulates
-in a step as NeuroBench publishes for speech (16,449)."""
+"""The share of input channels with an event, of either sign: there the network makes about as many effective
+accumulates in a step (17,443) as NeuroBench publishes for speech (16,449)."""
 
 SPEECH_SHAPE = (4, 100, 20)
 """Random samples, steps and channels."""
