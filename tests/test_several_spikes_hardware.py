@@ -26,6 +26,7 @@ from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.image_executor import check_classes, reference_classes, run_images
 from spikeloom.sim.reference import run_reference
+from test_maps_hardware import NETWORKS, agrees
 from test_several_spikes import integer, one_neuron
 
 SEVERAL: dict[str, Any] = {
@@ -117,6 +118,28 @@ def test_lanes_and_vectors_have_them_too(way: str, make: Any) -> None:
 def test_an_engine_runs_all_kinds_of_neurons(make: Any, stress: int | None) -> None:
     network = make()
     assert_agrees(make_plan(network, folding=shared_folding(network)), stress)
+
+
+@pytest.mark.parametrize("name", ["strided", "maxima"])
+def test_maps_take_their_counts(name: str) -> None:
+    """Convolutions and sums hear every spike, maxima the counts of a step."""
+    network = NETWORKS[name]
+    more = {key: value for key, value in SEVERAL.items() if key not in ("fire", "sub")}
+    populations = tuple(replace(p, dynamics=replace(p.dynamics, **more)) for p in network.populations)
+    network = replace(network, populations=populations)
+    agrees(make_plan(network, folding=shared_folding(network)), random_spikes(3, network, 1, 4, 0.6))
+
+
+def test_a_history_of_counts_makes_the_spikes_of_hidden_neurons_wait() -> None:
+    """It takes an event every other cycle, and hears hidden neurons beside the rows that they walk at once."""
+    network = several(9, (6, 8, 5), fire=np.array(12), sub=np.array(9))
+    rng = np.random.default_rng(2)
+    late = replace(connect(rng, "p0", "p1", (8, 5)), delay=rng.integers(1, 3, (8, 5)))
+    back = replace(connect(rng, "p1", "p0", (5, 8)), delay=np.array(2))
+    network = replace(network, projections=(*network.projections, late, back))
+    plan = make_plan(network, folding=shared_folding(network))
+    assert plan.engines[0].form.inner
+    assert_agrees(plan)
 
 
 def test_all_that_a_pass_can_have_waits_for_its_end() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...hdl.errors import MismatchError
-from .tokens import ALL, END_OF_SAMPLE, ENDS, EVENT, EVENTS, Block, Shown, Token, takes
+from .tokens import ALL, END_OF_SAMPLE, ENDS, EVENT, EVENTS, Aside, Block, Token, takes
 
 MAX_CYCLES = 50_000_000
 """After so many cycles a sample that has not ended is given up."""
@@ -87,7 +87,7 @@ class Circuit:
         self.streams = 0
         self.blocks: list[tuple[Block, int, int]] = []
         self.joints: list[_Fork | _Merge | _Filter] = []
-        self.asides: dict[int, tuple[Shown, int]] = {}
+        self.asides: dict[int, tuple[Aside, int]] = {}
 
     def stream(self) -> int:
         self.streams += 1
@@ -102,8 +102,8 @@ class Circuit:
         """A block between two streams, of which `sink` was there first: what closes a loop."""
         self.blocks.append((block, source, sink))
 
-    def aside(self, outlet: int, shown: Shown) -> None:
-        """A second stream of the block that feeds `outlet`, of tokens that are always taken: it shows them there."""
+    def aside(self, outlet: int, shown: Aside) -> None:
+        """A second stream of the block that feeds `outlet`: it shows its tokens there."""
         self.asides[outlet] = (shown, self.stream())
 
     def ends(self, source: int) -> int:
@@ -159,10 +159,12 @@ class Circuit:
             if takes(readys[entry], offers[entry]):
                 first = cycle if first < 0 else first
                 offers[entry] = next(source, None)
+            for shown, told in asides:
+                shown.taken = takes(readys[told], offers[told])
             for (send, inlet, outlet), move in zip(parts, moves, strict=True):
                 readys[inlet], offers[outlet] = send(move)
             for shown, told in asides:
-                offers[told] = shown[0]
+                offers[told] = shown.token
             if cycle - last_move > patience:
                 raise MismatchError(f"a core ends every sample: nothing has moved for {patience} cycles; it hangs")
         raise MismatchError(

@@ -32,7 +32,7 @@ from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
 from .pooling import PooledFront, SpikePoolFront, SumPoolBack
 from .taps import Tap, TapFront
-from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Shown, Token
+from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Aside, Block, Token
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 
@@ -98,7 +98,7 @@ class LaneCycles(EngineCycles):
         outlets = []
         for model, source in zip(self._models, circuit.fork(inlet, len(self._lanes)), strict=True):
             tokens = circuit.block(run_queue(self._queue), source) if self._queue else source
-            told: Shown = [None]
+            told = Aside()
             outlets.append(circuit.block(run_lane(model, spikes[:, model.chosen], told), tokens))
             if model.inner:
                 circuit.aside(outlets[-1], told)
@@ -178,7 +178,7 @@ def _posts(form: RowFormat, contents: RowContents, row: int) -> Posts:
     return posts
 
 
-def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
+def run_lane(model: LaneModel, spikes: SpikeArray, told: Aside) -> Block:
     """A row walker and a neuron bank, of which neuron n fires `spikes[t, n]` times in step t; what it tells aside is
     shown in `told`.
 
@@ -221,7 +221,8 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
     # Those of spikes that return.
     queue: deque[int] = deque()  # in the memory
     head: int | None = None  # at the queue's output
-    left = returned = drops = heard = False
+    left = returned = drops = False
+    heard = passed_on = False  # of a spike that is told aside, too: which of the two is done
 
     while True:
         beat = (w_kind, w_post) if w_valid else None
@@ -251,24 +252,28 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Shown) -> Block:
             address = neuron2
             offered = (EVENT, neuron2 - first_output) if spiking else None
         leaves = not several or address >= first_output
-        walks = several and spiking and address < own
-        if not leaves or left:
+        walks = several and spiking and address < own and not passed_on
+        if not leaves or left or passed_on:
             offered = None
         if model.inner:
             inside = (EVENT, neuron2 - model.inner.start) if spiking and neuron2 in model.inner else None
             closing = (end, 0) if job == END and announce else None
-            told[0] = None if heard else inside or closing
+            told.token = None if heard else inside or closing
         waits = model.returns and job == DRAIN and not (stage1 or stage2)
 
         token, taken, _ = yield ALL * (free and not locked), offered
 
         release = False
-        went, gone = returned, not leaves or left or taken
+        went, gone = returned, not leaves or left or taken or passed_on
         queued = walks and neuron2 in waiting
         kept = queued and not returned and len(queue) < model.queue - 1
         back = not walks or returned or (kept if queued else free and locked)
         o_ready = gone and back
-        heard = (spiking or job == END) and not o_ready
+        if model.inner:
+            tells, passes = told.token is None or told.taken, o_ready
+            o_ready = tells and passes
+            says = (spiking or job == END) and not o_ready
+            heard, passed_on = says and tells, says and passes
         if leaves and walks:
             left, returned = gone and not back, back and not gone
         stall = spiking and (more > 0 or not o_ready)

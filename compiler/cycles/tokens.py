@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 
 EVENT, END_OF_STEP, END_OF_SAMPLE, ABORT = range(4)
 """The numbers of `spikeloom.hdl.streams.tokens.TokenKind`."""
@@ -17,14 +18,19 @@ ALL = EVENTS | ENDS
 Offer = tuple[int, Token | None]
 """What a block takes, and the token that it offers."""
 
-Shown = list[Token | None]
-"""A second token, the only item, that a block shows beside its offer; whoever hears it takes it at once."""
-
 Move = tuple[Token | None, bool, Token | None]
 """The token that a block took, whether its own was taken, and the token at its input, taken or not."""
 
 Block = Generator[Offer, Move, None]
 """A block shows an offer in each cycle and is sent what came of it."""
+
+
+@dataclass
+class Aside:
+    """A second token that a block shows beside its offer, and whether it was taken."""
+
+    token: Token | None = None
+    taken: bool = False
 
 
 def takes(ready: int, token: Token | None) -> bool:

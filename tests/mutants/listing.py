@@ -1534,6 +1534,13 @@ SEVERAL_SPIKES = (
         "longest = max(population.neurons for population in fired)",
         (SEVERAL, "-k", "waits_for_its_end"),
     ),
+    Mutant(
+        "whoever keeps spikes of hidden neurons is thought to take them at once",
+        "compiler/cycles/lane.py",
+        "tells, passes = told.token is None or told.taken, o_ready",
+        "tells, passes = True, o_ready",
+        (SEVERAL, "-k", "history_of_counts"),
+    ),
 )
 
 STEP_EDGES = (
