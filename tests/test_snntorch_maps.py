@@ -89,6 +89,19 @@ CASES: dict[str, tuple[Callable[[], list[nn.Module]], tuple[int, ...]]] = {
     "maxima of currents": (lambda: [nn.Conv2d(2, 4, 3, padding="same"), nn.MaxPool2d(2)], MAP),
     "maxima with padding": (lambda: [nn.Conv2d(2, 4, 3), nn.MaxPool2d((3, 2), (2, 1), padding=(1, 0))], MAP),
     "maxima, rounded up": (lambda: [nn.Conv2d(2, 4, 2), nn.MaxPool2d(3, 2, ceil_mode=True)], MAP),
+    "maxima, rounded up and padded": (lambda: [nn.Conv2d(2, 4, 2), nn.MaxPool2d(2, padding=1, ceil_mode=True)], MAP),
+    "averages, rounded up and dense": (
+        lambda: [nn.AvgPool2d(2, padding=1, ceil_mode=True), nn.Flatten(), nn.Linear(50, 9)],
+        MAP,
+    ),
+    "averages of what is there and dense": (
+        lambda: [
+            nn.AvgPool2d(3, 2, padding=1, ceil_mode=True, count_include_pad=False),
+            nn.Flatten(),
+            nn.Linear(50, 9),
+        ],
+        MAP,
+    ),
     "averages of currents": (lambda: [nn.Conv2d(2, 4, 2), nn.AvgPool2d(2)], MAP),
     "normalised": (lambda: [nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)], MAP),
     "normalised before maxima": (lambda: [nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.MaxPool2d(2)], MAP),
