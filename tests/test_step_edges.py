@@ -220,6 +220,17 @@ def test_every_neuron_fires_and_all_of_it_comes_later(graph: str) -> None:
     check_core(case(data, FOLDED["one each"](sizes), rate=1.0), traced=False)
 
 
+def test_an_input_whose_late_weights_are_all_zero_still_brings_the_steps() -> None:
+    """None of its spikes is kept, and what the engine's populations tell each other goes on."""
+    sizes = {"a": 3, "b": 4}
+    data = network(sizes, [("input", "a", 1), ("a", "b", 0)], fire=1, bias=2)
+    data["projections"][0]["weights"] = [[0] * 3 for _ in range(6)]
+    folded = case(data, shared(sizes))
+    assert run_reference(network_of(data), np.zeros((1, 9, 6), np.uint8)).spikes.any()
+    check_core(folded)
+    check_cycles(plan_of(folded))
+
+
 def test_what_an_output_hears_later_waits_for_its_pass() -> None:
     """The rows of late events lead straight to the last of its neurons, which its pass comes to long after."""
     sizes = {"a": 3, "b": 40}

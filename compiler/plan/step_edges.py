@@ -154,11 +154,11 @@ class Heard:
     @property
     def sources(self) -> tuple[str, ...]:
         """Whom it listens to within the step: `INPUT` and populations of other engines, each once."""
-        found = {synapses.pre for synapses in self.going(Way.NOW)}
+        found = {synapses.pre for synapses in self.going(Way.NOW)} - set(self.names)
         if not found and not self.going(Way.LATE):
-            found = {INPUT}  # an engine without a synapse follows the steps, too
+            found = {INPUT}  # an engine that nobody leads to follows the steps, too
         everyone = [INPUT, *(population.name for population in self.network.populations)]
-        return tuple(name for name in everyone if name in found and name not in self.names)
+        return tuple(name for name in everyone if name in found)
 
     @property
     def hears_input(self) -> bool:
