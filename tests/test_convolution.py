@@ -78,7 +78,7 @@ def test_same_padding_of_an_even_kernel_is_wider_at_the_end() -> None:
 @pytest.mark.parametrize("stride", [(2, 2), (2, 1)])
 def test_pooling_is_that_of_torch(kind: str, kernel: tuple[int, int], stride: tuple[int, int]) -> None:
     torch = pytest.importorskip("torch")
-    x = spikes(5, SIZE)
+    x = spikes(5, SIZE).astype(np.int64) - 2  # what stands behind a convolution may be negative
     whole = torch.tensor(x.reshape(5, *MAP).astype(float))
     for padding, ceil in product(((0, 0), (1, 0)), (False, True)):
         if kind == "max":
@@ -245,12 +245,12 @@ def test_valid_networks_are_accepted() -> None:
 
 
 def test_partial_sums_are_bounded_before_a_maximum() -> None:
-    weights = Quantised(codes=np.array([[[[-5]]]]), bits=4)
-    member = Convolution(weights=weights, pre_shape=(1, 2, 2))
-    member = replace(member, pool_after=pooling("max", (1, 2, 2)))
-    net = replace(network(member), x_max=3)
+    weights = Quantised(codes=np.array([[[[-5, -5]]]]), bits=4)
+    member = Convolution(weights=weights, pre_shape=(1, 1, 2), padding=((0, 0), (1, 1)))  # sums of -5, -10 and -5
+    member = replace(member, pool_after=pooling("max", (1, 1, 3), kernel=(1, 3), stride=(1, 1)))
+    net = replace(network(member, (1, 1, 2)), x_max=3)
     assert [bound.tolist() for bound in projection_bounds(net, net.projections[0])] == [[-15], [0]]
-    assert partial_sum_bound(net, net.projections[0]) == 15
+    assert partial_sum_bound(net, net.projections[0]) == 30
 
 
 @pytest.mark.parametrize(
