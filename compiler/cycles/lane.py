@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
-from ...hdl.engines.engine import Rows, RowsContents, SparseContents, SparseFormat
+from ...hdl.engines.bitmap_format import BitmapFormat
+from ...hdl.engines.engine import SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
 from ...hdl.engines.pooling import SpikePoolFormat
 from ...hdl.engines.returns import queue_depth
-from ...hdl.engines.row_format import RowContents, RowFormat
 from ...hdl.engines.sum_pooling import SumPoolFormat
 from ...hdl.engines.tap_format import TapContents, TapFormat
-from ..encodings.bitmap import chunk_posts
-from ..encodings.rows import find_row, first_post, row_lengths
+from ..encodings.rows import row_lengths
 from ..encodings.taps import event_beats
 from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network
@@ -31,6 +29,7 @@ from ..plan.sparse import SparseFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
 from .pooling import PooledFront, SpikePoolFront, SumPoolBack
+from .rows import Posts, posts_of
 from .taps import Tap, TapFront
 from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Aside, Block, Token
 
@@ -40,9 +39,6 @@ PASS_CYCLES = 5
 """Cycles of a pass beyond its neurons (see spikeloom.hdl.neurons.bank.NeuronBank)."""
 
 SKIPS = "the cycles of engines that skip passes depend on membranes: this core has some; simulate it"
-
-Posts = list[int | None]
-"""The post neuron of each entry of a row; None for a beat without one: a bridged gap, a chunk without synapses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +131,7 @@ def _busy(form: SparseFormat, contents: SparseContents, events: Events, steps: i
 
 def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) -> LaneModel:
     return LaneModel(
-        rows=_rows(form.rows, contents.rows),
+        rows=posts_of(form.rows, contents.rows),
         chunks=form.rows.row_chunks if isinstance(form.rows, BitmapFormat) else 0,
         bases=form.neurons.bases,
         neurons=form.neurons.neurons,
@@ -152,30 +148,6 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         sums=None if form.sums is None or contents.sums is None else (form.sums, contents.sums),
         touched=form.neurons.touched,
     )
-
-
-def _rows(form: Rows, contents: RowsContents) -> tuple[Posts, ...]:
-    """The posts of each row, or of each chunk of each row."""
-    if isinstance(form, RowFormat) and isinstance(contents, RowContents):
-        return tuple(_posts(form, contents, row) for row in range(form.rows))
-    assert isinstance(form, BitmapFormat)
-    assert isinstance(contents, BitmapContents)
-    return tuple([*chunk] or [None] for row in range(form.rows) for chunk in chunk_posts(form, contents, row))
-
-
-def _posts(form: RowFormat, contents: RowContents, row: int) -> Posts:
-    posts: Posts = []
-    start, length = find_row(form, contents, row)
-    post = first_post(form, row)
-    for entry in contents.entries[start : start + length]:
-        index = entry >> form.code_bits
-        post += index
-        if form.escapes and index == (1 << form.index_bits) - 1:
-            posts.append(None)
-        else:
-            posts.append(post)
-            post += 1
-    return posts
 
 
 def run_lane(model: LaneModel, spikes: SpikeArray, told: Aside) -> Block:

@@ -189,14 +189,12 @@ class TapGenerator(wiring.Component):
         next_job = Mux(placed.take, first_job, job + ends_job) if len(form.jobs) > 1 else job
         next_down = Mux(placed.take | ends_job, 0, down_slot + across.last)
         next_across = Mux(placed.take | ends_job | across.last, 0, across_slot + 1)
-        rows = [j.rows if isinstance(j, MapTaps) else 0 for j in form.jobs]
-        columns = [j.columns if isinstance(j, MapTaps) else 0 for j in form.jobs]
-        self._ask(m, tables.down, form.down, Mux(placed.take, placed.row, row), _constant(next_job, rows), next_down)
+        enable = placed.take | step
         self._ask(
-            m, tables.across, form.across, Mux(placed.take, placed.column, column), _constant(next_job, columns),
-            next_across,
-        )  # fmt: skip
-        m.d.comb += [tables.down.read_enable.eq(placed.take | step), tables.across.read_enable.eq(placed.take | step)]
+            m, tables.down, form.down, Mux(placed.take, placed.row, row) + self._down(next_job), next_down, enable
+        )
+        place = Mux(placed.take, placed.column, column) + self._across(next_job)
+        self._ask(m, tables.across, form.across, place, next_across, enable)
         with m.If(placed.take):
             m.d.sync += [
                 active.eq(1),
@@ -209,26 +207,30 @@ class TapGenerator(wiring.Component):
             ]
         with m.Elif(step & ends_event):
             m.d.sync += active.eq(0)
-        with m.If(placed.take | step):
+        with m.If(enable):
             m.d.sync += [job.eq(next_job), down_slot.eq(next_down), across_slot.eq(next_across)]
 
-        offset = _constant(job, [j.offset if isinstance(j, OwnRow) else 0 for j in form.jobs])
-        origin = _constant(job, [j.origin if isinstance(j, OwnRow) else 0 for j in form.jobs])
         with m.If(free):
             m.d.sync += self.o.valid.eq(active & has_tap)
             with m.If(active):
-                m.d.sync += [
-                    self.o.payload.kind.eq(kind),
-                    self.o.payload.address.eq(
-                        Mux(is_map, down.row + across.row, offset) + Mux(is_map, channel, address)
-                    ),
-                    self.o.payload.origin.eq(Mux(is_map, down.origin + across.origin, origin)),
-                ]
+                m.d.sync += self.o.payload.kind.eq(kind)
+                self._place_row(m, job, is_map, (down, across), Mux(is_map, channel, address))
         return active
 
-    def _ask(self, m: Module, table: ShapedMemory, form: AxisFormat, place: Value, first: Value, slot: Value) -> None:
+    def _ask(self, m: Module, table: ShapedMemory, form: AxisFormat, place: Value, slot: Value, enable: Value) -> None:
+        """Read the word of a slot of a place."""
         slot_bits = (form.slots - 1).bit_length()
-        m.d.comb += table.read_address.eq(Cat(slot[:slot_bits], place + first))
+        m.d.comb += [table.read_address.eq(Cat(slot[:slot_bits], place)), table.read_enable.eq(enable)]
+
+    def _place_row(self, m: Module, job: Value, is_map: Value, words: tuple[_Word, _Word], number: Value) -> None:
+        """Put the row, to whose number `number` is added, and the origin of a tap into the output register."""
+        down, across = words
+        own = [j if isinstance(j, OwnRow) else OwnRow(offset=0, origin=0) for j in self._format.jobs]
+        offset, origin = _constant(job, [j.offset for j in own]), _constant(job, [j.origin for j in own])
+        m.d.sync += [
+            self.o.payload.address.eq(Mux(is_map, down.row + across.row, offset) + number),
+            self.o.payload.origin.eq(Mux(is_map, down.origin + across.origin, origin)),
+        ]
 
     def _chosen(self, job: Value, choices: Value) -> Value:
         """Whether an event has a job: bit n of its choices is for the nth of its segment."""
@@ -241,6 +243,14 @@ class TapGenerator(wiring.Component):
         """Those of every segment; of one without any, those of another, which nobody looks at."""
         some = next(s.places for s in self._format.segments if s.places is not None)
         return [some if s.places is None else s.places for s in self._format.segments]
+
+    def _down(self, job: Value) -> Value:
+        """Where the places of a job begin in the table of rows."""
+        return _constant(job, [j.rows if isinstance(j, MapTaps) else 0 for j in self._format.jobs])
+
+    def _across(self, job: Value) -> Value:
+        """Where they begin in the table of columns."""
+        return _constant(job, [j.columns if isinstance(j, MapTaps) else 0 for j in self._format.jobs])
 
     @property
     def _first_jobs(self) -> list[int]:

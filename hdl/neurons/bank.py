@@ -36,6 +36,7 @@ from .dynamics import (
     parameters_of,
     raised,
 )
+from .idle import pass_by, skip, watch_still
 from .neuron_format import NeuronFormat, NeuronRule, trace_signature
 from .repeats import left_bits, repeated
 from .shared_leaks import SharedLeaks
@@ -115,9 +116,9 @@ class NeuronBank(wiring.Component):
                 self.o.payload.value.eq(after.v),
             ]
         if self._format.skips:
-            self._watch_still(m, w, written, after.kept_spike, passed)
-        if w.touched is not None and w.passes_by is not None:
-            self._pass_by(m, w, w.touched, w.passes_by, after.kept_spike)
+            watch_still(m, self._format, w, self.i.payload.post, written, after.kept_spike, passed)
+        if self._format.touched:
+            pass_by(m, self._format, w, self.i.payload.post, after.kept_spike)
         m.d.comb += [
             self.trace.valid.eq(w.stages[1] & ~w.hold & ~w.quiet),
             self.trace.neuron.eq(w.written),
@@ -146,7 +147,7 @@ class NeuronBank(wiring.Component):
             with m.If(~w.is_event):
                 m.d.sync += [w.job.eq(Job.PASS), w.end.eq(self.i.payload.kind), w.announce.eq(1)]
                 with m.If(self.i.payload.kind == TokenKind.END_OF_STEP):
-                    self._skip(m, w, 0)
+                    skip(m, self._format, w, 0)
                 with m.Else():
                     m.d.sync += w.still.eq(0)
 
@@ -321,7 +322,7 @@ class NeuronBank(wiring.Component):
                     m.d.sync += w.job.eq(Job.PASS)
                     for number, base in enumerate(form.bases[1:], start=1):
                         with m.If((w.neuron == base) & ~w.clear):
-                            self._skip(m, w, number)
+                            skip(m, self._format, w, number)
                     m.d.comb += self.release.eq((w.neuron == form.bases[-1]) & form.overlaps)
         with m.If(w.job == Job.END):
             m.d.comb += [self.o.valid.eq(w.announce), self.o.payload.kind.eq(w.end)]
@@ -330,67 +331,6 @@ class NeuronBank(wiring.Component):
                 m.d.sync += w.job.eq(Job.INTEGRATE)
                 m.d.comb += self.release.eq(w.quiet | (not form.overlaps))
         return passed
-
-    def _watch_still(self, m: Module, w: Wires, words: Value, kept_spike: Signal, passed: Value) -> None:
-        """Which populations a pass would not change: the last one changed nothing, and nothing has arrived since.
-
-        `words` are those that the pass writes for a neuron.
-        """
-        form = self._format
-        changed = Signal()  # by the pass under way
-        before = Signal.like(words, name="before")
-        with m.If(~w.hold):
-            m.d.sync += before.eq(w.words)
-        with m.If(w.stages[1] & ((before != words) | kept_spike)):
-            m.d.sync += changed.eq(1)
-        with m.If(passed):
-            m.d.sync += changed.eq(0)
-            for number, past in enumerate(form.ends):
-                with m.If(w.neuron == past):
-                    m.d.sync += w.still[number].eq(~changed & ~w.clear)
-        with m.If(w.accept & w.is_event):
-            for number, (base, past) in enumerate(zip(form.bases, form.ends, strict=True)):
-                with m.If((self.i.payload.post >= base) & (self.i.payload.post < past)):
-                    m.d.sync += w.still[number].eq(0)
-
-    def _pass_by(self, m: Module, w: Wires, touched: ShapedMemory, passes_by: Signal, kept_spike: Signal) -> None:
-        """Of blocks of neurons one bit each: set by a contribution, and in the pass by whether one of them fired.
-
-        The bit of the block behind that of the next neuron is read, so that it is there when the pass reaches it; a
-        neuron that is asked for again is one of a block that was entered.
-        """
-        form = self._format
-        low = form.touched.bit_length() - 1
-        at_start = ~w.neuron[:low].any()
-        entered, fired_before = Signal(), Signal()
-        fired = kept_spike | (fired_before & w.written[:low].any())
-        visits = w.stages[1] & ~w.hold
-        in_pass = w.job == Job.PASS
-        moves = w.issue | passes_by
-        m.d.comb += [
-            passes_by.eq(in_pass & at_start & ~entered & ~touched.read_data[0] & ~w.clear & ~w.stall),
-            touched.read_address.eq(Mux(in_pass, w.neuron[low:] + 1, 0)),
-            touched.read_enable.eq(Mux(in_pass, ~at_start | moves, w.accept & ~w.is_event)),
-            touched.write_enable.eq(visits | (w.accept & w.is_event)),
-            touched.write_address.eq(Mux(visits, w.written[low:], self.i.payload.post[low:])),
-            touched.write_data.eq(~visits | fired),
-        ]
-        with m.If(visits):
-            m.d.sync += fired_before.eq(fired)
-        with m.If(w.stages[0] & w.stall):
-            m.d.sync += entered.eq(1)
-        with m.Elif(w.issue):
-            m.d.sync += entered.eq(0)
-        with m.If(passes_by):
-            m.d.sync += w.neuron.eq(w.neuron + form.touched)
-            with m.If(w.neuron == form.neurons - form.touched):
-                m.d.sync += w.job.eq(Job.DRAIN)
-
-    def _skip(self, m: Module, w: Wires, number: int) -> None:
-        """Instead of the pass of a population that starts now, go to its end if it would change nothing."""
-        if self._format.skips:
-            with m.If(w.still[number]):
-                m.d.sync += [w.job.eq(Job.DRAIN), w.neuron.eq(self._format.ends[number])]
 
     @property
     def _masked(self) -> bool:

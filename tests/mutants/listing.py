@@ -115,14 +115,14 @@ NEURONS = (
     ),
     Mutant(
         "a pass is skipped though its neurons fired",
-        "hdl/neurons/bank.py",
+        "hdl/neurons/idle.py",
         "(before != words) | kept_spike",
         "before != words",
         ("tests/test_folding.py", "-k", "keeps_its_word"),
     ),
     Mutant(
         "the pass that ends a sample lets the next be skipped",
-        "hdl/neurons/bank.py",
+        "hdl/neurons/idle.py",
         "w.still[number].eq(~changed & ~w.clear)",
         "w.still[number].eq(~changed)",
         ("tests/test_folding.py", "-k", "keeps_its_word"),
@@ -454,14 +454,14 @@ TAPS = (
     ),
     Mutant(
         "what fired is passed by in the next step",
-        "hdl/neurons/bank.py",
+        "hdl/neurons/idle.py",
         "touched.write_data.eq(~visits | fired),",
         "touched.write_data.eq(~visits),",
         ("tests/test_maps_hardware.py", "-k", "goes_by"),
     ),
     Mutant(
         "a neuron that is asked for again is passed by",
-        "hdl/neurons/bank.py",
+        "hdl/neurons/idle.py",
         "m.d.sync += entered.eq(1)",
         "m.d.sync += entered.eq(0)",
         ("tests/test_maps_hardware.py", "-k", "goes_by"),
