@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from .frontends.snntorch.frontend import from_snntorch
     from .ir.connectivity import Dense, Quantised
     from .ir.network import Network, Population, Projection
-    from .ir.neurons import IF, LI, LIF, CubaLIF
+    from .ir.neurons import IF, LI, LIF, CubaLI, CubaLIF
     from .ir.readout import Readout
     from .ir.verifier import verify
     from .lowering.quantise import dequantise, quantise
     from .plan.plan import Plan, make_plan
 
 _MODULES = {
+    "CubaLI": "ir.neurons",
     "CubaLIF": "ir.neurons",
     "Dense": "ir.connectivity",
     "IF": "ir.neurons",
@@ -60,6 +61,7 @@ __all__ = [
     "IF",
     "LI",
     "LIF",
+    "CubaLI",
     "CubaLIF",
     "Dense",
     "Network",

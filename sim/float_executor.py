@@ -26,7 +26,19 @@ from ..compiler.ir.arrays import FloatArray, SpikesByPopulation
 from ..compiler.ir.arrivals import Arrival, apart
 from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
-from ..compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Drive, Fire, IntegerDynamics, ResetMode, ResetPlace
+from ..compiler.ir.neurons import (
+    IF,
+    LI,
+    LIF,
+    Arithmetic,
+    CubaLI,
+    CubaLIF,
+    Drive,
+    Fire,
+    IntegerDynamics,
+    ResetMode,
+    ResetPlace,
+)
 from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
@@ -149,7 +161,7 @@ class _Engine:
     """
 
     population: Population
-    dynamics: IF | LIF | CubaLIF | LI
+    dynamics: IF | LIF | CubaLIF | LI | CubaLI
     parameters: Mapping[str, Array]
     synapses: tuple[_Synapses, ...]
     dtype: np.dtype[Any]
@@ -184,9 +196,9 @@ class _Engine:
     def step(self, state: _State, sources: SpikesByPopulation, step: int) -> BoolArray:
         """Advance one time step; returns which neurons are ambiguous in it."""
         drive = self.current(sources, step)
-        if isinstance(self.dynamics, CubaLIF):
+        if isinstance(self.dynamics, CubaLIF | CubaLI):
             drive = self.filtered(self.dynamics, state, drive)
-        if isinstance(self.dynamics, LI):
+        if isinstance(self.dynamics, LI | CubaLI):
             state.v, state.error = self.integrated(state.v, state.error, drive)
             return np.zeros(state.v.shape, np.bool_)
         if "jump" in self.parameters:
@@ -213,8 +225,8 @@ class _Engine:
         error = ((terms + 2) * self.eps * magnitude).astype(self.dtype)
         return _Current(np.asarray(total).astype(self.dtype), error)
 
-    def filtered(self, dynamics: CubaLIF, state: _State, current: _Current) -> _Current:
-        """CubaLIF: g = alpha*g + w_in*I; the drive is the new or the old g."""
+    def filtered(self, dynamics: CubaLIF | CubaLI, state: _State, current: _Current) -> _Current:
+        """CubaLIF and CubaLI: g = alpha*g + w_in*I; the drive is the new or the old g."""
         old = _Current(state.g, state.g_error)
         inputs = self.parameters["w_in"] * current.value
         if dynamics.arithmetic is Arithmetic.DECAY:
@@ -258,14 +270,14 @@ class _Engine:
         return u - amount, error + self.eps * (np.abs(u) + np.abs(amount)) * (spiked > 0)
 
 
-def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI) -> dict[str, FloatArray]:
+def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI | CubaLI) -> dict[str, FloatArray]:
     """leak = 1 - beta and tau = 1/leak, and the synaptic leak, each from the exact beta and rounded once."""
     if isinstance(dynamics, IF):
         return {}
     parameters = {"leak": 1 - dynamics.beta}
     if dynamics.arithmetic is Arithmetic.EULER_DIVIDE:
         parameters["tau"] = 1 / parameters["leak"]
-    if isinstance(dynamics, CubaLIF):
+    if isinstance(dynamics, CubaLIF | CubaLI):
         parameters["leak_syn"] = 1 - dynamics.alpha
     return parameters
 

@@ -162,9 +162,9 @@ class _Engine:
         drive[:] = self.population.bias
         for synapses in self.synapses:
             synapses.add_to(drive, sources, step)
-        if dynamics.kind is Kind.CUBALIF:
+        if dynamics.kind in (Kind.CUBALIF, Kind.CUBALI):
             drive = _filter(dynamics, state, drive)
-        if dynamics.kind is Kind.LI:
+        if dynamics.kind in (Kind.LI, Kind.CUBALI):
             state.v = saturate(_leak(dynamics, state.v) + drive, dynamics.state_bits)
         else:
             fire, sub = _thresholds(dynamics, state)
@@ -177,7 +177,7 @@ class _Engine:
 
 
 def _filter(dynamics: IntegerDynamics, state: _State, inputs: IntArray) -> IntArray:
-    """CubaLIF: g = sat(decay_syn(g) + I); the drive is the new or the old g."""
+    """CubaLIF and CubaLI: g = sat(decay_syn(g) + I); the drive is the new or the old g."""
     assert dynamics.decay_syn is not None
     old = state.g
     state.g = saturate(decay(old, dynamics.decay_syn) + inputs, dynamics.state_bits)

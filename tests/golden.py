@@ -117,7 +117,7 @@ def _population(entry: dict[str, Any]) -> Population:
         max_spikes=entry.get("max_spikes"),
         jump=None if adapt is None else adapt["jump"],
         decay=None if kind is Kind.IF else _decay(entry["decay"]),
-        decay_syn=_decay(entry["decay_syn"]) if kind is Kind.CUBALIF else None,
+        decay_syn=_decay(entry["decay_syn"]) if kind in (Kind.CUBALIF, Kind.CUBALI) else None,
         decay_a=None if adapt is None else _decay(adapt),
         drive=Drive(entry["drive"]),
         reset_mode=ResetMode(entry["reset_mode"]),

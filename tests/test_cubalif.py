@@ -11,7 +11,7 @@ import pytest
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
-from spikeloom.compiler.ir.neurons import CubaLIF, Drive, ResetMode, ResetPlace
+from spikeloom.compiler.ir.neurons import CubaLI, CubaLIF, Drive, ResetMode, ResetPlace
 from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.errors import ModelError
@@ -236,3 +236,64 @@ def test_quantised_synaptic_networks_run_on_the_reference_and_in_hardware(tmp_pa
     assert np.array_equal(run_reference(read_nir(tmp_path / "n.nir"), spikes()).spikes, whole.spikes)
     few = spikes()[:2, :12]
     assert np.array_equal(run_amaranth(make_plan(integer), few).spikes, whole.spikes[:2, :12])
+
+
+# ------------------------------------------------------------------------------------------------------- CubaLI
+
+
+def with_readout(folder: Path) -> tuple[Any, Path]:
+    """A module whose last neurons reset nothing, and its export in which these are a CubaLI."""
+    import nir
+    from snntorch.export_nir import export_to_nir
+
+    net = module(**RESETS["zero at once"][0])
+    net[3] = snn.Synaptic(
+        alpha=torch.full((4,), 0.6), beta=torch.full((4,), 0.9), threshold=torch.full((4,), 1e6), init_hidden=True,
+        reset_mechanism="none", output=True,
+    )  # fmt: skip
+    for name in ("alpha", "beta", "threshold"):
+        setattr(net[1], name, torch.full((16,), float(getattr(net[1], name))))
+    graph = export_to_nir(net, torch.zeros(1, 10), ignore_dims=[0])
+    last = graph.nodes["3"]
+    fields = {name: getattr(last, name) for name in ("tau_syn", "tau_mem", "r", "v_leak", "w_in")}
+    graph.nodes["3"] = nir.CubaLI(**fields)
+    nir.write(folder / "n.nir", graph, compression=None)
+    return net, folder / "n.nir"
+
+
+def test_a_readout_of_synaptic_currents_has_the_frameworks_membranes(tmp_path: Path) -> None:
+    net, file = with_readout(tmp_path)
+    network = read_nir(file, dialect="snntorch", reset="zero", reset_delay=False)
+    assert [type(p.dynamics) for p in network.populations] == [CubaLIF, CubaLI]
+    assert network.reading.of_membranes
+    clear(net)
+    data = torch.from_numpy(spikes()).float()
+    with torch.no_grad():
+        wanted = torch.stack([net(data[:, t])[2] for t in range(data.shape[1])], 1).numpy()
+    membranes = run_float(network, spikes(), membranes=True).membranes
+    assert membranes is not None and np.allclose(membranes, wanted, rtol=1e-5, atol=1e-5) and np.ptp(wanted) > 1
+
+
+@pytest.mark.parametrize("dialect", ["nir", "sinabs"])
+def test_a_readout_of_synaptic_currents_needs_a_dialect_that_has_one(dialect: str, tmp_path: Path) -> None:
+    import nir
+
+    ones = np.ones(2)
+    readout = nir.CubaLI(tau_syn=ones, tau_mem=ones, r=ones, v_leak=0 * ones)
+    nir.write(tmp_path / "n.nir", nir.NIRGraph.from_list(nir.Linear(np.ones((2, 3))), readout), compression=None)
+    with pytest.raises(ModelError, match=f"CubaLI nodes are read as Lava, .* comes with the dialect '{dialect}'"):
+        read_nir(tmp_path / "n.nir", dialect=dialect, dt=0.1)
+
+
+def test_a_readout_of_synaptic_currents_goes_to_hardware_and_into_files(tmp_path: Path) -> None:
+    network = read_nir(with_readout(tmp_path)[1], dialect="snntorch", reset="zero", reset_delay=False)
+    write_nir(network, tmp_path / "float.nir")
+    integer = quantise(read_nir(tmp_path / "float.nir"), 8, spikes())
+    real, whole = (run(n, spikes(), membranes=True) for run, n in ((run_float, network), (run_reference, integer)))
+    assert np.mean(real.predicted != whole.predicted) < 0.15
+    write_nir(integer, tmp_path / "integer.nir")
+    read = read_nir(tmp_path / "integer.nir")
+    few = spikes()[:2, :12]
+    hardware = run_amaranth(make_plan(read), few, membranes=True)
+    assert whole.membranes is not None and hardware.membranes is not None
+    assert np.array_equal(hardware.membranes, whole.membranes[:2, :12])

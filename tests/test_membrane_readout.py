@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from spikeloom.compiler.estimate.estimate import estimate
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import INPUT, Network
-from spikeloom.compiler.ir.neurons import IntegerDynamics, Kind, ResetMode
+from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode
 from spikeloom.compiler.plan.folding import Folding, check_folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.kinds import engine_folding
@@ -220,6 +221,15 @@ def integrating(seed: int, sizes: tuple[int, ...], by: str = "membrane-last") ->
     )
 
 
+def filtered(seed: int, sizes: tuple[int, ...], by: str = "membrane-last", drive: str = "new") -> Network:
+    """A chain that ends with leaky integrators of synaptic currents."""
+    network = integrating(seed, sizes, by)
+    output = network.populations[-1]
+    currents = {"kind": Kind.CUBALI, "decay_syn": Decay(c=5, k=4), "drive": Drive(drive)}
+    dynamics = replace(output.dynamics, **currents)
+    return replace(network, populations=(*network.populations[:-1], replace(output, dynamics=dynamics)))
+
+
 def never_reset(seed: int, sizes: tuple[int, ...], by: str = "membrane-last") -> Network:
     """A chain whose output fires, and resets nothing."""
     network = chain(seed, sizes)
@@ -231,7 +241,12 @@ def never_reset(seed: int, sizes: tuple[int, ...], by: str = "membrane-last") ->
     )
 
 
-NETWORKS: dict[str, Callable[..., Network]] = {"LI": integrating, "LIF without reset": never_reset}
+NETWORKS: dict[str, Callable[..., Network]] = {
+    "LI": integrating,
+    "LIF without reset": never_reset,
+    "CubaLI": filtered,
+    "CubaLI, driven later": partial(filtered, drive="old"),
+}
 
 
 def vector_at_the_end(network: Network) -> Folding:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from spikeloom.compiler.ir.neurons import MODELS
+from spikeloom.compiler.ir.neurons import MODELS, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "adding_a_neuron.md").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def models_told_apart(tree: ast.Module) -> bool:
         match node:
             case ast.Name(id=name) if name in classes:
                 return True
-            case ast.Attribute(value=ast.Name(id="Kind"), attr=name) if name in MODELS or name == "CUBALIF":
+            case ast.Attribute(value=ast.Name(id="Kind"), attr=name) if name in Kind.__members__:
                 return True
     return False
 

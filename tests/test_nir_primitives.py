@@ -40,7 +40,6 @@ NODES: dict[str, nir.NIRNode] = {
     "AvgPool2d": nir.AvgPool2d(np.ones(2, int), np.ones(2, int), np.zeros(2, int)),
     "Conv1d": nir.Conv1d(3, np.ones((2, 3, 1)), 1, 0, 1, 1, np.zeros(2)),
     "Conv2d": nir.Conv2d((3, 3), np.ones((2, 3, 1, 1)), 1, 0, 1, 1, np.zeros(2)),
-    "CubaLI": nir.CubaLI(ONES, ONES, ONES, ONES, ONES),
     "I": nir.I(ONES),
     "Scale": nir.Scale(ONES),
     "SumPool2d": nir.SumPool2d(np.ones(2, int), np.ones(2, int), np.zeros(2, int)),

@@ -1,8 +1,9 @@
 """The sparse-layer IR: a graph of populations of neurons and the projections between them.
 
-A `Network` exists at two levels. At the float level its dynamics are `IF`, `LIF`, `CubaLIF` or `LI` and its weights
-are float arrays. At the integer level every dynamics is `IntegerDynamics` and every weight is `Quantised`; nothing in
-between is valid. Both levels are executable (`spikeloom.sim`); `spikeloom.compiler.ir.verifier.verify` checks either.
+A `Network` exists at two levels. At the float level its dynamics are `IF`, `LIF`, `CubaLIF`, `LI` or `CubaLI` and its
+weights are float arrays. At the integer level every dynamics is `IntegerDynamics` and every weight is `Quantised`;
+nothing in between is valid. Both levels are executable (`spikeloom.sim`); `spikeloom.compiler.ir.verifier.verify`
+checks either.
 
 Arrays are read-only. A parameter of a population is a scalar (shape `()`) or has one entry per neuron (shape `(n,)`,
 row-major over the population's shape).

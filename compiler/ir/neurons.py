@@ -87,6 +87,7 @@ class Kind(StrEnum):
     LIF = "LIF"
     CUBALIF = "CubaLIF"
     LI = "LI"
+    CUBALI = "CubaLI"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -191,6 +192,25 @@ class LI(_FloatNeurons):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class CubaLI(_FloatNeurons):
+    """Current-based LI, a readout that never fires: g = alpha*g + w_in*I; V = beta*V + r*drive + (1 - beta)*v_leak.
+
+    `drive` is as in `CubaLIF`. g starts a sample at 0.
+    """
+
+    kind = Kind.CUBALI
+
+    alpha: FloatArray
+    beta: FloatArray
+    w_in: FloatArray = field(default_factory=one)
+    r: FloatArray = field(default_factory=one)
+    v_leak: FloatArray = field(default_factory=zero)
+    v_init: FloatArray = field(default_factory=zero)
+    drive: Drive = Drive.NEW
+    arithmetic: Arithmetic = Arithmetic.DECAY
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Decay:
     """The integer leak: decay(x) = x - ((x*c + r) >> k), r from the rounding rule. 0 <= c <= 2^k."""
 
@@ -211,7 +231,8 @@ class Decay:
 class IntegerDynamics:
     """The integer neuron of the arithmetic contract (DESIGN section 3); every executor from the reference on obeys it.
 
-    `decay` is None for IF, `decay_syn` only for CubaLIF, `decay_a` and `jump` only for a LIF whose threshold adapts:
+    `decay` is None for IF, `decay_syn` only for CubaLIF and CubaLI, `decay_a` and `jump` only for a LIF whose threshold
+    adapts:
     a = sat(decay_a(a) + s_prev*jump) at the start of a step, and `fire` and `sub` are so much higher in it. `fire`,
     `sub`, `jump`, `v_reset`, `v_min` and the population's bias are in membrane units: `scale` is the real value of one
     weight unit per neuron, a membrane unit `scale / 2**fraction_bits`. A spike is u > fire; with `max_spikes` above 1
@@ -242,7 +263,7 @@ class IntegerDynamics:
         freeze(self, ("scale",), np.float64)
 
 
-FloatDynamics = IF | LIF | CubaLIF | LI
+FloatDynamics = IF | LIF | CubaLIF | LI | CubaLI
 
 
 Dynamics = FloatDynamics | IntegerDynamics
@@ -307,6 +328,14 @@ MODELS: Mapping[Kind, Model] = {
         shares={"beta": "decay"},
         gains={"r": "beta"},
         nir={"tau": "beta", **_LEAKING},
+    ),
+    Kind.CUBALI: Model(
+        dynamics=CubaLI,
+        fires=False,
+        shares={"beta": "decay", "alpha": "decay_syn"},
+        gains={"r": "beta", "w_in": "alpha"},
+        nir={"tau_mem": "beta", "tau_syn": "alpha", **_LEAKING, "w_in": "w_in"},
+        nir_optional=("w_in",),
     ),
 }
 """The record of each neuron model; docs/adding_a_neuron.md says what else a new one needs."""

@@ -18,10 +18,14 @@ NEURONS: dict[str, tuple[str, ...]] = {
     "LIF": ("decay",),
     "LI": ("decay",),
     "CubaLIF": ("decay", "decay_syn"),
+    "CubaLI": ("decay", "decay_syn"),
 }
 """The leaks of every kind of neuron."""
 
-IN_HARDWARE = ("IF", "LIF", "LI", "CubaLIF")
+READOUTS = ("LI", "CubaLI")
+"""Those that never fire."""
+
+IN_HARDWARE = ("IF", "LIF", "LI", "CubaLIF", "CubaLI")
 
 RESETS = (
     ("same", "subtract"),
@@ -66,7 +70,7 @@ def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
 @st.composite
 def readouts(draw: st.DrawFn, output: Data) -> str | None:
     """How the output is read: by membranes where it never fires, or sometimes where it is made to reset nothing."""
-    if output["dynamics"] != "LI":
+    if output["dynamics"] not in READOUTS:
         if output["reset_mode"] != "subtract" or (output["max_spikes"] or 1) > 1 or draw(st.integers(0, 3)):
             return None
         output["sub"] = 0
@@ -92,7 +96,8 @@ def populations(draw: st.DrawFn, name: str, shape: Shape, hardware: bool) -> Dat
     kind = draw(st.sampled_from(("LIF", "LIF", "IF", *(IN_HARDWARE if hardware else NEURONS))))
     bits = draw(st.sampled_from((2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 24, 32)))
     place, mode = draw(st.sampled_from(RESETS))
-    several = draw(st.sampled_from((None, None, 1, 2, 3, 15, 15 if hardware else 255))) if kind != "LI" else None
+    fires = kind not in READOUTS
+    several = draw(st.sampled_from((None, None, 1, 2, 3, 15, 15 if hardware else 255))) if fires else None
     if several is not None and several > 1:
         place, mode = "same", "subtract"
     adapts = kind == "LIF" and place != "snntorch_same" and several in (None, 1)
@@ -111,11 +116,11 @@ def populations(draw: st.DrawFn, name: str, shape: Shape, hardware: bool) -> Dat
         "fire": fire,
         "sub": fire if draw(st.booleans()) else draw(_parameter(size, subs)),
         "v_reset": draw(_parameter(size, low | state)) if mode == "value" else 0,
-        "v_min": draw(st.none() | _parameter(size, st.integers(max(-limit, -40), 0))) if kind != "LI" else None,
+        "v_min": draw(st.none() | _parameter(size, st.integers(max(-limit, -40), 0))) if fires else None,
         "max_spikes": several,
         "adapt": draw(st.none() | _adaptations(size, low | state)) if adapts else None,
         **leaks,
-        "drive": draw(st.sampled_from(("new", "old"))) if kind == "CubaLIF" else "new",
+        "drive": draw(st.sampled_from(("new", "old"))) if "decay_syn" in NEURONS[kind] else "new",
         "reset_mode": mode,
         "reset": place,
         "state_bits": bits,

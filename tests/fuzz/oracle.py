@@ -96,12 +96,12 @@ def _step(population: Data, index: int, neuron: _Neuron, current: int) -> int:
     """One neuron through one step; its spikes."""
     bits = population["state_bits"]
     drive = current
-    if population["dynamics"] == "CubaLIF":
+    if population["dynamics"] in ("CubaLIF", "CubaLI"):
         before = neuron.g
         neuron.g = _sat(_decay(population["decay_syn"], index, before) + current, bits)
         drive = before if population["drive"] == "old" else neuron.g
     leak = None if population["dynamics"] == "IF" else population["decay"]
-    if population["dynamics"] == "LI":
+    if population["dynamics"] in ("LI", "CubaLI"):
         neuron.start = _decay(leak, index, neuron.v)
         neuron.v = _sat(neuron.start + drive, bits)
         return 0

@@ -9,7 +9,7 @@ import numpy as np
 from golden import network_of
 from hypothesis import strategies as st
 from spikeloom.compiler.ir.network import Network, Population
-from spikeloom.compiler.ir.neurons import IF, LI, LIF, CubaLIF, Drive, IntegerDynamics, ResetMode, ResetPlace
+from spikeloom.compiler.ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, Drive, IntegerDynamics, ResetMode, ResetPlace
 from spikeloom.sim.float_executor import run_float
 
 from .networks import networks
@@ -89,7 +89,7 @@ def _real_population(population: Population) -> Population:
     if dynamics.decay_a is not None:
         kept |= {"rho": 1 - dynamics.decay_a.c, "jump": dynamics.jump}
     if not population.fires:
-        return replace(population, dynamics=LI(**kept))
+        return replace(population, dynamics=(LI if dynamics.decay_syn is None else CubaLI)(**kept))
     model = {"IF": IF, "LIF": LIF, "CubaLIF": CubaLIF}[dynamics.kind.value]
     real = model(
         threshold=dynamics.fire,

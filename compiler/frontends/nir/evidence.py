@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ....hdl.errors import ModelError, OptionError, quoted
 from ...ir.arrays import FloatArray
+from ...ir.neurons import MODELS, Kind
 from .dialects import Dialect, Options, Reset, Tau
 from .nodes import NirGraph, NirNode
 
@@ -52,7 +53,7 @@ def evidence(graph: NirGraph, dialect: Dialect, said: Options) -> Options:
 
 
 def _neurons(graph: NirGraph) -> Iterator[tuple[str, NirNode]]:
-    return ((name, node) for name, node in graph.nodes.items() if node.type in ("IF", "LIF", "CubaLIF", "LI"))
+    return ((name, node) for name, node in graph.nodes.items() if node.type in MODELS)
 
 
 # --------------------------------------------------------------------------------------------------------- Norse
@@ -89,7 +90,7 @@ def _norse_tau(graph: NirGraph, dt: float) -> Tau:
 
 def _spikingjelly_reset(graph: NirGraph) -> Reset | None:
     """The reset to value where no soft reset can have been written, else None."""
-    firing = [node for _, node in _neurons(graph) if node.type != "LI"]
+    firing = [node for _, node in _neurons(graph) if MODELS[Kind(node.type)].fires]
     newer = _version(graph.nir_version) > _SOFT_RESETS_UNTIL
     if newer or any(node.type == "CubaLIF" or np.any(node.fields.get("v_reset", 0) != 0) for node in firing):
         return Reset.VALUE

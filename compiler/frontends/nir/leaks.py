@@ -39,7 +39,8 @@ class Leak:
 class Source:
     """What a leak is read from: the fields `tau` and `r` of the node `name`, and what kind of neuron it is.
 
-    `kind` is LIF, LI or CubaLIF, which has two leaks: `synapse` is that of its current, whose gain is `w_in`.
+    `kind` is LIF, LI or CubaLIF (of CubaLI, too), which has two leaks: `synapse` is that of its current, whose gain is
+    `w_in`.
     """
 
     name: str

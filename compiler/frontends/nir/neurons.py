@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
-from ...ir.neurons import IF, LI, LIF, CubaLIF, Fire, FloatDynamics, ResetMode, ResetPlace
+from ...ir.neurons import IF, LI, LIF, CubaLI, CubaLIF, Fire, FloatDynamics, ResetMode, ResetPlace
 from .dialects import Conventions, Reset
-from .leaks import Source, check_finite, first, leak_of
+from .leaks import Leak, Source, check_finite, first, leak_of
 from .nodes import NirNode
 
 Array = npt.NDArray[Any]
@@ -23,7 +23,7 @@ _WITHOUT_IF = {"snntorch": "snnTorch", "rockpool": "Rockpool", "lava": "Lava"}
 def dynamics_of(
     name: str, node: NirNode, size: int, conventions: Conventions, recurrent: bool = False
 ) -> FloatDynamics:
-    """The dynamics of the IF, LIF, CubaLIF or LI node `name`: `size` neurons, `recurrent` where they hear themselves.
+    """The dynamics of the node `name`: `size` neurons, `recurrent` where they hear themselves.
 
     Scalars and arrays of one element hold for all neurons; a parameter that is the same for all becomes a scalar.
     Raises ModelError for parameters that do not fit the number of neurons, or that the dialect cannot have written.
@@ -35,6 +35,8 @@ def dynamics_of(
         return LIF(beta=np.zeros(()), threshold=fields["threshold"], reset_mode=ResetMode.NONE, fire=Fire.GT)
     if node.type == "CubaLIF":
         return _cubalif(name, fields, conventions)
+    if node.type == "CubaLI":
+        return _cubali(name, fields, conventions)
     v_leak = fields["v_leak"]
     if node.type == "LI":
         leak = leak_of(Source(name, "LI", fields["tau"], fields["r"]), conventions)
@@ -89,19 +91,10 @@ def _if(name: str, fields: dict[str, Array], conventions: Conventions) -> IF:
 def _cubalif(name: str, fields: dict[str, Array], conventions: Conventions) -> CubaLIF:
     """A LIF whose input is filtered by a leak of its own; all frameworks drive the membrane with the new current."""
     dialect = conventions.dialect.name
-    if dialect in ("nir", "sinabs"):
-        raise ModelError(
-            "CubaLIF nodes are read as Lava, Rockpool, SpikingJelly or Spyx, or as snnTorch or Norse wrote them: node "
-            f"{quoted(name)} comes with the dialect {dialect!r}; give the --dialect of one of these if it suits"
-        )
+    synapse, membrane = _cuba_leaks(name, "CubaLIF", fields, conventions)
     _check_delayed_threshold(name, fields["v_threshold"], conventions)
     _check_lost_input("a Synaptic", name, conventions)
     v_reset = _v_reset(fields, conventions)
-    if dialect != "norse":
-        _check_leak_to_zero(name, fields["v_leak"], conventions)
-    w_in = fields.get("w_in", np.ones((), fields["tau_syn"].dtype))
-    membrane = leak_of(Source(name, "CubaLIF", fields["tau_mem"], fields["r"]), conventions)
-    synapse = leak_of(Source(name, "CubaLIF", fields["tau_syn"], w_in, synapse=True), conventions)
     return CubaLIF(
         alpha=synapse.beta,
         beta=membrane.beta,
@@ -117,6 +110,35 @@ def _cubalif(name: str, fields: dict[str, Array], conventions: Conventions) -> C
         fire=conventions.fire,
         arithmetic=membrane.arithmetic,
     )
+
+
+def _cubali(name: str, fields: dict[str, Array], conventions: Conventions) -> CubaLI:
+    """The same without a threshold."""
+    synapse, membrane = _cuba_leaks(name, "CubaLI", fields, conventions)
+    return CubaLI(
+        alpha=synapse.beta,
+        beta=membrane.beta,
+        w_in=synapse.r,
+        r=membrane.r,
+        v_leak=fields["v_leak"],
+        v_init=fields["v_leak"] if conventions.dialect.name == "norse" else np.zeros(()),
+        arithmetic=membrane.arithmetic,
+    )
+
+
+def _cuba_leaks(name: str, kind: str, fields: dict[str, Array], conventions: Conventions) -> tuple[Leak, Leak]:
+    """The leaks of the current and of the membrane."""
+    dialect = conventions.dialect.name
+    if dialect in ("nir", "sinabs"):
+        raise ModelError(
+            f"{kind} nodes are read as Lava, Rockpool, SpikingJelly or Spyx, or as snnTorch or Norse wrote them: node "
+            f"{quoted(name)} comes with the dialect {dialect!r}; give the --dialect of one of these if it suits"
+        )
+    if dialect != "norse":
+        _check_leak_to_zero(name, fields["v_leak"], conventions)
+    w_in = fields.get("w_in", np.ones((), fields["tau_syn"].dtype))
+    synapse = leak_of(Source(name, "CubaLIF", fields["tau_syn"], w_in, synapse=True), conventions)
+    return synapse, leak_of(Source(name, "CubaLIF", fields["tau_mem"], fields["r"]), conventions)
 
 
 def _v_reset(fields: dict[str, Array], conventions: Conventions) -> Array:

@@ -12,6 +12,7 @@ READ: Mapping[str, str] = {
     "AvgPool2d": "averages of windows, before or behind weights",
     "Conv1d": "weights and a bias, before neurons",
     "Conv2d": "weights and a bias, before neurons",
+    "CubaLI": "neurons with a synaptic current that never fire, as the output; of the dialects that write CubaLIF",
     "CubaLIF": "neurons with a synaptic current, as their dialect has them",
     "Delay": "delays of inputs or outputs of a layer, in whole steps",
     "Flatten": "keeps the order of values",
@@ -28,7 +29,6 @@ READ: Mapping[str, str] = {
 }
 
 REFUSED: Mapping[str, str] = {
-    "CubaLI": "the IR has no readout with a synaptic current; end with an LI, or with a CubaLIF that fires",
     "I": "an integrator without a leak and a threshold is no neuron of the IR; end with an LI",
 }
 
