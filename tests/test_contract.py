@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,29 @@ def test_reference_sums_the_sums_of_a_convolution(entry: dict[str, Any]) -> None
         assert found.populations[name].spikes.tolist() == expected["spikes"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=_id)
+MAPS = {"convolution", "sum pooling", "max pooling"}
+MAPPED = [case for case in CASES if MAPS & case.needs]
+"""Those whose cores take long to simulate, as every event reaches many neurons."""
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not MAPS & case.needs], ids=_id)
 def test_hardware_agrees(case: GoldenCase) -> None:
     """The generated core in the Amaranth simulator."""
     assert_agrees(case, simulate(case.network, case.spikes, executor="amaranth", membranes=True))
+
+
+@pytest.mark.parametrize("case", MAPPED, ids=_id)
+def test_hardware_of_maps_agrees(case: GoldenCase) -> None:
+    """The same on the first steps of a sample."""
+    first = {name: (spikes[:1, :5], membranes[:1, :5]) for name, (spikes, membranes) in case.expected.items()}
+    recording = simulate(case.network, case.spikes[:1, :5], executor="amaranth", membranes=True)
+    assert_agrees(replace(case, expected=first), recording)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", MAPPED, ids=_id)
+def test_hardware_of_maps_agrees_on_all_samples(case: GoldenCase) -> None:
+    test_hardware_agrees(case)
 
 
 READ = [case for case in CASES if not case.network.output_fires and "convolution" not in case.needs]

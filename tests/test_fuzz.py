@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from spikeloom.hdl.errors import CapacityError
 
 NETWORKS = settings(
-    max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 FEW = settings(NETWORKS, max_examples=6)
 TOOLS = [("icarus", "rtl"), ("icarus", "netlist")]
