@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import select
 import threading
+import time
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -37,11 +39,15 @@ class Noise:
 
 
 class Relay:
-    """`port` is a link to the terminal that the host has; `pull` takes it away and `plug` brings another."""
+    """`port` is a link to the terminal that the host has; `pull` takes it away and `plug` brings another.
+
+    Once `most` bytes have gone by, no others do.
+    """
 
     def __init__(self, folder: Path, board: str, to_board: Fault = as_it_is, to_host: Fault = as_it_is) -> None:
         self.port = str(folder / "port")
         self.carried = 0
+        self.most = math.inf
         self.faults = to_board, to_host
         self._board = os.open(board, os.O_RDWR | os.O_NOCTTY)
         self._host: tuple[int, int] | None = None
@@ -80,6 +86,9 @@ class Relay:
 
     def _carry(self) -> None:
         while not self._over.is_set():
+            if self.carried >= self.most:
+                time.sleep(0.01)
+                continue
             with self._lock:
                 ends = [self._board, *([self._host[0]] if self._host else [])]
                 for end in select.select(ends, [], [], 0.01)[0]:

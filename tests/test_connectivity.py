@@ -325,7 +325,7 @@ def test_shared_weights_have_rules_of_their_own() -> None:
 
 def test_what_has_no_form_yet_says_so(tmp_path: Any) -> None:
     whole = quantise(network(one_to_one()), 4)
-    with pytest.raises(ModelError, match=r"all-to-all connectivity: .* 'input' to 'hidden' is OneToOne; use the ref"):
+    with pytest.raises(ModelError, match=r"all-to-all connectivity, .* 'input' to 'hidden' is OneToOne; use the ref"):
         make_plan(whole)
     with pytest.raises(ModelError, match=r"a NIR file holds matrices, .*: .* 'input' to 'hidden' is OneToOne"):
         write_nir(whole, tmp_path / "a.nir")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -268,11 +269,13 @@ def test_what_is_spoilt_is_sent_again_and_counts_once(
 
 def pulled(relay: Relay, after: int, board: str | None = None) -> threading.Thread:
     """Pull the cable once so many bytes have gone by, and plug it in again soon."""
+    relay.most = after
 
     def act() -> None:
         while relay.carried < after:
             time.sleep(0.005)
         relay.pull()
+        relay.most = math.inf
         time.sleep(0.4)
         relay.plug(board)
 
