@@ -126,6 +126,22 @@ def test_kernels_count_where_they_meet_the_map() -> None:
     )  # two pairs, then one, and 3 weights that are not 0
 
 
+def test_maxima_are_taken_of_what_arrives_together() -> None:
+    """A row of 4 in pairs behind delays of its neurons: a spike and a later one of a pair meet, or miss each other."""
+    weights = Quantised(codes=np.array([[[[3]]], [[[-1]]]]), bits=4)
+    kernels = Convolution(weights=weights, pre_shape=(1, 1, 2))
+    pairs = Pooling(kind=PoolKind.MAX, pre_shape=(1, 1, 4), kernel=(1, 2), stride=(1, 2))
+    projection = Projection(
+        pre=INPUT, post=OUT, connectivity=Pooled(pooling=pairs, behind=kernels), delay=np.array([1, 0, 0, 2])
+    )
+    population = random_population(np.random.default_rng(0), OUT, 4)
+    given = Network(input_shape=(1, 1, 4), populations=(population,), projections=(projection,), output=OUT)
+    inputs = np.array([[[1, 0, 1, 1], [0, 1, 0, 1], [1, 0, 0, 0]]], np.uint8)
+    found = neurobench(given, {INPUT: inputs, OUT: np.zeros((1, 3, 4), np.uint8)})
+    # The first pair gives one spike, in step 1; the second one in step 0 and, two steps late, one in step 2.
+    assert found.effective_acs == 3 * 2 and found.effective_macs == 0
+
+
 # ------------------------------------------------------------------------------------------------------- hardware
 
 

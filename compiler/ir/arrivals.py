@@ -35,6 +35,16 @@ class Arrival:
         arrived = spikes[:, np.maximum(then, 0), np.arange(spikes.shape[2])]
         return np.where(then >= 0, arrived, 0).astype(spikes.dtype, copy=False)
 
+    def in_all_steps(self, spikes: Array) -> Array:
+        """The spikes that arrive in each step, [samples, steps, pre] as `spikes`; those still under way at the end of
+        a sample are lost."""
+        arrived = np.zeros_like(spikes)
+        delays = np.broadcast_to(self.delay, spikes.shape[2:])
+        for steps in np.unique(delays):
+            late = delays == steps
+            arrived[:, steps:, late] = spikes[:, : max(0, spikes.shape[1] - steps), late]
+        return arrived
+
 
 def apart(projection: Projection, values: Array) -> Iterator[tuple[Arrival, Array]]:
     """`values`, in the form of a projection's weights, apart by when what they take arrives; zeros elsewhere."""

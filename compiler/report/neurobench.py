@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..ir.arrays import SpikesByPopulation
+from ..ir.arrivals import apart
 from ..ir.network import INPUT, Network, Population, Projection
 from ..ir.neurons import Decay, IntegerDynamics
 
@@ -74,15 +75,13 @@ def _dense(projection: Projection) -> int:
 def _operations(projection: Projection, train: npt.NDArray[np.uint8]) -> tuple[int, int]:
     """Multiply-accumulates and accumulates that the pre neurons' spikes [samples, steps, neurons] cause."""
     connectivity = projection.connectivity
-    inputs = connectivity.at_weights(train)
-    multiplied = inputs.max(axis=2, initial=0) > 1
     macs = acs = 0
-    for delay, codes in connectivity.by_delay(projection.delay, connectivity.codes):
+    for arrival, codes in apart(projection, connectivity.codes):
         met = _weights_met(projection, codes)
-        heard = inputs[:, : max(0, inputs.shape[1] - delay)]
-        several = multiplied[:, : heard.shape[1]]
-        macs += int(np.count_nonzero(heard[several], axis=0) @ met)
-        acs += int(np.count_nonzero(heard[~several], axis=0) @ met)
+        inputs = connectivity.at_weights(arrival.in_all_steps(train))
+        several = inputs.max(axis=2, initial=0) > 1
+        macs += int(np.count_nonzero(inputs[several], axis=0) @ met)
+        acs += int(np.count_nonzero(inputs[~several], axis=0) @ met)
     return macs, acs
 
 
