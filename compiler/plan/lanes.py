@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,9 +19,8 @@ from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_range
 from .lane_assignment import lane_neurons
-from .neurons import with_blocks
 from .sparse import ONLY_VECTOR
-from .taps import plan_taps
+from .taps import PlacedRows, plan_taps
 from .weights import EngineWeights
 
 MAX_LANES = 256
@@ -71,28 +70,23 @@ class LanesFolding(EngineFolding):
         forms, contents = [], []
         first = 0
         for chosen in lane_neurons(weights.network, self):
-            parts, words, weight_bits = self._rows(weights, family, chosen, range(first, first + len(chosen)))
-            neurons, parameters = weights.neurons(weight_bits, chosen=chosen, skips=self.skips, scarce=self.scarce)
-            if weights.has_maps:
-                neurons = with_blocks(neurons, weights.network.population(self.first))
-            forms.append(SparseFormat(inputs=weights.inputs, neurons=neurons, **parts))
-            contents.append(SparseContents(parameters=parameters, **words))
+            placed = self._rows(weights, family, chosen, range(first, first + len(chosen)))
+            neurons, parameters = weights.neurons(
+                placed.weight_bits, chosen=chosen, skips=self.skips, scarce=self.scarce
+            )
+            forms.append(SparseFormat(inputs=weights.inputs, neurons=neurons, **placed.formats))
+            contents.append(SparseContents(parameters=parameters, **placed.contents))
             first += len(chosen)
         return LanesFormat(lanes=tuple(forms), queue=self.queue), LanesContents(lanes=tuple(contents))
 
-    def _rows(
-        self, weights: EngineWeights, family: Family, chosen: IntArray, places: range
-    ) -> tuple[dict[str, Any], dict[str, Any], int]:
-        """What is in front of a lane's bank, its contents, and the width of weights; its neurons are the `chosen`,
-        which have these `places` among those of all lanes."""
+    def _rows(self, weights: EngineWeights, family: Family, chosen: IntArray, places: range) -> PlacedRows:
+        """What is around a lane's bank, whose neurons are the `chosen`, which have these `places` among those of all
+        lanes."""
         if weights.has_maps:
-            placed = plan_taps(weights, family, None, self.scarce, places)
-            parts = {role: part for role, (part, _) in placed.parts.items()}
-            words = {role: content for role, (_, content) in placed.parts.items()}
-            return {"rows": placed.rows, **parts}, {"rows": placed.row_contents, **words}, placed.weight_bits
+            return plan_taps(weights, family, None, self.scarce, places)
         codes, weight_bits = weights.matrix()
         rows, row_contents = encode_rows(codes[:, chosen], weight_bits, family, scarce=self.scarce)
-        return {"rows": rows}, {"rows": row_contents}, weight_bits
+        return PlacedRows(formats={"rows": rows}, contents={"rows": row_contents}, weight_bits=weight_bits)
 
     def orders(self, network: Network) -> Mapping[str, IntArray]:
         return {self.first: np.concatenate(lane_neurons(network, self))}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from ...hdl.engines.engine import SparseContents, SparseFormat
-from ...hdl.engines.tap_format import TapContents
 from ...hdl.errors import quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
@@ -17,8 +16,7 @@ from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
 from .maps import map_orders
-from .neurons import with_blocks
-from .taps import plan_taps
+from .taps import PlacedRows, plan_taps
 from .weights import EngineWeights
 
 SKIPPED_MEMBRANES = (
@@ -68,30 +66,25 @@ class SparseFolding(EngineFolding):
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[SparseFormat, SparseContents]:
         spram = first_spram if self.spram else None
-        parts: dict[str, Any] = {}
-        part_contents: dict[str, TapContents] = {}
         if weights.has_maps:
             placed = plan_taps(weights, family, spram, self.scarce)
-            rows, row_contents, weight_bits = placed.rows, placed.row_contents, placed.weight_bits
-            parts = {role: part for role, (part, _) in placed.parts.items()}
-            part_contents = {role: contents for role, (_, contents) in placed.parts.items()}
         else:
             codes, weight_bits = weights.matrix()
             rows, row_contents = encode_rows(codes, weight_bits, family, weights.sections(), spram, self.scarce)
+            placed = PlacedRows(formats={"rows": rows}, contents={"rows": row_contents}, weight_bits=weight_bits)
         overlaps = weights.overlaps()
-        neurons, parameters = weights.neurons(weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce)
-        if weights.has_maps and len(self.populations) == 1:
-            neurons = with_blocks(neurons, weights.network.population(self.first))
+        neurons, parameters = weights.neurons(
+            placed.weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce
+        )
         form = SparseFormat(
             inputs=weights.inputs,
-            rows=rows,
             neurons=neurons,
             walking=weights.own_rows if weights.heard.steers else None,
             waiting=weights.heard.waiting,
             inner=weights.inner,
-            **parts,
+            **placed.formats,
         )
-        return form, SparseContents(rows=row_contents, parameters=parameters, **part_contents)
+        return form, SparseContents(parameters=parameters, **placed.contents)
 
     def orders(self, network: Network) -> Mapping[str, IntArray]:
         return map_orders(network, self.populations)

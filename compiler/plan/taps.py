@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ...hdl.engines.engine import Rows, RowsContents
 from ...hdl.engines.pooling import SpikePoolFormat
 from ...hdl.engines.sum_pooling import SumPoolFormat
 from ...hdl.engines.tap_format import OwnRow, Places, TapContents, TapFormat
@@ -38,12 +37,12 @@ Job = tuple[OwnRow | MapJob, BoolArray]
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedRows:
-    """What is around an engine's bank: rows, the `parts` that place and pool them, by the names that SparseFormat and
-    SparseContents have for them, and the width of the weights that reach the bank."""
+    """What is around an engine's bank: the formats of rows and of what places and pools them, by the names that
+    SparseFormat has for them, their contents by those of SparseContents, and the width of the weights that reach the
+    bank."""
 
-    rows: Rows
-    row_contents: RowsContents
-    parts: Mapping[str, tuple[Any, TapContents]]
+    formats: Mapping[str, Any]
+    contents: Mapping[str, Any]
     weight_bits: int
 
 
@@ -58,11 +57,11 @@ def plan_taps(
         plan.hear(addresses, taps, pool)
     passing = len(taps.choices)
     plan.hear_windows(taps)
-    rows, row_contents = encode_rows(
-        plan.codes(), plan.weight_bits, family, first_spram=first_spram, scarce=scarce, placed_in=plan.post
-    )
-    parts: dict[str, tuple[Any, TapContents]] = {
-        "taps": taps.encode(rows=plan.row_count, post=plan.post, scarce=scarce)
+    parts: dict[str, tuple[Any, Any]] = {
+        "rows": encode_rows(
+            plan.codes(), plan.weight_bits, family, first_spram=first_spram, scarce=scarce, placed_in=plan.post
+        ),
+        "taps": taps.encode(rows=plan.row_count, post=plan.post, scarce=scarce),
     }
     if len(taps.choices) > passing:
         parts["pool"] = plan.spike_pool(pool)
@@ -70,7 +69,11 @@ def plan_taps(
     if plan.post > plan.neurons:
         parts["sums"] = form, _ = plan.sum_pool()
         weight_bits = form.pooled_bits
-    return PlacedRows(rows=rows, row_contents=row_contents, parts=parts, weight_bits=weight_bits)
+    return PlacedRows(
+        formats={role: form for role, (form, _) in parts.items()},
+        contents={role: contents for role, (_, contents) in parts.items()},
+        weight_bits=weight_bits,
+    )
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ from ..ir.bounds import largest_input
 from ..ir.connectivity import BoolArray
 from ..ir.network import Network
 from .maps import all_in_order
-from .neurons import plan_neurons
+from .neurons import plan_neurons, with_blocks
 from .step_edges import Heard, Late, Synapses, Way
 
 
@@ -97,7 +97,8 @@ class EngineWeights:
         chosen: IntArray | None = None,
         scarce: Scarce = Scarce.BRAMS,
     ) -> tuple[NeuronFormat, tuple[int, ...]]:
-        """The format and the parameter words of the neurons (`plan_neurons`)."""
+        """The format and the parameter words of the neurons (`plan_neurons`); those of one population behind maps are
+        passed by in blocks where that is exact (`with_blocks`)."""
         form, parameters = plan_neurons(
             self.network,
             [self.network.population(name) for name in self.names],
@@ -114,6 +115,8 @@ class EngineWeights:
         if returning:
             named = zip(self.names, form.populations, strict=True)
             form = replace(form, populations=tuple(replace(p, returns=name in returning) for name, p in named))
+        if self.has_maps and len(self.names) == 1:
+            form = with_blocks(form, self.network.population(self.names[0]))
         return form, parameters
 
     @property
