@@ -82,29 +82,28 @@ class Reading:
             assert self.before is not None
             taps: Taps = [[(place, 0)] for place in range(self.before.post_shape[1 + axis])]
         else:
-            taps = window_taps(self.behind.window, axis, self.behind.pre_shape, self.behind.sum_shape)
+            taps = _window_taps(self.behind.window, axis, self.behind.pre_shape, self.behind.sum_shape)
             if self._after is not None and self.sum_pool is None:
-                pooled = window_taps(self._after.window, axis, self._after.pre_shape, self._after.post_shape)
+                pooled = pooling_taps(self._after, axis)
                 taps = [[(cell, to) for cell, place in of_place for _, to in pooled[place]] for of_place in taps]
         if self.before is None or self.pool is not None:
             return taps
-        pooled = window_taps(self.before.window, axis, self.before.pre_shape, self.before.post_shape)
-        return [[tap for _, place in of_place for tap in taps[place]] for of_place in pooled]
+        return [[tap for _, place in of_place for tap in taps[place]] for of_place in pooling_taps(self.before, axis)]
 
     @property
     def _after(self) -> Pooling | None:
         return self.behind.pool_after if isinstance(self.behind, Convolution) else None
 
 
-def window_taps(window: Window, axis: int, over: MapShape, positions: MapShape) -> Taps:
-    """The cells of a window by which each place of a map is seen, and the positions from which."""
-    return [list(_seen_by(window, axis, place, positions[1 + axis])) for place in range(over[1 + axis])]
+def pooling_taps(pooling: Pooling, axis: int) -> Taps:
+    """The cells of a window by which each place of a map that is pooled is seen, and the windows."""
+    return _window_taps(pooling.window, axis, pooling.pre_shape, pooling.post_shape)
 
 
 def window_cells(pooling: Pooling, axis: int) -> list[list[int]]:
     """The places of the pre map in each window."""
     cells: list[list[int]] = [[] for _ in range(pooling.post_shape[1 + axis])]
-    for place, seen in enumerate(window_taps(pooling.window, axis, pooling.pre_shape, pooling.post_shape)):
+    for place, seen in enumerate(pooling_taps(pooling, axis)):
         for _, position in seen:
             cells[position].append(place)
     return cells
@@ -128,6 +127,11 @@ def _kernel_rows(convolution: Convolution, codes: IntArray, channels_apart: int)
         first = post * convolution.groups // posts * of_group
         result[:, :, first : first + of_group, post * channels_apart] = codes[post].transpose(1, 2, 0)
     return result.reshape(-1, result.shape[-1])
+
+
+def _window_taps(window: Window, axis: int, over: MapShape, positions: MapShape) -> Taps:
+    """The cells of a window by which each place of a map is seen, and the positions from which."""
+    return [list(_seen_by(window, axis, place, positions[1 + axis])) for place in range(over[1 + axis])]
 
 
 def _seen_by(window: Window, axis: int, place: int, positions: int) -> Iterator[tuple[int, int]]:

@@ -26,7 +26,7 @@ from ..ir.bounds import largest_input, signed_bits
 from ..ir.connectivity import BoolArray
 from ..ir.maps import MapShape, size_of
 from ..ir.pooling import Pooling
-from .kernels import Reading, axis_parts, window_cells, window_taps
+from .kernels import Reading, axis_parts, pooling_taps, window_cells
 from .maps import lies, places_of, side_by_side
 from .step_edges import Synapses
 from .weights import AddressRange, EngineWeights
@@ -254,18 +254,8 @@ class _Plan:
             yield OwnRow(offset=count - addresses.first, origin=0)
             self._count_count += len(addresses.neurons)
         pool = self._pool(number)
-        lie = side_by_side(pool.post_shape)
-        down, across = (
-            [
-                [(window, 0) for _, window in seen]
-                for seen in window_taps(pool.window, axis, pool.pre_shape, pool.post_shape)
-            ]
-            for axis in (0, 1)
-        )
-        yield MapJob(
-            down=axis_parts(down, (lie.rows, 0), (passing + self._windows[number], 0)),
-            across=axis_parts(across, (lie.columns, 0)),
-        )
+        windows = [[[window for _, window in seen] for seen in pooling_taps(pool, axis)] for axis in (0, 1)]
+        yield _found_at(windows, pool.post_shape, passing + self._windows[number])
 
     def spike_pool(self, pool: _Segments) -> tuple[SpikePoolFormat, TapContents]:
         """The pool of spikes in front of the taps."""
@@ -295,15 +285,12 @@ class _Plan:
         pool = self._readings[number].sum_pool
         assert pool is not None
         first, order = self._weights.lies_at(self._shared[number])
-        lie = side_by_side(pool.pre_shape)
-        down, across = ([[(place, 0) for place in cells] for cells in window_cells(pool, axis)] for axis in (0, 1))
         places = places_of(pool.post_shape, order)
         assert places is not None
         every = np.arange(size_of(pool.post_shape))
         own = OwnRow(offset=self._sum_count + first - len(windows.choices), origin=0)
-        cells = MapJob(
-            down=axis_parts(down, (lie.rows, 0), (self._sums[number], 0)), across=axis_parts(across, (lie.columns, 0))
-        )
+        in_windows = [window_cells(pool, axis) for axis in (0, 1)]
+        cells = _found_at(in_windows, pool.pre_shape, self._sums[number])
         windows.add(every, [(job, np.ones(len(every), np.bool_)) for job in (own, cells)], places)
 
     def _sum_bits(self, number: int) -> int:
@@ -312,6 +299,14 @@ class _Plan:
         low, high = synapses.connectivity.sum_bounds()
         most = largest_input(self._weights.network, synapses.pre) << self._weights.shift_of(synapses)
         return signed_bits(int(low.min()) * most, int(high.max()) * most)
+
+
+def _found_at(found: Sequence[Sequence[Sequence[int]]], shape: MapShape, first: int) -> MapJob:
+    """Taps of what is `found` along both axes by each place: numbers from `first` on, of a map that has its channels
+    fastest."""
+    lie = side_by_side(shape)
+    down, across = ([[(place, 0) for place in of_place] for of_place in axis] for axis in found)
+    return MapJob(down=axis_parts(down, (lie.rows, 0), (first, 0)), across=axis_parts(across, (lie.columns, 0)))
 
 
 def _starts(shapes: Mapping[int, MapShape]) -> tuple[dict[int, int], int]:
