@@ -28,13 +28,13 @@ from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
 from ..compiler.ir.neurons import (
     IF,
-    LI,
-    LIF,
     Arithmetic,
     CubaLI,
     CubaLIF,
     Drive,
     Fire,
+    FiringDynamics,
+    FloatDynamics,
     IntegerDynamics,
     ResetMode,
     ResetPlace,
@@ -161,7 +161,7 @@ class _Engine:
     """
 
     population: Population
-    dynamics: IF | LIF | CubaLIF | LI | CubaLI
+    dynamics: FloatDynamics
     parameters: Mapping[str, Array]
     synapses: tuple[_Synapses, ...]
     dtype: np.dtype[Any]
@@ -198,7 +198,7 @@ class _Engine:
         drive = self.current(sources, step)
         if isinstance(self.dynamics, CubaLIF | CubaLI):
             drive = self.filtered(self.dynamics, state, drive)
-        if isinstance(self.dynamics, LI | CubaLI):
+        if not isinstance(self.dynamics, FiringDynamics):
             state.v, state.error = self.integrated(state.v, state.error, drive)
             return np.zeros(state.v.shape, np.bool_)
         if "jump" in self.parameters:
@@ -259,7 +259,7 @@ class _Engine:
         rounding = _NEURON_ERROR * self.eps * (magnitude + np.abs(p["v_leak"]))
         return u, p["beta"] * error + input_error + rounding
 
-    def fires(self, dynamics: IF | LIF | CubaLIF, state: _State, u: Array, error: Array) -> tuple[BoolArray, BoolArray]:
+    def fires(self, dynamics: FiringDynamics, state: _State, u: Array, error: Array) -> tuple[BoolArray, BoolArray]:
         """Which neurons fire at membrane `u`, and for which of them `error` may change that."""
         fired = u > state.threshold if dynamics.fire is Fire.GT else u >= state.threshold
         return fired, (np.abs(u - state.threshold) <= error) & (error > 0)
@@ -270,7 +270,7 @@ class _Engine:
         return u - amount, error + self.eps * (np.abs(u) + np.abs(amount)) * (spiked > 0)
 
 
-def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI | CubaLI) -> dict[str, FloatArray]:
+def _decay_parameters(dynamics: FloatDynamics) -> dict[str, FloatArray]:
     """leak = 1 - beta and tau = 1/leak, and the synaptic leak, each from the exact beta and rounded once."""
     if isinstance(dynamics, IF):
         return {}
@@ -282,7 +282,7 @@ def _decay_parameters(dynamics: IF | LIF | CubaLIF | LI | CubaLI) -> dict[str, F
     return parameters
 
 
-def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
+def _reset_same(engine: _Engine, dynamics: FiringDynamics, state: _State, drive: _Current) -> BoolArray:
     u, error = engine.integrated(state.v, state.error, drive)
     s, unsure = engine.fires(dynamics, state, u, error)
     if dynamics.reset_mode is ResetMode.SUBTRACT:
@@ -295,7 +295,7 @@ def _reset_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, dr
     return unsure
 
 
-def _reset_next(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
+def _reset_next(engine: _Engine, dynamics: FiringDynamics, state: _State, drive: _Current) -> BoolArray:
     v, error = state.v, state.error
     if dynamics.reset_mode is ResetMode.VALUE:
         v, error = np.where(state.spiked, engine.parameters["v_reset"], v), error * (state.spiked == 0)
@@ -307,7 +307,7 @@ def _reset_next(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, dr
     return unsure
 
 
-def _reset_snntorch_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
+def _reset_snntorch_same(engine: _Engine, dynamics: FiringDynamics, state: _State, drive: _Current) -> BoolArray:
     r, unsure_before = engine.fires(dynamics, state, state.v, state.error)
     u, error = engine.integrated(state.v, state.error, drive)
     if dynamics.reset_mode is ResetMode.SUBTRACT:
@@ -322,7 +322,7 @@ def _reset_snntorch_same(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _
     return unsure | unsure_before
 
 
-def _fire_repeatedly(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _State, drive: _Current) -> BoolArray:
+def _fire_repeatedly(engine: _Engine, dynamics: FiringDynamics, state: _State, drive: _Current) -> BoolArray:
     """Several spikes in a step, as Sinabs and Rockpool count them: the whole thresholds in the membrane."""
     u, error = engine.integrated(state.v, state.error, drive)
     most = engine.population.max_spikes
@@ -333,7 +333,7 @@ def _fire_repeatedly(engine: _Engine, dynamics: IF | LIF | CubaLIF, state: _Stat
     return np.asarray((np.abs(u - nearest) <= error) & (error > 0))
 
 
-_RESETS: dict[ResetPlace, Callable[[_Engine, IF | LIF | CubaLIF, _State, _Current], BoolArray]] = {
+_RESETS: dict[ResetPlace, Callable[[_Engine, FiringDynamics, _State, _Current], BoolArray]] = {
     ResetPlace.SAME: _reset_same,
     ResetPlace.NEXT: _reset_next,
     ResetPlace.SNNTORCH_SAME: _reset_snntorch_same,

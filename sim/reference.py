@@ -21,7 +21,7 @@ from ..compiler.ir.arrivals import Arrival, apart
 from ..compiler.ir.bounds import partial_sum_bound
 from ..compiler.ir.connectivity import Connectivity
 from ..compiler.ir.network import INPUT, Network, Population, Projection
-from ..compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from ..compiler.ir.neurons import Decay, Drive, IntegerDynamics, ResetMode, ResetPlace, Rounding
 from ..compiler.ir.verifier import verify
 from ..hdl.errors import ModelError, quoted
 from .inputs import checked_spikes
@@ -162,9 +162,9 @@ class _Engine:
         drive[:] = self.population.bias
         for synapses in self.synapses:
             synapses.add_to(drive, sources, step)
-        if dynamics.kind in (Kind.CUBALIF, Kind.CUBALI):
+        if dynamics.decay_syn is not None:
             drive = _filter(dynamics, state, drive)
-        if dynamics.kind in (Kind.LI, Kind.CUBALI):
+        if not self.population.fires:
             state.v = saturate(_leak(dynamics, state.v) + drive, dynamics.state_bits)
         else:
             fire, sub = _thresholds(dynamics, state)

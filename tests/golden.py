@@ -15,7 +15,7 @@ from spikeloom.compiler.ir.connectivity import Connectivity, Dense, Quantised
 from spikeloom.compiler.ir.convolution import Convolution
 from spikeloom.compiler.ir.maps import Padding
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
-from spikeloom.compiler.ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
+from spikeloom.compiler.ir.neurons import MODELS, Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace, Rounding
 from spikeloom.compiler.ir.pooled import Pooled
 from spikeloom.compiler.ir.pooling import Pooling, PoolKind
 from spikeloom.compiler.ir.readout import ReadBy, Readout
@@ -108,6 +108,7 @@ def _case(entry: dict[str, Any]) -> GoldenCase:
 
 def _population(entry: dict[str, Any]) -> Population:
     kind, adapt = Kind(entry["dynamics"]), entry.get("adapt")
+    decays = MODELS[kind].decays
     dynamics = IntegerDynamics(
         kind=kind,
         fire=entry["fire"],
@@ -116,8 +117,8 @@ def _population(entry: dict[str, Any]) -> Population:
         v_min=entry.get("v_min"),
         max_spikes=entry.get("max_spikes"),
         jump=None if adapt is None else adapt["jump"],
-        decay=None if kind is Kind.IF else _decay(entry["decay"]),
-        decay_syn=_decay(entry["decay_syn"]) if kind in (Kind.CUBALIF, Kind.CUBALI) else None,
+        decay=_decay(entry["decay"]) if "decay" in decays else None,
+        decay_syn=_decay(entry["decay_syn"]) if "decay_syn" in decays else None,
         decay_a=None if adapt is None else _decay(adapt),
         drive=Drive(entry["drive"]),
         reset_mode=ResetMode(entry["reset_mode"]),

@@ -231,14 +231,13 @@ class Decay:
 class IntegerDynamics:
     """The integer neuron of the arithmetic contract (DESIGN section 3); every executor from the reference on obeys it.
 
-    `decay` is None for IF, `decay_syn` only for CubaLIF and CubaLI, `decay_a` and `jump` only for a LIF whose threshold
-    adapts:
-    a = sat(decay_a(a) + s_prev*jump) at the start of a step, and `fire` and `sub` are so much higher in it. `fire`,
-    `sub`, `jump`, `v_reset`, `v_min` and the population's bias are in membrane units: `scale` is the real value of one
-    weight unit per neuron, a membrane unit `scale / 2**fraction_bits`. A spike is u > fire; with `max_spikes` above 1
-    (None: 1) that is asked again after each subtraction, so many times at most. `state_bits` is the two's complement
-    width of V, g and a, to which they saturate; where there is a floor, V is `v_min` at least after that. `reset_mode`
-    is `subtract` or `value` (`none` is subtract with sub = 0).
+    `decay` is None for IF, `decay_syn` is there only for CubaLIF and CubaLI, `decay_a` and `jump` only for a LIF whose
+    threshold adapts: a = sat(decay_a(a) + s_prev*jump) at the start of a step, and `fire` and `sub` are so much higher
+    in it. `fire`, `sub`, `jump`, `v_reset`, `v_min` and the population's bias are in membrane units: `scale` is the
+    real value of one weight unit per neuron, a membrane unit `scale / 2**fraction_bits`. A spike is u > fire; with
+    `max_spikes` above 1 (None: 1) that is asked again after each subtraction, so many times at most. `state_bits` is
+    the two's complement width of V, g and a, to which they saturate; where there is a floor, V is `v_min` at least
+    after that. `reset_mode` is `subtract` or `value` (`none` is subtract with sub = 0).
     """
 
     kind: Kind
@@ -263,7 +262,10 @@ class IntegerDynamics:
         freeze(self, ("scale",), np.float64)
 
 
-FloatDynamics = IF | LIF | CubaLIF | LI | CubaLI
+FiringDynamics = IF | LIF | CubaLIF
+"""Those that can fire; the others are readouts."""
+
+FloatDynamics = FiringDynamics | LI | CubaLI
 
 
 Dynamics = FloatDynamics | IntegerDynamics

@@ -25,8 +25,6 @@ NEURONS: dict[str, tuple[str, ...]] = {
 READOUTS = ("LI", "CubaLI")
 """Those that never fire."""
 
-IN_HARDWARE = ("IF", "LIF", "LI", "CubaLIF", "CubaLI")
-
 RESETS = (
     ("same", "subtract"),
     ("same", "value"),
@@ -93,7 +91,7 @@ def edges(draw: st.DrawFn, names: list[str], *, recurrent: bool) -> list[tuple[s
 def populations(draw: st.DrawFn, name: str, shape: Shape, hardware: bool) -> Data:
     """Neurons of one kind with thresholds anywhere, at the edges of the state and below 0 too."""
     size = math.prod(shape)
-    kind = draw(st.sampled_from(("LIF", "LIF", "IF", *(IN_HARDWARE if hardware else NEURONS))))
+    kind = draw(st.sampled_from(("LIF", "LIF", "IF", *NEURONS)))
     bits = draw(st.sampled_from((2, 3, 4, 5, 6, 8, 8, 10, 12, 16, 24, 32)))
     place, mode = draw(st.sampled_from(RESETS))
     fires = kind not in READOUTS

@@ -8,7 +8,7 @@ import numpy as np
 
 from ....hdl.errors import OptionError
 from ...ir.network import Network, Population
-from ...ir.neurons import LI, CubaLI, Fire, IntegerDynamics, ResetMode, ResetPlace, several
+from ...ir.neurons import Fire, FiringDynamics, ResetMode, ResetPlace, several
 from ...ir.signed import with_signed_inputs
 from .dialects import MINUS_THRESHOLD, NO_FLOOR, Options, Reset, reset_place
 
@@ -46,7 +46,7 @@ def with_floor(network: Network, v_min: float | str | None) -> Network:
 
 def _population_with_floor(population: Population, v_min: float | str) -> Population:
     dynamics = population.dynamics
-    if isinstance(dynamics, LI | CubaLI | IntegerDynamics):
+    if not isinstance(dynamics, FiringDynamics):
         return population
     floor = None if v_min == NO_FLOOR else -dynamics.threshold if v_min == MINUS_THRESHOLD else np.array(v_min)
     return replace(population, dynamics=replace(dynamics, v_min=floor))
@@ -71,7 +71,7 @@ def _with_x_min(network: Network, x_min: int) -> Network:
 
 def _population_with_options(population: Population, options: Options, dialect: str) -> Population:
     dynamics = population.dynamics
-    if isinstance(dynamics, LI | CubaLI | IntegerDynamics):
+    if not isinstance(dynamics, FiringDynamics):
         return population
     mode, place, v_reset = dynamics.reset_mode, dynamics.reset_place, dynamics.v_reset
     delay = place is ResetPlace.NEXT if options.reset_delay is None else options.reset_delay
