@@ -10,7 +10,6 @@ bias, averages are sums. In the end it is a connectivity of the IR.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -301,7 +300,12 @@ def _pair(values: Any) -> Pair:
     return rows, columns
 
 
-def same_padding(kernel: Sequence[int], dilation: Sequence[int]) -> Padding:
-    """Torch's padding "same": what is left over is below and on the right."""
-    total = [(size - 1) * step for size, step in zip(kernel, dilation, strict=True)]
-    return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
+def kernel_window(kernel: Pair, stride: Pair, padding: Pair | str, dilation: Pair) -> Window:
+    """The window of a kernel, as frameworks have it: `padding` is so much on both sides, "same" or "valid"."""
+    if isinstance(padding, str):
+        rows, columns = Window(kernel, dilation=dilation).extent if padding == "same" else (1, 1)
+        # torch puts what is left over below and on the right
+        around = ((rows - 1) // 2, rows // 2), ((columns - 1) // 2, columns // 2)
+    else:
+        around = (padding[0], padding[0]), (padding[1], padding[1])
+    return Window(kernel, stride, around, dilation)

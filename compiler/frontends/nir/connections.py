@@ -30,8 +30,7 @@ def store_connectivity(connectivity: Connectivity) -> Stored:
     else:
         stored["weights"] = shrunk(connectivity.real)
     if isinstance(connectivity, Convolution):
-        names = ("pre_shape", "stride", "padding", "dilation")
-        stored["convolution"] = {name: _integers(getattr(connectivity, name)) for name in names}
+        stored["convolution"] = {name: _integers(getattr(connectivity, name)) for name in _CONVOLUTION[:-1]}
         stored["convolution"]["groups"] = np.int64(connectivity.groups)
         if connectivity.pool_after is not None:
             stored["pool_after"] = _store_pooling(connectivity.pool_after)

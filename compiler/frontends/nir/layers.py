@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from ....hdl.errors import ModelError, quoted
 from ...ir.arrays import FloatArray
-from ...ir.maps import Padding, Pair, Window
-from ..chain import Chain, PoolLayer, same_padding
+from ...ir.maps import Pair
+from ..chain import Chain, PoolLayer, kernel_window
 from .nodes import NirNode
 
 Shape = tuple[int, ...]
@@ -53,21 +53,17 @@ def _convolution(chain: Chain, name: str, node: NirNode) -> Chain:
                 f"shapes connect: node {quoted(name)} has the input_shape {declared}, {chain.shape} arrives; correct it"
             )
     stride, dilation = (_pair(name, node, field, lines, 1) for field in ("stride", "dilation"))
-    padding = _padding(name, node, (kernel.shape[2], kernel.shape[3]), dilation, lines)
-    window = Window((kernel.shape[2], kernel.shape[3]), stride, padding, dilation)
+    window = kernel_window((kernel.shape[2], kernel.shape[3]), stride, _padding(name, node, lines), dilation)
     return chain.convolution(kernel, _bias(name, node), window, _whole(name, node, "groups", 1)[0], _title(name))
 
 
-def _padding(name: str, node: NirNode, kernel: Pair, dilation: Pair, lines: bool) -> Padding:
+def _padding(name: str, node: NirNode, lines: bool) -> Pair | str:
     given = node.fields["padding"]
     if given.dtype.kind not in "US":
-        rows, columns = _pair(name, node, "padding", lines, 0)
-        return (rows, rows), (columns, columns)
-    if str(given) == "same":
-        return same_padding(kernel, dilation)
-    if str(given) != "valid":
+        return _pair(name, node, "padding", lines, 0)
+    if str(given) not in ("same", "valid"):
         raise ModelError(f"padding is whole numbers, same or valid: node {quoted(name)} has {quoted(str(given))}")
-    return (0, 0), (0, 0)
+    return str(given)
 
 
 def _pooling(kind: str) -> Callable[[Chain, str, NirNode], Chain]:

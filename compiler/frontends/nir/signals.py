@@ -118,6 +118,8 @@ class Signals:
         """What arrives at a node from each of its sources suits it."""
         node = self.nodes[name]
         shapes = {source: self.of(source).shape for source in self.sources[name]}
+        if len(shapes) < 2:
+            return  # the node's own signal was found behind its one source
         if node.type in LAYERS:
             for source, shape in shapes.items():
                 if self._through(source, name) != self.of(name).shape:

@@ -16,8 +16,8 @@ import torch
 
 from ....hdl.errors import ModelError
 from ...ir.arrays import FloatArray
-from ...ir.maps import Pair, Window
-from ..chain import Chain, PoolLayer, same_padding
+from ...ir.maps import Pair
+from ..chain import Chain, PoolLayer, kernel_window
 
 Ids = npt.NDArray[np.int64]
 Arguments = dict[str, Any]
@@ -75,12 +75,9 @@ def _convolution(name: str, inputs: Ids, arguments: Arguments) -> LayerCall | No
     stride, dilation = (_pair(arguments[key], lines, 1) for key in ("stride", "dilation"))
     kernel = _array(weight)
     kernel = kernel[:, :, None] if lines else kernel
-    if arguments["padding"] == "same":
-        padding = same_padding(kernel.shape[2:], dilation)
-    else:
-        rows, columns = _pair(0 if arguments["padding"] == "valid" else arguments["padding"], lines, 0)
-        padding = (rows, rows), (columns, columns)
-    window = Window((kernel.shape[2], kernel.shape[3]), stride, padding, dilation)
+    padding = arguments["padding"]
+    padding = padding if isinstance(padding, str) else _pair(padding, lines, 0)
+    window = kernel_window((kernel.shape[2], kernel.shape[3]), stride, padding, dilation)
     groups = int(arguments["groups"])
     tensors = {"weight": weight} | ({} if bias is None else {"bias": bias})
 
