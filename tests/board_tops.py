@@ -57,13 +57,8 @@ def bare_facts(outputs: int = 6) -> LinkFacts:
     """What a host must know of a small design without a board."""
     return LinkFacts(
         schema_version=LINK_SCHEMA,
-        inputs=12,
-        outputs=outputs,
-        fifo_words=32,
+        **vars(LinkFormat(inputs=12, outputs=outputs, fifo_words=32, identity=9)),
         x_max=3,
-        coding=None,
-        readout=None,
-        identity=9,
         rule=ClassRule(),
         baud=BAUD,
         clocks_per_bit=CLOCKS_PER_BIT,
@@ -81,13 +76,9 @@ def bare_facts(outputs: int = 6) -> LinkFacts:
 def facts_of(top: UartTop, net: Network, form: LinkFormat) -> LinkFacts:
     """What a host must know of an iCEBreaker with this top."""
     return replace(
-        bare_facts(form.outputs),
-        inputs=form.inputs,
-        fifo_words=form.fifo_words,
+        bare_facts(),
+        **vars(form),
         x_max=net.x_max,
-        coding=form.coding,
-        readout=form.readout,
-        identity=form.identity,
         rule=ClassRule(by=net.reading.by.value, classes=net.reading.classes, threshold=net.reading.threshold),
         clock_hz=top.clock_hz,
         reset_cycles=top.reset_cycles,

@@ -33,6 +33,7 @@ from spikeloom.compiler.output.build_folder import BuildFolder
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.hdl.errors import MismatchError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
+from spikeloom.hdl.link.protocol import LinkFormat, longest_content
 from spikeloom.sim.image_executor import decoded_classes
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard
@@ -79,6 +80,14 @@ def test_a_build_knows_its_design(build: BuildFolder) -> None:
     assert (facts.board, facts.bitstream, facts.clocks_per_bit) == ("icestick", "top.bin", 12)
     assert LINK in build.manifest["outputs"]
     assert 0 < facts.identity < 0xFFFF
+
+
+def test_a_build_knows_its_link_whole(tmp_path: Path) -> None:
+    coding = ImageCoding(encoder=Encoder.RATE, decoder=Decoder.COUNTS, steps=100)
+    form = LinkFormat(inputs=12, outputs=6, fifo_words=32, coding=coding, identity=9, most_spikes=15)
+    (tmp_path / LINK).write_text(json.dumps(replace(bare_facts(), **vars(form)).data()))
+    assert read_facts(tmp_path).form == form
+    assert longest_content(read_facts(tmp_path).form) == 6 * 15 * 100
 
 
 def test_a_board_is_compared_with_the_reference(

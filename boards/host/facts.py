@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class LinkFacts:
     coding: ImageCoding | None
     readout: ReadoutFormat | None
     identity: int
+    most_spikes: int
     rule: ClassRule
     baud: int
     clocks_per_bit: int
@@ -63,14 +64,7 @@ class LinkFacts:
     @property
     def form(self) -> LinkFormat:
         """The link's format."""
-        return LinkFormat(
-            inputs=self.inputs,
-            outputs=self.outputs,
-            fifo_words=self.fifo_words,
-            coding=self.coding,
-            readout=self.readout,
-            identity=self.identity,
-        )
+        return LinkFormat(**{field.name: getattr(self, field.name) for field in fields(LinkFormat)})
 
     def data(self) -> dict[str, Any]:
         """The contents of the file."""
@@ -93,7 +87,8 @@ def read_facts(folder: str | Path) -> LinkFacts:
             f"the schema_version of {LINK} must be {LINK_SCHEMA}: {file} has {facts.schema_version}; "
             "compile again with this version of Spikeloom"
         )
-    sound = 0 < facts.inputs <= 1 << 16 and 0 < facts.outputs <= 1 << 16 and facts.fifo_words >= 4 and facts.baud > 0
-    if not (sound and facts.clock_hz > 0 and facts.clocks_per_bit > 0 and facts.silent_cycles > 0):
+    sound = 0 < facts.inputs <= 1 << 16 and 0 < facts.outputs <= 1 << 16 and facts.fifo_words >= 4
+    counts = facts.most_spikes, facts.baud, facts.clock_hz, facts.clocks_per_bit, facts.silent_cycles
+    if not (sound and all(count > 0 for count in counts)):
         raise InputError(f"{LINK} must be of a design that works: {file} is damaged; compile again")
     return facts

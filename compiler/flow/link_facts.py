@@ -31,13 +31,8 @@ def facts_of(design: Design, folder: Path) -> LinkFacts:
     link, reading, network = design.link, design.lean.whole.reading, design.plan.network
     return LinkFacts(
         schema_version=LINK_SCHEMA,
-        inputs=link.inputs,
-        outputs=link.outputs,
-        fifo_words=link.fifo_words,
+        **vars(link),
         x_max=network.x_max,
-        coding=link.coding,
-        readout=link.readout,
-        identity=link.identity,
         rule=ClassRule(by=reading.by.value, classes=reading.classes, threshold=reading.threshold),
         baud=design.baud,
         clocks_per_bit=clocks_per_bit(design.clock.hz, design.baud),
