@@ -25,9 +25,6 @@ MAIN = Path(__file__).with_name("board_main.cc")
 _COMPILERS = ("g++", "clang++", "c++")
 _FLAGS = ("-std=c++14", "-O2", "-DCXXRTL_NDEBUG")
 
-_SETTLE_CYCLES = 100
-"""Clock cycles before a host is heard, on top of the reset: a PLL locks."""
-
 _POLL_CYCLES = 4096
 """Clock cycles between two looks at whether a host has sent something."""
 
@@ -81,7 +78,7 @@ def _pins(top: UartTop, quiet_cycles: int) -> str:
         "RX": _mangled(top.rx),
         "TX": _mangled(top.tx),
         "CLOCKS_PER_BIT": top.clocks_per_bit,
-        "SETTLE_CYCLES": 2 * top.reset_cycles + _SETTLE_CYCLES + loading,
+        "SETTLE_CYCLES": top.settle_cycles + loading,
         "QUIET_CYCLES": quiet_cycles,
         "POLL_CYCLES": _POLL_CYCLES,
         "FRAME_END": END,

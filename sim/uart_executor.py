@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..compiler.ir.arrays import IntArray
 from ..compiler.ir.network import Network
-from ..hdl.emit.emit import MODULE_TEXT, board_cells_sim, cells_sim
+from ..hdl.emit.emit import board_cells_sim, cells_sim, models_beside
 from ..hdl.errors import MismatchError
 from ..hdl.link.protocol import Code, Frame, LinkError, LinkFormat, Reply, ReplyDecoder, encode_sample, longest_content
 from ..hdl.neurons.readout import ReadoutFormat
@@ -51,6 +51,11 @@ class UartTop:
     held: Mapping[str, int] = field(default_factory=dict)
     family: str = "ice40"
     flash: FlashPins | None = None
+
+    @property
+    def settle_cycles(self) -> int:
+        """Clock cycles before a host may speak."""
+        return 2 * self.reset_cycles + _BOOT_CYCLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +182,7 @@ def exchange(
         "rx": top.rx,
         "tx": top.tx,
         "bit_ps": bit_ps,
-        "settle_ps": (2 * top.reset_cycles + _BOOT_CYCLES) * period_ps,
+        "settle_ps": top.settle_cycles * period_ps,
         "patience_ps": patience_cycles * period_ps + longest_reply,
         "credit": form.fifo_words - 1,
         "most_bytes": (sum(item.replies for item in transmissions) + 1) * longest_reply_bytes,
@@ -197,11 +202,8 @@ def exchange(
 def _sources(top: UartTop, work: Path) -> list[Path]:
     """The top and the models of its cells, with ours of the cells at the pins in place of others of their names."""
     ours = board_cells_sim(top.family)
-    replaced = set(MODULE_TEXT.findall(ours.read_text(encoding="utf-8")))
     cells = work / "cells.v"
-    texts = [source.read_text(encoding="utf-8") for source in cells_sim(top.family).sources]
-    kept = MODULE_TEXT.sub(lambda module: "" if module[1] in replaced else module[0], "\n".join(texts))
-    cells.write_text(kept, encoding="utf-8")
+    cells.write_text(models_beside(ours, cells_sim(top.family).sources), encoding="utf-8")
     return [top.verilog, cells, ours]
 
 

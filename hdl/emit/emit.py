@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from .tools import find_tool, run_tool
 
 _MODELS = Path(__file__).parent.parent / "memories"
 
-MODULE_TEXT = re.compile(r"^module (\w+).*?^endmodule", re.DOTALL | re.MULTILINE)
+_MODULE_TEXT = re.compile(r"^module (\w+).*?^endmodule", re.DOTALL | re.MULTILINE)
 """A module in Verilog of ours, and its name."""
 
 OSCILLATOR = "oscillator_edges"
@@ -95,9 +96,16 @@ def device_cells_sim(family: str) -> tuple[Path, ...]:
 def board_cells_sim(family: str) -> Path:
     """Our simulation models of the cells between a family's logic and its pins: buffers and clocks.
 
-    They replace the models of the same names that `cells_sim` may hold.
+    They replace the models of the same names that `cells_sim` may hold (`models_beside`).
     """
     return _MODELS / f"{Family(family).value}_board_sim.v"
+
+
+def models_beside(ours: Path, others: Iterable[Path]) -> str:
+    """The Verilog models of `others` without those that have their like, a module of the same name, in `ours`."""
+    replaced = set(_MODULE_TEXT.findall(ours.read_text(encoding="utf-8")))
+    texts = "\n".join(source.read_text(encoding="utf-8") for source in others)
+    return _MODULE_TEXT.sub(lambda module: "" if module[1] in replaced else module[0], texts)
 
 
 def cxxrtl_from_rtlil(il_file: Path, cc_file: Path, inputs: frozenset[str], family: str, log: Path) -> None:
@@ -129,11 +137,9 @@ def cxxrtl_headers() -> Path:
 
 def _cxxrtl_cells(family: str) -> str:
     """Models of the cells in a board's top: those made for CXXRTL, and the others of all simulators."""
-    ours = (_MODELS / f"{Family(family).value}_board_cxxrtl.v").read_text(encoding="utf-8")
-    replaced = set(MODULE_TEXT.findall(ours))
-    sources = [board_cells_sim(family), *device_cells_sim(family)]
-    texts = "\n".join(source.read_text(encoding="utf-8") for source in sources)
-    return ours + MODULE_TEXT.sub(lambda module: "" if module[1] in replaced else module[0], texts)
+    ours = _MODELS / f"{Family(family).value}_board_cxxrtl.v"
+    others = models_beside(ours, [board_cells_sim(family), *device_cells_sim(family)])
+    return ours.read_text(encoding="utf-8") + others
 
 
 def _run_yosys(il_file: Path, v_file: Path, passes: list[str], log: Path) -> None:
