@@ -24,6 +24,7 @@ import numpy.typing as npt
 from measuring.bench import Bench, Skipped, write_figures
 from measuring.networks import random_network
 from spikeloom.boards.boards import find_board
+from spikeloom.boards.devices import DEVICES
 from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.cycles.count import count_cycles
@@ -82,12 +83,9 @@ def with_axonal_delays(network: Network) -> Network:
 
 def cost(bench: Bench, title: str, device: str, networks: Sequence[Network]) -> dict[str, Any]:
     """The cores of a network without and with something, each in one shared engine."""
-    found = [bench.core(make_plan(n, _family(device), shared_folding(n)), device).figures for n in networks]
+    family = DEVICES[device].family
+    found = [bench.core(make_plan(n, family, shared_folding(n)), device).figures for n in networks]
     return {"title": title, "device": device, "without": found[0], "with": found[1]}
-
-
-def _family(device: str) -> str:
-    return "ecp5" if device.startswith("lfe5") else "ice40"
 
 
 def measure_currents(bench: Bench, sizes: Sequence[int], density: float, bits: int, device: str) -> dict[str, Any]:

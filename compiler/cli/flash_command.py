@@ -38,8 +38,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Say what is done, and do it."""
-    from ...boards.board_file import read_board_file
-    from ...boards.boards import add_board, find_board
+    from ...boards.boards import find_board
     from ...boards.flash.loaders import OWN
     from ...boards.flash.plan import plan_flash, run_plan
     from ...boards.host.facts import read_facts
@@ -47,8 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     if (options.unprotect or options.ftdi) and options.tool != OWN:
         raise OptionError(f"--unprotect and --ftdi are for our own writer: add --tool {OWN}")
-    if options.board_file is not None:
-        add_board(read_board_file(options.board_file))
+    common.add_board_file(options)
     build = common.open_build(options.folder)
     facts = read_facts(build.path)
     loaders = () if facts.board is None else find_board(facts.board).loaders
