@@ -39,8 +39,8 @@ class TapFront:
 
     def move(self, token: Token | None, taken: bool) -> None:
         """A cycle: the token that it took, if any, and whether its own tap was `taken`."""
-        free, takes, ready = self.out is None or taken, self._takes(taken), self.ready(taken)
-        steps = self._steps(free)
+        free, takes = self.out is None or taken, self._takes(taken)
+        ready, steps = self._held is None or takes, self._steps(free)
         if free:
             shown = self._active[self._place] if self._active else None
             self.out = None if shown is None else (self._kind, *shown)
