@@ -139,7 +139,7 @@ def _board(file: _BoardFile) -> Board:
         device=device,
         source_hz=file.clock.mhz * 1e6,
         clock_hz=file.clock.mhz * 1e6,
-        baud=file.baud,
+        bauds=(file.baud,),
         pll_pad=file.clock.pll_pad,
         led=("led", 0) if file.led else None,
         pack=tuple(file.pack),

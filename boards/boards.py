@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 # nextpnr's names of the ECP5 packages, by amaranth-boards' names; iCE40 packages only differ in case.
 ECP5_PACKAGES = {"BG256": "CABGA256", "MG285": "CSFBGA285", "BG381": "CABGA381", "BG554": "CABGA554"}
 
+FT2232H = (12_000_000, 6_000_000, 4_000_000, 3_000_000, 2_000_000, 1_500_000, 1_000_000, 500_000, 115_200)
+"""Rates that FTDI's high-speed bridges make without an error; their data sheet names 12 Mbaud as the fastest."""
+
+FT231X = FT2232H[3:]
+"""The same of FTDI's full-speed bridges."""
+
+ADAPTER = (115_200,)
+"""The rate that any adapter takes, and a bridge of which no data sheet promises more."""
+
 _CONFIGURATION_FLASH = ("spi_flash_1x", 0)
 
 
@@ -34,9 +43,10 @@ class Board:
     clock, `clock_hz` what a design runs at unless told otherwise. `pll_pad` says that the clock enters at the pad
     of an iCE40's PLL. `uart` and `led` are resources of the platform or of `resources`, which are added to it;
     `led` may name a subsignal, and is None on a board without a free one. `flash` is the SPI flash that the board
-    is configured from, where a design can have weights in it. `baud` is a rate that the board's serial bridge is
-    sure to take. `pack` are options of ecppack. `loaders` are the tools that write to it, the one to prefer first.
-    `note` says what must be wired or known.
+    is configured from, where a design can have weights in it. `bauds` are rates that the board's serial bridge is
+    sure to take, the fastest first; a design has the first that its clock can make (`clock.fastest_baud`). `pack` are
+    options of ecppack. `loaders` are the tools that write to it, the one to prefer first. `note` says what must be
+    wired or known.
     """
 
     id: str
@@ -45,7 +55,7 @@ class Board:
     device: Device
     source_hz: float
     clock_hz: float
-    baud: int = 1_000_000
+    bauds: tuple[int, ...] = FT2232H
     pll_pad: bool = False
     uart: tuple[str, int] = ("uart", 0)
     led: tuple[str, int] | tuple[str, int, str] | None = ("led", 0)
@@ -80,6 +90,7 @@ def _ulx3s(size: str) -> Board:
         device=DEVICES[f"lfe5u-{size}"],
         source_hz=25e6,
         clock_hz=25e6,
+        bauds=FT231X,
         pack=("--compress",),
         loaders=(open_fpga_loader("-b", "ulx3s"),),
     )
@@ -138,7 +149,7 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["up5k"],
             source_hz=48e6,
             clock_hz=12e6,
-            baud=115_200,
+            bauds=ADAPTER,
             led=("rgb_led", 0, "g"),
             flash=_CONFIGURATION_FLASH,
             resources=(
@@ -158,7 +169,7 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["up5k"],
             source_hz=12e6,
             clock_hz=12e6,
-            baud=115_200,
+            bauds=ADAPTER,
             pll_pad=True,
             flash=_CONFIGURATION_FLASH,
             loaders=(ICESPROG,),
@@ -174,7 +185,7 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["lfe5u-25f"],
             source_hz=48e6,
             clock_hz=48e6,
-            baud=115_200,
+            bauds=ADAPTER,
             led=("rgb_led", 0, "g"),
             resources=(
                 # Where every Feather board has its serial port; no other resource of the board uses these pins.
@@ -193,7 +204,7 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["lfe5u-25f"],
             source_hz=25e6,
             clock_hz=25e6,
-            baud=115_200,
+            bauds=ADAPTER,
             led=None,
             pack=("--compress",),
             loaders=(open_fpga_loader("-c", "ft232"),),
@@ -209,7 +220,7 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["lfe5u-25f"],
             source_hz=25e6,
             clock_hz=25e6,
-            baud=115_200,
+            bauds=ADAPTER,
             led=("rgb_led", 0, "g"),
             pack=("--compress",),
             loaders=(ICESPROG,),

@@ -164,16 +164,37 @@ BAUD = 1_000_000
 """The serial rate of a build without a board."""
 
 
+FEWEST_CLOCKS = 4
+"""Clock cycles of a bit: the link has 40 for a byte, of which it needs 12, and a receiver that sees an edge up to one
+late still samples the last bit in its middle half."""
+
+
 BAUD_TOLERANCE = 0.02
 """How far a UART's rate may be off: half of what eight bits and their ends bear, the host having the other half."""
+
+
+BAUD_ERROR = 0.01
+"""How far the rate may be off that a design gets unless it is asked for one."""
+
+
+def fastest_baud(board: Board, clock_hz: float) -> int:
+    """The fastest rate that a board's serial bridge and a clock have in common; the bridge's slowest where there is
+    none, which `clocks_per_bit` then judges."""
+    return next((baud for baud in board.bauds if _is_near(clock_hz, baud)), board.bauds[-1])
+
+
+def _is_near(clock_hz: float, baud: int) -> bool:
+    clocks = round(clock_hz / baud)
+    return clocks >= FEWEST_CLOCKS and abs(clock_hz / clocks / baud - 1) <= BAUD_ERROR
 
 
 def clocks_per_bit(clock_hz: float, baud: int) -> int:
     """Clock cycles of a UART bit. Raises OptionError where the clock cannot make the rate."""
     clocks = round(clock_hz / baud)
-    if clocks < 4 or abs(clock_hz / clocks / baud - 1) > BAUD_TOLERANCE:
+    if clocks < FEWEST_CLOCKS or abs(clock_hz / clocks / baud - 1) > BAUD_TOLERANCE:
         raise OptionError(
-            f"a serial rate must be the clock divided by a whole number of at least 4, within {BAUD_TOLERANCE:.0%}: "
-            f"{baud} baud at {clock_hz / 1e6:g} MHz is not; choose --baud {round(clock_hz / max(4, clocks))}"
+            f"a serial rate must be the clock divided by a whole number of at least {FEWEST_CLOCKS}, within "
+            f"{BAUD_TOLERANCE:.0%}: {baud} baud at {clock_hz / 1e6:g} MHz is not; choose --baud "
+            f"{round(clock_hz / max(FEWEST_CLOCKS, clocks))}"
         )
     return clocks

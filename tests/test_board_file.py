@@ -9,7 +9,7 @@ from networks import chain
 from spikeloom.boards import boards
 from spikeloom.boards.board_file import read_board_file
 from spikeloom.boards.boards import add_board, find_board
-from spikeloom.boards.clock import clocks_per_bit, plan_clock
+from spikeloom.boards.clock import clocks_per_bit, fastest_baud, plan_clock
 from spikeloom.boards.top import BoardTop
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.frontends.nir.writer import write_nir
@@ -41,7 +41,9 @@ def test_the_files_that_come_along_describe_boards(name: str) -> None:
     assert find_board(name.upper()) is board and board.loaders
     clock = plan_clock(board)
     plan = make_plan(NETWORK, board.device.family)
-    core = LinkedCore(plan.core(), link_of(NETWORK), clocks_per_bit(clock.hz, board.baud), plan.family)
+    core = LinkedCore(
+        plan.core(), link_of(NETWORK), clocks_per_bit(clock.hz, fastest_baud(board, clock.hz)), plan.family
+    )
     platform = board.create_platform()
     files = platform.prepare(BoardTop(core, board, clock), "top", emit_src=False).files
     on_ice40 = board.device.family.value == "ice40"

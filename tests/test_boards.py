@@ -15,7 +15,7 @@ from amaranth.sim import Simulator
 from echo import Echo
 from spikeloom.boards.boards import Board, all_boards, find_board
 from spikeloom.boards.capacity import check_capacity
-from spikeloom.boards.clock import ClockGenerator, PowerOnReset, plan_clock
+from spikeloom.boards.clock import ClockGenerator, PowerOnReset, clocks_per_bit, fastest_baud, plan_clock
 from spikeloom.boards.devices import DEVICES, find_device
 from spikeloom.boards.pll import Ecp5Pll, Ice40Pll
 from spikeloom.boards.top import BoardTop
@@ -63,10 +63,29 @@ def test_the_documentation_has_every_board_and_device() -> None:
     for board in all_boards():
         row = next(line for line in lines if line.startswith(f"| `{board.id}`"))
         assert f"| `{board.device.id}` | {board.clock_hz / 1e6:g} " in row
-        assert f"| {board.baud:,} |" in row
+        assert f"| {fastest_baud(board, board.clock_hz):,} |" in row
     for device in DEVICES.values():
         figures = f"| {device.capacity.lcs:,} | {device.capacity.brams} |"
         assert any(f"`{device.id}`" in line and figures in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("board_id", "clock_hz", "baud"),
+    [
+        ("icebreaker", 12e6, 3_000_000),
+        ("icebreaker", 24e6, 6_000_000),
+        ("icebreaker", 48e6, 12_000_000),
+        ("icebreaker", 4e6, 1_000_000),
+        ("ulx3s-85f", 25e6, 1_000_000),  # 1.5 Mbaud would be 2 % off
+        ("ecpix5-85f", 50e6, 2_000_000),
+        ("upduino", 48e6, 115_200),
+    ],
+)
+def test_a_board_has_the_fastest_rate_that_bridge_and_clock_share(board_id: str, clock_hz: float, baud: int) -> None:
+    board = find_board(board_id)
+    assert fastest_baud(board, clock_hz) == baud
+    clocks = clocks_per_bit(clock_hz, baud)
+    assert clocks >= 4 and abs(clock_hz / clocks / baud - 1) <= 0.01
 
 
 @each_board

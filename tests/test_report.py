@@ -222,6 +222,7 @@ def test_the_report_is_json_and_says_what_the_facts_say() -> None:
         "baud": 1_000_000,
         "bytes_per_sample": 60.0,
         "microseconds_per_sample": 600.0,
+        "bound_by": "line",
         "encoder": None,
         "decoder": None,
         "encoder_cycles_per_sample": None,

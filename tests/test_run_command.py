@@ -97,7 +97,7 @@ def test_a_board_is_compared_with_the_reference(
     assert lines[0] == f"40 samples answered by the design {read_facts(build.path).identity:04x}"
     assert lines[1].startswith("latency on the line: ") and "median of 10 sent alone" in lines[1]
     assert lines[2].endswith("(of 30, one after the other)")
-    assert lines[3].endswith("at 1,000,000 baud; 0 times something was sent again")
+    assert lines[3].endswith("at 3,000,000 baud; 0 times something was sent again")
     assert lines[4:] == [
         "accuracy: 75.00% of 40 samples, by spikes",
         "equal: 960 values and every class are the integer reference's",

@@ -21,7 +21,7 @@ from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler.data.samples import load_samples
 from spikeloom.compiler.flow.compile import plan_for
-from spikeloom.compiler.flow.options import CompileOptions, plan_target_clock
+from spikeloom.compiler.flow.options import CompileOptions, baud_of, plan_target_clock
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.output.flash_image import plan_flash
@@ -119,7 +119,8 @@ class Bench:
         target = find_board(board)
         link = link_of(network)
         plan = plan_for(network, target, options, link)
-        bit = clocks_per_bit(plan_target_clock(target, options).hz, target.baud)
+        clock = plan_target_clock(target, options)
+        bit = clocks_per_bit(clock.hz, baud_of(target, options, clock))
         core: SerialCore = LinkedCore(plan.core(), link, bit, plan.family)
         if plan.sprams:
             core = FlashedCore(core, plan_flash(plan)[0])

@@ -35,12 +35,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _board(board: Board) -> dict[str, Any]:
+    from ...boards.clock import fastest_baud
+
     return {
         "id": board.id,
         "name": board.name,
         "device": board.device.id,
         "clock_mhz": board.clock_hz / 1e6,
-        "baud": board.baud,
+        "baud": fastest_baud(board, board.clock_hz),
         "note": board.note,
     }
 

@@ -48,7 +48,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         help="with --emit verilog: an input of several events per beat",
     )
     parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
-    parser.add_argument("--baud", type=common.whole(300, 12_000_000), metavar="N", help="default: the board's")
+    parser.add_argument(
+        "--baud",
+        type=common.whole(300, 12_000_000),
+        metavar="N",
+        help="default: the fastest that the board's serial bridge and the clock have in common",
+    )
     parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the placement")
     parser.add_argument("--tools", choices=TOOLS, default="yowasp", help="default: yowasp")
     parser.set_defaults(run=run)

@@ -114,7 +114,7 @@ def compile_network(
     check_target(output, force=force)
     given, source = source, _checked(source, options, samples)
     clock = plan_target_clock(target, options)
-    baud = baud_of(target, options)
+    baud = baud_of(target, options, clock)
     if target is not None and not options.verilog_only:
         clocks_per_bit(clock.hz, baud)  # refuses a pace that the clock cannot keep
     integers = _answering(source, options, samples, step, chosen=source is given)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ...boards.boards import Board, find_board
-from ...boards.clock import BAUD, ClockPlan, plan_clock
+from ...boards.clock import BAUD, ClockPlan, fastest_baud, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...hdl.errors import OptionError, SampleError, quoted
 from ...hdl.images.coding import Decoder, ImageCoding
@@ -28,7 +28,8 @@ class CompileOptions:
     (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`). `wide` makes the core's
     input bring beats of several events, for a design of one's own: with `verilog_only` and without a board. `weights`
     is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding`
-    the device takes images. `clock_mhz` and `baud` default to the board's; `seed` starts the placement. With
+    the device takes images. `clock_mhz` defaults to the board's, `baud` to the
+    fastest that its serial bridge and the clock have in common; `seed` starts the placement. With
     `verilog_only` no bitstream is made, and a target only chooses the family of its memories.
     """
 
@@ -89,10 +90,11 @@ def wanted_hz(options: CompileOptions) -> float | None:
     return None if options.clock_mhz is None else options.clock_mhz * 1e6
 
 
-def baud_of(target: Board | Device | None, options: CompileOptions) -> int:
+def baud_of(target: Board | Device | None, options: CompileOptions, clock: ClockPlan) -> int:
+    """The serial rate: as asked for, else the fastest that a board's bridge and the clock have in common."""
     if options.baud is not None:
         return options.baud
-    return target.baud if isinstance(target, Board) else BAUD
+    return fastest_baud(target, clock.hz) if isinstance(target, Board) else BAUD
 
 
 def check_coding(options: CompileOptions, source: Network, samples: Samples | None) -> None:

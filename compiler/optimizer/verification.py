@@ -9,7 +9,7 @@ from typing import Any
 
 from ...boards.artix7 import synthesise_artix7
 from ...boards.boards import Board
-from ...boards.clock import BAUD, clocks_per_bit, plan_clock
+from ...boards.clock import BAUD, clocks_per_bit, fastest_baud, plan_clock
 from ...boards.devices import Device
 from ...boards.toolchain import build
 from ...hdl.errors import CapacityError, ToolError
@@ -77,7 +77,7 @@ def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Meas
 
 def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: bool) -> Measurement:
     clock = plan_clock(place, None)
-    baud = place.baud if isinstance(place, Board) else BAUD
+    baud = fastest_baud(place, clock.hz) if isinstance(place, Board) else BAUD
     core = LinkedCore(plan.core(), link_of(plan.network), clocks_per_bit(clock.hz, baud), plan.family)
     tools = "yosys and nextpnr"
     try:

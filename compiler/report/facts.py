@@ -151,3 +151,9 @@ class Facts:
     activity: Activity | None = None
     accuracy: Accuracy | None = None
     warnings: Sequence[str] = ()
+
+    @property
+    def busy_cycles(self) -> float:
+        """Clock cycles that a sample takes once it has come: the core's, or the encoder's where these are more."""
+        core = 0.0 if self.latency is None else sum(self.latency.cycles) / len(self.latency.cycles)
+        return max(core, (self.link and self.link.encoder_cycles) or 0.0)

@@ -212,6 +212,8 @@ def _latency(report: Mapping[str, Any]) -> Section | None:
             f". The host link needs {number(link['microseconds_per_sample'])} µs more per sample "
             f"({number(link['bytes_per_sample'])} bytes at {number(link['baud'])} baud)"
         )
+        if bound := link.get("bound_by"):
+            note += f"; the {bound} takes longer"
     return Section("Cycles per layer", note, [plot])
 
 

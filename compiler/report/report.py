@@ -25,7 +25,7 @@ from ..plan.folding import input_beats
 from ..plan.kinds import engine_data
 from ..plan.plan import MemoryUse
 from .encodings import ENCODINGS
-from .facts import Activity, Facts, Link, Metrics, Source
+from .facts import Activity, Facts, Metrics, Source
 from .neurobench import RELEASE
 from .readout import readout_data
 from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
@@ -47,7 +47,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "utilization": _utilization(facts),
         "timing": _timing(facts),
         "latency": _latency(facts),
-        "link": _link(facts.link),
+        "link": _link(facts),
         "work": _work(facts.estimate),
         "neurobench": _neurobench(facts.neurobench),
         "memory": {
@@ -169,13 +169,16 @@ def _neurobench(metrics: Metrics | None) -> dict[str, Any] | None:
     }
 
 
-def _link(link: Link | None) -> dict[str, Any] | None:
+def _link(facts: Facts) -> dict[str, Any] | None:
+    link = facts.link
     if link is None:
         return None
+    on_line = link.bytes_per_sample * UART_BITS_PER_BYTE * 1e6 / link.baud
     return {
         "baud": link.baud,
         "bytes_per_sample": round(link.bytes_per_sample, 2),
-        "microseconds_per_sample": round(link.bytes_per_sample * UART_BITS_PER_BYTE * 1e6 / link.baud, 3),
+        "microseconds_per_sample": round(on_line, 3),
+        "bound_by": "line" if on_line * facts.timing.clock_mhz > facts.busy_cycles else "core",
         "encoder": None if link.coding is None else link.coding.encoder,
         "decoder": None if link.coding is None else link.coding.decoder,
         "encoder_cycles_per_sample": None if link.encoder_cycles is None else round(link.encoder_cycles, 2),

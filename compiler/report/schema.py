@@ -155,7 +155,13 @@ class LatencyData(TypedDict):
     source: Source
 
 
-class LinkData(TypedDict):
+class _Bound(TypedDict, total=False):
+    """What older reports lack."""
+
+    bound_by: str
+
+
+class LinkData(_Bound):
     baud: int
     bytes_per_sample: float
     microseconds_per_sample: float

@@ -133,6 +133,7 @@ def _performance(report: Mapping[str, Any]) -> Table:
         rows.append(("Time per sample", f"{number(latency['microseconds_per_sample'])} µs", "the core alone"))
     if link is not None:
         note = f"{number(link['bytes_per_sample'])} bytes at {number(link['baud'])} baud, {link['source']}"
+        note += f"; the {link['bound_by']} takes longer" if "bound_by" in link else ""
         rows.append(("Link per sample", f"{number(link['microseconds_per_sample'])} µs", note))
         if link["encoder_cycles_per_sample"] is not None:
             note = f"cycles per image ({link['encoder']}), while the core works; the answer: {link['decoder']}"
