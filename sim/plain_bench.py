@@ -2,13 +2,12 @@
 
 `core_tb.v` sends the tokens of `core_tb_tokens.hex` to `core.v` and compares what comes out, step by step, with
 `core_tb_expected.hex`, which the integer reference made: counts of spikes, or readings where the core gives some. It
-says PASS, or FAIL with the first difference. `core_template.v` is how the core is instantiated.
+says PASS, or FAIL with the first difference.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,72 +15,14 @@ import numpy.typing as npt
 
 from ..compiler.ir.arrays import SpikeArray
 from ..compiler.ir.network import Network
-from ..hdl.neurons.readout import ReadoutFormat
-from ..hdl.streams.tokens import BeatShape, TokenKind, address_bits, token_layout
+from ..hdl.emit.core_ports import CorePorts
+from ..hdl.streams.tokens import TokenKind, address_bits
 from .limits import hang_cycles
 from .readout import readings
 from .recording import Recording
 from .stimulus import make_stimulus
 
-BENCH, TOKENS, EXPECTED, TEMPLATE = "core_tb.v", "core_tb_tokens.hex", "core_tb_expected.hex", "core_template.v"
-
-_COUNT_BITS = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorePorts:
-    """The streams of a bare core, as their payloads' widths tell."""
-
-    inputs: int
-    outputs: int
-    readout: ReadoutFormat | None = None
-    beats: BeatShape | None = None
-
-    @property
-    def input_bits(self) -> int:
-        """Of `i__payload`."""
-        return token_layout(self.inputs).size if self.beats is None else self.beats.layout.size
-
-    @property
-    def value_bits(self) -> int:
-        """Of what an output says in a step: a reading, or how often it fired."""
-        return _COUNT_BITS if self.readout is None else self.readout.value_bits
-
-    @property
-    def output_bits(self) -> int:
-        """Of `o__payload`."""
-        return token_layout(self.outputs).size if self.readout is None else self.readout.layout.size
-
-
-def write_template(folder: Path, ports: CorePorts) -> None:
-    """Write `core_template.v`."""
-    address = address_bits(ports.outputs)
-    value = "" if ports.readout is None else f"value [{ports.output_bits - 1}:{2 + address}], "
-    taken = "tokens" if ports.beats is None else f"beats of up to {ports.beats.slots} events"
-    (folder / TEMPLATE).write_text(
-        f"""// How the core of core.v is instantiated; ports, tokens and reset are described in docs/hardware.md.
-//
-//   i__payload  {taken} over {ports.inputs} inputs: kind [1:0], the rest above it
-//   o__payload  over {ports.outputs} outputs: {value}address [{1 + address}:2], kind [1:0]
-//   kind        0 event, 1 end of step, 2 end of sample, 3 abort
-
-wire [{ports.input_bits - 1}:0] i_payload;
-wire [{ports.output_bits - 1}:0] o_payload;
-wire i_valid, i_ready, o_valid, o_ready;
-
-spikeloom_core core (
-    .clk(clk),
-    .rst(rst),              // synchronous; on iCE40 for 15 us after configuration
-    .i__valid(i_valid),
-    .i__ready(i_ready),
-    .i__payload(i_payload),
-    .o__valid(o_valid),
-    .o__ready(o_ready),
-    .o__payload(o_payload)
-);
-""",
-        encoding="ascii",
-    )
+BENCH, TOKENS, EXPECTED = "core_tb.v", "core_tb_tokens.hex", "core_tb_expected.hex"
 
 
 def write_plain_bench(

@@ -11,6 +11,7 @@ from typing import Any
 from ...boards.boards import Board
 from ...boards.capacity import check_capacity
 from ...boards.clock import clocks_per_bit
+from ...boards.constraints import write_constraints
 from ...boards.devices import Device
 from ...boards.host.facts import LINK
 from ...boards.toolchain import BuildResult
@@ -57,6 +58,7 @@ from ..plan.host_link import link_of, memory_needs
 from ..plan.lean import Lean, lean_for
 from ..plan.plan import Plan, make_plan, with_spram
 from ..plan.readout import answered, require_answer, require_folded_answer
+from ..report.datasheet import DATASHEET, datasheet
 from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
 from .facts import Design, Integers, Step, gather_facts
@@ -74,7 +76,7 @@ from .options import (
     require_target,
     silent,
 )
-from .writing import build_bitstream, kept, versions, write_bench, write_cores, write_weights
+from .writing import build_bitstream, core_ports, kept, versions, write_bench, write_cores, write_weights
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
@@ -142,7 +144,10 @@ def compile_network(
         design = replace(design, built=_built(design, flash, folder, options, step))
         if design.built is not None:
             write_json(folder / LINK, facts_of(design, folder).data())
-        write_json(folder / REPORT, build_report(gather_facts(design, samples, folder, step)))
+        report = build_report(gather_facts(design, samples, folder, step))
+        write_json(folder / REPORT, report)
+        if options.verilog_only:
+            (folder / DATASHEET).write_text(datasheet(report, plan, core_ports(plan)), encoding="utf-8")
         recorded = _recorded(options, design) | {"conventions": dict(conventions or {})}
         write_manifest(folder, inputs=inputs or {}, options=recorded, tools=versions(design.built, integers, options))
     return load_build_folder(output)
@@ -183,6 +188,8 @@ def _write_networks(
         write_cores(plan, folder)
         if options.verilog_only:
             write_bench(plan, lean, samples, folder)
+            if design.target is not None:
+                write_constraints(folder, design.target, design.clock)
         return write_weights(plan, folder)
 
 

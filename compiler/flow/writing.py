@@ -13,12 +13,14 @@ from ...boards.boards import Board
 from ...boards.devices import Device
 from ...boards.toolchain import BuildResult, build
 from ...boards.top import SerialCore
+from ...hdl.emit.axi import write_axi
+from ...hdl.emit.core_ports import CorePorts, write_template
 from ...hdl.emit.emit import to_rtlil, verilog_from_rtlil
 from ...hdl.emit.tools import tool_version
 from ...hdl.errors import TimingError, ToolError
 from ...hdl.link.flash_loader import FlashFormat
 from ...sim.numbering import of_core
-from ...sim.plain_bench import CorePorts, write_plain_bench, write_template
+from ...sim.plain_bench import write_plain_bench
 from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..names import FITTED
@@ -44,22 +46,27 @@ def write_cores(plan: Plan, folder: Path) -> None:
         verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
 
 
-def write_bench(plan: Plan, lean: Lean, samples: Samples | None, folder: Path) -> None:
-    """How the core is instantiated, and with samples a test bench in plain Verilog; nothing where weights are loaded
-    from outside."""
-    if plan.sprams:
-        return
+def core_ports(plan: Plan) -> CorePorts:
+    """The ports of a plan's bare core."""
     network = plan.network
-    ports = CorePorts(
+    return CorePorts(
         inputs=network.input_size,
         outputs=network.size_of(network.output),
         readout=plan.readout,
         beats=plan.beats,
+        loads=bool(plan.sprams),
     )
+
+
+def write_bench(plan: Plan, lean: Lean, samples: Samples | None, folder: Path) -> None:
+    """How the core is instantiated, its AXI4-Stream wrapper, and with samples a test bench in plain Verilog, where no
+    weights are loaded from outside."""
+    ports = core_ports(plan)
     write_template(folder, ports)
-    if samples is not None:
+    write_axi(folder, ports)
+    if samples is not None and not plan.sprams:
         ran = samples.first(BENCH_SAMPLES).spikes
-        write_plain_bench(folder, network, ports, ran, of_core(lean, run_reference(lean.whole, ran)))
+        write_plain_bench(folder, plan.network, ports, ran, of_core(lean, run_reference(lean.whole, ran)))
 
 
 def write_weights(plan: Plan, folder: Path) -> FlashFormat | None:

@@ -15,18 +15,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from .plots import Bar, Stack, bars, lines, stacks
-from .text import (
-    ENGINE_FIGURES,
-    ERROR_COLUMNS,
+from .rows import ENGINE_FIGURES, ERROR_COLUMNS, engine_rows, neurobench_rows, semantics_rows
+from .wording import (
     accuracy_text,
     counted,
-    engine_rows,
     family_of,
-    neurobench_rows,
     number,
     readings_text,
     resource_names,
-    semantics_rows,
     share,
     silent_text,
     title_of,
