@@ -27,6 +27,7 @@ from . import (
     estimate_command,
     fit_command,
     flash_command,
+    inspect_command,
     regress_command,
     report_command,
     run_command,
@@ -35,6 +36,7 @@ from . import (
 from .interrupts import Terminated, interruptible
 
 COMMANDS = (
+    inspect_command,
     compile_command,
     compress_command,
     fit_command,

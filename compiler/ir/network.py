@@ -41,6 +41,9 @@ class Population:
     def __post_init__(self) -> None:
         freeze(self, ("bias",), np.int64 if isinstance(self.dynamics, IntegerDynamics) else np.float64)
 
+    def __repr__(self) -> str:
+        return f"<{self.name}: {_by(self.shape)} {self.dynamics.kind} neurons>"
+
     @property
     def size(self) -> int:
         return math.prod(self.shape)
@@ -90,6 +93,10 @@ class Projection:
         if np.any(self.delay):
             object.__setattr__(self, "step_edge", True)
 
+    def __repr__(self) -> str:
+        kind, shape = type(self.connectivity).__name__.lower(), _by(self.connectivity.shape)
+        return f"<{self.pre} -> {self.post}: {kind} {shape}, {self.connectivity.synapses:,} synapses>"
+
     def delayed(self, delay: IntArray) -> Projection:
         """The same synapses with another delay, a step edge where there is any."""
         return replace(self, delay=delay, step_edge=bool(np.any(delay)))
@@ -123,6 +130,14 @@ class Network:
     name: str = "network"
     readout: Readout | None = None
     origin: Origin | None = None
+
+    def __repr__(self) -> str:
+        """One line: a network's arrays are for nobody's eyes."""
+        shapes = [f"input {_by(self.input_shape)}"]
+        shapes += [f"{p.name} {_by(p.shape)} {p.dynamics.kind}" for p in self.populations]
+        synapses = sum(projection.connectivity.synapses for projection in self.projections)
+        level = "integer" if self.is_integer else "float"
+        return f"<{level} network {self.name!r}: {' -> '.join(shapes)}; {synapses:,} synapses>"
 
     @property
     def input_size(self) -> int:
@@ -211,3 +226,7 @@ class Network:
         # Of an output that never fires the sum is a choice like any other: hardware takes another default.
         plain = self.output_fires and chosen == self._default_reading
         return replace(self, readout=None if plain else chosen)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "1"
