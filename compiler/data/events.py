@@ -1,11 +1,13 @@
 """Events of cameras and cochleas, (t, x, y, p), as frames of counts per time step.
 
-A recording is four arrays of one length: times in microseconds, columns, rows and polarities. `frames` puts it into
-steps of one width, cropped and downsampled as wanted; `read_nmnist` reads a file of N-MNIST or N-Caltech101.
+A recording is four arrays of one length: times in microseconds, columns, rows and polarities. `addresses` puts it into
+steps of one width, cropped and downsampled as wanted, as events of a network's inputs, and `frames` as counts;
+`read_nmnist` reads a file of N-MNIST or N-Caltech101, and `event_files` those of cameras.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ Array = npt.NDArray[Any]
 
 MAX_EVENT_BYTES = 1 << 30
 """A file of events is no larger than this."""
+
+MAX_EVENTS = 1 << 26
+"""A recording has no more events than this: words of a few bytes may stand for many."""
 
 MAX_FRAME_VALUES = 1 << 30
 """So many values the frames of a recording have at most."""
@@ -48,18 +53,44 @@ class Events:
                 )
         return cls(**{name: array.astype(np.int64) for name, array in arrays.items()})
 
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def between(self, start: int, stop: int) -> Events:
+        """The events from `start` to before `stop`, microseconds; their time counts from `start`."""
+        kept = (self.t >= start) & (self.t < stop)
+        return Events(t=self.t[kept] - start, x=self.x[kept], y=self.y[kept], p=self.p[kept])
+
+    def from_first(self) -> Events:
+        """The same, with time counted from the earliest event."""
+        return Events(t=self.t - self.t.min(), x=self.x, y=self.y, p=self.p) if len(self) else self
+
+    def require_inside(self, *, rows: int, columns: int, channels: int = 2) -> Events:
+        """The same; SampleError where an event lies beside a sensor of this size."""
+        for name, values, limit in (("p", self.p, channels), ("x", self.x, columns), ("y", self.y, rows)):
+            if np.any((values < 0) | (values >= limit)):
+                raise SampleError(f"{name} of an event is 0 to {limit - 1}: it has {values.min()} to {values.max()}")
+        return self
+
+
+def read_event_bytes(path: str | Path) -> bytes:
+    """A file of events as it is. Raises SampleError where it cannot be read, InputError for what is no file."""
+    try:
+        return read_regular(Path(path), "events", MAX_EVENT_BYTES, SampleError)
+    except OSError as error:
+        raise SampleError(f"events must be readable: {quoted(str(path))} is not ({error.strerror or error})") from error
+
 
 def read_nmnist(path: str | Path) -> Events:
     """The events of an N-MNIST file: 5 bytes each, x, y, then 1 bit of polarity and 23 of microseconds, high first.
 
     Raises SampleError for a file that cannot be read or holds no whole events.
     """
-    try:
-        data = read_regular(Path(path), "events", MAX_EVENT_BYTES, SampleError)
-    except OSError as error:
-        raise SampleError(f"events must be readable: {quoted(str(path))} is not ({error.strerror or error})") from error
+    data = read_event_bytes(path)
     if len(data) % 5:
         raise SampleError(f"an N-MNIST file has 5 bytes for each event: {quoted(str(path))} has {len(data)} bytes")
+    if len(data) > 5 * MAX_EVENTS:
+        raise SampleError(f"a recording has at most {MAX_EVENTS:,} events: {quoted(str(path))} has {len(data) // 5:,}")
     rows = np.frombuffer(data, np.uint8).reshape(-1, 5).astype(np.int64)
     t = (rows[:, 2] & 0x7F) << 16 | rows[:, 3] << 8 | rows[:, 4]
     return Events(t=t, x=rows[:, 0], y=rows[:, 1], p=rows[:, 2] >> 7)
@@ -102,30 +133,47 @@ class Sensor:
         return self.channels, self.window[2] // self.downsample, self.window[3] // self.downsample
 
 
+@dataclass(frozen=True, eq=False)
+class AddressEvents:
+    """Events of a network's inputs in the order of their steps: `step` and `address` = (c * rows + y) * columns + x,
+    int64 (events,). An input that has several events in a step is there so many times.
+    """
+
+    step: npt.NDArray[np.int64]
+    address: npt.NDArray[np.int64]
+
+
+def addresses(events: Events, sensor: Sensor, *, step_us: int, steps: int) -> AddressEvents:
+    """The events in steps of `step_us` microseconds, on the sensor's cropped and downsampled pixels.
+
+    Time counts from 0 of the recording's clock; what comes after the last step or lies beside the crop is left out.
+    Raises SampleError for events beside the sensor.
+    """
+    if step_us < 1 or steps < 1:
+        raise OptionError(f"steps are one or more, of a microsecond or more: got {steps} steps of {step_us} us")
+    _, rows, columns = sensor.shape
+    events.require_inside(rows=sensor.rows, columns=sensor.columns, channels=sensor.channels)
+    top, left, _, _ = sensor.window
+    step, y, x = events.t // step_us, (events.y - top) // sensor.downsample, (events.x - left) // sensor.downsample
+    kept = (step >= 0) & (step < steps) & (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
+    address = ((events.p * rows + y) * columns + x)[kept]
+    order = np.argsort(step[kept], kind="stable")
+    return AddressEvents(step=step[kept][order], address=address[order])
+
+
 def frames(events: Events, sensor: Sensor, *, step_us: int, steps: int, largest: int = 1) -> npt.NDArray[np.uint8]:
     """The number of events in each step and pixel, [steps, channel, row, column], cut off at `largest`.
 
-    Time counts from 0 of the recording's clock; steps are `step_us` microseconds wide, and what comes
-    after the last is left out. Raises SampleError for events beside the sensor.
+    Steps and pixels are those of `addresses`, whose errors these are.
     """
     if step_us < 1 or steps < 1 or not 1 <= largest <= _LARGEST_COUNT:
         raise OptionError(
             f"frames have steps of a microsecond or more and counts of 1 to {_LARGEST_COUNT}: got {steps} steps of "
             f"{step_us} us, largest count {largest}"
         )
-    channels, rows, columns = sensor.shape
-    if steps * channels * rows * columns > MAX_FRAME_VALUES:
+    size = math.prod(sensor.shape)
+    if steps * size > MAX_FRAME_VALUES:
         raise OptionError(f"frames have at most {MAX_FRAME_VALUES} values: {steps} steps of {sensor.shape} have more")
-    for name, values, limit in (
-        ("p", events.p, sensor.channels),
-        ("x", events.x, sensor.columns),
-        ("y", events.y, sensor.rows),
-    ):
-        if np.any((values < 0) | (values >= limit)):
-            raise SampleError(f"{name} of an event is 0 to {limit - 1}: it has {values.min()} to {values.max()}")
-    top, left, _, _ = sensor.window
-    step, y, x = events.t // step_us, (events.y - top) // sensor.downsample, (events.x - left) // sensor.downsample
-    kept = (step >= 0) & (step < steps) & (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
-    place = ((step * channels + events.p) * rows + y) * columns + x
-    counts = np.bincount(place[kept], minlength=steps * channels * rows * columns)
-    return np.minimum(counts, largest).astype(np.uint8).reshape(steps, channels, rows, columns)
+    put = addresses(events, sensor, step_us=step_us, steps=steps)
+    counts = np.bincount(put.step * size + put.address, minlength=steps * size)
+    return np.minimum(counts, largest).astype(np.uint8).reshape(steps, *sensor.shape)
