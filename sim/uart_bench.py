@@ -57,7 +57,8 @@ class UartBench:
     async def _talk(self) -> None:
         for number, transmission in enumerate(self.job["transmissions"]):
             await self._until_answered(self.job["credit"] - transmission["words"], number)
-            self.unanswered += [transmission["words"]] * transmission["replies"]
+            words = [transmission["words"], *[0] * (transmission["replies"] - 1)]
+            self.unanswered += reversed(words[: transmission["replies"]])  # which are free with the last reply
             broken = set(transmission["broken"])
             for index, byte in enumerate(bytes.fromhex(transmission["data"])):
                 await self.host.send(byte, broken=index in broken)

@@ -87,7 +87,7 @@ class Transmission:
     @classmethod
     def of(cls, frame: Frame, sample: int = 0) -> Transmission:
         """A whole frame."""
-        return cls(data=frame.data, words=frame.words, sample=sample)
+        return cls(data=frame.data, words=frame.words, replies=frame.replies, sample=sample)
 
 
 def run_through_uart(

@@ -10,6 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 from spikeloom.hdl.link.frame_receiver import FrameReceiver, WordKind, at_least
 from spikeloom.hdl.link.linked_core import link_memories
+from spikeloom.hdl.link.packed_receiver import PackedReceiver
 from spikeloom.hdl.link.protocol import Frame, Header, LinkFormat, Reason, encode_frame
 from spikeloom.hdl.memories.memory import Family
 
@@ -49,7 +50,7 @@ def released(
     form: LinkFormat, talk: Talk, *, rate: float, seed: int = 0, hold: int = 0
 ) -> tuple[list[Word], list[int]]:
     """The words that come out, and the reason at each abort; the output is ready at random, after `hold` cycles."""
-    dut = FrameReceiver(form)
+    dut = PackedReceiver(form) if form.packed else FrameReceiver(form)
     words: list[Word] = []
     reasons: list[int] = []
 
@@ -101,7 +102,7 @@ def random_talk(form: LinkFormat, seed: int, frames: int = 25) -> Talk:
             spoilt[place] = (spoilt[place] + 1) % 0xC0  # neither an end nor an escape
             if bytes(spoilt) != frame.data and 0xDB not in frame.data:
                 talk.refuse(bytes(spoilt), Reason.CHECKSUM)
-        elif fault == 1 and form.inputs != 256:  # every byte is an address then
+        elif fault == 1 and (form.inputs != 256 or form.packed):  # else every byte is an address
             talk.refuse(encode_frame(form, header, [*addresses, form.inputs]).data, Reason.ADDRESS)
         elif fault == 2:
             talk.refuse(encode_frame(form, header ^ Header.FIRST, addresses).data, Reason.ORDER)
@@ -114,10 +115,11 @@ def random_talk(form: LinkFormat, seed: int, frames: int = 25) -> Talk:
     return talk
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("inputs", [6, 256, 300, 784])
 @pytest.mark.parametrize("rate", [1.0, 0.5])
-def test_it_releases_what_the_model_says(inputs: int, rate: float) -> None:
-    form = LinkFormat(inputs=inputs, outputs=2, fifo_words=16)
+def test_it_releases_what_the_model_says(inputs: int, rate: float, packed: bool) -> None:
+    form = LinkFormat(inputs=inputs, outputs=2, fifo_words=16, packed=packed)
     talk = random_talk(form, seed=inputs)
     words, reasons = released(form, talk, rate=rate)
     assert words == talk.words
@@ -125,8 +127,9 @@ def test_it_releases_what_the_model_says(inputs: int, rate: float) -> None:
     assert len(set(reasons)) >= 3
 
 
-def test_what_finds_no_room_aborts_once_there_is_some() -> None:
-    form = LinkFormat(inputs=6, outputs=2, fifo_words=8)
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_finds_no_room_aborts_once_there_is_some(packed: bool) -> None:
+    form = LinkFormat(inputs=6, outputs=2, fifo_words=8, packed=packed)
     talk = Talk()
     for header in (Header.FIRST | Header.END_OF_STEP, Header.END_OF_STEP):
         talk.accept(encode_frame(form, header, [1, 2]), header, [1, 2])  # 6 words of 7, and one more waits outside
@@ -136,8 +139,9 @@ def test_what_finds_no_room_aborts_once_there_is_some() -> None:
     assert (words, reasons) == (talk.words, talk.refusals)
 
 
-def test_a_full_store_keeps_its_words_and_the_abort_waits() -> None:
-    form = LinkFormat(inputs=6, outputs=2, fifo_words=8)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_full_store_keeps_its_words_and_the_abort_waits(packed: bool) -> None:
+    form = LinkFormat(inputs=6, outputs=2, fifo_words=8, packed=packed)
     talk = Talk()
     header = Header.FIRST | Header.END_OF_STEP
     events = [0, 1, 2, 3, 4, 5]

@@ -57,10 +57,10 @@ def images_of(count: int = 4) -> np.ndarray:
 class ImageHost(Host):
     """A host of a device with an encoder and a decoder."""
 
-    def __init__(self, coding: ImageCoding) -> None:
+    def __init__(self, coding: ImageCoding, packed: bool = False) -> None:
         net = network(coding)
         plan = make_plan(net)
-        self.form = LinkFormat(inputs=PIXELS, outputs=OUTPUTS, coding=coding)
+        self.form = LinkFormat(inputs=PIXELS, outputs=OUTPUTS, coding=coding, packed=packed)
         self.dut = LinkedCore(plan.core(), self.form, CLOCKS_PER_BIT, plan.family)
         self.replies: list[Reply] = []
         self.bytes_received = 0

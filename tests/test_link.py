@@ -78,9 +78,9 @@ def test_bytes_that_are_no_reply_are_refused(body: bytes) -> None:
 class Host:
     """Drives a linked core in the Amaranth simulator, bit by bit."""
 
-    def __init__(self, network: Network, fifo_words: int = 16) -> None:
+    def __init__(self, network: Network, fifo_words: int = 16, packed: bool = False) -> None:
         plan = make_plan(network)
-        self.form = replace(link_of(network), fifo_words=fifo_words)
+        self.form = replace(link_of(network), fifo_words=fifo_words, packed=packed)
         self.dut = LinkedCore(plan.core(), self.form, CLOCKS_PER_BIT, plan.family)
         self.replies: list[Reply] = []
         self.bytes_received = 0
@@ -128,11 +128,11 @@ class Host:
         """Frames under flow control, until every one is answered."""
 
         async def talk(ctx: Any) -> None:
-            before, sent = len(self.replies), []
+            before, sent = len(self.replies), list[int]()  # the words that each reply frees
             for frame in frames:
-                while sum(f.words for f in sent[len(self.replies) - before :]) + frame.words >= self.form.fifo_words:
+                while sum(sent[len(self.replies) - before :]) + frame.words >= self.form.fifo_words:
                     await ctx.tick()
-                sent.append(frame)
+                sent += [0] * (frame.replies - 1) + [frame.words]
                 await self.sends(frame.data)(ctx)
             await self.awaits(before + len(sent))(ctx)
 

@@ -20,12 +20,11 @@ from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler.data.samples import load_samples
-from spikeloom.compiler.flow.compile import plan_for
+from spikeloom.compiler.flow.compile import link_on, plan_for
 from spikeloom.compiler.flow.options import CompileOptions, baud_of, plan_target_clock
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.output.flash_image import plan_flash
-from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.lean import without_silent
 from spikeloom.compiler.plan.plan import Plan
 from spikeloom.hdl.emit.emit import to_rtlil
@@ -117,7 +116,7 @@ class Bench:
         """The whole design with its host link, as `spikeloom compile` builds it."""
         options = CompileOptions(board=board, seed=self.options.seed)
         target = find_board(board)
-        link = link_of(network)
+        link = link_on(target, network, options)
         plan = plan_for(network, target, options, link)
         clock = plan_target_clock(target, options)
         bit = clocks_per_bit(clock.hz, baud_of(target, options, clock))

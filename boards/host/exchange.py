@@ -58,11 +58,12 @@ class Traffic:
 
 @dataclass
 class _UnderWay:
-    """A frame without its reply: of the sample `number`, whose `last` it is or not."""
+    """A frame with `due` replies to come: of the sample `number`, whose `last` it is or not."""
 
     number: int
     words: int
     last: bool
+    due: int
 
 
 @dataclass
@@ -129,7 +130,7 @@ class Exchange:
                 self._write(frame.data)
                 if not under_way or under_way[-1].last:
                     open_samples.append(_Sample(self._line.now))
-                under_way.append(_UnderWay(number, frame.words, last))
+                under_way.append(_UnderWay(number, frame.words, last, frame.replies))
                 ahead = next(waiting, None)
             data = self._read(self._patience)
             if not data:
@@ -182,10 +183,14 @@ class Exchange:
         if reply.code is Code.ERROR or not under_way:
             why = reply.reason.name.lower() if reply.reason is not None else "nothing was asked"
             raise DisturbedError(f"the device refused a frame ({why})")
-        frame = under_way.popleft()
+        frame = under_way[0]
+        frame.due -= 1
         open_samples[0].replies.append(reply)
-        if (reply.code is Code.SAMPLE) != frame.last:
+        if (reply.code is Code.SAMPLE) != (frame.last and not frame.due):
             raise DisturbedError(f"a sample ends with its last frame: the device answered {reply.code.name}")
+        if frame.due:
+            return
+        under_way.popleft()
         if frame.last:
             sample = open_samples.popleft()
             done(Arrival(tuple(sample.replies), sample.began, self._line.now))

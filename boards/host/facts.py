@@ -60,6 +60,7 @@ class LinkFacts:
     device: str
     bitstream: str
     flash: str | None
+    packed: bool = False
 
     @property
     def form(self) -> LinkFormat:

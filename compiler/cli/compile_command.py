@@ -54,6 +54,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         metavar="N",
         help="default: the fastest that the board's serial bridge and the clock have in common",
     )
+    parser.add_argument(
+        "--packed",
+        action=argparse.BooleanOptionalAction,
+        help="fewer bytes on the line for more logic cells (default: where that pays)",
+    )
     parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the placement")
     parser.add_argument("--tools", choices=TOOLS, default="yowasp", help="default: yowasp")
     parser.set_defaults(run=run)
@@ -84,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
         weights=options.weights,
         clock_mhz=options.clock_mhz,
         baud=options.baud,
+        packed=options.packed,
         seed=options.seed,
         native_tools=options.tools == "native",
         verilog_only=options.emit == "verilog",

@@ -51,10 +51,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ...boards.boards import Board
-    from ..flow.compile import integers_of, plan_for, with_chosen_folding
+    from ..flow.compile import integers_of, link_on, plan_for, with_chosen_folding
     from ..flow.options import check_wide, plan_target_clock, require_target
     from ..frontends.samples import read_samples
-    from ..plan.host_link import link_of
     from ..plan.lean import lean_for
     from ..plan.readout import answered, require_answer
 
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     wanted = replace(wanted, folding=common.folding_of(options, network))
     network = lean_for(network, wanted.folding).network
     check_wide(wanted)
-    link = link_of(network)
+    link = link_on(target, network, wanted)
     wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
     plan = plan_for(network, target, wanted, link)
     device = target.device if isinstance(target, Board) else target

@@ -54,7 +54,7 @@ from ..output.build_folder import (
 )
 from ..output.flash_image import join_flash
 from ..plan.folding import default_folding, folding_data
-from ..plan.host_link import link_of, memory_needs
+from ..plan.host_link import link_for, memory_needs
 from ..plan.lean import Lean, lean_for
 from ..plan.plan import Plan, make_plan, with_spram
 from ..plan.readout import answered, require_answer, require_folded_answer
@@ -121,7 +121,7 @@ def compile_network(
         clocks_per_bit(clock.hz, baud)  # refuses a pace that the clock cannot keep
     integers = _answering(source, options, samples, step, chosen=source is given)
     lean = lean_for(integers.network, options.folding)
-    network, link = lean.network, link_of(lean.network, options.coding)
+    network, link = lean.network, link_on(target, lean.network, options)
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
     plan = plan_for(network, target, options, link)
     if target is not None:
@@ -259,6 +259,12 @@ def with_chosen_folding(
             progress=progress,
         )
     return replace(options, folding=folding)
+
+
+def link_on(target: Board | Device | None, network: Network, options: CompileOptions) -> LinkFormat:
+    """The host link that a network has on a target."""
+    capacity = Resources() if target is None else device_of(target).capacity
+    return link_for(network, capacity, options.coding, options.packed)
 
 
 def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:

@@ -29,7 +29,8 @@ class CompileOptions:
     input bring beats of several events, for a design of one's own: with `verilog_only` and without a board. `weights`
     is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding`
     the device takes images. `clock_mhz` defaults to the board's, `baud` to the
-    fastest that its serial bridge and the clock have in common; `seed` starts the placement. With
+    fastest that its serial bridge and the clock have in common; `packed` says whether the host link is
+    (`link.packing`), by default where that pays; `seed` starts the placement. With
     `verilog_only` no bitstream is made, and a target only chooses the family of its memories.
     """
 
@@ -49,6 +50,7 @@ class CompileOptions:
     coding: ImageCoding | None = None
     clock_mhz: float | None = None
     baud: int | None = None
+    packed: bool | None = None
     seed: int = 1
     native_tools: bool = False
     verilog_only: bool = False

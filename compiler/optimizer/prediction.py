@@ -9,7 +9,7 @@ from ..cycles.count import busy_cycles
 from ..estimate.estimate import estimate
 from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
-from ..plan.host_link import link_of, memory_needs
+from ..plan.host_link import link_for, link_of, memory_needs
 from ..plan.plan import Plan
 from .candidate import Prediction
 from .target import Target
@@ -30,7 +30,8 @@ def predicted(plan: Plan, target: Target, spikes: SpikesByPopulation | None) -> 
     """
     rates = None if spikes is None else {name: array.mean(axis=(0, 1)) for name, array in spikes.items()}
     steps = 1 if spikes is None else spikes[INPUT].shape[1]
-    found = estimate(plan, device=target.device_id, link=link_of(plan.network), rates=rates, steps=steps)
+    link = link_for(plan.network, target.capacity)
+    found = estimate(plan, device=target.device_id, link=link, rates=rates, steps=steps)
     cycles = found.cycles
     if cycles is None and spikes is not None:  # what passes are skipped depends on membranes: as if none were
         cycles = float(np.mean(np.max(busy_cycles(plan, spikes), axis=0)))

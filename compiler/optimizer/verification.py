@@ -17,7 +17,7 @@ from ...hdl.json_files import decoded
 from ...hdl.link.linked_core import LinkedCore
 from ...hdl.resources import Resources
 from ...hdl.staging import scratch_folder
-from ..plan.host_link import link_of
+from ..plan.host_link import link_for
 from ..plan.lean import without_silent
 from ..plan.plan import Plan, make_plan
 from .evaluation import foldings_of, unpacked
@@ -66,7 +66,8 @@ def verify_candidate(
 
 
 def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Measurement:
-    core = LinkedCore(plan.core(), link_of(plan.network), clocks_per_bit(target.clock_hz, BAUD), plan.family)
+    link = link_for(plan.network, target.capacity)
+    core = LinkedCore(plan.core(), link, clocks_per_bit(target.clock_hz, BAUD), plan.family)
     tools = "synth_xilinx for the XC7A35T, not placed"
     try:
         used = synthesise_artix7(core, folder, native=native)
@@ -78,7 +79,8 @@ def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Meas
 def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: bool) -> Measurement:
     clock = plan_clock(place, None)
     baud = fastest_baud(place, clock.hz) if isinstance(place, Board) else BAUD
-    core = LinkedCore(plan.core(), link_of(plan.network), clocks_per_bit(clock.hz, baud), plan.family)
+    link = link_for(plan.network, (place.device if isinstance(place, Board) else place).capacity)
+    core = LinkedCore(plan.core(), link, clocks_per_bit(clock.hz, baud), plan.family)
     tools = "yosys and nextpnr"
     try:
         built = build(core, place, folder, seed=seed, native=native)

@@ -25,6 +25,23 @@ def link_of(network: Network, coding: ImageCoding | None = None) -> LinkFormat:
     )
 
 
+SCARCE_CELLS = 1280
+"""On a device of no more logic cells a link is not packed unless it is asked for: that takes up to 70 of them."""
+
+
+def link_for(
+    network: Network, capacity: Resources, coding: ImageCoding | None = None, packed: bool | None = None
+) -> LinkFormat:
+    """The link of a network on a device of that capacity.
+
+    Unless `packed` says so, it is packed where that pays, for images and addresses of two bytes, and cells are there.
+    """
+    link = link_of(network, coding)
+    if packed is None:
+        packed = (coding is not None or link.input_bytes > 1) and capacity.lcs > SCARCE_CELLS
+    return replace(link, packed=packed)
+
+
 def memory_needs(plan: Plan, link: LinkFormat | None) -> Resources:
     """The block RAMs and SPRAMs of a design, exactly: of its core, and of its host link if it has one."""
     around = [] if link is None else link_memories(link, plan.family).values()

@@ -41,7 +41,7 @@ def at_least(value: Value, bound: int) -> Value:
     return result
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """What has been seen of a frame.
 
     `half`: `FrameDecoder.before` is half an address, or with addresses of one byte the last one. `has_word`: there is a
@@ -91,9 +91,13 @@ class FrameReceiver(wiring.Component):
             }
         )
 
+    @property
+    def _has_halves(self) -> bool:
+        """Whether a frame can end with half an address."""
+        return self._format.input_bytes == 2 and not self._format.packed
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        two_bytes = self._format.input_bytes == 2
         m.submodules.frame = frame = FrameDecoder()
         m.submodules.fifo = fifo = FrameFifo(word_layout(self._format.inputs), self._format.fifo_words)
         wiring.connect(m, wiring.flipped(self.i), frame.i)
@@ -105,26 +109,14 @@ class FrameReceiver(wiring.Component):
         has_word = Signal()
         out_of_range = Signal()
         fault = Signal(REASON_BITS)
-        address = Cat(frame.before, frame.byte) if two_bytes else frame.before
         word = Signal(word_layout(self._format.inputs))
+        address = self._address(frame)
         m.d.comb += [fifo.word.eq(word), word.address.eq(address)]
 
-        seen = _Seen(has_header, ends_step, ends_sample, half, has_word, out_of_range, fault)
+        seen = Seen(has_header, ends_step, ends_sample, half, has_word, out_of_range, fault)
         with m.FSM():
             with m.State("FRAME"):
-                m.d.comb += fifo.advance.eq(frame.arrives & half & has_word & (fault == 0))
-                with m.If(frame.take & ~has_header):
-                    self._take_header(m, frame.byte, seen)
-                with m.Elif(frame.take & ~half):
-                    m.d.sync += half.eq(1)
-                with m.Elif(frame.take):
-                    m.d.comb += fifo.write.eq((fault == 0) & ~(fifo.full & has_word))
-                    m.d.sync += [half.eq(not two_bytes), has_word.eq(1)]
-                    m.d.sync += out_of_range.eq(at_least(address, self._format.inputs))
-                    with m.If((fault == 0) & out_of_range):
-                        m.d.sync += fault.eq(Reason.ADDRESS)
-                    with m.Elif((fault == 0) & fifo.full & has_word):
-                        m.d.sync += fault.eq(Reason.OVERRUN)
+                self._take(m, frame, fifo, word, address, seen)
                 with m.If(frame.broken):
                     m.d.sync += fault.eq(Reason.CHECKSUM)
                 with m.If(frame.end):
@@ -133,7 +125,31 @@ class FrameReceiver(wiring.Component):
             self._settle(m, fifo, word, ends_sample)
         return m
 
-    def _take_header(self, m: Module, byte: Value, seen: _Seen) -> None:
+    def _address(self, frame: FrameDecoder) -> Value:
+        """Where the event is that a frame has come to."""
+        return Cat(frame.before, frame.byte) if self._format.input_bytes == 2 else frame.before
+
+    def _take(
+        self, m: Module, frame: FrameDecoder, fifo: FrameFifo, word: data.View, address: Value, seen: Seen
+    ) -> None:
+        """Take what is in a frame: the event under way lies in the open place until the next byte comes."""
+        two_bytes = self._format.input_bytes == 2
+        half, has_word, fault = seen.half, seen.has_word, seen.fault
+        m.d.comb += fifo.advance.eq(frame.arrives & half & has_word & (fault == 0))
+        with m.If(frame.take & ~seen.has_header):
+            self._take_header(m, frame.byte, seen)
+        with m.Elif(frame.take & ~half):
+            m.d.sync += half.eq(1)
+        with m.Elif(frame.take):
+            m.d.comb += fifo.write.eq((fault == 0) & ~(fifo.full & has_word))
+            m.d.sync += [half.eq(not two_bytes), has_word.eq(1)]
+            m.d.sync += seen.out_of_range.eq(at_least(address, self._format.inputs))
+            with m.If((fault == 0) & seen.out_of_range):
+                m.d.sync += fault.eq(Reason.ADDRESS)
+            with m.Elif((fault == 0) & fifo.full & has_word):
+                m.d.sync += fault.eq(Reason.OVERRUN)
+
+    def _take_header(self, m: Module, byte: Value, seen: Seen) -> None:
         fault = seen.fault
         m.d.sync += [seen.has_header.eq(1), seen.ends_step.eq(byte[1]), seen.ends_sample.eq(byte[2])]
         with m.If((fault == 0) & ~self.ready):
@@ -143,7 +159,7 @@ class FrameReceiver(wiring.Component):
         with m.Elif((fault == 0) & (byte[0] == self.busy)):
             m.d.sync += fault.eq(Reason.ORDER)
 
-    def _end_frame(self, m: Module, intact: Value, fifo: FrameFifo, word: data.View, seen: _Seen) -> None:
+    def _end_frame(self, m: Module, intact: Value, fifo: FrameFifo, word: data.View, seen: Seen) -> None:
         """Accept the frame, its end in the place of its checksum, or refuse it."""
         with m.If(~seen.has_word | ~intact):
             with m.If(seen.has_header | (seen.fault != 0)):  # else two ENDs in a row
@@ -152,7 +168,7 @@ class FrameReceiver(wiring.Component):
         with m.Elif(seen.fault != 0):
             m.d.sync += self.reason.eq(seen.fault)
             m.next = "REFUSE"
-        with m.Elif(seen.half & (self._format.input_bytes == 2)):
+        with m.Elif(seen.half & self._has_halves):
             m.d.sync += self.reason.eq(Reason.ADDRESS)
             m.next = "REFUSE"
         with m.Else():

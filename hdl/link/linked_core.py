@@ -22,6 +22,7 @@ from ..memories.spram import load_signature
 from ..streams.tokens import TokenKind
 from .frame_receiver import FrameReceiver, WordKind, word_layout
 from .image_receiver import ImageReceiver
+from .packed_receiver import PackedReceiver
 from .protocol import LinkFormat
 from .reply_sender import ReplySender
 from .uart import UartReceiver, UartTransmitter
@@ -84,7 +85,8 @@ class LinkedCore(wiring.Component):
 
     def _take_events(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender) -> None:
         core = self._core
-        m.submodules.receiver = receiver = FrameReceiver(self._format)
+        receiver = PackedReceiver(self._format) if self._format.packed else FrameReceiver(self._format)
+        m.submodules.receiver = receiver
         m.d.comb += [
             self.activity.eq(receiver.busy),
             receiver.ready.eq(self.ready),
@@ -110,7 +112,7 @@ class LinkedCore(wiring.Component):
         ]
 
     def _take_images(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender, coding: ImageCoding) -> None:
-        m.submodules.receiver = receiver = ImageReceiver()
+        m.submodules.receiver = receiver = ImageReceiver(self._format.packed)
         m.submodules.encoder = encoder = ImageEncoder(self._format.inputs, coding, self._family)
         m.submodules.decoder = decoder = create_decoder(
             self._format.outputs, coding, self._family, self._format.readout, self._format.most_spikes

@@ -26,6 +26,10 @@ pixel. Its reply is a `SAMPLE` with the class as its only address (decoders argm
 spikes of all steps (decoder counts) or with the readings (of all steps by the decoder membranes, else followed by the
 class), or an `ERROR`, after which nothing of the frame is left. The host sends an image once the one
 before is answered; what comes too early is refused.
+
+A device with a `packed` link takes the same frames with fewer bytes in them (`link.packing`): the events as codes, of
+several steps where these are short, or the zeros of an image as counts. A frame of several steps has a reply to each;
+it is refused as a whole, with one, and its words are free again once its last step is answered.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ from amaranth.lib.crc.catalog import CRC16_IBM_3740
 from ..errors import SampleError
 from ..images.coding import Decoder, ImageCoding
 from ..neurons.readout import ReadoutFormat
+from .packing import pack_image, pack_steps
 
 CRC_POLYNOMIAL = CRC16_IBM_3740.polynomial
 CRC_INITIAL = CRC16_IBM_3740.initial_crc
@@ -89,7 +94,7 @@ class LinkFormat:
 
     `coding` is that of a device that takes images, and None where it takes events; `readout` what a device gives in
     place of spikes, and None where it gives spikes, of which an output has `most_spikes` in a step at most. `identity`
-    is what the checksums of replies start from.
+    is what the checksums of replies start from. What a `packed` link takes is packed (`link.packing`).
     """
 
     inputs: int
@@ -99,6 +104,7 @@ class LinkFormat:
     readout: ReadoutFormat | None = None
     identity: int = CRC_INITIAL
     most_spikes: int = 1
+    packed: bool = False
 
     @property
     def input_bytes(self) -> int:
@@ -113,10 +119,11 @@ class LinkFormat:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame to the device: its bytes on the line, and the words it takes there."""
+    """A frame to the device: its bytes on the line, the words it takes there, and its replies unless it is refused."""
 
     data: bytes
     words: int
+    replies: int = 1
 
 
 @dataclass(frozen=True)
@@ -148,12 +155,23 @@ def slip(body: bytes) -> bytes:
 
 def encode_frame(form: LinkFormat, header: Header, addresses: list[int]) -> Frame:
     """One frame with the events `addresses`."""
+    if form.packed:
+        return encode_steps(header, [addresses])
     body = bytes([header]) + b"".join(address.to_bytes(form.input_bytes, "little") for address in addresses)
     return Frame(slip(body + crc_bytes(body)), len(addresses) + 1)
 
 
+def encode_steps(header: Header, steps: list[list[int]]) -> Frame:
+    """One packed frame with the events of several steps, of which the last ends as the header says."""
+    body = bytes([header]) + pack_steps(steps)
+    return Frame(slip(body + crc_bytes(body)), sum(len(step) + 1 for step in steps), len(steps))
+
+
 def encode_sample(form: LinkFormat, spikes: npt.NDArray[np.uint8]) -> Iterator[Frame]:
     """The frames of one sample, `spikes` [steps, inputs]; a step of many events is split over frames."""
+    if form.packed:
+        yield from _encode_packed(form, spikes)
+        return
     room = form.fifo_words - 2
     steps = len(spikes)
     header = Header.FIRST
@@ -168,11 +186,30 @@ def encode_sample(form: LinkFormat, spikes: npt.NDArray[np.uint8]) -> Iterator[F
         header = Header(0)
 
 
+def _encode_packed(form: LinkFormat, spikes: npt.NDArray[np.uint8]) -> Iterator[Frame]:
+    """The same with several steps in a frame, up to half of the device's room so that the next can come meanwhile."""
+    room, half = form.fifo_words - 2, (form.fifo_words - 1) // 2
+    header, waiting, words = Header.FIRST, list[list[int]](), 0
+    for step in spikes:
+        layers = [np.flatnonzero(step > layer).tolist() for layer in range(max(1, int(step.max(initial=0))))]
+        addresses = [address for layer in layers for address in layer]
+        if waiting and words + len(addresses) + 1 > half:
+            yield encode_steps(header | Header.END_OF_STEP, waiting)
+            header, waiting, words = Header(0), [], 0
+        while len(addresses) > room:
+            yield encode_steps(header, [addresses[:room]])
+            header, addresses = Header(0), addresses[room:]
+        waiting.append(addresses)
+        words += len(addresses) + 1
+    yield encode_steps(header | Header.END_OF_SAMPLE, waiting)
+
+
 def encode_image(form: LinkFormat, image: npt.NDArray[np.uint8]) -> Frame:
     """The frame of one image, `image` uint8 [inputs]. Raises SampleError for another number of pixels."""
     if image.size != form.inputs:
         raise SampleError(f"an image has a pixel per input: {form.inputs} are needed, {image.size} given")
-    body = bytes([Header.FIRST | Header.END_OF_SAMPLE]) + image.astype(np.uint8).tobytes()
+    pixels = image.astype(np.uint8).tobytes()
+    body = bytes([Header.FIRST | Header.END_OF_SAMPLE]) + (pack_image(pixels) if form.packed else pixels)
     return Frame(slip(body + crc_bytes(body)), form.fifo_words - 1)
 
 
@@ -272,7 +309,7 @@ def sample_bytes(form: LinkFormat, inputs: npt.NDArray[np.uint8], outputs: npt.N
     where it has a readout its readings."""
     frames = list(encode_sample(form, inputs))
     to_device = sum(len(frame.data) for frame in frames)
-    accepted = len(frames) - len(inputs)
+    accepted = sum(frame.replies for frame in frames) - len(inputs)
     from_device = accepted * _line_length(form, bytes([Code.ACCEPTED]))
     for number, step in enumerate(outputs):
         last = number == len(outputs) - 1

@@ -613,6 +613,27 @@ LINK = (
         ("tests/test_link.py", "-k", "faulty_frame and overrun"),
     ),
     Mutant(
+        "the checksum is unpacked",
+        "hdl/link/packed_receiver.py",
+        "with m.Elif(frame.take & ~seen.has_word):",
+        "with m.Elif(frame.take & ~seen.has_word & 0):",
+        ("tests/test_frame_receiver.py", "-k", "model_says and 784 and True"),
+    ),
+    Mutant(
+        "an image is packed with one zero too many",
+        "hdl/link/image_receiver.py",
+        "m.d.comb += self.image.write.eq(byte != 0)",
+        "m.d.comb += self.image.write.eq(1)",
+        ("tests/test_packed_link.py", "-k", "images_become"),
+    ),
+    Mutant(
+        "words of a frame of steps are free with its first reply",
+        "boards/host/exchange.py",
+        "if frame.due:",
+        "if False:",
+        ("tests/test_packed_link.py", "-k", "room"),
+    ),
+    Mutant(
         "weights of another design are loaded",
         "hdl/link/flash_loader.py",
         "initial = flash_crc(form.header)",
