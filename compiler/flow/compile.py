@@ -13,6 +13,7 @@ from ...boards.capacity import check_capacity
 from ...boards.clock import clocks_per_bit
 from ...boards.constraints import write_constraints
 from ...boards.devices import Device
+from ...boards.host.embedded import write_hosts
 from ...boards.host.facts import LINK
 from ...boards.toolchain import BuildResult
 from ...hdl.errors import OptionError
@@ -144,6 +145,7 @@ def compile_network(
         design = replace(design, built=_built(design, flash, folder, options, step))
         if design.built is not None:
             write_json(folder / LINK, facts_of(design, folder).data())
+            write_hosts(facts_of(design, folder), folder)
         report = build_report(gather_facts(design, samples, folder, step))
         write_json(folder / REPORT, report)
         if options.verilog_only:
