@@ -77,7 +77,7 @@ def failed(capsys: pytest.CaptureFixture[str], status: int, *argv: Any) -> str:
 
 def test_a_build_knows_its_design(build: BuildFolder) -> None:
     facts = read_facts(build.path)
-    assert (facts.board, facts.bitstream, facts.clocks_per_bit) == ("icestick", "top.bin", 12)
+    assert (facts.board, facts.bitstream, facts.clocks_per_bit) == ("icestick", "top.bin", 4)
     assert LINK in build.manifest["outputs"]
     assert 0 < facts.identity < 0xFFFF
 
