@@ -141,7 +141,7 @@ def compile_network(
     )
     with staged(output, force=force) as folder, kept(folder, output):
         flash = _write_networks(design, source, samples, folder, options, step)
-        design = replace(design, link=named(link, folder))
+        design = replace(design, link=_named(link, folder))
         design = replace(design, built=_built(design, flash, folder, options, step))
         if design.built is not None:
             write_json(folder / LINK, facts_of(design, folder).data())
@@ -193,6 +193,12 @@ def _write_networks(
             if design.target is not None:
                 write_constraints(folder, design.target, design.clock)
         return write_weights(plan, folder)
+
+
+def _named(link: LinkFormat, folder: Path) -> LinkFormat:
+    weights = folder / WEIGHTS
+    core = (folder / "core.il").read_text(encoding="utf-8")
+    return named(link, core, weights.read_bytes() if weights.exists() else b"")
 
 
 def _built(

@@ -11,18 +11,16 @@ from ...boards.host.facts import LINK_SCHEMA, ClassRule, LinkFacts
 from ...hdl.link.identity import identity_of
 from ...hdl.link.protocol import LinkFormat
 from ..cycles.limits import silent_cycles
-from ..output.build_folder import FLASH, WEIGHTS
+from ..output.build_folder import FLASH
 from .facts import Design
 
 
-def named(link: LinkFormat, folder: Path) -> LinkFormat:
-    """The link with the identity of the design in a folder: of its core, of weights in flash, and of the link itself.
+def named(link: LinkFormat, core: str, weights: bytes = b"") -> LinkFormat:
+    """The link with the identity of a design: of its core as RTLIL, of weights in flash, and of the link itself.
 
     Two builds with one identity answer alike, whatever boards they are for.
     """
-    weights = folder / WEIGHTS
-    parts = [(folder / "core.il").read_bytes(), weights.read_bytes() if weights.exists() else b""]
-    return replace(link, identity=identity_of(*parts, repr(link).encode()))
+    return replace(link, identity=identity_of(core.encode(), weights, repr(link).encode()))
 
 
 def facts_of(design: Design, folder: Path) -> LinkFacts:

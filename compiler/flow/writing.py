@@ -39,10 +39,15 @@ BENCH_SAMPLES = 10
 """Samples that the test bench in plain Verilog runs."""
 
 
+def core_text(plan: Plan, *, trace: bool = False) -> str:
+    """The core of a plan as RTLIL."""
+    return to_rtlil(plan.core(trace=trace), f"spikeloom_core{'_traced' if trace else ''}")
+
+
 def write_cores(plan: Plan, folder: Path) -> None:
     for name, trace in (("core", False), ("core_traced", True)):
         file = folder / f"{name}.il"
-        file.write_text(to_rtlil(plan.core(trace=trace), f"spikeloom_{name}"), encoding="utf-8")
+        file.write_text(core_text(plan, trace=trace), encoding="utf-8")
         verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
 
 

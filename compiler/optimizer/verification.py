@@ -15,8 +15,11 @@ from ...boards.toolchain import build
 from ...hdl.errors import CapacityError, ToolError
 from ...hdl.json_files import decoded
 from ...hdl.link.linked_core import LinkedCore
+from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...hdl.staging import scratch_folder
+from ..flow.link_facts import named
+from ..flow.writing import core_text
 from ..plan.host_link import link_for
 from ..plan.lean import without_silent
 from ..plan.plan import Plan, make_plan
@@ -66,7 +69,7 @@ def verify_candidate(
 
 
 def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Measurement:
-    link = link_for(plan.network, target.capacity)
+    link = _link(plan, target.capacity)
     core = LinkedCore(plan.core(), link, clocks_per_bit(target.clock_hz, BAUD), plan.family)
     tools = "synth_xilinx for the XC7A35T, not placed"
     try:
@@ -79,7 +82,7 @@ def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Meas
 def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: bool) -> Measurement:
     clock = plan_clock(place, None)
     baud = fastest_baud(place, clock.hz) if isinstance(place, Board) else BAUD
-    link = link_for(plan.network, (place.device if isinstance(place, Board) else place).capacity)
+    link = _link(plan, (place.device if isinstance(place, Board) else place).capacity)
     core = LinkedCore(plan.core(), link, clocks_per_bit(clock.hz, baud), plan.family)
     tools = "yosys and nextpnr"
     try:
@@ -94,6 +97,11 @@ def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: 
         fmax_mhz=built.timing.fmax_mhz,
         clock_mhz=clock.hz / 1e6,
     )
+
+
+def _link(plan: Plan, capacity: Resources) -> LinkFormat:
+    """The link as a build has it, with the design's identity, which costs a few cells more or less."""
+    return named(link_for(plan.network, capacity), core_text(plan))
 
 
 NAMES = {

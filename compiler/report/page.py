@@ -37,12 +37,19 @@ ROLE_NAMES = {
     "log": "events of a step",
     "history": "events of several steps",
     "taps": "delays",
+    "down": "axes of maps",
+    "across": "axes of maps",
+    "choices": "axes of maps",
+    "pool": "spikes of windows",
+    "sums": "sums of windows",
     "state": "membranes",
     "currents": "synaptic currents",
     "adaptation": "adaptation of thresholds",
+    "touched": "touched neurons",
+    "readout": "readout",
     "parameters": "neuron parameters",
 }
-"""Memories by their roles without the numbers of lanes and banks."""
+"""Memories by their roles without the numbers of lanes and banks, and without what pools put before."""
 
 MAX_BLOCKS = 12
 """Bars of a plot of blocks."""
@@ -281,7 +288,7 @@ def _memory(report: Mapping[str, Any]) -> Section:
 
 def _role(region: Mapping[str, Any]) -> str:
     """What a memory is for, in words."""
-    role = region["role"].rstrip("0123456789")
+    role = region["role"].rstrip("0123456789").removeprefix("pool_").removeprefix("sums_")
     return ROLE_NAMES.get(role, role)
 
 
