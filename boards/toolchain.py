@@ -18,6 +18,7 @@ from ..hdl.emit.emit import Synthesis, verilog_from_rtlil
 from ..hdl.emit.synthesis import synthesis_passes
 from ..hdl.emit.tools import find_tool, read_tool_json, run_tool
 from ..hdl.errors import OptionError, TimingError, ToolError
+from ..hdl.memories.filled import with_words
 from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
 from .boards import Board
@@ -174,7 +175,7 @@ def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Pa
     if isinstance(target, Device):
         top = DeviceTop(core, clock)
         text = rtlil.convert(top, name=TOP, platform=Synthesis(), ports=top.ports, emit_src=False)
-        (folder / "top.il").write_text(text, encoding="utf-8")
+        (folder / "top.il").write_text(with_words(text), encoding="utf-8")
         speed = [] if target.speed is None else ["--speed", str(target.speed)]
         unconstrained = ["--lpf-allow-unconstrained"] if target.family is Family.ECP5 else []
         return [target.flag, "--package", target.package, *speed, *unconstrained]
@@ -182,8 +183,8 @@ def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Pa
     constraints = _FLOWS[target.device.family].constraints
     # Amaranth's plan also holds build scripts, which are not for us: its tools' environment and paths are the user's.
     files = platform.prepare(BoardTop(core, target, clock), TOP, emit_src=False).files
-    for name in ("top.il", constraints):
-        (folder / name).write_text(files[name], encoding="utf-8")
+    (folder / "top.il").write_text(with_words(files["top.il"]), encoding="utf-8")
+    (folder / constraints).write_text(files[constraints], encoding="utf-8")
     speed = ["--speed", platform.speed] if target.device.family is Family.ECP5 else []
     return [target.device.flag, "--package", target.nextpnr_package(platform), *speed]
 

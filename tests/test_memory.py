@@ -7,8 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from amaranth import Module
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil
+from spikeloom.hdl.memories.filled import FilledMemory
 from spikeloom.hdl.memories.memory import BLOCK_SHAPES, Family, MemoryShape, ShapedMemory
 
 
@@ -115,3 +119,33 @@ def _simulate(dut, testbench) -> None:  # type: ignore[no-untyped-def]
     simulator.add_clock(1e-6)
     simulator.add_testbench(testbench)
     simulator.run()
+
+
+@pytest.mark.parametrize(("depth", "width"), [(2, 1), (5, 1), (8, 3), (300, 4), (7, 36), (1, 5)])
+def test_words_reach_the_text_as_amaranth_writes_them(depth: int, width: int) -> None:
+    """Of memories with their words, of those without, and of two of one name in different modules."""
+
+    class Two(wiring.Component):
+        def __init__(self, filled: bool) -> None:
+            super().__init__({"enable": In(1), "first": Out(width), "second": Out(width), "third": Out(4)})
+            self._filled = filled
+
+        def elaborate(self, platform: object) -> Module:
+            m = Module()
+            for number, data in enumerate((self.first, self.second)):
+                rng = random.Random(number)
+                words, style = [rng.getrandbits(width) for _ in range(depth)], {"ram_style": "block"}
+                inner = Module()
+                if self._filled:
+                    block = FilledMemory(width, words, style)
+                else:
+                    block = memory.Memory(shape=width, depth=depth, init=words, attrs=style)
+                inner.submodules.words = block
+                read = block.read_port()
+                inner.d.comb += [read.en.eq(self.enable), data.eq(read.data)]
+                m.submodules[f"half{number}"] = inner
+            m.submodules.words = other = memory.Memory(shape=4, depth=3, init=[1, 2])
+            m.d.comb += self.third.eq(other.read_port().data)
+            return m
+
+    assert to_rtlil(Two(True), "two") == to_rtlil(Two(False), "two")

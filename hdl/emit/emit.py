@@ -17,6 +17,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from ..errors import ToolError
+from ..memories.filled import with_words
 from ..memories.memory import Family
 from .synthesis import synthesis_passes
 from .tools import find_tool, run_tool
@@ -51,7 +52,7 @@ def to_rtlil(component: wiring.Component, name: str) -> str:
 
     The ports are the component's signature, joined with `__`, and `clk` and `rst`.
     """
-    return str(rtlil.convert(component, name=name, platform=Synthesis(), emit_src=False))
+    return with_words(rtlil.convert(component, name=name, platform=Synthesis(), emit_src=False))
 
 
 def verilog_from_rtlil(il_file: Path, v_file: Path, log: Path) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from amaranth import Cat, Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .filled import FilledMemory
 from .memory import Family, MemoryShape
 
 DUAL_PORT_SHAPES: dict[Family, tuple[tuple[int, int], ...]] = {
@@ -82,7 +83,7 @@ class DualPortMemory(wiring.Component):
         for number, (low, high) in enumerate(zip(starts, [*starts[1:], shape.width], strict=True)):
             init = [(word >> low) & ((1 << (high - low)) - 1) for word in self._init]
             attributes = {"ram_style": "block", "rom_style": "block"}
-            column = memory.Memory(shape=high - low, depth=shape.depth, init=init, attrs=attributes)
+            column = FilledMemory(high - low, init, attributes)
             m.submodules[f"column{number}"] = column
             for port, data in enumerate(words):
                 read = column.read_port()

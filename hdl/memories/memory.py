@@ -14,8 +14,10 @@ from itertools import pairwise
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Value, ValueLike
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from .filled import FilledMemory
 
 
 class Family(StrEnum):
@@ -175,7 +177,7 @@ class ShapedMemory(wiring.Component):
         shape = self._shape
         bounds = [low for low, _ in shape.columns] + [shape.width]
         words: list[ValueLike] = []
-        constant: list[tuple[memory.Memory, int]] = []
+        constant: list[tuple[FilledMemory, int]] = []
         for number, ((low, high), (_, depth)) in enumerate(zip(pairwise(bounds), shape.columns, strict=True)):
             words.append(self._column(m, f"column{number}", low, high, depth, constant))
         self._hold(m, constant)
@@ -183,7 +185,7 @@ class ShapedMemory(wiring.Component):
         return m
 
     def _column(
-        self, m: Module, name: str, low: int, high: int, depth: int, constant: list[tuple[memory.Memory, int]]
+        self, m: Module, name: str, low: int, high: int, depth: int, constant: list[tuple[FilledMemory, int]]
     ) -> ValueLike:
         """The bits `low` to `high` of every word, in blocks of `depth` words; `constant` gets those of one word."""
         mask = (1 << (high - low)) - 1
@@ -191,7 +193,7 @@ class ShapedMemory(wiring.Component):
         blocks = []
         for number, first in enumerate(range(0, self._shape.depth, depth)):
             init = [(word >> low) & mask for word in self._init[first : first + depth]]
-            block = memory.Memory(shape=high - low, depth=len(init), init=init, attrs=self._attributes())
+            block = FilledMemory(high - low, init, self._attributes())
             m.submodules[f"{name}_block{number}"] = block
             selected = self._shape.depth <= depth
             if self._shape.writable:
@@ -216,7 +218,7 @@ class ShapedMemory(wiring.Component):
             m.d.sync += block_index.eq(self.read_address[offset_bits:])
         return select_from(blocks, block_index)
 
-    def _hold(self, m: Module, blocks: Sequence[tuple[memory.Memory, int]]) -> None:
+    def _hold(self, m: Module, blocks: Sequence[tuple[FilledMemory, int]]) -> None:
         """Keep blocks that hold the same word everywhere, of which synthesis would make constants.
 
         What is planned is built, and other contents may take its place. A port writes another word, which it never

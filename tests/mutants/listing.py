@@ -45,6 +45,13 @@ MEMORIES = (
         ("tests/test_memory.py", "-k", "read_only_words"),
     ),
     Mutant(
+        "the first word in RTLIL comes last",
+        "hdl/memories/filled.py",
+        "return map(text, reversed(self._words))",
+        "return map(text, self._words)",
+        ("tests/test_memory.py", "-k", "reach_the_text"),
+    ),
+    Mutant(
         "both ports read the first address",
         "hdl/memories/dual_port.py",
         'read.addr.eq(getattr(self, f"address{port}"))',
