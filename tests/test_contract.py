@@ -103,10 +103,13 @@ READ = [case for case in CASES if not case.network.output_fires and "convolution
 BY_MEMBRANES = [by.value for by in ReadBy if Readout(by=by).of_membranes]
 
 
-@pytest.mark.parametrize("by", BY_MEMBRANES)
-@pytest.mark.parametrize("case", READ, ids=_id)
+READINGS = [pytest.param(case, by, id=f"{_id(case)}-{by}") for case in READ for by in BY_MEMBRANES]
+PER_CASE = len(BY_MEMBRANES)
+
+
+@pytest.mark.parametrize(("case", "by"), [READINGS[n * PER_CASE + n % PER_CASE] for n in range(len(READ))])
 def test_hardware_gives_the_membranes_of_integrators(case: GoldenCase, by: str) -> None:
-    """The readings of a core are the case's own membranes, as far as they can leave it."""
+    """The readings of a core are the case's own membranes, as far as they can leave it: of each case by one readout."""
     network = case.network.with_readout(by)
     plan = make_plan(network)
     if plan.readout is None:
@@ -114,3 +117,9 @@ def test_hardware_gives_the_membranes_of_integrators(case: GoldenCase, by: str) 
             require_answer(network)
         pytest.skip("the output leads on to another population")
     assert_agrees(case, run_amaranth(plan, case.spikes, membranes=True, stress=3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "by"), READINGS)
+def test_hardware_gives_the_membranes_by_every_readout(case: GoldenCase, by: str) -> None:
+    test_hardware_gives_the_membranes_of_integrators(case, by)
