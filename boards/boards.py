@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from amaranth.build import Attrs, Resource
+from amaranth.build import Attrs, Pins, Resource, Subsignal
 from amaranth_boards.resources import UARTResource
 
 from ..hdl.errors import OptionError
@@ -32,6 +32,8 @@ FT231X = FT2232H[3:]
 ADAPTER = (115_200,)
 """The rate that any adapter takes, and a bridge of which no data sheet promises more."""
 
+_HOST_SPI = ("host_spi", 0)
+
 _CONFIGURATION_FLASH = ("spi_flash_1x", 0)
 
 
@@ -42,6 +44,7 @@ class Board:
     `platform` is the class in amaranth-boards, as "module.Class", or what makes one. `source_hz` is the board's own
     clock, `clock_hz` what a design runs at unless told otherwise. `pll_pad` says that the clock enters at the pad
     of an iCE40's PLL. `uart` and `led` are resources of the platform or of `resources`, which are added to it;
+    `spi` is where a microcontroller can be, if anywhere.
     `led` may name a subsignal, and is None on a board without a free one. `flash` is the SPI flash that the board
     is configured from, where a design can have weights in it. `bauds` are rates that the board's serial bridge is
     sure to take, the fastest first; a design has the first that its clock can make (`clock.fastest_baud`). `pack` are
@@ -58,6 +61,7 @@ class Board:
     bauds: tuple[int, ...] = FT2232H
     pll_pad: bool = False
     uart: tuple[str, int] = ("uart", 0)
+    spi: tuple[str, int] | None = None
     led: tuple[str, int] | tuple[str, int, str] | None = ("led", 0)
     flash: tuple[str, int] | None = None
     resources: tuple[Resource, ...] = ()
@@ -77,6 +81,16 @@ class Board:
     def nextpnr_package(self, platform: TemplatedPlatform) -> str:
         """nextpnr's name of the package on this board."""
         return ECP5_PACKAGES.get(platform.package, platform.package.lower())
+
+
+def pmod_spi(number: int) -> Resource:
+    """The SPI of a microcontroller at the upper row of a Pmod, as Digilent's interface 2 has it."""
+    names = {"cs_n": "i", "copi": "i", "cipo": "o", "sck": "i"}
+    pins = [
+        Subsignal(name, Pins(str(pin), dir=way, conn=("pmod", number), assert_width=1))
+        for pin, (name, way) in enumerate(names.items(), 1)
+    ]
+    return Resource(*_HOST_SPI, *pins, Attrs(IO_STANDARD="SB_LVCMOS"))
 
 
 _ICE40_FTDI = (open_fpga_loader("-b", "ice40_generic"), ICEPROG, own_writer("ftdi://ftdi:2232h/1"))
@@ -122,6 +136,8 @@ BOARDS: dict[str, Board] = {
             clock_hz=12e6,
             pll_pad=True,
             flash=_CONFIGURATION_FLASH,
+            spi=_HOST_SPI,
+            resources=(pmod_spi(0),),
             loaders=_ICE40_FTDI,
         ),
         Board(
@@ -131,6 +147,8 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["hx1k"],
             source_hz=12e6,
             clock_hz=12e6,
+            spi=_HOST_SPI,
+            resources=(pmod_spi(0),),
             loaders=_ICE40_FTDI,
         ),
         Board(

@@ -15,11 +15,12 @@ from .clock import ClockGenerator, ClockPlan
 # How long the light stays on after activity, so that an eye sees it.
 _LIGHT_SECONDS = 0.05
 
+_SPI_PINS = ("host_cs", "host_sck")
 _FLASH_PINS = ("cs", "sck", "copi", "cipo", "failed")
 
 
 class SerialCore(Protocol):
-    """A component in the domain `sync` behind a serial line.
+    """A component in the domain `sync` behind a serial line, or by SPI (`speaks_spi`).
 
     `rx` comes in and is asynchronous, `tx` and `activity` go out.
     """
@@ -30,6 +31,11 @@ class SerialCore(Protocol):
 
     def elaborate(self, platform: Any) -> Any:
         """The hardware."""
+
+
+def speaks_spi(core: SerialCore) -> bool:
+    """Whether the host of a core is behind SPI, whose other pins are `host_cs` and `host_sck`."""
+    return bool(getattr(core, "by_spi", False))
 
 
 class BoardTop(Elaboratable):
@@ -45,10 +51,7 @@ class BoardTop(Elaboratable):
         m = Module()
         _drive_sync(m, ClockGenerator(self.clock))
         m.submodules.core = self.core
-        uart = platform.request(*self.board.uart, dir="-")
-        m.submodules.rx_buffer = rx = io.Buffer("i", uart.rx)
-        m.submodules.tx_buffer = tx = io.Buffer("o", uart.tx)
-        m.d.comb += [self.core.rx.eq(rx.i), tx.o.eq(self.core.tx)]
+        self._connect_host(m, platform)
         if isinstance(self.core, FlashedCore):
             self._connect_flash(m, self.core, platform)
         if self.board.led is not None:
@@ -58,6 +61,19 @@ class BoardTop(Elaboratable):
             if isinstance(self.core, FlashedCore):
                 m.d.comb += light.alarm.eq(self.core.failed)
         return m
+
+    def _connect_host(self, m: Module, platform: Any) -> None:
+        if speaks_spi(self.core):
+            assert self.board.spi is not None
+            port = platform.request(*self.board.spi, dir="-")
+            pins = {"rx": port.copi, "tx": port.cipo, "host_cs": port.cs_n, "host_sck": port.sck}
+        else:
+            uart = platform.request(*self.board.uart, dir="-")
+            pins = {"rx": uart.rx, "tx": uart.tx}
+        for name, pin in pins.items():
+            m.submodules[f"{name}_buffer"] = buffer = io.Buffer("o" if name == "tx" else "i", pin)
+            inner = getattr(self.core, name)
+            m.d.comb += buffer.o.eq(inner) if name == "tx" else inner.eq(buffer.i)
 
     def _connect_flash(self, m: Module, core: FlashedCore, platform: Any) -> None:
         """Its two pins for quad mode, which also stop it, stay inactive."""
@@ -86,12 +102,13 @@ class DeviceTop(Elaboratable):
         self.rx = Signal()
         self.tx = Signal()
         self.activity = Signal()
+        self.spi = {name: Signal(name=name, init=name == "host_cs") for name in _SPI_PINS if speaks_spi(core)}
         self.flash = {name: Signal(name=name) for name in _FLASH_PINS} if isinstance(core, FlashedCore) else {}
 
     @property
     def ports(self) -> list[Signal]:
         """The ports."""
-        return [self.clk, self.rx, self.tx, self.activity, *self.flash.values()]
+        return [self.clk, self.rx, self.tx, self.activity, *self.spi.values(), *self.flash.values()]
 
     def elaborate(self, platform: Any) -> Module:
         """The hardware, which depends on no platform."""
@@ -105,6 +122,8 @@ class DeviceTop(Elaboratable):
             self.tx.eq(self.core.tx),
             self.activity.eq(self.core.activity),
         ]
+        for name, pin in self.spi.items():
+            m.d.comb += getattr(self.core, name).eq(pin)
         for name, pin in self.flash.items():
             inner = getattr(self.core, name)
             m.d.comb += inner.eq(pin) if name == "cipo" else pin.eq(inner)

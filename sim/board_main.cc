@@ -86,6 +86,67 @@ public:
     }
 };
 
+// A host's UART.
+class Uart {
+    Transmitter to_device;
+    Receiver from_device;
+
+public:
+    void add(const uint8_t *bytes, size_t count) { to_device.add(bytes, count); }
+    bool idle() const { return to_device.idle(); }
+    bool busy() const { return from_device.busy(); }
+    size_t room() const { return to_device.room(); }
+    bool level() { return to_device.level(); }
+    bool take(bool level, std::string &said) {
+        uint8_t byte;
+        if (!from_device.take(level, byte)) return false;
+        said.push_back(static_cast<char>(byte));
+        return byte == FRAME_END;
+    }
+};
+
+#ifdef SPI_SCK
+// A microcontroller that passes bytes on between its standard streams and SPI, without what stands for nothing.
+class Controller {
+    std::deque<uint8_t> waiting;
+    uint8_t out = FRAME_END, in = 0;
+    unsigned phase = 0;
+    unsigned rest = 2 * CLOCKS_PER_BIT; // between selection and clock
+    bool speaking = false, within = false, escaping = false;
+
+public:
+    void add(const uint8_t *bytes, size_t count) { waiting.insert(waiting.end(), bytes, bytes + count); }
+    bool idle() const { return waiting.empty() && !speaking; }
+    bool busy() const { return within; }
+    size_t room() const { return waiting.size() < 65536 ? 65536 - waiting.size() : 0; }
+    bool clock() const { return !rest && phase % CLOCKS_PER_BIT >= CLOCKS_PER_BIT / 2; }
+    bool level() {
+        if (!phase) {
+            speaking = !waiting.empty();
+            out = speaking ? waiting.front() : FRAME_END;
+            if (speaking) waiting.pop_front();
+        }
+        return out >> (7 - phase / CLOCKS_PER_BIT) & 1;
+    }
+    // After a clock cycle: the bit that there was before the rising edge; true where it ends a frame.
+    bool take(bool level, std::string &said) {
+        if (rest) {
+            rest--;
+            return false;
+        }
+        if (phase % CLOCKS_PER_BIT == CLOCKS_PER_BIT / 2 - 1) in = in << 1 | level;
+        if (++phase < 8 * CLOCKS_PER_BIT) return false;
+        phase = 0;
+        if (escaping && in != FRAME_STUFFED) said += {static_cast<char>(FRAME_ESCAPE), static_cast<char>(in)};
+        if (!escaping && in != FRAME_ESCAPE && (within || in != FRAME_END)) said += static_cast<char>(in);
+        bool ends = !escaping && within && in == FRAME_END;
+        escaping = !escaping && in == FRAME_ESCAPE;
+        within = in != FRAME_END;
+        return ends;
+    }
+};
+#endif
+
 #ifdef FLASH_SCK
 // A SPI flash in mode 0 that knows how to wake (0xAB) and to read (0x03), and answers ones beyond its contents.
 class Flash {
@@ -123,8 +184,11 @@ private:
 
 class Board {
     cxxrtl_design::p_top design;
-    Transmitter to_device;
-    Receiver from_device;
+#ifdef SPI_SCK
+    Controller host;
+#else
+    Uart host;
+#endif
     std::string said;
     uint64_t cycles = 0, moved = 0;
 #ifdef FLASH_SCK
@@ -140,6 +204,9 @@ public:
         (void)flash_file;
         HOLD_PINS;
         design.RX = Pin{1u};
+#ifdef SPI_SCK
+        design.SPI_CS = Pin{1u};
+#endif
         while (cycles < SETTLE_CYCLES) tick();
         moved = cycles;
     }
@@ -148,19 +215,19 @@ public:
 
     // POLL_CYCLES of the clock, after a pause where nothing moves; false when the other end is gone.
     bool run() {
-        bool quiet = to_device.idle() && cycles - moved > QUIET_CYCLES;
+        bool quiet = host.idle() && cycles - moved > QUIET_CYCLES;
         if (quiet && !flush()) return false;
         if (!listen(quiet ? -1 : 0)) return false;
         for (unsigned n = 0; n < POLL_CYCLES && !stopping; n++) {
-            bool busy = !to_device.idle();
-            design.RX = Pin{to_device.level() ? 1u : 0u};
+            bool busy = !host.idle();
+            design.RX = Pin{host.level() ? 1u : 0u};
+#ifdef SPI_SCK
+            design.SPI_CS = Pin{0u};
+            design.SPI_SCK = Pin{host.clock() ? 1u : 0u};
+#endif
             tick();
-            uint8_t byte;
-            if (from_device.take(!design.TX.is_zero(), byte)) {
-                said.push_back(static_cast<char>(byte));
-                if (byte == FRAME_END && !flush()) return false;
-            }
-            if (busy || from_device.busy()) moved = cycles;
+            if (host.take(!design.TX.is_zero(), said) && !flush()) return false;
+            if (busy || host.busy()) moved = cycles;
         }
         return true;
     }
@@ -181,10 +248,10 @@ private:
 
     bool listen(int patience) {
         pollfd events{STDIN_FILENO, POLLIN, 0};
-        if (!to_device.room() || poll(&events, 1, patience) <= 0) return true;
+        if (!host.room() || poll(&events, 1, patience) <= 0) return true;
         uint8_t bytes[4096];
         ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
-        if (count > 0) to_device.add(bytes, static_cast<size_t>(count));
+        if (count > 0) host.add(bytes, static_cast<size_t>(count));
         return count > 0 || (count < 0 && errno == EINTR);
     }
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from ..hdl.emit.emit import OSCILLATOR, cxxrtl_from_rtlil, cxxrtl_headers
 from ..hdl.emit.tools import run_tool
 from ..hdl.errors import ToolError
-from ..hdl.link.protocol import END
+from ..hdl.link.protocol import END, ESCAPE
+from ..hdl.link.spi import STUFFED
 from ..hdl.staging import scratch_folder
 from .uart_executor import UartTop
 
@@ -47,7 +48,13 @@ def build_board(top: UartTop, quiet_cycles: int) -> Path:
         shutil.copyfile(rtlil, work / "top.il")
         (work / "pins.h").write_text(pins, encoding="ascii")
         inputs = frozenset(
-            [top.rx, *top.held, *([top.clock] if top.clock else []), *([top.flash.cipo] if top.flash else [])]
+            [
+                top.rx,
+                *(top.spi or ()),
+                *top.held,
+                *([top.clock] if top.clock else []),
+                *([top.flash.cipo] if top.flash else []),
+            ]
         )
         cxxrtl_from_rtlil(work / "top.il", work / "design.cc", inputs, top.family, work / "yosys.log")
         shutil.copyfile(MAIN, work / "main.cc")
@@ -82,8 +89,12 @@ def _pins(top: UartTop, quiet_cycles: int) -> str:
         "QUIET_CYCLES": quiet_cycles,
         "POLL_CYCLES": _POLL_CYCLES,
         "FRAME_END": END,
+        "FRAME_ESCAPE": ESCAPE,
+        "FRAME_STUFFED": STUFFED,
         "HOLD_PINS": "; ".join(f"design.{_mangled(pin)} = Pin{{{level}u}}" for pin, level in top.held.items()),
     }
+    if top.spi is not None:
+        facts |= {"SPI_CS": _mangled(top.spi[0]), "SPI_SCK": _mangled(top.spi[1])}
     if top.flash is not None:
         facts |= {f"FLASH_{name.upper()}": _mangled(getattr(top.flash, name)) for name in ("cs", "sck", "copi", "cipo")}
         facts["FLASH_ACTIVE_LOW"] = "true" if top.flash.active_low else "false"

@@ -38,6 +38,7 @@ class UartTop:
     through in simulation, so that the design runs at the pin's frequency, whatever the PLL makes of it in hardware.
     `reset_cycles` is how long the design holds itself in reset; up to twice that is waited for. `held` are other
     input pins and their levels, a reset button for one. `flash` are the pins to the weights, where there are some.
+    With `spi`, its pins for selection and clock, `rx` and `tx` are COPI and CIPO.
     """
 
     verilog: Path
@@ -51,6 +52,7 @@ class UartTop:
     held: Mapping[str, int] = field(default_factory=dict)
     family: str = "ice40"
     flash: FlashPins | None = None
+    spi: tuple[str, str] | None = None
 
     @property
     def settle_cycles(self) -> int:

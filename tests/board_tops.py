@@ -17,6 +17,7 @@ from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.emit.emit import verilog_from_rtlil
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import LinkFormat
+from spikeloom.hdl.link.spi import FEWEST_CLOCKS
 from spikeloom.sim.uart_executor import UartTop
 
 NETWORK = replace(chain(6, (12, 9, 6), fire=14, sub=15), x_max=3)
@@ -26,13 +27,18 @@ BAUD = 1_500_000
 
 
 def emit_top(
-    folder: Path, board_id: str, clock_hz: float | None = None, net: Network = NETWORK, form: LinkFormat = FORM
+    folder: Path,
+    board_id: str,
+    clock_hz: float | None = None,
+    net: Network = NETWORK,
+    form: LinkFormat = FORM,
+    spi: bool = False,
 ) -> UartTop:
     """The Verilog of a board's top around a network's core, and its pins."""
     board = BOARDS[board_id]
     clock = plan_clock(board, clock_hz)
     plan = make_plan(net, board.device.family)
-    core = LinkedCore(plan.core(), form, CLOCKS_PER_BIT, plan.family)
+    core = LinkedCore(plan.core(), form, None if spi else CLOCKS_PER_BIT, plan.family)
     files = board.create_platform().prepare(BoardTop(core, board, clock), "top", emit_src=False).files
     (folder / "top.il").write_text(files["top.il"], encoding="utf-8")
     verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "log")
@@ -44,9 +50,10 @@ def emit_top(
         top="top",
         clock=clock_pin,
         clock_hz=clock.hz if clock_pin is None else board.source_hz,
-        rx="uart_0__rx__io",
-        tx="uart_0__tx__io",
-        clocks_per_bit=CLOCKS_PER_BIT,
+        rx="host_spi_0__copi__io" if spi else "uart_0__rx__io",
+        tx="host_spi_0__cipo__io" if spi else "uart_0__tx__io",
+        spi=("host_spi_0__cs_n__io", "host_spi_0__sck__io") if spi else None,
+        clocks_per_bit=FEWEST_CLOCKS if spi else CLOCKS_PER_BIT,
         reset_cycles=clock.reset_cycles,
         held={port: 1 for port in ports if port.startswith("rst")},
         family=board.device.family.value,

@@ -94,7 +94,8 @@ class Plugged:
 
 def plugged(folder: Path, packed: bool, coding: ImageCoding | None = None) -> Iterator[Plugged]:
     net = NETWORK if coding is None else PICTURED
-    form = replace(FORM if coding is None else link_of(net, coding), packed=packed, identity=0xBEEF)
+    form = replace(FORM, packed=True, fifo_words=64, identity=99) if packed else replace(FORM, identity=0x1234)
+    form = form if coding is None else replace(link_of(net, coding), packed=True, identity=0xBEEF)
     top = emit_top(folder, "icebreaker", net=net, form=form)
     facts = facts_of(top, net, form)
     write_hosts(facts, folder)

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ...hdl.link.protocol import CRC_BYTES, longest_content
+from ...hdl.link.spi import FEWEST_CLOCKS
 from .facts import LinkFacts
 
 HEADER = "host.h"
@@ -33,6 +34,8 @@ def _numbers(facts: LinkFacts) -> dict[str, int]:
     return {
         "IDENTITY": facts.identity,
         "BAUD": facts.baud,
+        "SPI": int(facts.spi),
+        "MOST_IDLE": 64 + 2 * facts.silent_cycles // (8 * FEWEST_CLOCKS),
         "INPUTS": facts.inputs,
         "OUTPUTS": facts.outputs,
         "X_MAX": facts.x_max,

@@ -37,7 +37,7 @@ class LinkFacts:
     `baud` and its bit in `clocks_per_bit` of the clock `clock_hz`, which comes out of the board's `source_hz` and is
     held in reset for `reset_cycles`; after `silent_cycles` without a word a working core counts as hung. `board` is
     None for a bare device, `bitstream` the file that configures the FPGA, and `flash` the whole contents of its flash
-    where weights lie there.
+    where weights lie there. With `spi` the line is that of a microcontroller, of `baud` bits per second at most.
     """
 
     schema_version: int
@@ -61,6 +61,7 @@ class LinkFacts:
     bitstream: str
     flash: str | None
     packed: bool = False
+    spi: bool = False
 
     @property
     def form(self) -> LinkFormat:

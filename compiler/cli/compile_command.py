@@ -55,6 +55,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         help="default: the fastest that the board's serial bridge and the clock have in common",
     )
     parser.add_argument(
+        "--link", choices=("uart", "spi"), default="uart", help="the line to the host; SPI for a microcontroller"
+    )
+    parser.add_argument(
         "--packed",
         action=argparse.BooleanOptionalAction,
         help="fewer bytes on the line for more logic cells (default: where that pays)",
@@ -90,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
         clock_mhz=options.clock_mhz,
         baud=options.baud,
         packed=options.packed,
+        spi=options.link == "spi",
         seed=options.seed,
         native_tools=options.tools == "native",
         verilog_only=options.emit == "verilog",

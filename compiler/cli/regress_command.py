@@ -135,7 +135,12 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
         raise OptionError(f"the pins are simulated without flash: {build.path} keeps weights there; use --level rtl")
     if not options.trust:
         require_own_verilog(build.path, top.top)
-    form = read_facts(build.path).form
+    facts = read_facts(build.path)
+    if facts.spi:
+        raise OptionError(
+            f"the pins are simulated as a UART's: {build.path} has SPI; take spikeloom board and run, or --level rtl"
+        )
+    form = facts.form
     with common.progress_bar(f"sending {len(samples)} samples to the pins ({options.simulator})") as progress:
         if coding is not None:
             assert samples.images is not None

@@ -32,8 +32,9 @@ def uart_top(build: BuildFolder) -> UartTop:
         top="top",
         clock=pin,
         clock_hz=facts.clock_hz if pin is None else facts.source_hz,
-        rx=_pin(ports, "rx"),
-        tx=_pin(ports, "tx"),
+        rx=_pin(ports, "rx", "copi" if facts.spi else ""),
+        tx=_pin(ports, "tx", "cipo" if facts.spi else ""),
+        spi=(_pin(ports, "host_cs", "cs_n"), _pin(ports, "host_sck", "sck")) if facts.spi else None,
         clocks_per_bit=facts.clocks_per_bit,
         reset_cycles=facts.reset_cycles,
         held={port: 1 for port in ports if port.startswith("rst")},
@@ -67,6 +68,7 @@ def _ports(text: str, build: BuildFolder) -> list[str]:
     return re.findall(r"\w+", found[1])
 
 
-def _pin(ports: list[str], name: str) -> str:
-    """The port of the UART's line: `rx` on a bare device, `uart_0__rx__io` on a board."""
-    return next(port for port in ports if name in port.split("__"))
+def _pin(ports: list[str], name: str, by_spi: str = "") -> str:
+    """The port of the host's line: `rx` on a bare device, `uart_0__rx__io` or `host_spi_0__copi__io` on a board."""
+    host = [port for port in ports if not port.startswith("spi_flash")]
+    return next(port for port in host if {name, by_spi} & set(port.split("__")))

@@ -10,7 +10,6 @@ from typing import Any
 
 from ...boards.boards import Board
 from ...boards.capacity import check_capacity
-from ...boards.clock import clocks_per_bit
 from ...boards.constraints import write_constraints
 from ...boards.devices import Device
 from ...boards.host.embedded import write_hosts
@@ -71,6 +70,7 @@ from .options import (
     baud_of,
     check_coding,
     check_wide,
+    clocks_of,
     device_of,
     family_of,
     plan_target_clock,
@@ -119,7 +119,7 @@ def compile_network(
     clock = plan_target_clock(target, options)
     baud = baud_of(target, options, clock)
     if target is not None and not options.verilog_only:
-        clocks_per_bit(clock.hz, baud)  # refuses a pace that the clock cannot keep
+        clocks_of(target, options, clock)  # refuses a pace that the clock cannot keep
     integers = _answering(source, options, samples, step, chosen=source is given)
     lean = lean_for(integers.network, options.folding)
     network, link = lean.network, link_on(target, lean.network, options)
@@ -138,6 +138,7 @@ def compile_network(
         built=None,
         native=options.native_tools,
         seed=options.seed,
+        spi=options.spi,
     )
     with staged(output, force=force) as folder, kept(folder, output):
         flash = _write_networks(design, source, samples, folder, options, step)
@@ -208,7 +209,7 @@ def _built(
     target, plan = design.target, design.plan
     if target is None or options.verilog_only:
         return None
-    core = LinkedCore(plan.core(), design.link, clocks_per_bit(design.clock.hz, design.baud), plan.family)
+    core = LinkedCore(plan.core(), design.link, clocks_of(target, options, design.clock), plan.family)
     built = build_bitstream(core if flash is None else FlashedCore(core, flash), target, folder, options, step)
     if flash is not None:
         image = (folder / WEIGHTS).read_bytes()

@@ -27,7 +27,7 @@ from ..lowering.error import PopulationError
 from ..output.build_folder import FLASH
 from ..plan.lean import Lean
 from ..plan.plan import Plan
-from ..report.facts import Block, Facts, Link, Metrics, PathStep, Source, Timing
+from ..report.facts import UART_BITS_PER_BYTE, Block, Facts, Link, Metrics, PathStep, Source, Timing
 from ..report.facts import Device as ReportDevice
 from ..report.neurobench import neurobench
 from . import measure
@@ -70,6 +70,7 @@ class Design:
     built: BuildResult | None
     native: bool
     seed: int
+    spi: bool = False
 
     @property
     def device(self) -> Device | None:
@@ -111,6 +112,7 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
             baud=design.baud,
             bytes_per_sample=measure.link_bytes(design.link, ran, recording, count),
             coding=design.link.coding,
+            bits_per_byte=8 if design.spi else UART_BITS_PER_BYTE,
             encoder_cycles=measure.encoder_cycles(design.link, ran, count),
         )
         facts = replace(facts, link=link)

@@ -10,6 +10,7 @@ from ...boards.clock import clocks_per_bit
 from ...boards.host.facts import LINK_SCHEMA, ClassRule, LinkFacts
 from ...hdl.link.identity import identity_of
 from ...hdl.link.protocol import LinkFormat
+from ...hdl.link.spi import FEWEST_CLOCKS
 from ..cycles.limits import silent_cycles
 from ..output.build_folder import FLASH
 from .facts import Design
@@ -33,7 +34,7 @@ def facts_of(design: Design, folder: Path) -> LinkFacts:
         x_max=network.x_max,
         rule=ClassRule(by=reading.by.value, classes=reading.classes, threshold=reading.threshold),
         baud=design.baud,
-        clocks_per_bit=clocks_per_bit(design.clock.hz, design.baud),
+        clocks_per_bit=FEWEST_CLOCKS if design.spi else clocks_per_bit(design.clock.hz, design.baud),
         clock_hz=design.clock.hz,
         source_hz=design.target.source_hz if isinstance(design.target, Board) else design.clock.hz,
         reset_cycles=design.clock.reset_cycles,
@@ -42,4 +43,5 @@ def facts_of(design: Design, folder: Path) -> LinkFacts:
         device=design.device.id,
         bitstream=design.built.bitstream.name,
         flash=FLASH if (folder / FLASH).exists() else None,
+        spi=design.spi,
     )

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ...boards.boards import Board, find_board
-from ...boards.clock import BAUD, ClockPlan, fastest_baud, plan_clock
+from ...boards.boards import Board, all_boards, find_board
+from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, fastest_baud, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...hdl.errors import OptionError, SampleError, quoted
 from ...hdl.images.coding import Decoder, ImageCoding
+from ...hdl.link.spi import FEWEST_CLOCKS
 from ..compression.recipe import Override
 from ..data.samples import Samples
 from ..ir.network import Network
@@ -30,7 +31,8 @@ class CompileOptions:
     is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding`
     the device takes images. `clock_mhz` defaults to the board's, `baud` to the
     fastest that its serial bridge and the clock have in common; `packed` says whether the host link is
-    (`link.packing`), by default where that pays; `seed` starts the placement. With
+    (`link.packing`), by default where that pays; with
+    `spi` its line is that of a microcontroller; `seed` starts the placement. With
     `verilog_only` no bitstream is made, and a target only chooses the family of its memories.
     """
 
@@ -51,6 +53,7 @@ class CompileOptions:
     clock_mhz: float | None = None
     baud: int | None = None
     packed: bool | None = None
+    spi: bool = False
     seed: int = 1
     native_tools: bool = False
     verilog_only: bool = False
@@ -92,8 +95,25 @@ def wanted_hz(options: CompileOptions) -> float | None:
     return None if options.clock_mhz is None else options.clock_mhz * 1e6
 
 
+def clocks_of(target: Board | Device | None, options: CompileOptions, clock: ClockPlan) -> int | None:
+    """Clock cycles of a bit of the UART; None for SPI. Raises OptionError for a line that cannot be."""
+    if not options.spi:
+        return clocks_per_bit(clock.hz, baud_of(target, options, clock))
+    if options.baud is not None:
+        most = int(clock.hz / FEWEST_CLOCKS)
+        raise OptionError(
+            f"--baud is for a UART: SPI has the clock of the microcontroller, up to {most} Hz; leave it out"
+        )
+    if isinstance(target, Board) and target.spi is None:
+        having = ", ".join(board.id for board in all_boards() if board.spi is not None)
+        raise OptionError(f"SPI needs pins of the board: none are known of {target.id}; those of {having} are")
+    return None
+
+
 def baud_of(target: Board | Device | None, options: CompileOptions, clock: ClockPlan) -> int:
     """The serial rate: as asked for, else the fastest that a board's bridge and the clock have in common."""
+    if options.spi:
+        return int(clock.hz / FEWEST_CLOCKS)
     if options.baud is not None:
         return options.baud
     return fastest_baud(target, clock.hz) if isinstance(target, Board) else BAUD

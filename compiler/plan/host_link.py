@@ -26,7 +26,7 @@ def link_of(network: Network, coding: ImageCoding | None = None) -> LinkFormat:
 
 
 SCARCE_CELLS = 1280
-"""On a device of no more logic cells a link is not packed unless it is asked for: that takes up to 70 of them."""
+"""On a device of no more logic cells a link is not packed unless it is asked for: that takes up to 75 of them."""
 
 
 def link_for(

@@ -17,6 +17,9 @@ from ..lowering.error import PopulationError
 from ..plan.plan import Plan
 from .neurobench import NeuroBench
 
+UART_BITS_PER_BYTE = 10
+"""Start bit, eight data bits, stop bit."""
+
 
 class Source(StrEnum):
     """Where a figure comes from."""
@@ -79,6 +82,7 @@ class Link:
     bytes_per_sample: float
     coding: ImageCoding | None = None
     encoder_cycles: float | None = None
+    bits_per_byte: int = UART_BITS_PER_BYTE
 
 
 @dataclass(frozen=True)

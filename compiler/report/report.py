@@ -173,7 +173,7 @@ def _link(facts: Facts) -> dict[str, Any] | None:
     link = facts.link
     if link is None:
         return None
-    on_line = link.bytes_per_sample * UART_BITS_PER_BYTE * 1e6 / link.baud
+    on_line = link.bytes_per_sample * link.bits_per_byte * 1e6 / link.baud
     return {
         "baud": link.baud,
         "bytes_per_sample": round(link.bytes_per_sample, 2),
@@ -184,10 +184,6 @@ def _link(facts: Facts) -> dict[str, Any] | None:
         "encoder_cycles_per_sample": None if link.encoder_cycles is None else round(link.encoder_cycles, 2),
         "source": Source.ESTIMATED,
     }
-
-
-UART_BITS_PER_BYTE = 10
-"""Start bit, eight data bits, stop bit."""
 
 
 def _activity(activity: Activity | None) -> dict[str, Any] | None:

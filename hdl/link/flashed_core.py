@@ -18,12 +18,14 @@ class FlashedCore(wiring.Component):
     ========================= ========== ===================================================
     Port                      Dir        Meaning
     ========================= ========== ===================================================
-    rx, tx, activity          in, out    see LinkedCore
+    rx, tx, activity, host_*  in, out    see LinkedCore
     cs, sck, copi, cipo       out, ... in the flash, see FlashLoader
     failed                    out        the weights could not be loaded, which is being tried again
     ========================= ========== ===================================================
     """
 
+    host_cs: Signal
+    host_sck: Signal
     rx: Signal
     tx: Signal
     activity: Signal
@@ -38,6 +40,7 @@ class FlashedCore(wiring.Component):
         self._loader = FlashLoader(form)
         super().__init__(
             {
+                **({"host_cs": In(1, init=1), "host_sck": In(1)} if core.by_spi else {}),
                 "rx": In(1, init=1),
                 "tx": Out(1, init=1),
                 "activity": Out(1),
@@ -46,12 +49,19 @@ class FlashedCore(wiring.Component):
             }
         )
 
+    @property
+    def by_spi(self) -> bool:
+        """Whether the host speaks SPI."""
+        return self._core.by_spi
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.core = core = self._core
         m.submodules.loader = loader = self._loader
         wiring.connect(m, loader.load, core.load)
         m.d.comb += [core.ready.eq(loader.ready), core.rx.eq(self.rx), loader.cipo.eq(self.cipo)]
+        if core.by_spi:
+            m.d.comb += [core.host_cs.eq(self.host_cs), core.host_sck.eq(self.host_sck)]
         for source, names in ((core, ("tx", "activity")), (loader, ("cs", "sck", "copi", "failed"))):
             m.d.comb += [getattr(self, name).eq(getattr(source, name)) for name in names]
         return m

@@ -1,4 +1,4 @@
-"""The host link: a core behind a UART, speaking the protocol of `spikeloom.hdl.link.protocol`.
+"""The host link: a core behind a UART or SPI, speaking the protocol of `spikeloom.hdl.link.protocol`.
 
 Events wait in a FIFO until their frame's checksum has held, so the core never sees a broken frame; a refused frame
 rolls the FIFO back and drops its sample. A byte on the line lasts 40 cycles at least: the link works through it in
@@ -25,6 +25,7 @@ from .image_receiver import ImageReceiver
 from .packed_receiver import PackedReceiver
 from .protocol import LinkFormat
 from .reply_sender import ReplySender
+from .spi import SpiPeripheral
 from .uart import UartReceiver, UartTransmitter
 
 
@@ -40,13 +41,15 @@ def link_memories(form: LinkFormat, family: Family) -> dict[str, MemoryShape]:
 
 
 class LinkedCore(wiring.Component):
-    """A core that a host reaches through a UART.
+    """A core that a host reaches through a UART, or by SPI.
 
     ======== === ===============================================
     Port     Dir Meaning
     ======== === ===============================================
-    rx       in  from the host, asynchronous
-    tx       out to the host
+    rx       in  from the host, asynchronous; by SPI its COPI
+    tx       out to the host; by SPI its CIPO
+    host_cs  in  by SPI alone: 0 while the host speaks
+    host_sck in  by SPI alone: its clock
     activity out a sample is under way
     ready    in  the weights are there; else every frame is refused
     load     in  words for the SPRAMs, if the core has some
@@ -58,32 +61,52 @@ class LinkedCore(wiring.Component):
     activity: Signal
     ready: Signal
     load: Any
+    host_cs: Signal
+    host_sck: Signal
 
-    def __init__(self, core: Core, form: LinkFormat, clocks_per_bit: int, family: Family) -> None:
+    def __init__(self, core: Core, form: LinkFormat, clocks_per_bit: int | None, family: Family) -> None:
+        """`clocks_per_bit` is that of the UART, None for SPI."""
         self._core = core
         self._format = form
         self._clocks_per_bit = clocks_per_bit
         self._family = family
         ports = {"rx": In(1, init=1), "tx": Out(1, init=1), "activity": Out(1), "ready": In(1, init=1)}
+        if self.by_spi:
+            ports |= {"host_cs": In(1, init=1), "host_sck": In(1)}
         super().__init__(ports | ({"load": In(load_signature())} if core.has_spram else {}))
+
+    @property
+    def by_spi(self) -> bool:
+        """Whether the host speaks SPI."""
+        return self._clocks_per_bit is None
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.core = core = self._core
-        m.submodules.uart_receiver = uart_receiver = UartReceiver(self._clocks_per_bit)
-        m.submodules.uart_transmitter = uart_transmitter = UartTransmitter(self._clocks_per_bit)
+        heard, spoken = self._line(m)
         m.submodules.sender = sender = ReplySender(self._format)
-        m.d.comb += [uart_receiver.rx.eq(self.rx), self.tx.eq(uart_transmitter.tx)]
-        wiring.connect(m, sender.o, uart_transmitter.i)
+        wiring.connect(m, sender.o, spoken)
         if core.has_spram:
             wiring.connect(m, wiring.flipped(self.load), core.load)
         if self._format.coding is None:
-            self._take_events(m, uart_receiver, sender)
+            self._take_events(m, heard, sender)
         else:
-            self._take_images(m, uart_receiver, sender, self._format.coding)
+            self._take_images(m, heard, sender, self._format.coding)
         return m
 
-    def _take_events(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender) -> None:
+    def _line(self, m: Module) -> tuple[Any, Any]:
+        """The streams of bytes from and to the host."""
+        if self._clocks_per_bit is None:
+            m.submodules.spi = spi = SpiPeripheral()
+            m.d.comb += [spi.cs_n.eq(self.host_cs), spi.sck.eq(self.host_sck), spi.copi.eq(self.rx)]
+            m.d.comb += self.tx.eq(spi.cipo)
+            return spi.o, spi.i
+        m.submodules.uart_receiver = uart_receiver = UartReceiver(self._clocks_per_bit)
+        m.submodules.uart_transmitter = uart_transmitter = UartTransmitter(self._clocks_per_bit)
+        m.d.comb += [uart_receiver.rx.eq(self.rx), self.tx.eq(uart_transmitter.tx)]
+        return uart_receiver.o, uart_transmitter.i
+
+    def _take_events(self, m: Module, heard: Any, sender: ReplySender) -> None:
         core = self._core
         receiver = PackedReceiver(self._format) if self._format.packed else FrameReceiver(self._format)
         m.submodules.receiver = receiver
@@ -91,7 +114,7 @@ class LinkedCore(wiring.Component):
             self.activity.eq(receiver.busy),
             receiver.ready.eq(self.ready),
         ]
-        wiring.connect(m, uart_receiver.o, receiver.i)
+        wiring.connect(m, heard, receiver.i)
         wiring.connect(m, core.o, sender.i)
         words = receiver.o
         is_token = words.payload.kind != WordKind.END_OF_FRAME
@@ -111,7 +134,7 @@ class LinkedCore(wiring.Component):
             words.ready.eq(Mux(is_token, core.i.ready & goes, sender.other.ready)),
         ]
 
-    def _take_images(self, m: Module, uart_receiver: UartReceiver, sender: ReplySender, coding: ImageCoding) -> None:
+    def _take_images(self, m: Module, heard: Any, sender: ReplySender, coding: ImageCoding) -> None:
         m.submodules.receiver = receiver = ImageReceiver(self._format.packed)
         m.submodules.encoder = encoder = ImageEncoder(self._format.inputs, coding, self._family)
         m.submodules.decoder = decoder = create_decoder(
@@ -122,7 +145,7 @@ class LinkedCore(wiring.Component):
             sender.reason.eq(receiver.reason),
             receiver.ready.eq(self.ready),
         ]
-        wiring.connect(m, uart_receiver.o, receiver.i)
+        wiring.connect(m, heard, receiver.i)
         wiring.connect(m, receiver.image, encoder.image)
         wiring.connect(m, encoder.o, self._core.i)
         wiring.connect(m, self._core.o, decoder.i)

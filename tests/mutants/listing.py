@@ -634,6 +634,13 @@ LINK = (
         ("tests/test_packed_link.py", "-k", "images_become"),
     ),
     Mutant(
+        "a reply that waits by SPI ends",
+        "hdl/link/spi.py",
+        "Mux(within, ESCAPE, END)",
+        "END",
+        ("tests/test_spi.py", "-k", "stuffed"),
+    ),
+    Mutant(
         "words of a frame of steps are free with its first reply",
         "boards/host/exchange.py",
         "if frame.due:",
