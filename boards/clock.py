@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from amaranth import ClockDomain, ClockSignal, Const, Elaboratable, Instance, Module, Signal
@@ -168,10 +169,11 @@ FEWEST_CLOCKS = 4
 """Clock cycles of a bit: the link has 40 for a byte, of which it needs 12, and a receiver that sees an edge up to one
 late still samples the last bit in its middle half."""
 
+FEWEST_BROKEN_CLOCKS = 8
+"""The same where bits differ by a cycle, so that a bit may be sampled one more late."""
 
 BAUD_TOLERANCE = 0.02
 """How far a UART's rate may be off: half of what eight bits and their ends bear, the host having the other half."""
-
 
 BAUD_ERROR = 0.01
 """How far the rate may be off that a design gets unless it is asked for one."""
@@ -180,21 +182,33 @@ BAUD_ERROR = 0.01
 def fastest_baud(board: Board, clock_hz: float) -> int:
     """The fastest rate that a board's serial bridge and a clock have in common; the bridge's slowest where there is
     none, which `clocks_per_bit` then judges."""
-    return next((baud for baud in board.bauds if _is_near(clock_hz, baud)), board.bauds[-1])
+    near = (baud for baud in board.bauds if _error(clock_hz, baud, _nearest(clock_hz, baud)) <= BAUD_ERROR)
+    return next(near, board.bauds[-1])
 
 
-def _is_near(clock_hz: float, baud: int) -> bool:
-    clocks = round(clock_hz / baud)
-    return clocks >= FEWEST_CLOCKS and abs(clock_hz / clocks / baud - 1) <= BAUD_ERROR
+def _nearest(clock_hz: float, baud: int) -> Fraction:
+    """Clock cycles of a bit: a whole number where that is near enough, else in thirds or halves."""
+    wanted = clock_hz / baud
+    choices = [Fraction(max(FEWEST_CLOCKS, round(wanted)))]
+    if wanted >= FEWEST_BROKEN_CLOCKS:
+        choices += [Fraction(round(wanted * parts), parts) for parts in (2, 3)]
+    return next(
+        (clocks for clocks in choices if _error(clock_hz, baud, clocks) <= BAUD_ERROR / 2),
+        min(choices, key=lambda clocks: _error(clock_hz, baud, clocks)),
+    )
 
 
-def clocks_per_bit(clock_hz: float, baud: int) -> int:
+def _error(clock_hz: float, baud: int, clocks: Fraction) -> float:
+    return abs(clock_hz / float(clocks) / baud - 1)
+
+
+def clocks_per_bit(clock_hz: float, baud: int) -> Fraction:
     """Clock cycles of a UART bit. Raises OptionError where the clock cannot make the rate."""
-    clocks = round(clock_hz / baud)
-    if clocks < FEWEST_CLOCKS or abs(clock_hz / clocks / baud - 1) > BAUD_TOLERANCE:
+    clocks = _nearest(clock_hz, baud)
+    if _error(clock_hz, baud, clocks) > BAUD_TOLERANCE:
         raise OptionError(
-            f"a serial rate must be the clock divided by a whole number of at least {FEWEST_CLOCKS}, within "
-            f"{BAUD_TOLERANCE:.0%}: {baud} baud at {clock_hz / 1e6:g} MHz is not; choose --baud "
-            f"{round(clock_hz / max(FEWEST_CLOCKS, clocks))}"
+            f"a serial rate must be the clock divided by a whole number of at least {FEWEST_CLOCKS}, or by thirds from "
+            f"{FEWEST_BROKEN_CLOCKS} on, within {BAUD_TOLERANCE:.0%}: {baud} baud at {clock_hz / 1e6:g} MHz is not; "
+            f"choose --baud {round(clock_hz / float(clocks))}"
         )
     return clocks

@@ -30,7 +30,8 @@ static void stop(int) { stopping = 1; }
 // A host's transmitter: a start bit, eight data bits with the lowest first, a stop bit.
 class Transmitter {
     std::deque<uint8_t> waiting;
-    unsigned shifter = 0, bits = 0, timer = 0;
+    unsigned shifter = 0, bits = 0;
+    int timer = 0; // in parts of a clock cycle, of which it has BITS
 
 public:
     void add(const uint8_t *bytes, size_t count) { waiting.insert(waiting.end(), bytes, bytes + count); }
@@ -42,12 +43,12 @@ public:
             shifter = waiting.front() << 1 | 1 << 9;
             waiting.pop_front();
             bits = 10;
-            timer = CLOCKS_PER_BIT;
+            timer = CLOCKS_OF_BITS;
         }
         bool now = shifter & 1;
-        if (!--timer) {
+        if ((timer -= BITS) <= 0) {
             shifter >>= 1;
-            timer = CLOCKS_PER_BIT;
+            timer += CLOCKS_OF_BITS;
             bits--;
         }
         return now;
@@ -56,7 +57,8 @@ public:
 
 // A host's receiver, which samples bits in their middles; a byte without its stop bit is none.
 class Receiver {
-    unsigned byte = 0, bit = 0, timer = 0;
+    unsigned byte = 0, bit = 0;
+    int timer = 0; // as the transmitter's
     bool receiving = false;
 
 public:
@@ -66,12 +68,12 @@ public:
             if (!level) {
                 receiving = true;
                 bit = 0;
-                timer = CLOCKS_PER_BIT / 2;
+                timer = CLOCKS_OF_BITS / 2;
             }
             return false;
         }
-        if (timer--) return false;
-        timer = CLOCKS_PER_BIT - 1;
+        if ((timer -= BITS) > -BITS) return false;
+        timer += CLOCKS_OF_BITS;
         if (bit == 0) {
             receiving = !level;
         } else if (bit <= 8) {

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 from ..hdl.emit.emit import OSCILLATOR, cxxrtl_from_rtlil, cxxrtl_headers
@@ -25,6 +26,9 @@ MAIN = Path(__file__).with_name("board_main.cc")
 
 _COMPILERS = ("g++", "clang++", "c++")
 _FLAGS = ("-std=c++14", "-O2", "-DCXXRTL_NDEBUG")
+
+MOST_PARTS = 3
+"""A bit lasts whole clock cycles, or halves or thirds."""
 
 _POLL_CYCLES = 4096
 """Clock cycles between two looks at whether a host has sent something."""
@@ -80,11 +84,14 @@ def _compiler() -> str:
 def _pins(top: UartTop, quiet_cycles: int) -> str:
     """`pins.h`: the ports under CXXRTL's names, and the times."""
     loading = 0 if top.flash is None else top.flash.load_cycles
+    bits = Fraction(top.clocks_per_bit).limit_denominator(MOST_PARTS).denominator
     facts = {
         "CLOCK": _mangled(top.clock or OSCILLATOR),
         "RX": _mangled(top.rx),
         "TX": _mangled(top.tx),
-        "CLOCKS_PER_BIT": top.clocks_per_bit,
+        "CLOCKS_PER_BIT": int(top.clocks_per_bit),
+        "BITS": bits,
+        "CLOCKS_OF_BITS": round(top.clocks_per_bit * bits),
         "SETTLE_CYCLES": top.settle_cycles + loading,
         "QUIET_CYCLES": quiet_cycles,
         "POLL_CYCLES": _POLL_CYCLES,

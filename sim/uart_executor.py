@@ -47,7 +47,7 @@ class UartTop:
     clock_hz: float
     rx: str
     tx: str
-    clocks_per_bit: int
+    clocks_per_bit: float
     reset_cycles: int
     held: Mapping[str, int] = field(default_factory=dict)
     family: str = "ice40"
@@ -174,7 +174,7 @@ def exchange(
     """
     require_simulator(simulator)
     period_ps = 2 * round(0.5e12 / top.clock_hz)
-    bit_ps = period_ps * top.clocks_per_bit
+    bit_ps = round(period_ps * top.clocks_per_bit)
     longest_reply_bytes = 2 * (longest_content(form) + 8)
     longest_reply = longest_reply_bytes * 10 * bit_ps
     job = {

@@ -233,6 +233,32 @@ def test_the_module_sends_what_the_protocol_says(tmp_path: Path, inputs: int, pa
     assert [body[0] for body in sent] == [3, 2, 4]
 
 
+UNDER_MICROPYTHON = """
+import sys
+sys.path.append(sys.argv[1])
+import spikeloom_host
+class Line:
+    said = bytes.fromhex(sys.argv[2])
+    def write(self, data):
+        pass
+    def read(self, count):
+        data, self.said = self.said[:count], self.said[count:]
+        return data or None
+print(spikeloom_host.Host(Line()).sample([[0] * 11 + [1]] * 2).spikes)
+"""
+
+
+def test_the_module_runs_under_micropython(tmp_path: Path) -> None:
+    if (micropython := shutil.which("micropython")) is None:
+        pytest.skip("no micropython on PATH")
+    facts = bare_facts()
+    write_hosts(facts, tmp_path)
+    said = [reply(facts, bytes([5]), Code.ERROR), reply(facts, b"\x02", Code.STEP), reply(facts, b"", Code.SAMPLE)]
+    (tmp_path / "main.py").write_text(UNDER_MICROPYTHON)
+    argv = [micropython, tmp_path / "main.py", tmp_path, b"".join(said).hex()]
+    assert subprocess.run(argv, capture_output=True, check=True, timeout=60).stdout.split(b"\n")[0] == b"[[2], []]"
+
+
 def _bodies(data: bytes) -> Iterator[bytes]:
     frames = Unslip()
     return (body for byte in data if (body := frames.feed(byte)) is not None)

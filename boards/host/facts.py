@@ -51,7 +51,7 @@ class LinkFacts:
     most_spikes: int
     rule: ClassRule
     baud: int
-    clocks_per_bit: int
+    clocks_per_bit: float
     clock_hz: float
     source_hz: float
     reset_cycles: int

@@ -34,7 +34,7 @@ def facts_of(design: Design, folder: Path) -> LinkFacts:
         x_max=network.x_max,
         rule=ClassRule(by=reading.by.value, classes=reading.classes, threshold=reading.threshold),
         baud=design.baud,
-        clocks_per_bit=FEWEST_CLOCKS if design.spi else clocks_per_bit(design.clock.hz, design.baud),
+        clocks_per_bit=FEWEST_CLOCKS if design.spi else float(clocks_per_bit(design.clock.hz, design.baud)),
         clock_hz=design.clock.hz,
         source_hz=design.target.source_hz if isinstance(design.target, Board) else design.clock.hz,
         reset_cycles=design.clock.reset_cycles,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from ...boards.boards import Board, all_boards, find_board
 from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, fastest_baud, plan_clock
@@ -95,7 +96,7 @@ def wanted_hz(options: CompileOptions) -> float | None:
     return None if options.clock_mhz is None else options.clock_mhz * 1e6
 
 
-def clocks_of(target: Board | Device | None, options: CompileOptions, clock: ClockPlan) -> int | None:
+def clocks_of(target: Board | Device | None, options: CompileOptions, clock: ClockPlan) -> Fraction | None:
     """Clock cycles of a bit of the UART; None for SPI. Raises OptionError for a line that cannot be."""
     if not options.spi:
         return clocks_per_bit(clock.hz, baud_of(target, options, clock))

@@ -7,6 +7,7 @@ small steps, which keeps it small, and no path through it is longer than from on
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from amaranth import Module, Mux, Signal
@@ -64,7 +65,7 @@ class LinkedCore(wiring.Component):
     host_cs: Signal
     host_sck: Signal
 
-    def __init__(self, core: Core, form: LinkFormat, clocks_per_bit: int | None, family: Family) -> None:
+    def __init__(self, core: Core, form: LinkFormat, clocks_per_bit: int | Fraction | None, family: Family) -> None:
         """`clocks_per_bit` is that of the UART, None for SPI."""
         self._core = core
         self._format = form
