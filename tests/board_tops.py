@@ -18,6 +18,7 @@ from spikeloom.hdl.emit.emit import verilog_from_rtlil
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import LinkFormat
 from spikeloom.hdl.link.spi import FEWEST_CLOCKS
+from spikeloom.hdl.memories.filled import with_words
 from spikeloom.sim.uart_executor import UartTop
 
 NETWORK = replace(chain(6, (12, 9, 6), fire=14, sub=15), x_max=3)
@@ -40,7 +41,7 @@ def emit_top(
     plan = make_plan(net, board.device.family)
     core = LinkedCore(plan.core(), form, None if spi else CLOCKS_PER_BIT, plan.family)
     files = board.create_platform().prepare(BoardTop(core, board, clock), "top", emit_src=False).files
-    (folder / "top.il").write_text(files["top.il"], encoding="utf-8")
+    (folder / "top.il").write_text(with_words(files["top.il"]), encoding="utf-8")
     verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "log")
     text = (folder / "top.v").read_text(encoding="utf-8")
     ports = re.findall(r"\w+", re.search(r"^module top\((.*?)\)", text, re.MULTILINE)[1])  # type: ignore[index]

@@ -33,6 +33,7 @@ from spikeloom.hdl.link.flash_loader import load_cycles
 from spikeloom.hdl.link.flashed_core import FlashedCore
 from spikeloom.hdl.link.linked_core import LinkedCore
 from spikeloom.hdl.link.protocol import Code, LinkFormat, Reason, encode_sample
+from spikeloom.hdl.memories.filled import with_words
 from spikeloom.sim.amaranth_executor import run_amaranth
 from spikeloom.sim.board_model import build_board
 from spikeloom.sim.recording import Recording
@@ -192,7 +193,7 @@ def emit_board(folder: Path, plan: Plan, flash: bytes) -> UartTop:
     form = plan_flash(plan)[0]
     core = FlashedCore(LinkedCore(plan.core(), LINK, 8, plan.family), form)
     files = board.create_platform().prepare(BoardTop(core, board, clock), "top", emit_src=False).files
-    (folder / "top.il").write_text(files["top.il"], encoding="utf-8")
+    (folder / "top.il").write_text(with_words(files["top.il"]), encoding="utf-8")
     verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "log")
     (folder / "flash.hex").write_text("\n".join(f"{byte:02x}" for byte in flash), encoding="ascii")
     text = (folder / "top.v").read_text(encoding="utf-8")
