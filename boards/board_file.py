@@ -19,7 +19,7 @@ from ..hdl.errors import OptionError, listed, plain, quoted
 from ..hdl.files import read_regular
 from ..hdl.json_files import ShapeError, shaped
 from ..hdl.memories.memory import Family
-from .boards import Board
+from .boards import HOST_SPI, Board, host_spi
 from .devices import find_device
 from .flash.loaders import FILE, Loader
 
@@ -55,6 +55,18 @@ class _Led:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Spi:
+    cs_n: str
+    copi: str
+    cipo: str
+    sck: str
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        return self.cs_n, self.copi, self.cipo, self.sck
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Loader:
     tool: str
     write: list[str] | None = None
@@ -72,6 +84,7 @@ class _BoardFile:
     clock: _Clock
     uart: _Uart
     led: _Led | None = None
+    spi: _Spi | None = None
     speed: str = "6"
     baud: int = 115_200
     pack: list[str] = field(default_factory=list)
@@ -79,7 +92,7 @@ class _BoardFile:
     note: str = ""
 
 
-_PARTS: dict[str, type] = {"clock": _Clock, "uart": _Uart, "led": _Led, "loaders": _Loader}
+_PARTS: dict[str, type] = {"clock": _Clock, "uart": _Uart, "led": _Led, "spi": _Spi, "loaders": _Loader}
 
 
 def read_board_file(path: Path) -> Board:
@@ -115,6 +128,7 @@ def _check(file: _BoardFile, path: Path) -> None:
     if not _ID.fullmatch(file.id):
         raise OptionError(f"a board's id is a word of small letters, digits and dashes: {path} has {quoted(file.id)}")
     pins = [file.clock.pin, file.uart.rx, file.uart.tx, *([file.led.pin] if file.led else [])]
+    pins += file.spi.pins if file.spi else ()
     for word in (*pins, file.package, file.speed):
         if not _WORD.fullmatch(word):
             raise OptionError(f"a pin, a package or a speed is letters and digits: {path} has {quoted(word)}")
@@ -142,6 +156,7 @@ def _board(file: _BoardFile) -> Board:
         bauds=(file.baud,),
         pll_pad=file.clock.pll_pad,
         led=("led", 0) if file.led else None,
+        spi=HOST_SPI if file.spi else None,
         pack=tuple(file.pack),
         loaders=tuple(
             Loader(
@@ -165,6 +180,8 @@ def _platform(file: _BoardFile, device: str, family: Family) -> TemplatedPlatfor
     if file.led is not None:
         pins = PinsN if file.led.inverted else Pins
         resources.append(Resource("led", 0, pins(file.led.pin, dir="o"), Attrs(**attributes)))
+    if file.spi is not None:
+        resources.append(host_spi(file.spi.pins, Attrs(**attributes)))
     described = {
         "device": device,
         "package": file.package,

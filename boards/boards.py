@@ -5,7 +5,7 @@ A new board is one more entry of `BOARDS`; docs/boards.md says how to fill it in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -32,7 +32,8 @@ FT231X = FT2232H[3:]
 ADAPTER = (115_200,)
 """The rate that any adapter takes, and a bridge of which no data sheet promises more."""
 
-_HOST_SPI = ("host_spi", 0)
+HOST_SPI = ("host_spi", 0)
+"""The resource of a microcontroller's SPI."""
 
 _CONFIGURATION_FLASH = ("spi_flash_1x", 0)
 
@@ -83,15 +84,16 @@ class Board:
         return ECP5_PACKAGES.get(platform.package, platform.package.lower())
 
 
-def pmod_spi(number: int) -> Resource:
-    """The SPI of a microcontroller at the upper row of a Pmod, as Digilent's interface 2 has it."""
-    names = {"cs_n": "i", "copi": "i", "cipo": "o", "sck": "i"}
-    pins = [
-        Subsignal(name, Pins(str(pin), dir=way, conn=("pmod", number), assert_width=1))
-        for pin, (name, way) in enumerate(names.items(), 1)
-    ]
-    return Resource(*_HOST_SPI, *pins, Attrs(IO_STANDARD="SB_LVCMOS"))
+def host_spi(pins: Sequence[str], attrs: Attrs, conn: tuple[str, int] | None = None) -> Resource:
+    """The pins of a microcontroller's SPI: CS, COPI, CIPO and SCK."""
+    ways = {"cs_n": "i", "copi": "i", "cipo": "o", "sck": "i"}
+    named = zip(pins, ways.items(), strict=True)
+    lines = [Subsignal(name, Pins(pin, dir=way, conn=conn, assert_width=1)) for pin, (name, way) in named]
+    return Resource(*HOST_SPI, *lines, attrs)
 
+
+_PMOD_SPI = host_spi("1234", Attrs(IO_STANDARD="SB_LVCMOS"), ("pmod", 0))
+"""At the upper row of a Pmod, as Digilent's interface 2 has it."""
 
 _ICE40_FTDI = (open_fpga_loader("-b", "ice40_generic"), ICEPROG, own_writer("ftdi://ftdi:2232h/1"))
 
@@ -136,8 +138,8 @@ BOARDS: dict[str, Board] = {
             clock_hz=12e6,
             pll_pad=True,
             flash=_CONFIGURATION_FLASH,
-            spi=_HOST_SPI,
-            resources=(pmod_spi(0),),
+            spi=HOST_SPI,
+            resources=(_PMOD_SPI,),
             loaders=_ICE40_FTDI,
         ),
         Board(
@@ -147,8 +149,8 @@ BOARDS: dict[str, Board] = {
             device=DEVICES["hx1k"],
             source_hz=12e6,
             clock_hz=12e6,
-            spi=_HOST_SPI,
-            resources=(pmod_spi(0),),
+            spi=HOST_SPI,
+            resources=(_PMOD_SPI,),
             loaders=_ICE40_FTDI,
         ),
         Board(

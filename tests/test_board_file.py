@@ -53,6 +53,17 @@ def test_the_files_that_come_along_describe_boards(name: str) -> None:
     assert board.nextpnr_package(platform) in ("cm36", "cm81", "CABGA381")
 
 
+def test_a_file_may_have_pins_for_a_microcontroller(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(f'{TEXT}\n[spi]\ncs_n = "E1"\ncopi = "E2"\ncipo = "E3"\nsck = "F1"\n')
+    board = read_board_file(tmp_path / "my.toml")
+    plan = make_plan(NETWORK, board.device.family)
+    core = LinkedCore(plan.core(), link_of(NETWORK), None, plan.family)
+    files = board.create_platform().prepare(BoardTop(core, board, plan_clock(board)), "top", emit_src=False).files
+    pins = {"cs_n": "E1", "copi": "E2", "cipo": "E3", "sck": "F1"}
+    assert all(f"set_io host_spi_0__{name}__io {pin}\n" in files["top.pcf"] for name, pin in pins.items())
+    assert "uart" not in files["top.pcf"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONSTRAINTS)
 def test_bitstreams_are_built_for_them(name: str, tmp_path: Path) -> None:

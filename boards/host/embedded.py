@@ -20,7 +20,8 @@ def write_hosts(facts: LinkFacts, folder: Path) -> None:
     title = f"The host's side of the design {facts.identity:04x}, made by spikeloom compile"
     texts = {name: files(__package__).joinpath(f"{name}.in").read_text(encoding="ascii") for name in (HEADER, MODULE)}
     defines = "".join(f"#define SPIKELOOM_{name} {number}\n" for name, number in numbers.items())
-    guard = "#ifndef SPIKELOOM_HOST_H\n#define SPIKELOOM_HOST_H\n\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n"
+    headers = "".join(f"#include <{name}.h>\n" for name in ("stddef", "stdint", "string"))
+    guard = f"#ifndef SPIKELOOM_HOST_H\n#define SPIKELOOM_HOST_H\n\n{headers}\n"
     constants = "".join(f"{name} = {number}\n" for name, number in numbers.items())
     (folder / HEADER).write_text(f"/* {title}. */\n\n{guard}{defines}\n{texts[HEADER]}", encoding="ascii")
     (folder / MODULE).write_text(f"# {title}.\n\n{constants}\n{texts[MODULE]}", encoding="ascii")
