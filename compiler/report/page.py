@@ -1,21 +1,16 @@
 """The report as one HTML page: no scripts, no external resources, readable in light and dark.
 
-What stands on the page is here, how it stands there in `page.html` and `page.css`.
+What stands on the page is here, how it stands there in `sheet.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from .plots import Bar, Stack, bars, lines, stacks
 from .rows import ENGINE_FIGURES, ERROR_COLUMNS, engine_rows, neurobench_rows, semantics_rows
+from .sheet import Section, Table, Tile, render_page
 from .wording import (
     accuracy_text,
     counted,
@@ -55,34 +50,6 @@ MAX_BLOCKS = 12
 """Bars of a plot of blocks."""
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A figure that is seen first."""
-
-    name: str
-    figure: str
-    note: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; the columns `numeric` hold figures."""
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    numeric: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """Plots, a table, and a sentence on them without its full stop."""
-
-    title: str
-    note: str
-    plots: Sequence[Markup] = ()
-    table: Table | None = None
-
-
 def render_html(report: Mapping[str, Any]) -> str:
     """The page for a report (docs/report.md). Everything that came from the model is escaped, by the template."""
     sections = (
@@ -97,26 +64,15 @@ def render_html(report: Mapping[str, Any]) -> str:
         _activity(report["activity"]),
         _semantics(report["semantics"]),
     )
-    return _template().render(
+    return render_page(
         title=title_of(report),
         subtitle=_subtitle(report),
         tiles=_tiles(report),
         warnings=report["warnings"],
         sections=[section for section in sections if section is not None],
-        schema=report["schema_version"],
+        footer=f"Spikeloom synthesis report, schema {report['schema_version']}. Figures are measured unless marked as "
+        "estimated.",
     )
-
-
-@cache
-def _template() -> Template:
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return pages.get_template("page.html")
 
 
 def _subtitle(report: Mapping[str, Any]) -> str:

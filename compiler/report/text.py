@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -36,6 +37,9 @@ from .wording import (
 
 WIDTH = 100
 """Columns of the text; terminals that are narrower get less."""
+
+WHOLE = 24
+"""Columns up to which a name or a figure is not broken."""
 
 
 def print_report(report: Mapping[str, Any], console: Console | None = None) -> None:
@@ -91,10 +95,20 @@ def _bounded(console: Console | None) -> Console:
 
 
 def table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> Table:
-    """A plain table; the columns `numeric` are aligned to the right."""
+    """A plain table; the columns `numeric` are aligned to the right.
+
+    Figures and names (the first column) stay whole where there is room: a column of text wraps before they do.
+    """
     result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column, heading in enumerate(headings):
-        result.add_column(heading, justify="right" if column in numeric else "left", overflow="fold")
+        whole = [row[column] for row in rows] if column == 0 or column in numeric else []
+        longest = max((cell_len(printable(cell)) for cell in whole), default=0)
+        result.add_column(
+            heading,
+            justify="right" if column in numeric else "left",
+            overflow="fold",
+            min_width=min(longest, WHOLE) or None,
+        )
     for row in rows:
         result.add_row(*(Text(printable(cell)) for cell in row))
     return result

@@ -1,0 +1,89 @@
+"""`spikeloom compare`: from which layer and step on quantisation changes spikes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import common
+
+if TYPE_CHECKING:
+    from ...sim.drift import Drift
+    from ..ir.network import Network
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
+    """The parser of this command."""
+    parser = commands.add_parser(
+        "compare",
+        parents=[common.model_options()],
+        help="show from which layer and step on quantisation changes spikes",
+        description="Run a float network and its integers, of a build folder or as compress writes them, on the same "
+        "samples, and count layer by layer where their spikes differ.",
+    )
+    parser.add_argument("model", type=Path, metavar="FLOAT_MODEL", help="a NIR file: the network before quantisation")
+    parser.add_argument("integers", type=Path, metavar="DIR_OR_MODEL", help="a build folder, or an integer NIR file")
+    parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="the samples to run")
+    parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
+    parser.add_argument("--force", action="store_true", help="replace an existing FILE")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, and print the table."""
+    from ...sim.drift import drift_data, find_drift
+    from ..frontends.nir.reader import read_nir
+    from ..frontends.samples import read_samples
+    from ..output.build_folder import check_file, replaced
+    from ..report.drift import drift_page
+
+    if options.html is not None:
+        check_file(options.html, force=options.force)
+    coding, file = None, options.integers
+    if file.is_dir():
+        build = common.open_build(file)
+        coding, file = build.coding, build.network_file
+    integer = read_nir(file)
+    real = _read_as(options, integer)
+    samples = read_samples(options.data, real, coding=coding).first(options.limit)
+    with common.progress_bar(f"running {len(samples)} samples on both networks") as progress:
+        drift = find_drift(real, integer, samples.spikes, samples.labels, progress)
+    data = drift_data(drift, real, integer)
+    if options.html is not None:
+        with replaced(options.html, force=options.force) as temporary:
+            temporary.write_text(drift_page(data), encoding="utf-8")
+        common.tell(f"wrote {options.html}")
+    if options.json:
+        print(json.dumps(data, indent=2))
+    elif options.html is None:
+        _print(data, drift)
+    return 0
+
+
+def _read_as(options: argparse.Namespace, integer: Network) -> Network:
+    """The float network, its class read as that of the integers where nobody says otherwise."""
+    real = common.read_model(options)
+    said = (options.readout, options.classes, options.readout_threshold)
+    reading = integer.reading
+    if said == (None, None, None):
+        return real.with_readout(reading.by, classes=reading.classes, threshold=reading.threshold)
+    return real
+
+
+def _print(data: dict[str, Any], drift: Drift) -> None:
+    from ..report.drift import DRIFT_FIGURES, drift_rows, verdict
+    from ..report.text import print_tables, table
+    from ..report.wording import counted, printable
+
+    title = f"{data['network']}: {counted(drift.samples, 'sample')} of {counted(drift.steps, 'step')}"
+    print(printable(title))
+    for line in verdict(data):
+        print(printable(line))
+    print()
+    headings, rows = drift_rows(data)
+    print_tables(table("Spikes that compression changed", headings, rows, numeric=DRIFT_FIGURES))
