@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     """The parser of this command."""
     parser = commands.add_parser(
         "report",
-        help="show what a build costs",
-        description="Print the synthesis report of a build folder (its schema: docs/report.md).",
+        help="show what a build costs, or several beside each other",
+        description="Print the synthesis report of a build folder (its schema: docs/report.md), or of several a table "
+        "with what differs from the first.",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a build folder")
-    parser.add_argument("--json", action="store_true", help="print report.json")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="build folders")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print report.json, of several builds all of them")
+    form.add_argument("--csv", action="store_true", help="print the table of figures as CSV")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     parser.add_argument("--force", action="store_true", help="replace an existing FILE")
     parser.set_defaults(run=run)
@@ -30,17 +34,39 @@ def run(options: argparse.Namespace) -> int:
     from ..output.build_folder import check_file, replaced
     from ..report.page import render_html
     from ..report.report import check_report
+    from ..report.side_by_side import side_by_side_page, to_csv
     from ..report.text import print_report
 
     if options.html is not None:
         check_file(options.html, force=options.force)
-    report = check_report(common.open_build(options.folder).report())
+    reports = [check_report(common.open_build(folder).report()) for folder in options.folders]
+    names = _names(options.folders)
     if options.html is not None:
+        page = render_html(reports[0]) if len(reports) == 1 else side_by_side_page(names, reports)
         with replaced(options.html, force=options.force) as temporary:
-            temporary.write_text(render_html(report), encoding="utf-8")
+            temporary.write_text(page, encoding="utf-8")
         common.tell(f"wrote {options.html}")
     if options.json:
-        print(json.dumps(report, indent=2))
+        print(json.dumps(reports[0] if len(reports) == 1 else dict(zip(names, reports, strict=True)), indent=2))
+    elif options.csv:
+        print(to_csv(names, reports), end="")
+    elif options.html is None and len(reports) == 1:
+        print_report(reports[0])
     elif options.html is None:
-        print_report(report)
+        _print(names, reports)
     return 0
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' last names, or where two have the same their whole paths."""
+    names = [folder.resolve().name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+
+
+def _print(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> None:
+    from ..report.side_by_side import headings_of, rows_of
+    from ..report.text import print_tables, table
+
+    headings = headings_of(names)
+    title = f"{len(names)} builds; changes are against {names[0]}"
+    print_tables(table(title, headings, rows_of(reports), numeric=range(1, len(headings))))
