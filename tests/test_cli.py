@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ import numpy as np
 import pytest
 from spikeloom.boards.boards import BOARDS, find_board
 from spikeloom.boards.clock import clocks_per_bit
+from spikeloom.boards.host.facts import read_facts
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli import simulate_command
 from spikeloom.compiler.cli.interrupts import interruptible
@@ -35,11 +40,13 @@ from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.output.build_folder import load_build_folder
+from spikeloom.compiler.output.build_folder import is_build, load_build_folder
+from spikeloom.compiler.output.verified import verifications
 from spikeloom.compiler.plan.folding import read_folding
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.hdl.errors import CapacityError, MismatchError, OptionError, SpikeloomError, ToolError
+from spikeloom.hdl.errors import CapacityError, InputError, MismatchError, OptionError, SpikeloomError, ToolError
+from spikeloom.hdl.link.protocol import LinkFormat
 from spikeloom.hdl.resources import Resources
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
@@ -485,6 +492,13 @@ def test_a_build_is_complete_and_measured(built: Path) -> None:
     assert any(name.startswith("link") for name in blocks)
 
 
+def test_a_host_reads_the_links_format_from_the_build(built: Path, tmp_path: Path) -> None:
+    form = LinkFormat.from_build(built)
+    assert form == read_facts(built).form and (form.inputs, form.outputs) == (INPUTS, OUTPUTS)
+    with pytest.raises(InputError, match="holds link.json"):
+        LinkFormat.from_build(tmp_path)
+
+
 def test_another_process_gives_the_same_bitstream(built: Path, tmp_path: Path) -> None:
     model, data = built.parent / "model ü.nir", built.parent / "samples.npz"
     assert main(["compile", str(model), *TARGET, "--data", str(data), "--output", str(tmp_path / "again")]) == 0
@@ -496,7 +510,13 @@ def test_report_of_a_build(capsys: pytest.CaptureFixture[str], built: Path, tmp_
     assert main(["report", str(built)]) == 0
     assert "iCEBreaker" in capsys.readouterr().out
     assert main(["report", str(built), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads((built / "report.json").read_text())
+    told = json.loads(capsys.readouterr().out)
+    del told["verified"]  # other tests verify this build
+    about = told.pop("build")
+    assert (
+        about["Seed"] == "1" and about["Spikeloom"] == version("spikeloom") and "board icebreaker" in about["Options"]
+    )
+    assert told == json.loads((built / "report.json").read_text())
     page = tmp_path / "report.html"
     assert main(["report", str(built), "--html", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
@@ -536,6 +556,12 @@ def test_regress_a_build(capsys: pytest.CaptureFixture[str], built: Path, level:
     assert main(["regress", str(built), "--data", data, "--level", level, "--limit", "3"]) == 0
     membranes = 3 * STEPS * (HIDDEN + OUTPUTS)
     assert f"{membranes} membranes of 3 samples of {STEPS} steps" in capsys.readouterr().out
+    assert main(["report", str(built), "--json"]) == 0
+    found = next(run for run in json.loads(capsys.readouterr().out)["verified"] if run["level"] == level)
+    assert found["equal"] and found["compared"] > membranes and (found["samples"], found["steps"]) == (3, STEPS)
+    assert main(["report", str(built)]) == 0
+    assert re.search(rf"{level} +icarus +equal +3 samples", capsys.readouterr().out)
+    assert is_build(built), "what was verified is no foreign file"
 
 
 @pytest.mark.parametrize("argv", [["regress"], ["simulate", "--executor", "verilog"], ["regress", "--level", "pins"]])
@@ -572,6 +598,34 @@ def test_regress_names_the_first_divergence(capsys: pytest.CaptureFixture[str], 
     error = capsys.readouterr().err
     assert "was changed after the build: network.nir" in error
     assert "sample 0, step 0" in error and "expected" in error
+    (found,) = verifications(load_build_folder(out))
+    assert not found["equal"] and str(found["difference"]) in error
+    assert main(["report", str(out)]) == 0
+    assert "DIFFERS" in capsys.readouterr().out
+    (out / "verified.json").write_text('{"schema_version": 1, "manifest_sha256": "of another", "runs": []}')
+    assert verifications(load_build_folder(out)) == []
+    (out / "verified.json").write_text("{")
+    assert verifications(load_build_folder(out)) == [] and main(["report", str(out)]) == 0
+
+
+def test_reports_stand_side_by_side(capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path) -> None:
+    other = tmp_path / "=other"
+    shutil.copytree(built, other)
+    report = json.loads((other / "report.json").read_text())
+    used = report["utilization"]["lcs"]["used"]
+    report["utilization"]["lcs"]["used"] = used + 100
+    report["board"]["id"] = "=SUM(1)"
+    (other / "report.json").write_text(json.dumps(report))
+    assert main(["report", str(built), str(other)]) == 0
+    text = capsys.readouterr().out
+    assert f"+100 ({100 / used:+.1%})" in text and "differs" in text
+    assert main(["report", str(built), str(other), "--csv"]) == 0
+    rows = {row["figure"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert rows["Logic cells"]["=other"] == str(used + 100) and rows["Logic cells"][f"=other - {built.name}"] == "100"
+    assert rows["Target"]["=other"] == "'=SUM(1)", "a spreadsheet takes no name for a formula"
+    assert main(["report", str(built), str(built), "--json", "--html", str(tmp_path / "page.html")]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert "Side by side" in (tmp_path / "page.html").read_text()
 
 
 # -------------------------------------------------------------------------------------------------- from Python

@@ -34,7 +34,7 @@ from spikeloom.compiler.plan.readout import (
     require_folded_answer,
 )
 from spikeloom.compiler.report.page import render_html
-from spikeloom.compiler.report.text import readings_text
+from spikeloom.compiler.report.wording import readings_text
 from spikeloom.hdl.errors import MismatchError, ModelError, OptionError, SampleError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.link.linked_core import LinkedCore

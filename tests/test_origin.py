@@ -16,7 +16,7 @@ from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.flow.measure import known_accuracy
 from spikeloom.compiler.ir.origin import Compression, Judged, LayerCompression, Origin
 from spikeloom.compiler.ir.verifier import verify
-from spikeloom.compiler.report.text import accuracy_text
+from spikeloom.compiler.report.wording import accuracy_text
 from spikeloom.hdl.errors import InputError, ModelError
 from spikeloom.sim import simulate
 from test_compress_command import network, samples

@@ -24,16 +24,20 @@ from spikeloom.compiler.ir.neurons import LIF, Decay, IntegerDynamics, Kind
 from spikeloom.compiler.lowering.error import quantisation_error
 from spikeloom.compiler.plan.folding import pipelined_folding
 from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.compiler.report.contents import chapters
 from spikeloom.compiler.report.facts import (
     Accuracy,
     Activity,
     Block,
+    ClassAccuracy,
     Device,
     Facts,
     Latency,
     Link,
     Metrics,
     PathStep,
+    Raster,
+    RasterLayer,
     Source,
     Timing,
 )
@@ -41,8 +45,9 @@ from spikeloom.compiler.report.neurobench import NeuroBench
 from spikeloom.compiler.report.page import render_html
 from spikeloom.compiler.report.plots import Bar, Stack, bars, lines, stacks
 from spikeloom.compiler.report.report import _adaptation, build_report, check_report
+from spikeloom.compiler.report.rows import semantics_rows
 from spikeloom.compiler.report.schema import ReportData
-from spikeloom.compiler.report.text import print_report, semantics_rows
+from spikeloom.compiler.report.text import print_report
 from spikeloom.hdl.errors import InputError
 from spikeloom.hdl.json_files import shaped
 from spikeloom.hdl.resources import Resources
@@ -155,7 +160,22 @@ def facts(**changes: Any) -> Facts:
                 NAMES[1]: (0.0, 0.1, 0.2, 0.45),
             },
         ),
-        accuracy=Accuracy(samples=3, real=1.0, integer=2 / 3),
+        accuracy=Accuracy(
+            samples=3,
+            real=1.0,
+            integer=2 / 3,
+            integer_interval=(0.2077, 0.9385),
+            classes=(ClassAccuracy(label=1, samples=3, right=2, interval=(0.2077, 0.9385), taken_for=((0, 1),)),),
+            confusion=((0, 0), (1, 2)),
+        ),
+        raster=Raster(
+            sample=0,
+            steps=4,
+            layers=[
+                RasterLayer(population=NAMES[0], rows=["..b.", "f.i."]),
+                RasterLayer(population=NAMES[1], rows=["...."]),
+            ],
+        ),
         warnings=("the clock is <slow> & steady",),
     )
     return replace(everything, **changes)
@@ -172,6 +192,7 @@ BARE: dict[str, Any] = {
     "blocks": (),
     "activity": None,
     "accuracy": None,
+    "raster": None,
     "warnings": (),
     "used": Resources(brams=4),
     "used_source": Source.ESTIMATED,
@@ -416,16 +437,25 @@ def test_no_text_of_a_report_is_markup(changes: dict[str, Any]) -> None:
 
 def test_the_page_shows_every_plot() -> None:
     html = render_html(build_report(facts()))
-    for title in ("Resources used", "Critical path", "Busy cycles", "Bits per block", "LUTs per block", "Spikes per"):
+    for title in (
+        "Resources used",
+        "Critical path",
+        "Busy cycles",
+        "Bits per block",
+        "LUTs per block",
+        "Spikes per",
+        "Confusion",
+        "Spikes of",
+    ):
         assert f'aria-label="{title}' in html
     assert "&lt;slow&gt;" in html
 
 
 def test_plots_of_nothing_are_still_plots() -> None:
-    assert bars("none", []).startswith("<svg")
+    assert bars("none", []) == '<div class="chart" role="group" aria-label="none"></div>'
     assert "nan" not in bars("zero", [Bar("a", 0, "0", 0), Bar("b", 0, "0")])
     assert "nan" not in stacks("zero", ("x",), [Stack("a", (0,), "0")])
-    assert "nan" not in lines("one", "step", {"a": (0.0,)}) and lines("none", "step", {}).startswith("<svg")
+    assert "nan" not in lines("one", "step", {"a": (0.0,)}) and "<svg" in lines("none", "step", {})
 
 
 def test_cells_of_an_ecp5_are_comb_beside_lut4() -> None:
@@ -439,10 +469,17 @@ def test_cells_of_an_ecp5_are_comb_beside_lut4() -> None:
         assert "COMB cells" in new and "LUT4" in new and "Logic cells" not in new
 
 
-def test_a_long_name_is_cut_and_kept_whole_as_a_hint() -> None:
+def test_a_long_name_stays_whole() -> None:
     name = "population_with_a_very_long_name"
-    svg = bars("long", [Bar(name, 1, "1")])
-    assert f"<title>{name}</title>" in svg and "…" in svg
+    assert f'<span class="name">{name}</span>' in bars("long", [Bar(name, 1, "1")])
+
+
+def test_text_and_page_have_the_same_chapters() -> None:
+    report = build_report(facts())
+    titles = [chapter.title for chapter in chapters(report)]
+    page, text = render_html(report), text_of(report).splitlines()
+    assert re.findall("<section><h2>(.*?)</h2>", page) == titles
+    assert [name for line in text if (name := line.split(" (")[0].rstrip()) in titles] == titles
 
 
 # ------------------------------------------------------------------------------------------------- what is read

@@ -9,10 +9,9 @@ from typing import Any
 from ...hdl.errors import InputError, OptionError
 from ...hdl.images.coding import ImageCoding
 from ...hdl.json_files import read_json
-from ...hdl.link.protocol import LinkFormat
+from ...hdl.link.protocol import LINK, LinkFormat
 from ...hdl.neurons.readout import ReadoutFormat
 
-LINK = "link.json"
 LINK_SCHEMA = 1
 
 

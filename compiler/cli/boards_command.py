@@ -59,7 +59,8 @@ def _device(device: Device) -> dict[str, Any]:
 
 
 def _print_tables(boards: tuple[Board, ...], devices: tuple[Device, ...]) -> None:
-    from ..report.text import number, print_tables, table
+    from ..report.text import print_tables, table
+    from ..report.wording import number
 
     rows = [
         (

@@ -184,7 +184,8 @@ def _summary(network: Network, report: CompressionReport, comparison: Comparison
 
 
 def _print(network: Network, report: CompressionReport, comparison: Comparison | None) -> None:
-    from ..report.text import number, print_tables, table
+    from ..report.text import print_tables, table
+    from ..report.wording import number
 
     rows = [
         (

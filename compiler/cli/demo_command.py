@@ -75,7 +75,7 @@ def _summarise(
     build: BuildFolder, accuracies: list[float], samples: int, readout: str, result: RegressionResult
 ) -> None:
     """What came out. Accuracies are those of the float executor and the integer reference."""
-    from ..report.text import number, share, silent_text
+    from ..report.wording import number, share, silent_text
 
     report = build.report()
     network, timing, latency = report["network"], report["timing"], report["latency"]

@@ -140,7 +140,8 @@ def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from ..report.text import counted, number, print_tables, resource_names, share, table
+    from ..report.text import print_tables, table
+    from ..report.wording import counted, number, resource_names, share
 
     rows = [
         (

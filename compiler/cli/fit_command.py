@@ -158,7 +158,8 @@ class _Watch:
 
 
 def _print_front(front: tuple[Candidate, ...]) -> None:
-    from ..report.text import number, print_tables, table
+    from ..report.text import print_tables, table
+    from ..report.wording import number
 
     rows = [
         (

@@ -45,13 +45,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compare; MismatchError says where the first difference is."""
-    from ...hdl.errors import OptionError
-    from ...sim.own_verilog import require_own_verilog
-    from ...sim.regress import regress, wave_file
+    from ...hdl.errors import MismatchError, OptionError
+    from ...sim.regress import wave_file
     from ..frontends.nir.reader import read_nir
     from ..frontends.samples import read_samples
     from ..output.build_folder import check_file
-    from ..report.text import counted
 
     if options.waves is not None:
         if options.level == "pins":
@@ -63,8 +61,46 @@ def run(options: argparse.Namespace) -> int:
     build = common.open_build(options.folder)
     network = read_nir(build.network_file)
     samples = read_samples(options.data, network, coding=build.coding).first(options.limit)
-    if options.level == "pins":
-        return _at_the_pins(options, build, network, samples)
+    try:
+        compared = (_at_the_pins if options.level == "pins" else _cores)(options, build, network, samples)
+    except MismatchError as error:
+        _keep(options, build, samples, None, str(error))
+        raise
+    _keep(options, build, samples, compared, None)
+    return 0
+
+
+def _keep(
+    options: argparse.Namespace, build: BuildFolder, samples: Samples, compared: int | None, difference: str | None
+) -> None:
+    """Keep what was found in the build folder, where that can be written."""
+    from ...hdl.errors import OptionError
+    from ..output.build_folder import sha256
+    from ..output.verified import MAX_SAMPLES_BYTES, Verification, keep_verification, now
+
+    found = Verification(
+        level=options.level,
+        simulator=options.simulator,
+        samples=len(samples),
+        steps=samples.steps,
+        samples_sha256=sha256(options.data, MAX_SAMPLES_BYTES),
+        compared=compared or 0,
+        equal=difference is None,
+        difference=difference,
+        when=now(),
+    )
+    try:
+        keep_verification(build, found)
+    except (OSError, OptionError) as error:
+        common.warn(f"the result is not kept in {build.path}: {error}")
+
+
+def _cores(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
+    """Compare the cores; returns how many values were compared."""
+    from ...sim.own_verilog import require_own_verilog
+    from ...sim.regress import regress
+    from ..report.wording import counted
+
     if not options.trust:
         for name in ("core_traced", "core"):
             require_own_verilog(build.path, name)
@@ -94,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"waveforms: {file}")
     if build.coding is not None:
         _with_encoder(build, network, samples, build.coding)
-    return 0
+    return result.spikes_compared + result.membranes_compared + result.readings_compared
 
 
 def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding) -> None:
@@ -104,7 +140,7 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
     from ..plan.folding import read_folding
     from ..plan.lean import read_lean
     from ..plan.plan import make_plan
-    from ..report.text import counted
+    from ..report.wording import counted
 
     assert samples.images is not None
     core = read_lean(build.numbering_file, network).network
@@ -120,7 +156,7 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
 
 
 def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
-    """Compare what a host gets at the UART of the whole design."""
+    """Compare what a host gets at the UART of the whole design; returns how many values were compared."""
     from ...boards.host.facts import read_facts
     from ...hdl.errors import OptionError
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
@@ -128,7 +164,7 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
     from ...sim.reference import run_reference
     from ...sim.uart_executor import check_host, run_through_uart
     from ..flow.board_pins import uart_top
-    from ..report.text import counted
+    from ..report.wording import counted
 
     top, coding = uart_top(build), build.coding
     if top.flash is not None:
@@ -154,4 +190,6 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
     spikes = "output spikes" if form.readout is None else f"readings by {network.reading}"
     what = spikes if coding is None else "class"
     print(f"equal: the {what} of {counted(len(samples), 'sample')} at the pins ({options.simulator})")
-    return 0
+    if coding is not None:
+        return len(samples)
+    return len(samples) * (samples.steps if form.readout is None or form.readout.every_step else 1) * form.outputs

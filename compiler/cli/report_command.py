@@ -32,14 +32,14 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Print the report, or write its page."""
     from ..output.build_folder import check_file, replaced
+    from ..report.about import report_of
     from ..report.page import render_html
-    from ..report.report import check_report
     from ..report.side_by_side import side_by_side_page, to_csv
     from ..report.text import print_report
 
     if options.html is not None:
         check_file(options.html, force=options.force)
-    reports = [check_report(common.open_build(folder).report()) for folder in options.folders]
+    reports = [report_of(common.open_build(folder)) for folder in options.folders]
     names = _names(options.folders)
     if options.html is not None:
         page = render_html(reports[0]) if len(reports) == 1 else side_by_side_page(names, reports)
@@ -58,9 +58,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The folders' last names, or where two have the same their whole paths."""
-    names = [folder.resolve().name for folder in folders]
-    return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+    """The folders' last names, or where two have the same their paths, numbered where these are the same too."""
+    for names in ([folder.resolve().name for folder in folders], [str(folder) for folder in folders]):
+        if len(set(names)) == len(names):
+            return names
+    return [f"{folder} ({number})" for number, folder in enumerate(folders, 1)]
 
 
 def _print(names: Sequence[str], reports: Sequence[Mapping[str, Any]]) -> None:

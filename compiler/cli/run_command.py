@@ -120,7 +120,7 @@ def _print(
     compared: int | None,
 ) -> None:
     """What came out."""
-    from ..report.text import counted, number
+    from ..report.wording import counted, number
 
     profile = answers.profile
     assert profile is not None, "a run is profiled"

@@ -135,7 +135,7 @@ def _write(path: Path, recording: Recording, membranes: bool) -> None:
 def _print(options: argparse.Namespace, recording: Recording, samples: Samples) -> None:
     import numpy as np
 
-    from ..report.text import counted
+    from ..report.wording import counted
 
     outputs = recording.spikes.shape[2]
     counts = np.bincount(recording.predicted, minlength=recording.readout.class_count(outputs))

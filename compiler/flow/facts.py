@@ -117,7 +117,8 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
         )
         facts = replace(facts, link=link)
     if samples is not None:
-        facts = replace(facts, activity=measure.measure_activity(ran, recording))
+        raster = measure.measure_raster(design.integers.source, ran, recording)
+        facts = replace(facts, activity=measure.measure_activity(ran, recording), raster=raster)
     if samples is not None and ran.labels is not None:
         accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
         facts = replace(facts, accuracy=accuracy)

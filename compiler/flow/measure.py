@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from ...hdl.images.coding import ImageCoding
 from ...hdl.images.encoders import sample_cycles
 from ...hdl.link.protocol import LinkFormat, image_bytes, sample_bytes
 from ...sim.amaranth_executor import measure_cycles
+from ...sim.evaluation import wilson
 from ...sim.float_executor import run_float
 from ...sim.readout import readings
 from ...sim.recording import Recording
@@ -22,7 +24,7 @@ from ..ir.arrays import SpikeArray
 from ..ir.network import INPUT, Network
 from ..ir.origin import Judged
 from ..plan.plan import Plan
-from ..report.facts import Accuracy, Activity, Latency
+from ..report.facts import Accuracy, Activity, ClassAccuracy, Latency, Raster, RasterLayer
 
 Labels = npt.NDArray[np.int64]
 
@@ -34,6 +36,15 @@ SIMULATED_CYCLES = 60_000
 
 MAX_SIMULATED = 10
 """The most samples that are simulated."""
+
+MAX_CLASSES = 100
+"""Classes up to which a confusion matrix is kept."""
+
+MOST_TAKEN_FOR = 3
+"""Classes that samples of another are said to be taken for, at most."""
+
+RASTER_NEURONS, RASTER_STEPS = 64, 100
+"""The first neurons of a population and the first steps of a sample that a raster shows."""
 
 RANDOM_RATE = 0.1
 RANDOM_SHAPE = (4, 10)
@@ -113,13 +124,48 @@ def measure_activity(samples: Samples, recording: Recording) -> Activity:
 def measure_accuracy(source: Network, samples: Samples, labels: Labels, recording: Recording) -> Accuracy:
     """The accuracy of the float network `source`, of the recorded reference, and of what `source` came from."""
     real = run_float(source, samples.spikes)
+    right = recording.predicted == labels
     return Accuracy(
         samples=len(samples),
         real=real.accuracy(labels),
         integer=recording.accuracy(labels),
         compressed=source.origin is not None,
         original=None if source.origin is None else _known(source, source.origin.original),
+        integer_interval=wilson(int(right.sum()), len(right)),
+        **_by_class(labels, recording.predicted, recording.readout.class_count(recording.spikes.shape[2])),
     )
+
+
+def _by_class(labels: Labels, predicted: Labels, outputs: int) -> dict[str, Any]:
+    """The samples of each class, and of all of them what they were taken for, where there are not too many classes."""
+    classes = max(outputs, int(labels.max()) + 1)
+    if classes > MAX_CLASSES:
+        return {}
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    found = []
+    for label, row in enumerate(confusion.tolist()):
+        if (total := sum(row)) == 0:
+            continue
+        others = [(other, count) for other, count in enumerate(row) if count and other != label]
+        taken_for = sorted(others, key=lambda pair: -pair[1])[:MOST_TAKEN_FOR]
+        interval = wilson(row[label], total)
+        found.append(
+            ClassAccuracy(label=label, samples=total, right=row[label], interval=interval, taken_for=taken_for)
+        )
+    return {"classes": found, "confusion": confusion.tolist()}
+
+
+def measure_raster(source: Network, samples: Samples, recording: Recording) -> Raster:
+    """The spikes of the first sample, of the float network and of the recorded reference."""
+    real = run_float(source, samples.spikes[:1])
+    steps = min(samples.steps, RASTER_STEPS)
+    layers = []
+    for name, population in recording.populations.items():
+        fired = [part.spikes[0, :steps, :RASTER_NEURONS].T > 0 for part in (real.populations[name], population)]
+        letters = np.array(list(".fib"))[fired[0] + 2 * fired[1]]
+        layers.append(RasterLayer(population=name, rows=["".join(row) for row in letters.tolist()]))
+    return Raster(sample=0, steps=steps, layers=layers)
 
 
 def known_accuracy(source: Network, built_as_it_is: bool) -> Accuracy | None:

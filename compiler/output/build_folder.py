@@ -38,6 +38,8 @@ FOLDING = "folding.json"
 """Which engine of the core runs which populations."""
 NUMBERING = "numbering.json"
 """Which neurons of the network the core has, where it lacks some that never fire (`spikeloom.compiler.plan.lean`)."""
+VERIFIED = "verified.json"
+"""What regressions found of a build (`output.verified`): written later, so the manifest does not list it."""
 LOGS = "logs"
 """The folder of the tools' own words: with times and paths in them, so the manifest does not list them."""
 
@@ -179,7 +181,7 @@ def _file_names(folder: Path) -> Iterator[str]:
     """Of all files that a manifest lists, or that it would have to."""
     for place, _, names in os.walk(folder):
         for name in (Path(place, name).relative_to(folder).as_posix() for name in names):
-            if name != MANIFEST and not name.startswith(f"{LOGS}/"):
+            if name not in (MANIFEST, VERIFIED) and not name.startswith(f"{LOGS}/"):
                 yield name
 
 

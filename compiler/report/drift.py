@@ -88,7 +88,7 @@ def drift_page(data: Mapping[str, Any]) -> str:
     ]
     return render_page(
         title=f"{data['network']}: float and integers",
-        subtitle=". ".join(verdict(data)) + ".",
+        subtitle="; ".join(verdict(data)),
         tiles=_tiles(data),
         warnings=(),
         sections=sections,

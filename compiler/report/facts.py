@@ -103,12 +103,43 @@ class Activity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassAccuracy:
+    """The samples of one class, how many of them were right, the 95 % interval of that share, and what the others were
+    taken for: pairs of class and count, the most frequent first."""
+
+    label: int
+    samples: int
+    right: int
+    interval: tuple[float, float]
+    taken_for: Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterLayer:
+    """Spikes of the first neurons of a population in one sample: of each a letter for each step, "b" for a spike of
+    both networks, "f" of the float one alone, "i" of the integers alone, "." for none."""
+
+    population: str
+    rows: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raster:
+    """All populations in one sample."""
+
+    sample: int
+    steps: int
+    layers: Sequence[RasterLayer]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accuracy:
     """The share of labelled samples whose class was right, before and after quantisation.
 
     `real` is that of the network that was given, `integer` that of the one that was built, None where it was not
     measured; `stimulus` says which samples they were (`origin.STIMULI`). A network that was `compressed` before has an
-    `original`, whose accuracy is known where that compression had labels.
+    `original`, whose accuracy is known where that compression had labels. `confusion` counts samples by label and
+    predicted class, of the integers, as `classes` do for each class that has a sample.
     """
 
     samples: int
@@ -117,6 +148,9 @@ class Accuracy:
     stimulus: str = "calibration"
     compressed: bool = False
     original: Judged | None = None
+    integer_interval: tuple[float, float] | None = None
+    classes: Sequence[ClassAccuracy] = ()
+    confusion: Sequence[Sequence[int]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +188,7 @@ class Facts:
     blocks: Sequence[Block] = ()
     activity: Activity | None = None
     accuracy: Accuracy | None = None
+    raster: Raster | None = None
     warnings: Sequence[str] = ()
 
     @property

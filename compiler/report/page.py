@@ -5,16 +5,20 @@ What stands on the page is here, how it stands there in `sheet.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
+from .contents import Chapter, chapters
+from .figures import matrix, raster
 from .plots import Bar, Stack, bars, lines, stacks
-from .rows import ENGINE_FIGURES, ERROR_COLUMNS, engine_rows, neurobench_rows, semantics_rows
 from .sheet import Section, Table, Tile, render_page
 from .wording import (
     accuracy_text,
     counted,
     family_of,
+    guess_text,
     number,
     readings_text,
     resource_names,
@@ -52,27 +56,23 @@ MAX_BLOCKS = 12
 
 def render_html(report: Mapping[str, Any]) -> str:
     """The page for a report (docs/report.md). Everything that came from the model is escaped, by the template."""
-    sections = (
-        _utilization(report),
-        _timing(report["timing"]),
-        _latency(report),
-        _work(report["work"]),
-        _neurobench(report.get("neurobench")),
-        _engines(report["engines"]),
-        _memory(report),
-        _blocks(report["blocks"]),
-        _activity(report["activity"]),
-        _semantics(report["semantics"]),
-    )
+    sections = [_section(chapter, report) for chapter in chapters(report)]
     return render_page(
         title=title_of(report),
         subtitle=_subtitle(report),
         tiles=_tiles(report),
         warnings=report["warnings"],
-        sections=[section for section in sections if section is not None],
+        sections=sections,
         footer=f"Spikeloom synthesis report, schema {report['schema_version']}. Figures are measured unless marked as "
         "estimated.",
     )
+
+
+def _section(chapter: Chapter, report: Mapping[str, Any]) -> Section:
+    """A chapter with its plots, and what there is to say of them."""
+    plots, note = _PLOTS.get(chapter.title, _no_plots)(report)
+    table = Table(chapter.headings, chapter.rows, chapter.numeric)
+    return Section(chapter.title, note or chapter.note, plots, table)
 
 
 def _subtitle(report: Mapping[str, Any]) -> str:
@@ -115,7 +115,15 @@ def _tiles(report: Mapping[str, Any]) -> list[Tile]:
     return tiles
 
 
-def _utilization(report: Mapping[str, Any]) -> Section:
+Plots = tuple[Sequence[Markup], str]
+"""The plots of a chapter, and a sentence on them without its full stop; empty for the chapter's own note."""
+
+
+def _no_plots(report: Mapping[str, Any]) -> Plots:
+    return (), ""
+
+
+def _utilization(report: Mapping[str, Any]) -> Plots:
     rows = []
     for key, name in resource_names(family_of(report)).items():
         entry = report["utilization"][key]
@@ -128,27 +136,21 @@ def _utilization(report: Mapping[str, Any]) -> Section:
     note = "nextpnr's figures, after placement and routing" if placed else "the sum of the blocks, for the core alone"
     if report["utilization"]["luts"]["estimated"] is not None:
         note += "; the marks are what was estimated without a tool"
-    return Section("Utilisation", f"{source}: {note}", [bars("Resources used of those available", rows)])
+    return [bars("Resources used of those available", rows)], f"{source}: {note}{guess_text(report)}"
 
 
-def _timing(timing: Mapping[str, Any]) -> Section | None:
-    path = timing["critical_path"]
-    if timing["fmax_mhz"] is None or not path:
-        return None
-    total = sum(step["logic_ns"] + step["routing_ns"] for step in path)
+def _path(report: Mapping[str, Any]) -> Plots:
     rows = [
         Stack(step["block"], (step["logic_ns"], step["routing_ns"]), f"{step['logic_ns'] + step['routing_ns']:.2f} ns")
-        for step in path
+        for step in report["timing"]["critical_path"]
     ]
-    plot = stacks("Critical path by block", ("logic", "routing"), rows)
-    note = f"measured: {total:.2f} ns from register to register limit the clock to {timing['fmax_mhz']:.1f} MHz"
-    return Section("Critical path", note, [plot])
+    return [stacks("Critical path by block", ("logic", "routing"), rows)], ""
 
 
-def _latency(report: Mapping[str, Any]) -> Section | None:
+def _layers(report: Mapping[str, Any]) -> Plots:
     latency, link = report["latency"], report["link"]
     if latency["cycles_per_sample"] is None:
-        return None
+        return (), ""
     blocks = {engine["block"]: number for number, engine in enumerate(report["engines"])}
     rows = [
         Bar(
@@ -173,7 +175,7 @@ def _latency(report: Mapping[str, Any]) -> Section | None:
         )
         if bound := link.get("bound_by"):
             note += f"; the {bound} takes longer"
-    return Section("Cycles per layer", note, [plot])
+    return [plot], note
 
 
 def _how_engines_work(report: Mapping[str, Any]) -> str:
@@ -185,33 +187,7 @@ def _how_engines_work(report: Mapping[str, Any]) -> str:
     return "one engine runs the only layer"
 
 
-def _work(work: Mapping[str, Any] | None) -> Section | None:
-    if work is None:
-        return None
-    figures = {name.removesuffix("_per_sample"): amount for name, amount in work.items() if name != "source"}
-    rows = [(name.replace("_", " "), number(amount)) for name, amount in figures.items()]
-    note = "estimated from firing rates: what dynamic energy depends on, as no open tool tells energy itself"
-    return Section("Work per sample", note, table=Table(("What", "Times"), rows, numeric=(1,)))
-
-
-def _neurobench(metrics: Mapping[str, Any] | None) -> Section | None:
-    if metrics is None:
-        return None
-    note = (
-        f"as its release {metrics['release']} counts them, by the integer reference on "
-        f"{counted(metrics['samples'], metrics['stimulus'] + ' sample')}; operations are per sample"
-    )
-    rows = neurobench_rows(metrics)
-    return Section("NeuroBench metrics", note, table=Table(("Metric", "Value"), rows, numeric=(1,)))
-
-
-def _engines(engines: Sequence[Mapping[str, Any]]) -> Section:
-    headings, rows = engine_rows(engines)
-    note = "what each engine runs, and how many bits its synapses take compared with the least for random ones"
-    return Section("Engines", note, table=Table(headings, rows, ENGINE_FIGURES))
-
-
-def _memory(report: Mapping[str, Any]) -> Section:
+def _memory(report: Mapping[str, Any]) -> Plots:
     memory = report["memory"]
     roles = list(dict.fromkeys(_role(region) for region in memory["map"]))
     rows = []
@@ -227,19 +203,7 @@ def _memory(report: Mapping[str, Any]) -> Section:
         f"weights take {number(memory['stored_bits'])} bits; no code could do with fewer than "
         f"{number(memory['entropy_bits'])} if places and values were random"
     )
-    headings = ("Block", "Memory", "Words", "Bits", "Kind", "Block RAMs")
-    cells = [
-        (
-            region["block"],
-            _role(region),
-            f"{number(region['depth'])} × {region['width_bits']}",
-            number(region["bits"]),
-            region["style"],
-            str(region["brams"]),
-        )
-        for region in memory["map"]
-    ]
-    return Section("Memory map", note, [plot], Table(headings, cells, numeric=(2, 3, 5)))
+    return [plot], note
 
 
 def _role(region: Mapping[str, Any]) -> str:
@@ -248,12 +212,11 @@ def _role(region: Mapping[str, Any]) -> str:
     return ROLE_NAMES.get(role, role)
 
 
-def _blocks(blocks: Mapping[str, Any]) -> Section | None:
-    if not blocks["list"]:
-        return None
-    luts = bars("LUTs per block", _largest(blocks["list"], "luts", "LUTs", 0))
-    brams = bars("Block RAMs per block", _largest(blocks["list"], "brams", "BRAM", 1))
-    return Section("Blocks", f"{blocks['source']}: {blocks['origin']}", [luts, brams])
+def _blocks(report: Mapping[str, Any]) -> Plots:
+    blocks = report["blocks"]["list"]
+    luts = bars("LUTs per block", _largest(blocks, "luts", "LUTs", 0))
+    brams = bars("Block RAMs per block", _largest(blocks, "brams", "BRAM", 1))
+    return [luts, brams], ""
 
 
 def _largest(blocks: Sequence[Mapping[str, Any]], key: str, unit: str, series: int) -> list[Bar]:
@@ -267,15 +230,35 @@ def _largest(blocks: Sequence[Mapping[str, Any]], key: str, unit: str, series: i
     return rows
 
 
-def _activity(activity: Mapping[str, Any] | None) -> Section | None:
-    if activity is None:
-        return None
+def _activity(report: Mapping[str, Any]) -> Plots:
+    activity = report["activity"]
     plot = lines("Spikes per neuron and step", "time step", activity["rate_per_step"])
-    note = f"measured: mean spikes per neuron in each step, over {activity['samples']} samples"
-    return Section("Spike rate", note, [plot])
+    plots, note = [plot], f"measured: mean spikes per neuron in each step, over {activity['samples']} samples"
+    if (rasters := report.get("raster")) is not None:
+        plots += [
+            raster(f"Spikes of {entry['population']}", entry["rows"], rasters["steps"]) for entry in rasters["layers"]
+        ]
+        note += (
+            f"; then every spike of sample {rasters['sample']}: those that float network and integers share, "
+            "those that only one of them has"
+        )
+    return plots, note
 
 
-def _semantics(semantics: Mapping[str, Any]) -> Section:
-    headings, rows = semantics_rows(semantics)
-    note = "how each population computes, and how far its integers are from the network that was given"
-    return Section("Semantics", note, table=Table(headings, rows, ERROR_COLUMNS))
+def _classes(report: Mapping[str, Any]) -> Plots:
+    confusion = report["accuracy"].get("confusion")
+    if confusion is None:
+        return (), ""
+    return [matrix("Confusion matrix", "class", "predicted", confusion)], ""
+
+
+_PLOTS: Mapping[str, Callable[[Mapping[str, Any]], Plots]] = {
+    "Utilisation": _utilization,
+    "Critical path": _path,
+    "Layers": _layers,
+    "Memory map": _memory,
+    "Blocks": _blocks,
+    "Classes": _classes,
+    "Activity": _activity,
+}
+"""By the titles of chapters."""

@@ -25,8 +25,9 @@ from ..plan.folding import input_beats
 from ..plan.kinds import engine_data
 from ..plan.plan import MemoryUse
 from .encodings import ENCODINGS
-from .facts import Activity, Facts, Metrics, Source
+from .facts import Facts, Metrics, Source
 from .neurobench import RELEASE
+from .outcome import accuracy_data, activity_data, figure, raster_data
 from .readout import readout_data
 from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
 
@@ -66,8 +67,9 @@ def build_report(facts: Facts) -> dict[str, Any]:
             "source": Source.ESTIMATED,
             "list": [{"name": block.name, **asdict(block.resources)} for block in facts.blocks],
         },
-        "activity": _activity(facts.activity),
-        "accuracy": _accuracy(facts),
+        "activity": activity_data(facts.activity),
+        "accuracy": accuracy_data(facts),
+        "raster": raster_data(facts.raster),
         "warnings": list(facts.warnings),
     }
 
@@ -186,17 +188,6 @@ def _link(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def _activity(activity: Activity | None) -> dict[str, Any] | None:
-    if activity is None:
-        return None
-    return {
-        "samples": activity.samples,
-        "spikes_per_sample": {name: round(value, 3) for name, value in activity.spikes_per_sample.items()},
-        "rate_per_step": {name: [round(r, 5) for r in rates] for name, rates in activity.rate_per_step.items()},
-        "source": Source.MEASURED,
-    }
-
-
 def check_report(report: dict[str, Any]) -> dict[str, Any]:
     """The report itself, with what a later version may have added, if it is of this schema. Raises InputError."""
     hint = "compile again with this version of Spikeloom"
@@ -209,25 +200,6 @@ def check_report(report: dict[str, Any]) -> dict[str, Any]:
     except ShapeError as error:
         raise InputError(f"a report must {error.must}: report.json {error.has}; {hint}") from None
     return report
-
-
-def _accuracy(facts: Facts) -> dict[str, Any] | None:
-    accuracy = facts.accuracy
-    if accuracy is None:
-        return None
-    given = {"share": accuracy.real, "samples": accuracy.samples, "stimulus": accuracy.stimulus}
-    real = given if not accuracy.compressed else None if accuracy.original is None else asdict(accuracy.original)
-    return {
-        "samples": accuracy.samples,
-        "stimulus": accuracy.stimulus,
-        "float": None if real is None else _figure(real["share"]),
-        "float_samples": None if real is None else real["samples"],
-        "float_stimulus": None if real is None else real["stimulus"],
-        "compressed": _figure(accuracy.real) if accuracy.compressed else None,
-        "integer": None if accuracy.integer is None else _figure(accuracy.integer),
-        "readout": str(facts.plan.network.reading),
-        "source": Source.MEASURED,
-    }
 
 
 # ---------------------------------------------------------------------------------------------------- network
@@ -284,7 +256,7 @@ def _engine(facts: Facts, number: int) -> dict[str, Any]:
         "encoding": ENCODINGS.of(folding)(plan.engines[number].form),
         "stored_bits": stored,
         "entropy_bits": round(bound, 1),
-        "stored_over_entropy": _figure(stored / bound) if bound else None,
+        "stored_over_entropy": figure(stored / bound) if bound else None,
         "cycles_per_sample": None if cycles is None else round(cycles, 2),
     }
 
@@ -353,12 +325,12 @@ def _semantics(facts: Facts, population: Population) -> dict[str, Any]:
         "max_spikes": population.max_spikes,
         "saturation_excluded": error.saturation_excluded,
         "errors": {
-            "weights_relative": _figure(error.weights),
-            "threshold_relative": _figure(error.threshold),
-            "bias_relative": _figure(error.bias),
-            "leak_relative": _figure(error.leak),
-            "leak_syn_relative": _figure(error.leak_syn),
-            "leak_a_relative": _figure(error.leak_a),
+            "weights_relative": figure(error.weights),
+            "threshold_relative": figure(error.threshold),
+            "bias_relative": figure(error.bias),
+            "leak_relative": figure(error.leak),
+            "leak_syn_relative": figure(error.leak_syn),
+            "leak_a_relative": figure(error.leak_a),
         },
     }
 
@@ -368,7 +340,7 @@ def _floor(dynamics: IntegerDynamics) -> dict[str, Any] | None:
     if dynamics.v_min is None:
         return None
     real = dynamics.v_min * (dynamics.scale / (1 << dynamics.fraction_bits))
-    return {"min": _figure(np.min(real)), "max": _figure(np.max(real))}
+    return {"min": figure(np.min(real)), "max": figure(np.max(real))}
 
 
 def _adaptation(dynamics: IntegerDynamics) -> dict[str, Any] | None:
@@ -376,7 +348,7 @@ def _adaptation(dynamics: IntegerDynamics) -> dict[str, Any] | None:
     if dynamics.jump is None:
         return None
     real = dynamics.jump * (dynamics.scale / (1 << dynamics.fraction_bits))
-    return {"decay": _decay(dynamics.decay_a), "jump_min": _figure(np.min(real)), "jump_max": _figure(np.max(real))}
+    return {"decay": _decay(dynamics.decay_a), "jump_min": figure(np.min(real)), "jump_max": figure(np.max(real))}
 
 
 def _decay(decay: Decay | None) -> dict[str, Any] | None:
@@ -384,10 +356,5 @@ def _decay(decay: Decay | None) -> dict[str, Any] | None:
     if decay is None:
         return None
     kept = 1 - decay.c / 2**decay.k
-    low, high = _figure(np.min(kept)), _figure(np.max(kept))
+    low, high = figure(np.min(kept)), figure(np.max(kept))
     return {"keeps_min": low, "keeps_max": high, "k": decay.k, "rounding": decay.rounding}
-
-
-def _figure(value: Any) -> float:
-    """Six significant digits: enough for a report, and the same on every machine."""
-    return float(f"{float(value):.6g}")

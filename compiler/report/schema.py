@@ -264,6 +264,31 @@ class ActivityData(TypedDict):
     source: Source
 
 
+ClassData = TypedDict(
+    "ClassData",
+    {
+        "class": int,
+        "samples": int,
+        "right": int,
+        "low": float,
+        "high": float,
+        "taken_for": list[list[int]],
+    },
+)
+
+
+class RasterLayerData(TypedDict):
+    population: str
+    rows: list[str]
+
+
+class RasterData(TypedDict):
+    sample: int
+    steps: int
+    layers: list[RasterLayerData]
+    source: Source
+
+
 class AccuracyData(TypedDict):
     samples: int
     stimulus: NotRequired[str]
@@ -272,6 +297,9 @@ class AccuracyData(TypedDict):
     float_stimulus: NotRequired[str | None]
     compressed: NotRequired[float | None]
     integer: float | None
+    integer_interval: NotRequired[list[float] | None]
+    per_class: NotRequired[list[ClassData]]
+    confusion: NotRequired[list[list[int]] | None]
     readout: NotRequired[str]
     source: Source
 
@@ -325,4 +353,5 @@ class ReportData(TypedDict):
     blocks: BlocksData
     activity: ActivityData | None
     accuracy: AccuracyData | None
+    raster: NotRequired[RasterData | None]  # older reports do not say
     warnings: list[str]

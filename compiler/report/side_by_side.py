@@ -52,6 +52,7 @@ FIGURES = (
     Figure("Neurons", "", _at("network", "neurons")),
     Figure("Synapses", "", _at("network", "synapses")),
     Figure("Sparsity", "%", _share("network", "sparsity")),
+    Figure("Resources are", "", _at("utilization", "lcs", "source")),
     *(Figure(name, "", _at("utilization", key, "used")) for key, name in RESOURCE_NAMES.items()),
     Figure("Clock", "MHz", _at("timing", "clock_mhz")),
     Figure("Fmax", "MHz", _at("timing", "fmax_mhz")),

@@ -38,16 +38,21 @@ from binascii import crc_hqx
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from amaranth.lib.crc.catalog import CRC16_IBM_3740
 
-from ..errors import SampleError
+from ..errors import InputError, SampleError
 from ..images.coding import Decoder, ImageCoding
+from ..json_files import read_json
 from ..neurons.readout import ReadoutFormat
 from .packing import pack_image, pack_steps
+
+LINK = "link.json"
+"""The file of a build that says what its host must know."""
 
 CRC_POLYNOMIAL = CRC16_IBM_3740.polynomial
 CRC_INITIAL = CRC16_IBM_3740.initial_crc
@@ -105,6 +110,17 @@ class LinkFormat:
     identity: int = CRC_INITIAL
     most_spikes: int = 1
     packed: bool = False
+
+    @classmethod
+    def from_build(cls, folder: str | Path) -> LinkFormat:
+        """The format of the design in a build folder, by its `link.json`. Raises InputError where that is missing or
+        damaged."""
+        file = Path(folder) / LINK
+        if not file.is_file():
+            raise InputError(
+                f"a build for a board or device holds {LINK}: {folder} does not; compile it again, for one"
+            )
+        return read_json(file, cls, LINK, "compile again")
 
     @property
     def input_bytes(self) -> int:
