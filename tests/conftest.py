@@ -17,11 +17,30 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+SETS = {
+    "golden": "the 228 golden cases of the contract (the 30 of tests/golden_share are checked)",
+    "data/mnist": "MNIST",
+    "data/nmnist": "recordings of N-MNIST",
+    "data/nir": "the NIR paper's graphs",
+}
+"""Larger sets of data that tests use where they are there."""
+
+
+def shared_folder() -> Path:
+    """Where shared data are, if they are."""
+    return (Path(__file__).resolve().parent.parent / os.environ.get("SPIKELOOM_SHARED", "../shared")).resolve()
+
+
+def pytest_report_header() -> list[str]:
+    """Which larger sets were not found, so that nobody takes a skip for a pass."""
+    missing = [words for name, words in SETS.items() if not (shared_folder() / name).is_dir()]
+    return [f"not found in {shared_folder()}: {'; '.join(missing)}; set SPIKELOOM_SHARED"] if missing else []
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with shared data (MNIST, golden cases, NIR graphs), or skip where it is not there."""
-    root = Path(__file__).resolve().parent.parent
-    folder = (root / os.environ.get("SPIKELOOM_SHARED", "../shared")).resolve()
+    folder = shared_folder()
     if not folder.is_dir():
         pytest.skip(f"shared data not found at {folder}; set SPIKELOOM_SHARED")
     return folder

@@ -44,13 +44,22 @@ class GoldenCase:
     expected: dict[str, tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]
 
 
-def golden_folder() -> Path:
-    """Where the cases are: `$SPIKELOOM_SHARED/golden`; it may be absent."""
+SHARE = Path(__file__).with_name("golden_share")
+"""Some of the cases, which every clone has."""
+
+
+def whole_set() -> Path:
+    """Where all cases are: `$SPIKELOOM_SHARED/golden`; it may be absent."""
     return ROOT / os.environ.get("SPIKELOOM_SHARED", "../shared") / "golden"
 
 
+def golden_folder() -> Path:
+    """Where the cases are taken from: all of them, or where these are absent the share that is here."""
+    return whole_set() if whole_set().is_dir() else SHARE
+
+
 def golden_entries() -> list[dict[str, Any]]:
-    """The data of the cases that need only what the IR has, file by file; none where there are no files."""
+    """The data of the cases that need only what the IR has, file by file."""
     return [entry for entry in _all_entries() if not lacking(entry)]
 
 

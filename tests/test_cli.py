@@ -495,7 +495,7 @@ def test_a_build_is_complete_and_measured(built: Path) -> None:
 def test_a_host_reads_the_links_format_from_the_build(built: Path, tmp_path: Path) -> None:
     form = LinkFormat.from_build(built)
     assert form == read_facts(built).form and (form.inputs, form.outputs) == (INPUTS, OUTPUTS)
-    with pytest.raises(InputError, match="holds link.json"):
+    with pytest.raises(InputError, match=r"holds link\.json"):
         LinkFormat.from_build(tmp_path)
 
 
