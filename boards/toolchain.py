@@ -7,6 +7,7 @@ The same design, target, options and tool versions give the same bytes in any fo
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,10 @@ _FLOWS = {
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
-    """A finished build. `files` are the names of what was written into the folder, logs aside; `tools` were used."""
+    """A finished build. `files` are the names of what was written into the folder, logs aside; `tools` were used.
+
+    `seed` is that of the placement.
+    """
 
     bitstream: Path
     clock_hz: float
@@ -79,6 +83,7 @@ class BuildResult:
     timing: Timing
     files: tuple[str, ...]
     tools: tuple[str, ...]
+    seed: int = 1
 
 
 def build(
@@ -87,6 +92,7 @@ def build(
     folder: Path,
     *,
     seed: int = 1,
+    seeds: int = 1,
     clock_hz: float | None = None,
     native: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -95,18 +101,18 @@ def build(
 
     Writes `top.il`, `top.v`, `top.pcf` or `top.lpf` (on a board), `nextpnr.json`, `top.asc` or `top.config`, `top.bin`
     or `top.bit` and `logs/` into an existing folder. `clock_hz` is as in `plan_clock`, by whose result the core must
-    have been made. `seed` starts the placement. A bare device's pins are where nextpnr put them, so its bitstream
-    serves for figures, not for a board.
+    have been made. `seed` starts the placement; of `seeds` placements, from that seed on, the fastest stays. A bare
+    device's pins are where nextpnr put them, so its bitstream serves for figures, not for a board.
 
     Raises `OptionError` for a bad option, `CapacityError` when the design does not fit, and `ToolError` when a tool
     fails, and `TimingError` when the design, which stays in the folder, is too slow for its clock.
     """
-    if not 0 <= seed <= _MAX_SEED:
+    if seeds < 1 or not 0 <= seed <= seed + seeds - 1 <= _MAX_SEED:
         raise OptionError(f"a seed must lie in 0 to {_MAX_SEED}: {seed}; choose another")
     clock = plan_clock(target, clock_hz)
     device = target.device if isinstance(target, Board) else target
     flow = _FLOWS[device.family]
-    tick = _stages(progress, 5)
+    tick = _stages(progress, 4 + seeds)
 
     options = _emit(core, target, clock, folder)
     tick()
@@ -115,11 +121,16 @@ def build(
     cells = _synthesise(device, folder, native)
     check_capacity(count_cells(cells), target)
     tick()
-    report = _place_and_route(flow, target, folder, [*options, "--seed", str(seed), *_frequency(clock)], native)
+    paths = module_paths((folder / "top.il").read_text(encoding="utf-8"))
+    best = _Placed(folder, flow.routed)
+    for number in range(seed, seed + seeds):
+        report = _place_and_route(flow, target, folder, [*options, "--seed", str(number), *_frequency(clock)], native)
+        best.offer(number, report, read_timing(report, paths))
+        tick()
+    report, timing = best.restore()
     utilisation = read_utilisation(report, _nextpnr_log(folder), cells, device.family, device.capacity)
-    timing = read_timing(report, module_paths((folder / "top.il").read_text(encoding="utf-8")))
+    (folder / "top.json").unlink()
     _check_timing(timing, folder)
-    tick()
     _pack(flow, target, folder, native)
     tick()
     constraints = [flow.constraints] if isinstance(target, Board) else []
@@ -130,7 +141,40 @@ def build(
         timing=timing,
         files=("top.il", "top.v", *constraints, "nextpnr.json", flow.routed, flow.bitstream),
         tools=("yosys", flow.router, flow.packer),
+        seed=best.seed,
     )
+
+
+class _Placed:
+    """The fastest of several placements, whose files are kept aside while another is tried."""
+
+    def __init__(self, folder: Path, routed: str) -> None:
+        self._folder = folder
+        self._names = (routed, "nextpnr.json", "logs/nextpnr.log")
+        self._best: tuple[dict[str, Any], Timing] | None = None
+        self.seed = -1
+
+    def offer(self, seed: int, report: dict[str, Any], timing: Timing) -> None:
+        """A placement whose files are in the folder."""
+        if self._best is not None and timing.fmax_mhz <= self._best[1].fmax_mhz:
+            return
+        self._best, self.seed = (report, timing), seed
+        for name in self._names:
+            file = self._folder / name
+            if file.exists():
+                shutil.copyfile(file, self._kept(file))
+
+    def restore(self) -> tuple[dict[str, Any], Timing]:
+        """The fastest one's report and timing, its files in their places."""
+        assert self._best is not None, "at least one placement was offered"
+        for file in (self._folder / name for name in self._names):
+            if self._kept(file).exists():
+                self._kept(file).replace(file)
+        return self._best
+
+    @staticmethod
+    def _kept(file: Path) -> Path:
+        return file.with_name(f"{file.name}.best")
 
 
 def synthesise_hierarchical(
@@ -228,7 +272,7 @@ def _frequency(clock: ClockPlan) -> list[str]:
 def _place_and_route(
     flow: _Flow, target: Board | Device, folder: Path, options: list[str], native: bool
 ) -> dict[str, Any]:
-    """Write nextpnr.json and the routed design; top.json, which is large and can be made again, goes."""
+    """Write nextpnr.json and the routed design."""
     constraints = [flow.constraints_flag, flow.constraints] if isinstance(target, Board) else []
     device = target.device if isinstance(target, Board) else target
     argv = [
@@ -247,7 +291,6 @@ def _place_and_route(
     except ToolError:
         check_capacity(read_overflow(_nextpnr_log(folder), device.family), target)
         raise
-    (folder / "top.json").unlink()
     return read_tool_json(folder / "nextpnr.json", folder / "logs" / "nextpnr.log")
 
 

@@ -594,11 +594,12 @@ def test_regress_names_the_first_divergence(capsys: pytest.CaptureFixture[str], 
     out = tmp_path / "out"
     shutil.copytree(built, out)
     write_nir(quantise(small_network(), 3), out / "network.nir")
-    assert main(["regress", str(out), "--data", str(built.parent / "samples.npz")]) == 1
-    error = capsys.readouterr().err
+    assert main(["regress", str(out), "--data", str(built.parent / "samples.npz"), "--json"]) == 1
+    told, error = capsys.readouterr()
     assert "was changed after the build: network.nir" in error
     assert "sample 0, step 0" in error and "expected" in error
     (found,) = verifications(load_build_folder(out))
+    assert json.loads(told) == found
     assert not found["equal"] and str(found["difference"]) in error
     assert main(["report", str(out)]) == 0
     assert "DIFFERS" in capsys.readouterr().out

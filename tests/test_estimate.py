@@ -242,3 +242,17 @@ def test_mistakes_are_one_line(model: Path, tmp_path: Path, capsys: pytest.Captu
         assert main(["estimate", str(model), *argv]) == 2
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert message in error
+
+
+def test_the_command_knows_encoders_and_where_weights_lie(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["estimate", str(model), "--board", "icebreaker", "--json"]
+    found = []
+    for options in ([], ["--encoder", "rate", "--steps", "8"], ["--weights", "spram"]):
+        assert main([*command, *options]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    plain, encoded, moved = (part["resources"] for part in found)
+    assert encoded["lcs"]["estimated"] > plain["lcs"]["estimated"] and found[1]["activity"]["steps"] == 8
+    assert moved["spram"]["estimated"] >= 1 and moved["brams"]["estimated"] < plain["brams"]["estimated"]
+    assert main([*command, "--encoder", "rate"]) == 2
+    assert "choose --steps" in capsys.readouterr().err
+    assert main(["estimate", str(model), "--encoder", "rate", "--steps", "8"]) == 2

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from echo import Echo
@@ -101,6 +102,24 @@ def test_a_bare_device_with_another_clock(tmp_path: Path) -> None:
     assert result.timing.constraint_mhz == pytest.approx(40)
     assert "top.pcf" not in result.files
     assert ticks == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+
+
+def test_of_several_placements_the_fastest_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offered: dict[int, float] = {}
+    offer = toolchain._Placed.offer
+
+    def hear(placed: Any, seed: int, report: dict[str, Any], timing: Any) -> None:
+        offered[seed] = timing.fmax_mhz
+        offer(placed, seed, report, timing)
+
+    monkeypatch.setattr(toolchain._Placed, "offer", hear)
+    result = build_echo(find_device("hx1k"), tmp_path, seed=7, seeds=3)
+    assert set(offered) == {7, 8, 9} and len(set(offered.values())) > 1
+    assert result.timing.fmax_mhz == max(offered.values()) == offered[result.seed]
+    (figures,) = json.loads((tmp_path / "nextpnr.json").read_text())["fmax"].values()
+    assert figures["achieved"] == result.timing.fmax_mhz
+    assert {path.name for path in tmp_path.iterdir()} == {*result.files, "logs"}
+    assert not list((tmp_path / "logs").glob("*.best"))
 
 
 def test_a_pll_reaches_the_bitstream(tmp_path: Path) -> None:

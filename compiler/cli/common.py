@@ -7,19 +7,19 @@ import math
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..names import DIALECTS, FIRES, FOLDS, METHODS, OBJECTIVES, ONLY_DECODERS, READOUTS, RESETS, SCHEMES, TAUS
+from .progress import Progress as Progress
+from .progress import progress_bar as progress_bar
+from .progress import tell as tell
 
 if TYPE_CHECKING:
     from ..ir.network import Network
     from ..output.build_folder import BuildFolder
     from ..plan.folding import Folding
-
-Progress = Callable[[int, int], None]
 
 
 def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
@@ -233,36 +233,3 @@ def own_command() -> str:
 def warn(message: str) -> None:
     """One line of warning on stderr."""
     print(f"spikeloom: warning: {message}", file=sys.stderr, flush=True)
-
-
-def tell(message: str) -> None:
-    """One line of progress on stderr."""
-    print(message, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Progress | None]:
-    """A progress bar on stderr where that is a terminal; the label alone, once, where it is not."""
-    if not sys.stderr.isatty():
-        tell(label)
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None)
-
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield update

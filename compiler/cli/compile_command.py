@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,10 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         help="fewer bytes on the line for more logic cells (default: where that pays)",
     )
     parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the placement")
+    parser.add_argument(
+        "--seeds", type=common.whole(1, 100), default=1, metavar="N", help="placements to try; the fastest stays"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--tools", choices=TOOLS, default="yowasp", help="default: yowasp")
     parser.set_defaults(run=run)
     return parser
@@ -76,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     from ..frontends.samples import read_samples
     from ..output.build_folder import check_target
     from ..plan.readout import answered
+    from ..report.about import report_of
     from ..report.text import print_report
 
     common.add_board_file(options)
@@ -95,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
         packed=options.packed,
         spi=options.link == "spi",
         seed=options.seed,
+        seeds=options.seeds,
         native_tools=options.tools == "native",
         verilog_only=options.emit == "verilog",
         **common.purpose_of(options),
@@ -119,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
         step=common.progress_bar,
     )
+    if options.json:
+        print(json.dumps(report_of(build) | {"folder": str(output)}, indent=2))
+        return 0
     print_report(build.report())
     print(f"\nbuild folder: {output}")
     return 0

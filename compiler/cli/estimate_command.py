@@ -8,7 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..names import ANSWERS, WEIGHT_MEMORIES
 from . import common
+from .coding_options import check_coding_options, coding_of, coding_options
 
 if TYPE_CHECKING:
     from ...boards.devices import Device
@@ -27,10 +29,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser = commands.add_parser(
         "estimate",
         parents=[
-            common.model_options(),
+            common.model_options(ANSWERS),
             common.compression_options(),
             common.folding_options(),
             common.purpose_options(),
+            coding_options(),
         ],
         help="say what a network should cost, without running a tool",
         description="Estimate resources, clock, cycles and work of a NIR file's design with its host link, or without "
@@ -42,6 +45,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     common.board_file_option(target)
     target.add_argument("--device", metavar="DEVICE", help="the FPGA that it is for, or ice40 (UP5K), ecp5 (25F)")
     parser.add_argument("--data", type=Path, metavar="SAMPLES.npz", help="samples to quantise with and count cycles on")
+    parser.add_argument(
+        "--weights",
+        choices=WEIGHT_MEMORIES,
+        default="auto",
+        help="where weights lie: block RAM, or on a UP5K in SPRAM (default: as needed)",
+    )
     parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -52,18 +61,22 @@ def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ...boards.boards import Board
     from ..flow.compile import integers_of, link_on, plan_for, with_chosen_folding
-    from ..flow.options import check_wide, plan_target_clock, require_target
+    from ..flow.options import check_coding, check_wide, plan_target_clock, require_target
     from ..frontends.samples import read_samples
     from ..plan.lean import lean_for
     from ..plan.readout import answered, require_answer
 
     common.add_board_file(options)
+    check_coding_options(options)
     wanted = _wanted(options)
     target = require_target(wanted)
     clock = plan_target_clock(target, wanted)
     source = answered(common.read_model(options))
     require_answer(source)
-    samples = None if options.data is None else read_samples(options.data, source)
+    coding = coding_of(options, source)
+    wanted = replace(wanted, coding=coding)
+    check_coding(replace(wanted, verilog_only=target is None), source, None)
+    samples = None if options.data is None else read_samples(options.data, source, coding=coding)
     network = integers_of(source, wanted, samples, common.progress_bar).network
     wanted = replace(wanted, folding=common.folding_of(options, network))
     network = lean_for(network, wanted.folding).network
@@ -73,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     plan = plan_for(network, target, wanted, link)
     device = target.device if isinstance(target, Board) else target
     linked = device is not None and not plan.folding.wide
-    figures, activity = _estimated(plan, device, link if linked else None, samples, wanted.seed)
+    figures, activity = _estimated(plan, device, link if linked else None, samples, wanted)
     summary = _summary(figures, device, clock.hz / 1e6) | {"host_link": linked, "activity": activity}
     if options.json:
         print(json.dumps(summary, indent=2))
@@ -94,6 +107,7 @@ def _wanted(options: argparse.Namespace) -> CompileOptions:
         bits=options.bits,
         scheme=options.scheme,
         layers=overrides_of(options.layer),
+        weights=options.weights,
         clock_mhz=options.clock_mhz,
         verilog_only=True,
         **common.purpose_of(options),
@@ -101,14 +115,14 @@ def _wanted(options: argparse.Namespace) -> CompileOptions:
 
 
 def _estimated(
-    plan: Plan, device: Device | None, link: LinkFormat | None, samples: Samples | None, seed: int
+    plan: Plan, device: Device | None, link: LinkFormat | None, samples: Samples | None, wanted: CompileOptions
 ) -> tuple[Estimate, dict[str, Any]]:
     """The estimate on as many samples as time allows, or on made-up ones, and what these are."""
     from ...sim.reference import run_reference
     from ..estimate.estimate import estimate
     from ..flow.measure import affordable, random_samples
 
-    ran = random_samples(plan.network, seed) if samples is None else samples.first(SAMPLES)
+    ran = random_samples(plan.network, wanted.seed, wanted.coding) if samples is None else samples.first(SAMPLES)
     recording = run_reference(plan.network, ran.spikes)
     ran = ran.first(affordable(plan, ran, recording, CYCLES, SAMPLES))
     spikes = recording.trains(ran.spikes, len(ran))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,7 @@ def _searched(options: argparse.Namespace, database: Path) -> FitResult:
                 database=database,
                 seed=options.seed,
                 native=options.tools == "native",
-                watch=_Watch(progress),
+                watch=_Watch(progress if sys.stderr.isatty() else None),
                 hear=common.tell,
             )
     except (AccuracyFloorError, NothingFitsError) as error:

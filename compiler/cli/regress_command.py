@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..data.samples import Samples
     from ..ir.network import Network
     from ..output.build_folder import BuildFolder
+    from ..output.verified import Verification
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -38,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument(
         "--trust", action="store_true", help="run the folder's Verilog even where it is not that of its RTLIL"
     )
+    parser.add_argument("--json", action="store_true", help="print what was compared as JSON")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
     parser.set_defaults(run=run)
     return parser
@@ -64,15 +67,19 @@ def run(options: argparse.Namespace) -> int:
     try:
         compared = (_at_the_pins if options.level == "pins" else _cores)(options, build, network, samples)
     except MismatchError as error:
-        _keep(options, build, samples, None, str(error))
+        found = _keep(options, build, samples, None, str(error))
+        if options.json:
+            print(json.dumps(found, indent=2))
         raise
-    _keep(options, build, samples, compared, None)
+    found = _keep(options, build, samples, compared, None)
+    if options.json:
+        print(json.dumps(found, indent=2))
     return 0
 
 
 def _keep(
     options: argparse.Namespace, build: BuildFolder, samples: Samples, compared: int | None, difference: str | None
-) -> None:
+) -> Verification:
     """Keep what was found in the build folder, where that can be written."""
     from ...hdl.errors import OptionError
     from ..output.build_folder import sha256
@@ -93,6 +100,13 @@ def _keep(
         keep_verification(build, found)
     except (OSError, OptionError) as error:
         common.warn(f"the result is not kept in {build.path}: {error}")
+    return found
+
+
+def _say(options: argparse.Namespace, line: str) -> None:
+    """A line of the result, where no JSON is wanted."""
+    if not options.json:
+        print(line)
 
 
 def _cores(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
@@ -117,23 +131,26 @@ def _cores(options: argparse.Namespace, build: BuildFolder, network: Network, sa
             waves=options.waves,
             progress=progress,
         )
-    print(
+    _say(
+        options,
         f"equal: {result.spikes_compared:,} spikes and {result.membranes_compared:,} membranes of "
-        f"{counted(result.samples, 'sample')} of {counted(result.steps, 'step')} ({result.level}, {result.simulator})"
+        f"{counted(result.samples, 'sample')} of {counted(result.steps, 'step')} ({result.level}, {result.simulator})",
     )
     if result.readings_compared:
-        print(f"equal: {result.readings_compared:,} readings and classes of the output, by {network.reading}")
+        _say(options, f"equal: {result.readings_compared:,} readings and classes of the output, by {network.reading}")
     if result.left_out:
         left_out = counted(result.left_out, "neuron")
-        print(f"{left_out} can never fire and the core lacks them: in the reference they did not")
+        _say(options, f"{left_out} can never fire and the core lacks them: in the reference they did not")
     for file in result.waves:
-        print(f"waveforms: {file}")
+        _say(options, f"waveforms: {file}")
     if build.coding is not None:
-        _with_encoder(build, network, samples, build.coding)
+        _with_encoder(options, build, network, samples, build.coding)
     return result.spikes_compared + result.membranes_compared + result.readings_compared
 
 
-def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding) -> None:
+def _with_encoder(
+    options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples, coding: ImageCoding
+) -> None:
     """Compare the classes that encoder, core and decoder make of every image."""
     from ...sim.image_executor import check_classes, check_image_readings, decoded_classes, run_images
     from ...sim.reference import run_reference
@@ -152,7 +169,7 @@ def _with_encoder(build: BuildFolder, network: Network, samples: Samples, coding
     if plan.readout is not None and run.readings is not None:
         check_image_readings(network, plan.readout, expected, run.readings)
     cycles = sum(run.cycles) / len(run.cycles)
-    print(f"equal: the class of {counted(len(samples), 'image')}, {cycles:,.0f} cycles each from its start")
+    _say(options, f"equal: the class of {counted(len(samples), 'image')}, {cycles:,.0f} cycles each from its start")
 
 
 def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
@@ -189,7 +206,7 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
             check_host(form, network, run_reference(network, samples.spikes), got)
     spikes = "output spikes" if form.readout is None else f"readings by {network.reading}"
     what = spikes if coding is None else "class"
-    print(f"equal: the {what} of {counted(len(samples), 'sample')} at the pins ({options.simulator})")
+    _say(options, f"equal: the {what} of {counted(len(samples), 'sample')} at the pins ({options.simulator})")
     if coding is not None:
         return len(samples)
     return len(samples) * (samples.steps if form.readout is None or form.readout.every_step else 1) * form.outputs

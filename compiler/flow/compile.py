@@ -221,6 +221,8 @@ def _recorded(options: CompileOptions, design: Design) -> dict[str, Any]:
     """What a manifest says was asked for, and what was chosen where it was not."""
     recorded = asdict(options) | {"family": design.plan.family.value, "clock_hz": design.clock.hz}
     recorded |= {"folding": folding_data(design.plan.folding)}
+    if design.built is not None:
+        recorded |= {"placed_seed": design.built.seed}
     recorded |= {"readout": readout_data(design.plan, design.integers.source)}
     return recorded | ({} if design.integers.recipe is None else recipe_options(design.integers.recipe))
 

@@ -33,7 +33,8 @@ class CompileOptions:
     the device takes images. `clock_mhz` defaults to the board's, `baud` to the
     fastest that its serial bridge and the clock have in common; `packed` says whether the host link is
     (`link.packing`), by default where that pays; with
-    `spi` its line is that of a microcontroller; `seed` starts the placement. With
+    `spi` its line is that of a microcontroller; `seed` starts the
+    placement, of `seeds` placements from that one on the fastest stays. With
     `verilog_only` no bitstream is made, and a target only chooses the family of its memories.
     """
 
@@ -56,6 +57,7 @@ class CompileOptions:
     packed: bool | None = None
     spi: bool = False
     seed: int = 1
+    seeds: int = 1
     native_tools: bool = False
     verilog_only: bool = False
 

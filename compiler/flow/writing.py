@@ -92,6 +92,7 @@ def build_bitstream(
             target,
             folder,
             seed=options.seed,
+            seeds=options.seeds,
             clock_hz=wanted_hz(options),
             native=options.native_tools,
             progress=progress,

@@ -37,7 +37,9 @@ def _about(build: BuildFolder) -> dict[str, str]:
     about["Tools"] = ", ".join(f"{name} {version}" for name, version in tools.items())
     about["Options"] = _options(build.options)
     if (seed := build.options.get("seed")) is not None:
-        about["Seed"] = str(seed)
+        tried = build.options.get("seeds", 1)
+        placed = build.options.get("placed_seed", seed)
+        about["Seed"] = f"{placed}, the fastest of {tried} from {seed} on" if tried != 1 else str(placed)
     about |= {f"SHA-256 of {role}": str(entry.get("sha256")) for role, entry in build.manifest["inputs"].items()}
     return {name: text for name, text in about.items() if text}
 
