@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ from spikeloom.compiler.optimizer.candidate import Outcome, Prediction, candidat
 from spikeloom.compiler.optimizer.choice import ranked
 from spikeloom.compiler.optimizer.database import Database
 from spikeloom.compiler.optimizer.evaluation import evaluate, packed, unpacked
+from spikeloom.compiler.optimizer.front_plot import front_svg
 from spikeloom.compiler.optimizer.point import Point
 from spikeloom.compiler.optimizer.space import make_space, smallest_brams
 from spikeloom.compiler.optimizer.subject import Subject, make_subject, network_of
@@ -347,6 +349,19 @@ def test_the_front_has_what_nothing_beats() -> None:
     beaten = [candidate(0.8, 6), candidate(0.9, 10, cycles=101), candidate(0.7, 5)]
     assert set(pareto_front([*beaten, best, small, fast])) == {best, small, fast}
     assert pareto_front([best, candidate(0.9, 10)]) == (best,)
+
+
+def test_the_drawn_front_never_turns_back() -> None:
+    """Its line are steps to the right and up; points that are there for their cycles stay off it."""
+    front = [candidate(0.6, 2), candidate(0.9, 10), candidate(0.7, 8, cycles=50), candidate(0.8, 5)]
+    drawn = front_svg("<target>", "accuracy", [*front, candidate(0.5, 9)], front, front[3])
+    (line,) = re.findall('class="line" d="([^"]*)"', drawn)
+    corners = [(float(x), float(y)) for x, y in re.findall(r"H([\d.]+)V([\d.]+)", line)]
+    assert len(corners) == 2 and corners == sorted(corners, key=lambda corner: (corner[0], -corner[1]))
+    assert drawn.count('class="front"') == 3 and drawn.count('class="fast"') == 1
+    assert re.findall(r">(\d)   [\d.]+%, (\d+)% full", drawn) == [("1", "12"), ("2", "31"), ("3", "62")]
+    assert "&lt;target&gt;" in drawn and ElementTree.fromstring(drawn).tag.endswith("svg")
+    assert 'class="line"' not in front_svg("none", "accuracy", [], [], None)
 
 
 def test_without_a_floor_size_decides_within_a_standard_error() -> None:

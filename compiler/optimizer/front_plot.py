@@ -1,4 +1,8 @@
-"""The Pareto front as a small SVG that stands by itself: quality against the share of the fullest resource."""
+"""The Pareto front as a small SVG that stands by itself: quality against the share of the fullest resource.
+
+The front is of three figures, cycles being the third. The line joins those of its points that no other beats in the two
+that are drawn, as steps; they are numbered and named below. The others are there for their cycles, and are dots alone.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,15 @@ from .candidate import Candidate
 
 _WIDTH, _HEIGHT = 680, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 20, 50, 50
+_LINE = 18
+
+MOST_NAMED = 8
+"""Points of the line that are named, about."""
 
 _STYLE = (
     "text{font:13px sans-serif;fill:#444}.title{font-size:15px}.axis{stroke:#ddd}.limit{stroke:#c33;"
-    "stroke-dasharray:5 4}.all{fill:#b5c4d6}.front{fill:#1f5fa8}.line{fill:none;stroke:#1f5fa8}"
+    "stroke-dasharray:5 4}.all{fill:#b5c4d6}.front{fill:#1f5fa8}.fast{fill:#7fb2e5}"
+    ".number{font-size:11px}.line{fill:none;stroke:#1f5fa8}"
     ".chosen{fill:none;stroke:#d9730d;stroke-width:3}"
 )
 
@@ -32,20 +41,65 @@ def front_svg(
         y = _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - candidate.quality) / (high - low)
         return x, y
 
-    parts = [f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>']
+    parts = ['<rect width="100%" height="100%" fill="#fff"/>']
     parts.append(f'<text class="title" x="{_LEFT}" y="26">{escape(title)}</text>')
     parts += _axes(low, high, widest, measure)
     parts += [_dot(place(c), "all", 3, c.label) for c in shown]
-    ordered = sorted((c for c in front if c in shown), key=lambda c: c.share)
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, ordered))
-    parts.append(f'<polyline class="line" points="{line}"/>')
-    parts += [_dot(place(c), "front", 4, c.label) for c in ordered]
+    ordered = sorted((c for c in front if c in shown), key=lambda c: (c.share, -c.quality))
+    best = envelope(ordered)
+    parts += [f'<path class="line" d="{_steps([place(c) for c in best])}"/>'] if best else []
+    parts += [_dot(place(c), "front" if c in best else "fast", 4, c.label) for c in ordered]
     if chosen is not None:
         parts.append(_dot(place(chosen), "chosen", 9, chosen.label))
+    named = _named(best, chosen)
+    for number, candidate in named:
+        x, y = place(candidate)
+        parts.append(f'<text class="number" x="{x - 7:.1f}" y="{y - 7:.1f}" text-anchor="end">{number}</text>')
+    parts += _key(named, len(ordered) > len(best), None if chosen in best else chosen)
+    height = _HEIGHT + _LINE * (len(named) + 1) + 8
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>{''.join(parts)}</svg>\n"
     )
+
+
+def envelope(ordered: Sequence[Candidate]) -> list[Candidate]:
+    """Of candidates by their share those that are better than all that take less."""
+    found: list[Candidate] = []
+    for candidate in ordered:
+        if not found or candidate.quality > found[-1].quality:
+            found.append(candidate)
+    return found
+
+
+def _steps(points: Sequence[tuple[float, float]]) -> str:
+    """To the right and then up: between two points the lower one's quality is the best that can be had."""
+    (x, y), *others = points
+    return f"M{x:.1f} {y:.1f}" + "".join(f"H{x:.1f}V{y:.1f}" for x, y in others)
+
+
+def _named(best: Sequence[Candidate], chosen: Candidate | None) -> list[tuple[int, Candidate]]:
+    """The points that have names, with their numbers: the chosen one, and as many others as there is room for."""
+    numbered = list(enumerate(best, 1))
+    spread = max(1, -(-len(numbered) // MOST_NAMED))
+    return [pair for pair in numbered if pair[1] is chosen or (pair[0] - 1) % spread == 0]
+
+
+def _key(named: Sequence[tuple[int, Candidate]], others: bool, chosen: Candidate | None) -> list[str]:
+    """The names of the points; of the chosen one too, where it has no number."""
+    parts = []
+    for line, (number, candidate) in enumerate(named):
+        text = f"{number}   {candidate.quality:.1%}, {candidate.share:.0%} full, {candidate.cycles:,.0f} cycles: "
+        y = _HEIGHT + _LINE * line + 14
+        parts.append(f'<text x="{_LEFT}" y="{y}">{text}{escape(candidate.label)}</text>')
+    y = _HEIGHT + _LINE * len(named) + 14
+    note = (
+        "ring: chosen"
+        + ("" if chosen is None else f" ({escape(chosen.label)})")
+        + ("; light blue: of the front for their cycles" if others else "")
+    )
+    parts.append(f'<text x="{_LEFT}" y="{y}">{note}</text>')
+    return parts
 
 
 def _axes(low: float, high: float, widest: float, measure: str) -> list[str]:
