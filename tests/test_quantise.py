@@ -27,7 +27,7 @@ from spikeloom.compiler.ir.neurons import (
     ResetPlace,
 )
 from spikeloom.compiler.lowering.error import quantisation_error
-from spikeloom.compiler.lowering.leak import choose_decay, digit_count, leak_error
+from spikeloom.compiler.lowering.leak import choose_decay, digit_count, hardly_leaks, leak_error
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
 from spikeloom.compiler.lowering.scales import Activity, codes_of, search_scales
 from spikeloom.compiler.neurons.contract import contract_form as fold
@@ -365,6 +365,31 @@ def test_leak_takes_the_cheapest_that_is_near_enough() -> None:
     assert (loose.c, loose.k) == (3, 5)
     assert (choose_decay(np.array([0.5]), None, 0).c, choose_decay(np.array([0.5]), None, 0).k) == (1, 1)
     assert (choose_decay(np.array([1.0]), None, 0).c, choose_decay(np.array([0.0]), None, 0).c) == (0, 1)
+
+
+def test_a_leak_that_samples_cannot_show_is_none() -> None:
+    """Some millionths per step, over 150 steps: IF neurons, whose membranes need no bits for it; and it is said."""
+    given = random_inputs(np.random.default_rng(3), 4, 150, 40, 0.1)
+    network = random_network(5, beta=1 - 2e-6)
+    with pytest.warns(
+        UserWarning, match=r"the leak of population 'hidden0', 2e-06 of its membrane in a step, does not"
+    ):
+        slow = quantise(network, 8, given)
+    for population in slow.populations:
+        dynamics = population.dynamics
+        assert isinstance(dynamics, IntegerDynamics) and dynamics.kind is Kind.IF and dynamics.decay is None
+        assert dynamics.fraction_bits <= 8
+    assert hardly_leaks(np.array([1 - 2e-6]), 10_000) and not hardly_leaks(np.array([1 - 2e-6]), 10_200)
+    errors = quantisation_error(network, slow)
+    assert all(error.leak == 1 and error.leak_digits == 0 for error in errors)
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_no_leak_at_all_is_none(calibrated: bool) -> None:
+    """snnTorch's Leaky with beta 1; nothing is said, as nothing is left out."""
+    given = random_inputs(np.random.default_rng(3), 4, 20, 40)
+    whole = quantise(random_network(5, beta=1.0), 8, given if calibrated else None)
+    assert [p.dynamics.kind for p in whole.populations] == [Kind.IF] * 2
 
 
 def test_leak_of_each_neuron_shares_k() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Population
-from ..ir.neurons import Fire, IntegerDynamics, ResetMode, several
+from ..ir.neurons import Fire, IntegerDynamics, Kind, ResetMode, several
 from ..ir.verifier import MAX_STATE_BITS
 from ..neurons.contract import ContractForm
 from .leak import Leaks
@@ -27,16 +27,17 @@ NO_LEAKS = Leaks()
 def integer_neurons(form: ContractForm, scale: FloatArray, fraction_bits: int, leaks: Leaks = NO_LEAKS) -> Population:
     """The integer population at `scale` (n,), the real value of a weight unit, with F fraction bits and these leaks.
 
-    Its membranes have `MAX_STATE_BITS`; `with_state_bits` narrows them.
+    Its membranes have `MAX_STATE_BITS`; `with_state_bits` narrows them. LIF neurons without a leak are IF neurons.
     """
     real = form.population.dynamics
     assert not isinstance(real, IntegerDynamics)
+    integrates = real.kind is Kind.LIF and leaks.membrane is None and form.jump is None
     units = [Fraction(s) / (1 << fraction_bits) for s in scale.tolist()]
     threshold = [Fraction(t) / unit for t, unit in zip(form.threshold.tolist(), units, strict=True)]
     floor = form.fire is Fire.GT
     lowest = -(scale / (1 << fraction_bits)) * float(1 << MAX_STATE_BITS)  # no membrane comes as low
     dynamics = IntegerDynamics(
-        kind=real.kind,
+        kind=Kind.IF if integrates else real.kind,
         fire=np.array([math.floor(t) if floor else math.ceil(t) - 1 for t in threshold], np.int64),
         sub=_rounded(form.sub, units),
         v_reset=_rounded(form.v_reset, units),

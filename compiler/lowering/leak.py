@@ -23,6 +23,10 @@ GROSS_ERROR = 1 / 8
 UNMEASURED_ERROR = 0.02
 """Without samples the leak may be off by this share: as much as the membrane of a constant input changes."""
 
+UNSEEN_SHARE = 0.02
+"""A leak that takes no more than this share of a membrane over a whole sample may be left out, where the samples'
+spikes do not show it either."""
+
 FLOAT32_ERROR = 1e-6
 
 Measure = Callable[[Decay], float]
@@ -50,6 +54,11 @@ def choose_decay(beta: FloatArray, measure: Measure | None, tolerance: float) ->
     within = [c for c in candidates if leak_error(leak, c) <= GROSS_ERROR] or candidates[-1:]
     allowed = measure(within[-1]) + tolerance
     return next((c for c in within[:-1] if measure(c) <= allowed), within[-1])
+
+
+def hardly_leaks(beta: FloatArray, steps: int) -> bool:
+    """Whether the leak takes no more than `UNSEEN_SHARE` of any membrane in so many steps."""
+    return bool(1.0 - float(beta.min()) ** steps <= UNSEEN_SHARE)
 
 
 def most_exact_decay(beta: FloatArray) -> Decay:

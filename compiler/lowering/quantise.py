@@ -14,6 +14,7 @@ samples; without samples they follow from bounds alone.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,7 +37,7 @@ from .activity import activity_of
 from .constants import constant_bits, integer_neurons, with_state_bits
 from .error import PopulationError, quantisation_error
 from .leak import Leaks, choose_decay
-from .rehearsal import Trial, slowest_leak, starting_fraction_bits
+from .rehearsal import Trial, may_integrate, slowest_leak, starting_fraction_bits
 from .scales import Activity, codes_of, largest_code, search_scales
 
 __all__ = [
@@ -255,11 +256,24 @@ def _quantise_neurons(
         leaks = trial.choose_leaks()
         fraction_bits = trial.choose_fraction_bits(leaks)
         largest = trial.largest_state(fraction_bits, leaks)
+        _say_unseen_leak(form, leaks, len(trial.drive))
     population = integer_neurons(form, scale, fraction_bits, leaks)
     return with_state_bits(population, _calibrated_bits(population, largest)), fraction_bits
 
 
+def _say_unseen_leak(form: ContractForm, leaks: Leaks, steps: int) -> None:
+    leak = 1.0 - float(form.beta.min())
+    if form.leaky and leaks.membrane is None and leak > 0:
+        warnings.warn(
+            f"the leak of population {quoted(form.population.name)}, {leak:.2g} of its membrane in a step, does not "
+            f"show on samples of {steps} steps: its neurons integrate without it",
+            stacklevel=2,
+        )
+
+
 def _unmeasured_leaks(form: ContractForm) -> Leaks:
+    if may_integrate(form) and np.all(form.beta == 1):
+        return Leaks()
     shares = (form.beta if form.leaky else None, form.alpha, form.rho)
     return Leaks(*(None if kept is None else choose_decay(kept, None, 0.0) for kept in shares))
 

@@ -16,12 +16,12 @@ import numpy as np
 from ..ir.arrays import FloatArray, SpikesByPopulation
 from ..ir.connectivity import Quantised
 from ..ir.network import Network
-from ..ir.neurons import Decay, IntegerDynamics
+from ..ir.neurons import Decay, IntegerDynamics, Kind
 from ..neurons.contract import ContractForm, integer_model
 from ..neurons.currents import currents
 from ..neurons.step import Response, respond
 from .constants import integer_neurons
-from .leak import Leaks, choose_decay, most_exact_decay
+from .leak import Leaks, choose_decay, hardly_leaks, most_exact_decay
 
 MAX_FRACTION_BITS = 12
 
@@ -43,6 +43,11 @@ def slowest_leak(form: ContractForm) -> float:
 def starting_fraction_bits(form: ContractForm) -> int:
     """log2(1/leak) + 2 for the slowest leak: below, nearest rounding lets a membrane of several units stand still."""
     return math.ceil(-math.log2(slowest_leak(form))) + 2
+
+
+def may_integrate(form: ContractForm) -> bool:
+    """Whether the neurons would be IF neurons without their leak: LIF neurons with one threshold."""
+    return form.population.dynamics.kind is Kind.LIF and form.jump is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +90,19 @@ class Trial:
         return bool(np.count_nonzero(self.target.spikes) >= FEW_SPIKES)
 
     def choose_leaks(self) -> Leaks:
-        """The leaks of synapse, membrane and adaptation, each chosen while those that follow are exact."""
+        """The leaks of synapse, membrane and adaptation, each chosen while those that follow are exact.
+
+        A membrane's leak that samples cannot show is none: without it neurons need no fraction bits for it.
+        """
         form = self.form
         leaks = Leaks(
             membrane=most_exact_decay(form.beta) if form.leaky else None,
             adaptation=None if form.rho is None else most_exact_decay(form.rho),
         )
+        if may_integrate(form) and hardly_leaks(form.beta, len(self.drive)):
+            allowed = self.change(self.finest, leaks) + self.tolerance
+            if self.change(self.finest, Leaks()) <= allowed:
+                return Leaks()
         for name, kept in (
             ("synapse", form.alpha),
             ("membrane", form.beta if form.leaky else None),
