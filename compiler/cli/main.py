@@ -34,6 +34,7 @@ from . import (
     report_command,
     run_command,
     simulate_command,
+    sweep_command,
 )
 from .interrupts import Terminated, interruptible
 
@@ -41,6 +42,7 @@ COMMANDS = (
     inspect_command,
     compile_command,
     compress_command,
+    sweep_command,
     fit_command,
     simulate_command,
     compare_command,

@@ -1,0 +1,114 @@
+"""A table of compressions of one network: each method at each sparsity and width, judged and estimated."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from ...hdl.errors import SampleError
+from ...sim.evaluation import Comparison, compare, unseen
+from ...sim.reference import run_reference
+from ..data.samples import Samples
+from ..estimate.estimate import estimate
+from ..ir.network import Network
+from ..plan.lean import lean_for
+from .compile import integers_of, link_on, plan_for
+from .measure import mean_rates
+from .options import CompileOptions, device_of, require_target
+
+ESTIMATE_SAMPLES = 100
+"""Samples whose activity the cycles are estimated for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPoint:
+    """One compression: what it was asked for, how it is judged, and what the design should cost.
+
+    Accuracies are those of `sim.evaluation.Comparison`, on samples that compression has not seen.
+    """
+
+    method: str
+    sparsity: float
+    bits: int
+    judged: Comparison
+    synapses: int
+    lcs: int
+    brams: int
+    fmax_mhz: float
+    cycles: float
+
+    def data(self) -> dict[str, Any]:
+        """As JSON data, and as the columns of a CSV file."""
+        low, high = self.judged.compressed_interval
+        change_low, change_high = self.judged.change_interval
+        return {
+            "method": self.method,
+            "sparsity": self.sparsity,
+            "bits": self.bits,
+            "accuracy": round(self.judged.compressed, 6),
+            "accuracy_low": round(low, 6),
+            "accuracy_high": round(high, 6),
+            "change": round(self.judged.change, 6),
+            "change_low": round(change_low, 6),
+            "change_high": round(change_high, 6),
+            "synapses": self.synapses,
+            "lcs_estimated": self.lcs,
+            "brams": self.brams,
+            "fmax_mhz_estimated": round(self.fmax_mhz, 2),
+            "cycles_per_sample_estimated": round(self.cycles, 2),
+        }
+
+
+def sweep(
+    source: Network,
+    methods: Sequence[str],
+    sparsities: Sequence[float],
+    bits: Sequence[int],
+    calibration: Samples,
+    test: Samples,
+    options: CompileOptions,
+) -> Iterator[SweepPoint]:
+    """The points one by one, methods in turn for each width and sparsity; `options` say the target and the folding.
+
+    Test samples that are among the calibration's are left out. Raises SampleError where none stay or labels are
+    missing, and what compression and planning raise.
+    """
+    if test.labels is None:
+        raise SampleError("a sweep compares accuracies: the test samples have no labels; add 'labels' to the file")
+    judged_on = unseen(test, [calibration])
+    for width, sparsity, method in product(bits, sparsities, methods):
+        wanted = replace(options, method=method, sparsity=sparsity, bits=width)
+        yield _point(source, wanted, calibration, judged_on)
+
+
+def _point(source: Network, options: CompileOptions, calibration: Samples, test: Samples) -> SweepPoint:
+    assert options.method is not None and options.sparsity is not None and options.bits is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # neurons that fall silent are what a sweep is about
+        integer = integers_of(source, options, calibration).network
+    lean = lean_for(integer, options.folding)
+    target = require_target(options)
+    link = link_on(target, lean.network, options)
+    plan = plan_for(lean.network, target, options, link)
+    ran = test.first(ESTIMATE_SAMPLES)
+    figures = estimate(
+        plan,
+        device=None if target is None else device_of(target).id,
+        link=None if target is None else link,
+        rates=mean_rates(ran, run_reference(lean.network, ran.spikes)),
+        steps=ran.steps,
+    )
+    return SweepPoint(
+        method=options.method,
+        sparsity=options.sparsity,
+        bits=options.bits,
+        judged=compare(source, integer, test),
+        synapses=sum(projection.connectivity.synapses for projection in integer.projections),
+        lcs=figures.resources.lcs,
+        brams=figures.resources.brams,
+        fmax_mhz=figures.fmax_mhz,
+        cycles=figures.cycles or 0.0,
+    )
