@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
 from spikeloom.compiler.lowering.quantise import quantise
 from spikeloom.compiler.output.build_folder import is_build, load_build_folder
-from spikeloom.compiler.output.verified import verifications
+from spikeloom.compiler.output.verified import Verification, keep_verification, verifications
 from spikeloom.compiler.plan.folding import read_folding
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
@@ -598,15 +598,35 @@ def test_regress_names_the_first_divergence(capsys: pytest.CaptureFixture[str], 
     told, error = capsys.readouterr()
     assert "was changed after the build: network.nir" in error
     assert "sample 0, step 0" in error and "expected" in error
-    (found,) = verifications(load_build_folder(out))
-    assert json.loads(told) == found
-    assert not found["equal"] and str(found["difference"]) in error
+    found = json.loads(told)
+    assert not found["equal"] and str(found["difference"]) in error and "the result is not kept" in error
+
+
+def test_what_was_verified_is_of_one_build(capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(built, out)
+    (out / "verified.json").unlink(missing_ok=True)
+    one = Verification(
+        level="rtl",
+        simulator="icarus",
+        samples=3,
+        steps=STEPS,
+        samples_sha256="of the file",
+        compared=12,
+        equal=True,
+        difference=None,
+        when="2026-11-27 22:20 UTC",
+    )
+    other: Verification = {**one, "equal": False, "difference": "sample 1, step 2"}
+    for record in (one, {**one, "level": "netlist"}, other):
+        keep_verification(load_build_folder(out), cast(Verification, record))
+    assert verifications(load_build_folder(out)) == [{**one, "level": "netlist"}, other], "the latest of its kind stays"
     assert main(["report", str(out)]) == 0
-    assert "DIFFERS" in capsys.readouterr().out
-    (out / "verified.json").write_text('{"schema_version": 1, "manifest_sha256": "of another", "runs": []}')
-    assert verifications(load_build_folder(out)) == []
-    (out / "verified.json").write_text("{")
-    assert verifications(load_build_folder(out)) == [] and main(["report", str(out)]) == 0
+    assert "DIFFERS: sample 1, step 2" in " ".join(capsys.readouterr().out.split())
+    kept = json.loads((out / "verified.json").read_text())
+    for text in (json.dumps(kept | {"manifest_sha256": "of another"}), "{", json.dumps(kept | {"schema_version": 2})):
+        (out / "verified.json").write_text(text)
+        assert verifications(load_build_folder(out)) == [] and main(["report", str(out)]) == 0
 
 
 def test_reports_stand_side_by_side(capsys: pytest.CaptureFixture[str], built: Path, tmp_path: Path) -> None:

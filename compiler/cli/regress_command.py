@@ -96,6 +96,9 @@ def _keep(
         difference=difference,
         when=now(),
     )
+    if build.changed_files():
+        common.warn(f"the result is not kept: it is not of the build that {build.path} was")
+        return found
     try:
         keep_verification(build, found)
     except (OSError, OptionError) as error:

@@ -1714,6 +1714,54 @@ STEP_EDGES = (
     ),
 )
 
+AXI = "tests/test_axi.py"
+COMPARE = "tests/test_compare.py"
+
+INTERFACES = (
+    Mutant(
+        "a packet that ends with an event has no end",
+        "hdl/emit/axi.py",
+        "if (i_valid && i_ready) ending <= !ending && is_last && is_event;",
+        "if (i_valid && i_ready) ending <= 0;",
+        (AXI, "-k", "however_both_sides_pause"),
+    ),
+    Mutant(
+        "a wrapper takes a third transfer where there is room for two",
+        "hdl/emit/axi.py",
+        "assign o_ready = out_count != 2;",
+        "assign o_ready = 1'b1;",
+        (AXI, "-k", "readings or however"),
+    ),
+    Mutant(
+        "an event for an input that is not there goes on",
+        "hdl/emit/axi.py",
+        '[{s_top}:2] >= {ports.inputs}"',
+        '[{s_top}:2] > {ports.inputs}"',
+        (AXI, "-k", "strange_addresses"),
+    ),
+    Mutant(
+        "a change starts in the last layer that differs",
+        "sim/drift.py",
+        "where = np.argmin(firsts, axis=0)",
+        "where = len(firsts) - 1 - np.argmin(firsts[::-1], axis=0)",
+        (COMPARE, "-k", "start_where"),
+    ),
+    Mutant(
+        "the last placement stays, whatever its speed",
+        "boards/toolchain.py",
+        "if self._best is not None and timing.fmax_mhz <= self._best[1].fmax_mhz:",
+        "if False:",
+        ("tests/test_toolchain.py", "-k", "several_placements"),
+    ),
+    Mutant(
+        "what was verified of one build is said of another",
+        "compiler/output/verified.py",
+        ' or records["manifest_sha256"] != _manifest(build.path)',
+        "",
+        ("tests/test_cli.py", "-k", "verified_is_of_one_build"),
+    ),
+)
+
 MUTANTS = (
     *MEMORIES,
     *STREAMS,
@@ -1737,4 +1785,5 @@ MUTANTS = (
     *CONVOLUTION,
     *FRONT_ENDS,
     *RECURRENT_COMPRESSION,
+    *INTERFACES,
 )
