@@ -42,7 +42,7 @@ ENCODERS = ("rate", "latency", "direct")
 DECODERS = (*reversed(ONLY_DECODERS), *READOUTS[1:])
 """The coding of a device that takes images."""
 
-FOLDS = ("shared", "pipelined")
+FOLDS = ("shared", "pipelined", "wide")
 OBJECTIVES = ("luts", "brams", "latency", "energy")
 """What a folding is chosen for."""
 

@@ -237,9 +237,10 @@ def test_a_field_that_makes_no_difference_is_left_out() -> None:
     assert isinstance(engine_folding(("a",), lanes=2), LanesFolding)
     with pytest.raises(TypeError, match=r"skips: got lane$"):
         engine_folding(("a",), lane=2)
-    assert [NAMES[type(engine_folding(("a",), **way))] for way in ({}, {"lanes": 2}, {"kind": "vector"})] == list(
-        NAMES.values()
-    )
+    assert [
+        NAMES[type(engine_folding(("a",), **way))]
+        for way in ({}, {"lanes": 2}, {"kind": "vector"}, {"kind": "wide", "lanes": 4})
+    ] == list(NAMES.values())
 
 
 def test_a_population_inside_an_engine_is_not_heard_outside() -> None:

@@ -127,7 +127,11 @@ def folding_options() -> argparse.ArgumentParser:
     """The parent parser of every command that plans a core."""
     parent = argparse.ArgumentParser(add_help=False)
     group = parent.add_argument_group("folding (docs/hardware.md)").add_mutually_exclusive_group()
-    group.add_argument("--fold", choices=FOLDS, help="one engine for all populations, or one each; default: smallest")
+    group.add_argument(
+        "--fold",
+        choices=FOLDS,
+        help="one engine for all populations, one each, or one with words of 16 neurons; default: smallest",
+    )
     group.add_argument("--folding", type=Path, metavar="FILE.json", help="which engine runs which populations")
     return parent
 
@@ -176,12 +180,14 @@ def board_file_option(group: argparse._ActionsContainer) -> None:
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
-    from ..plan.folding import pipelined_folding, read_folding, shared_folding
+    from ..plan.folding import pipelined_folding, read_folding, shared_folding, wide_folding
 
     if options.folding is not None:
         return read_folding(options.folding)
     if options.fold is None:
         return None
+    if options.fold == "wide":
+        return wide_folding(network)
     return shared_folding(network) if options.fold == "shared" else pipelined_folding(network)
 
 

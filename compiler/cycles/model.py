@@ -22,8 +22,11 @@ from .lane import lanes_cycles, sparse_cycles
 from .limits import silent_cycles
 from .tokens import Token
 from .vector import vector_cycles
+from .wide import wide_cycles
 
-CYCLES: PerKind[Callable[..., EngineCycles]] = PerKind(sparse=sparse_cycles, lanes=lanes_cycles, vector=vector_cycles)
+CYCLES: PerKind[Callable[..., EngineCycles]] = PerKind(
+    sparse=sparse_cycles, lanes=lanes_cycles, vector=vector_cycles, wide=wide_cycles
+)
 """The cycles of each kind of engine, from (network, folding, format, contents)."""
 
 

@@ -133,12 +133,12 @@ def _axis(parts: Sequence[Parts]) -> tuple[AxisFormat, tuple[int, ...], dict[Par
         if part not in firsts:
             firsts[part] = places
             places += len(part)
-    every = [taps for part in firsts for taps in part]
+    every = [taps for part in firsts for taps in part] or [()]
     longest = max(map(len, every))
     row_bits, row_shift = _field([row for taps in every for row, _ in taps])
     origin_bits, origin_shift = _field([origin for taps in every for _, origin in taps])
     form = AxisFormat(
-        places=places,
+        places=max(1, places),
         slots=1 << (max(1, longest) - 1).bit_length(),
         gaps=not all(every),
         row_bits=row_bits,

@@ -15,14 +15,19 @@ from ..plan.folding import (
     membranes_leave,
     pipelined_folding,
     shared_folding,
+    wide_folding,
 )
 from ..plan.kinds import PerKind, engine_folding
 from ..plan.maps import listens_to_maps
 from ..plan.vector import VectorFolding
+from ..plan.wide import WideFolding
 
 EVENTS_PER_BEAT = (1, 2, 4)
 VECTOR_PASS = (1, 4, 8)
 """Neurons per cycle in the pass of a vector engine, for each number of events per beat."""
+
+WORD_LANES = (8, 16)
+"""How many neurons of a map are a word where that is weighed."""
 
 MOST_VECTOR_NEURONS = 512
 """Larger populations have no vector engine: it holds a sum for every neuron in registers."""
@@ -85,8 +90,17 @@ def _weighed_vector(network: Network) -> Iterator[Folding]:
         yield Folding(engines=tuple(engines))
 
 
+def _weighed_wide(network: Network) -> Iterator[Folding]:
+    """Words of several neurons, where there are maps."""
+    if any(listens_to_maps(network, population.name) for population in network.populations):
+        for lanes in WORD_LANES:
+            folding = wide_folding(network, lanes)
+            if any(isinstance(engine, WideFolding) for engine in folding.engines):
+                yield folding
+
+
 WEIGHED: PerKind[Callable[[Network], Iterator[Folding]]] = PerKind(
-    sparse=_weighed_sparse, lanes=_weighed_lanes, vector=_weighed_vector
+    sparse=_weighed_sparse, lanes=_weighed_lanes, vector=_weighed_vector, wide=_weighed_wide
 )
 
 
@@ -111,8 +125,12 @@ def _searched_vector(network: Network, lanes: Sequence[int]) -> Mapping[str, Fol
     return {"vector": Folding(engines=tuple(engines))}
 
 
+def _searched_wide(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
+    return {f"words of {count}": folding for count, folding in zip(WORD_LANES, _weighed_wide(network), strict=False)}
+
+
 SEARCHED: PerKind[Callable[[Network, Sequence[int]], Mapping[str, Folding]]] = PerKind(
-    sparse=_searched_sparse, lanes=_searched_lanes, vector=_searched_vector
+    sparse=_searched_sparse, lanes=_searched_lanes, vector=_searched_vector, wide=_searched_wide
 )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -13,52 +11,19 @@ from ...hdl.engines.engine import SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
 from ...hdl.engines.returns import queue_depth
 from ...hdl.engines.vector import VectorContents, VectorFormat
+from ...hdl.engines.wide_format import WideContents, WideFormat
 from ...hdl.memories.memory import Family
 from ...hdl.neurons.decay import signed_digits
-from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import address_bits
 from ..encodings.rows import row_lengths
 from ..encodings.taps import event_beats
 from ..plan.kinds import PerKind
 from ..plan.plan import Plan
+from .engine_estimate import EngineEstimate, Work, work_of
 from .maps import map_parts
-from .neurons import bank_parts
+from .neurons import bank_parts, own_leaks
 from .parts import DSP_PRODUCT_BITS, Parts, queue_parts, return_parts, walker_parts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """What a core does in a sample, the mean: a stand-in for its dynamic energy, which no open tool tells.
-
-    `events` walk rows, `synaptic_operations` are the additions that they cause, `neuron_updates` the passes over
-    neurons; `memory_reads` and `memory_writes` are those that these need, of all memories.
-    """
-
-    events: float
-    synaptic_operations: float
-    neuron_updates: float
-    memory_reads: float
-    memory_writes: float
-
-
-class EngineEstimate(ABC):
-    """What one engine costs and does."""
-
-    @abstractmethod
-    def add_parts(self, parts: Parts, family: Family) -> None:
-        """Count the engine's parts, its memories apart."""
-
-    @abstractmethod
-    def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
-        """Its modules that synthesis can be asked about one by one: the path in the engine, and the parts."""
-
-    @abstractmethod
-    def multipliers(self, family: Family) -> int:
-        """Multiplier blocks, where the device has some."""
-
-    @abstractmethod
-    def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
-        """What it does in `steps` steps with so many events of each row."""
+from .wide import WideEstimate
 
 
 class LanesEstimate(EngineEstimate):
@@ -100,7 +65,7 @@ class LanesEstimate(EngineEstimate):
         """Of a row's number by the length of dense rows, and of membranes by leaks of their own."""
         count = 0
         for form, _ in self._lanes:
-            count += _own_leaks(form.neurons)
+            count += own_leaks(form.neurons)
             length = form.rows.longest_row
             wide = length.bit_length() + address_bits(form.rows.rows) >= DSP_PRODUCT_BITS[family]
             count += form.rows.uniform and len(signed_digits(length)) > 1 and wide
@@ -114,7 +79,7 @@ class LanesEstimate(EngineEstimate):
             for form, contents in self._lanes
         )
         reads = 2 * additions + sum(events * (not form.rows.uniform) for form, _ in self._lanes)
-        return _work(events, additions, reads, additions, [form.neurons for form, _ in self._lanes], steps)
+        return work_of(events, additions, reads, additions, [form.neurons for form, _ in self._lanes], steps)
 
 
 class VectorEstimate(EngineEstimate):
@@ -157,12 +122,12 @@ class VectorEstimate(EngineEstimate):
         parts.paths |= slot.paths
 
     def multipliers(self, family: Family) -> int:
-        return self._form.neurons_per_cycle * _own_leaks(self._form.neurons)
+        return self._form.neurons_per_cycle * own_leaks(self._form.neurons)
 
     def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
         """An event reads its row of all neurons, whose sums are registers; a pass reads and writes the neurons."""
         form, events = self._form, float(rows.sum())
-        return _work(events, events * form.neurons.neurons, events * form.row_beats, 0.0, [form.neurons], steps)
+        return work_of(events, events * form.neurons.neurons, events * form.row_beats, 0.0, [form.neurons], steps)
 
 
 def _sparse(form: SparseFormat, contents: SparseContents) -> LanesEstimate:
@@ -177,7 +142,11 @@ def _vector(form: VectorFormat, contents: VectorContents) -> VectorEstimate:
     return VectorEstimate(form)
 
 
-ESTIMATES: PerKind[Callable[..., EngineEstimate]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector)
+def _wide(form: WideFormat, contents: WideContents) -> WideEstimate:
+    return WideEstimate(form, contents)
+
+
+ESTIMATES: PerKind[Callable[..., EngineEstimate]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector, wide=_wide)
 """The estimate of each kind of engine, from its format and contents."""
 
 
@@ -186,27 +155,4 @@ def engine_estimates(plan: Plan) -> tuple[EngineEstimate, ...]:
     return tuple(
         ESTIMATES.of(folding)(instance.form, instance.contents)
         for folding, instance in zip(plan.folding.engines, plan.engines, strict=True)
-    )
-
-
-def _own_leaks(neurons: NeuronFormat) -> int:
-    """Leaks, of membranes, currents and thresholds, that are a parameter of each neuron."""
-    rules = {population.rule for population in neurons.populations}
-    leaks = [rule.decay for rule in rules]
-    leaks += [state.decay for rule in rules for state in (rule.current, rule.adaptation) if state is not None]
-    return sum(leak is not None and leak.c is None for leak in leaks)
-
-
-def _work(
-    events: float, additions: float, reads: float, writes: float, banks: Sequence[NeuronFormat], steps: int
-) -> Work:
-    """With the passes of `banks`, which read and write every word of every neuron, and read its parameters."""
-    updates = float(steps * sum(bank.neurons for bank in banks))
-    words = float(steps * sum(bank.neurons * (1 + bank.has_currents + bank.has_adaptation) for bank in banks))
-    return Work(
-        events=events,
-        synaptic_operations=additions,
-        neuron_updates=updates,
-        memory_reads=reads + words + steps * sum(bank.neurons * bool(bank.parameter_bits) for bank in banks),
-        memory_writes=writes + words,
     )

@@ -28,7 +28,8 @@ from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
 from ..plan.host_link import memory_needs
 from ..plan.plan import Plan
-from .engines import Work, engine_estimates
+from .engine_estimate import Work
+from .engines import engine_estimates
 from .parts import (
     COMPARE,
     Parts,

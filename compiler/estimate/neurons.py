@@ -194,3 +194,11 @@ def _product_cost(digits: Sequence[tuple[int, int]], constant: int, width: int) 
         carries=several * (width - min((shift for _, shift in digits), default=0)),
         sums=int(several),
     )
+
+
+def own_leaks(neurons: NeuronFormat) -> int:
+    """Leaks, of membranes, currents and thresholds, that are a parameter of each neuron."""
+    rules = {population.rule for population in neurons.populations}
+    leaks = [rule.decay for rule in rules]
+    leaks += [state.decay for rule in rules for state in (rule.current, rule.adaptation) if state is not None]
+    return sum(leak is not None and leak.c is None for leak in leaks)

@@ -24,10 +24,13 @@ class EngineKind(StrEnum):
 
     - `sparse`: compressed rows, one synapse per lane and cycle (`spikeloom.hdl.engines`: `engine`, `lanes`)
     - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.engines.vector`)
+    - `wide`: words of several neurons, channels of a place of a map, added to in one cycle
+      (`spikeloom.hdl.engines.wide`)
     """
 
     SPARSE = "sparse"
     VECTOR = "vector"
+    WIDE = "wide"
 
 
 @dataclass(frozen=True, kw_only=True)

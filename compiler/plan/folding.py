@@ -33,6 +33,10 @@ from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
 from .lanes import LanesFolding
+from .wide import WideFolding
+
+WORD_LANES = 16
+"""How many neurons a word has where nobody says it: as many as the channels of most maps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +89,19 @@ def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.
             for p in network.populations
         )
     )
+
+
+def wide_folding(network: Network, lanes: int = WORD_LANES) -> Folding:
+    """As few engines as there can be whose words have so many `lanes`; where one can have no words, as it is shared."""
+    engines = []
+    for engine in shared_folding(network).engines:
+        wide = WideFolding(populations=engine.populations, lanes=lanes)
+        engines.append(wide if wide.refusal(network) is None and not _gives_membranes(network, wide) else engine)
+    return Folding(engines=tuple(engines))
+
+
+def _gives_membranes(network: Network, engine: EngineFolding) -> bool:
+    return membranes_leave(network, engine.populations[-1])
 
 
 def _may_have_lanes(network: Network, name: str) -> bool:

@@ -18,6 +18,7 @@ from .engine_folding import EngineFolding, EngineKind
 from .lanes import LanesFolding, check_queue
 from .sparse import SparseFolding
 from .vector import VectorFolding
+from .wide import WideFolding
 
 T = TypeVar("T")
 
@@ -29,6 +30,7 @@ class PerKind(Generic[T]):
     sparse: T
     lanes: T
     vector: T
+    wide: T
 
     def of(self, engine: EngineFolding) -> T:
         """That of an engine's kind."""
@@ -39,7 +41,9 @@ class PerKind(Generic[T]):
         return (getattr(self, field.name) for field in fields(self))
 
 
-FOLDINGS: PerKind[type[EngineFolding]] = PerKind(sparse=SparseFolding, lanes=LanesFolding, vector=VectorFolding)
+FOLDINGS: PerKind[type[EngineFolding]] = PerKind(
+    sparse=SparseFolding, lanes=LanesFolding, vector=VectorFolding, wide=WideFolding
+)
 
 NAMES = {getattr(FOLDINGS, field.name): field.name for field in fields(FOLDINGS)}
 """The kinds by their foldings' types."""
@@ -78,6 +82,8 @@ def engine_folding(populations: tuple[str, ...], **given: Any) -> EngineFolding:
 def _chosen(values: Mapping[str, Any]) -> type[EngineFolding]:
     if values["kind"] == EngineKind.VECTOR:
         return FOLDINGS.vector
+    if values["kind"] == EngineKind.WIDE:
+        return FOLDINGS.wide
     return FOLDINGS.sparse if values["lanes"] == 1 else FOLDINGS.lanes
 
 

@@ -167,19 +167,23 @@ BLOCKS = (16, 8, 4)
 """How many neurons are passed by at once where nothing would change, from what is best on."""
 
 
-def with_blocks(form: NeuronFormat, population: Population) -> NeuronFormat:
-    """A form of one population that passes by blocks of neurons to which nothing came, where that is exact.
+def rests(population: Population) -> bool:
+    """Whether neurons to which nothing comes stay as they are, but for those that have fired.
 
     Without a bias and a leak, what has not fired starts the next step from where it is, at or below its threshold.
     """
     dynamics = _integer(population)
     states = (dynamics.decay, dynamics.decay_syn, dynamics.decay_a)
-    rests = population.fires and all(state is None for state in states) and not np.any(population.bias)
-    rests = rests and dynamics.reset_place is not ResetPlace.SNNTORCH_SAME and bool(np.all(dynamics.fire >= 0))
-    rests = rests and (dynamics.v_min is None or bool(np.all(dynamics.v_min <= dynamics.fire)))
+    stays = population.fires and all(state is None for state in states) and not np.any(population.bias)
+    stays = stays and dynamics.reset_place is not ResetPlace.SNNTORCH_SAME and bool(np.all(dynamics.fire >= 0))
+    return stays and (dynamics.v_min is None or bool(np.all(dynamics.v_min <= dynamics.fire)))
+
+
+def with_blocks(form: NeuronFormat, population: Population) -> NeuronFormat:
+    """A form of one population that passes by blocks of neurons to which nothing came, where that is exact."""
     passes_all = form.shared or form.skips or form.gives_membranes
     block = next((block for block in BLOCKS if not form.neurons % block and form.neurons >= 4 * block), 0)
-    return form if passes_all or not rests else replace(form, touched=block)
+    return form if passes_all or not rests(population) else replace(form, touched=block)
 
 
 def _sharing(

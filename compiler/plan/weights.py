@@ -67,6 +67,11 @@ class EngineWeights:
         return sum(self.network.size_of(source) for source in self.sources) + sum(late.rows for late in self.late)
 
     @property
+    def shifts(self) -> list[int]:
+        """How far contributions to each population are shifted."""
+        return list(self._shifts.values())
+
+    @property
     def own_rows(self) -> int:
         """The rows of the engine's own neurons."""
         return sum(map(self.network.size_of, self.heard.own))
@@ -103,7 +108,7 @@ class EngineWeights:
             self.network,
             [self.network.population(name) for name in self.names],
             weight_bits,
-            list(self._shifts.values()),
+            self.shifts,
             overlaps=overlaps,
             skips=skips,
             gives_membranes=self._gives_membranes,

@@ -9,6 +9,7 @@ from ...hdl.engines.bitmap_format import BitmapFormat
 from ...hdl.engines.engine import Rows, SparseFormat
 from ...hdl.engines.lanes import LanesFormat
 from ...hdl.engines.vector import VectorFormat
+from ...hdl.engines.wide_format import WideFormat
 from ..plan.kinds import PerKind
 
 
@@ -48,5 +49,19 @@ def _vector(form: VectorFormat) -> dict[str, Any]:
     }
 
 
-ENCODINGS: PerKind[Callable[..., dict[str, Any]]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector)
+def _wide(form: WideFormat) -> dict[str, Any]:
+    """As the rows of a vector engine, word by word."""
+    return {
+        "index_bits": 0,
+        "chunk_bits": None,
+        "code_bits": form.neurons.weight_bits,
+        "levels": None,
+        "group": 1,
+        "align": 0,
+        "uniform": len(form.rows) == 1,
+        "entries": form.weight_words * form.lanes,
+    }
+
+
+ENCODINGS: PerKind[Callable[..., dict[str, Any]]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector, wide=_wide)
 """The report's entry `encoding` of each kind of engine, from its format."""

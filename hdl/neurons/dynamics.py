@@ -77,16 +77,20 @@ def fired(rule: NeuronRule, u: Value, was_firing: Value, parameters: Parameters)
     if not rule.fires:
         return Const(0, 1), _stored(rule, u)
     spike = u > parameters["fire"]
-    if rule.reset_place == "next":
-        after = u
-    elif rule.reset_place == "snntorch_same":
-        sub = parameters["fire"] + parameters["sub_delta"] if rule.has_sub else Const(0, 1)
-        after = u - Mux(spike == was_firing, 0, Mux(spike, sub, -sub))
-    elif rule.reset_mode == "subtract":
-        after = _less_sub(rule, u, spike, parameters)
-    else:
-        after = Mux(spike, parameters["v_reset"], u)
+    after = after_reset(rule, u, spike, was_firing, parameters)
     return spike, after if rule.repeats else settled(rule, after, parameters)
+
+
+def after_reset(rule: NeuronRule, u: Value, spike: Value, was_firing: Value, parameters: Parameters) -> Value:
+    """What the reset of a step leaves of u, after a `spike` or without."""
+    if rule.reset_place == "next":
+        return u
+    if rule.reset_place == "snntorch_same":
+        sub = parameters["fire"] + parameters["sub_delta"] if rule.has_sub else Const(0, 1)
+        return u - Mux(spike == was_firing, 0, Mux(spike, sub, -sub))
+    if rule.reset_mode == "subtract":
+        return _less_sub(rule, u, spike, parameters)
+    return Mux(spike, parameters["v_reset"], u)
 
 
 def fired_again(rule: NeuronRule, left: Value, count: Value, parameters: Parameters) -> tuple[Value, Value]:

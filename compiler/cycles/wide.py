@@ -1,0 +1,278 @@
+"""A wide engine, cycle by cycle (`spikeloom.hdl.engines.wide`), as one block of a cycle model."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...hdl.engines.wide_format import SPIKING_WORDS, WideContents, WideFormat, WordLayout, WordRows
+from ..encodings.taps import taps_of
+from ..ir.arrays import IntArray, SpikeArray
+from ..ir.network import Network
+from ..plan.wide import WideFolding
+from ..plan.words import word_population
+from .circuit import Circuit
+from .engine_cycles import EngineCycles, Events
+from .taps import TapFront
+from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Token
+
+INTEGRATE, PASS, DRAIN, END = range(4)
+
+Word = tuple[int, int, int]
+"""What a walker offers: a kind, a word of state, and how many words of the row are behind it."""
+
+
+class WideCycles(EngineCycles):
+    """The cycles of a wide engine, of which each neuron is that of a word and a lane [words, lanes], -1 where there is
+    none."""
+
+    def __init__(self, form: WideFormat, contents: WideContents, neurons: IntArray) -> None:
+        self._form = form
+        self._contents = contents
+        self._neurons = neurons
+
+    def block(self, circuit: Circuit, spikes: SpikeArray, inlet: int) -> int:
+        padded = np.pad(spikes.astype(np.int64), ((0, 0), (0, 1)))  # the last for lanes without a neuron
+        return circuit.block(run_wide(self._form, self._contents, padded[:, self._neurons]), inlet)
+
+    def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
+        """Words that events add to; of the passes what they take at least."""
+        return np.asarray(events @ event_words(self._form, self._contents)[: events.shape[-1]], np.float64)
+
+
+def wide_cycles(network: Network, folding: WideFolding, form: WideFormat, contents: WideContents) -> WideCycles:
+    """The cycles of a wide engine."""
+    parts, first = [], 0
+    for name in folding.populations:
+        neurons = word_population(network, name, folding.lanes).neurons
+        parts.append(np.where(neurons >= 0, neurons + first, -1))
+        first += network.size_of(name)
+    return WideCycles(form, contents, np.concatenate(parts))
+
+
+def section_of(form: WideFormat, row: int) -> WordRows:
+    """Those rows among which one lies."""
+    return next(section for section in reversed(form.rows) if section.first_row <= row)
+
+
+def event_words(form: WideFormat, contents: WideContents) -> IntArray:
+    """How many words an event adds to, int64: of each neuron before the last population, then of each input."""
+    own = [
+        name * form.lanes + lane
+        for layout, base in list(zip(form.layouts, form.bases, strict=True))[:-1]
+        for name, lane in _lanes_of(form, contents, layout, base)
+    ]
+    inputs = contents.inputs or range(form.inputs)
+    every = (taps_of(form.taps, contents.taps, address) for address in [*own, *(i + form.first_input for i in inputs)])
+    return np.array([sum(0 if t is None else section_of(form, t[0]).words for t in found) for found in every], np.int64)
+
+
+def _lanes_of(form: WideFormat, contents: WideContents, layout: WordLayout, base: int) -> Iterator[tuple[int, int]]:
+    """The name of the word, and the lane, of each neuron of a population as `row_events` has them: channels fastest."""
+    for place in range(layout.places):
+        for channel in range(layout.channels):
+            word = base + place * layout.stride + channel // form.lanes
+            yield (contents.names[word] if form.name_bits else word), channel % form.lanes
+
+
+class _Queue:
+    """`spikeloom.hdl.streams.token_queue.TokenQueue`."""
+
+    def __init__(self) -> None:
+        self.memory: deque[Any] = deque()
+        self.out: Any = None
+
+    def move(self, put: Any, taken: bool) -> None:
+        if self.out is None or taken:
+            self.out = self.memory.popleft() if self.memory else None
+        if put is not None:
+            self.memory.append(put)
+
+
+def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Block:
+    """An engine of whose words each lane fires `spikes[t, word, lane]` times in step t; see `tokens` for what it
+    yields. It is long for the same reason as `run_lane`."""
+    bases, ends, lanes = form.bases, form.ends, form.lanes
+    final = len(ends) - 1
+    rules = [population.rule for population in form.neurons.populations]
+    repeats = form.neurons.repeats
+    keeps = [rule.limited or not rule.repeats for rule in rules]
+    of_words = [section_of(form, row).words for row in range(form.taps.rows)]
+    apart = form.layouts[-1].channels_apart
+    fires = [{int(word): [int(n) for n in step[word]] for word in np.flatnonzero(step.any(axis=1))} for step in spikes]
+    # In front of the state.
+    numbered: Token | None = None
+    front = TapFront(form.taps, contents.taps)
+    work: Word | None = None
+    # The state: words that are read and written, as (passes, word).
+    read: tuple[bool, int] | None = None
+    written: tuple[bool, int] | None = None
+    fired: list[int] = []  # lanes of the word that is written
+    touched = [False] * form.words
+    again, again_word, rounds = False, 0, 0
+    # Passes.
+    job, end, announce, population, step = PASS, ABORT, False, 0, -1
+    next_word = remaining = entered = waiting = 0
+    visits, spiking = _Queue(), _Queue()
+    held: list[int] = []  # lanes whose events are due
+    name = 0
+    locked = True
+
+    while True:
+        clear, quiet, last = end != END_OF_STEP, end == ABORT, population == final
+        # The words that are read.
+        collides = work is not None and any(s is not None and s[1] == work[1] for s in (read, written))
+        busy = read is not None or written is not None
+        work_ready = work is not None and (not collides if work[0] == EVENT else job == INTEGRATE and not busy)
+        walker_ready = work is None or (work_ready and work[2] == 0)
+        taps_ready = front.ready(walker_ready)
+        leaves = last or job == END
+        forgets = clear and entered > 0
+        ending = job == END and announce and not forgets
+        if held:
+            number = contents.names[name] + held[0] * apart if form.name_bits else (name - bases[-1]) * lanes + held[0]
+            offered: Token | None = (EVENT, number) if last else None
+        else:
+            offered = (end, 0) if ending else None
+        ready = not locked and taps_ready
+        accepts = (numbered is None or ready) if form.renumbered else ready
+
+        token, taken, _ = yield ALL * accepts, offered
+
+        spike_taken = bool(held) and (taken if last else locked and taps_ready)
+        # What goes to the taps.
+        event = numbered if form.renumbered else token
+        incoming: Token | None = None
+        if locked:
+            if held and not leaves:
+                address = (contents.names[name] if form.name_bits else name) * lanes + held[0]
+                incoming = (EVENT, address) if taps_ready else None
+        elif event is not None and taps_ready:
+            number = contents.inputs[event[1]] if form.renumbered and event[0] == EVENT else event[1]
+            incoming = (event[0], number + form.first_input)
+            locked = event[0] != EVENT
+        if form.renumbered and (numbered is None or ready):
+            numbered = token
+
+        # What a pass looks at.
+        looks_at: int | None = None
+        visit_taken = returned = take_turn = False
+        put: int | None = None
+        if written is not None:
+            passes, word = written
+            redo = repeats and passes and bool(fired)
+            keep = (rounds > 0 and not redo and keeps[_place(ends, word)]) if repeats else bool(fired)
+            keep = keep and not clear
+            if form.visits and (keep if passes else not touched[word]):
+                put = word
+        mine = visits.out is not None and bases[population] <= visits.out < ends[population]
+        if job == PASS and (clear or not form.visits):
+            looks_at = next_word if next_word != ends[population] else None
+            take_turn = looks_at is not None
+            done = next_word == ends[population]
+        else:
+            looking = job == PASS and visits.out is not None and remaining > 0
+            if looking and mine:
+                looks_at = visits.out
+            returned = looking and not mine and put is None
+            done = remaining == 0
+        once_more = False
+        if repeats:
+            if again:
+                looks_at, take_turn, once_more = again_word, False, True
+            if (read is not None and read[0]) or (written is not None and written[0]):
+                looks_at = None
+        if waiting >= SPIKING_WORDS // 2:
+            looks_at = None
+        adds = work is not None and work[0] == EVENT and not collides
+        passing = looks_at is not None and not adds
+        takes = passing and not once_more
+        if form.visits:
+            if clear:
+                visit_taken = job != INTEGRATE and visits.out is not None
+            else:
+                visit_taken = visits.out is not None and (takes or returned)
+
+        # Turns.
+        settled = front.idle and work is None
+        drained = job == DRAIN and not busy and not again and not waiting and not held and (settled or last)
+        ended = work is not None and work[0] != EVENT and work_ready
+        releases = job == END and not forgets and (not announce or bool(offered and taken))
+        begins = ended or (drained and not last)
+
+        # What is written.
+        pushed: tuple[int, list[int]] | None = None
+        if written is not None:
+            passes, word = written
+            if passes:
+                touched[word] = keep
+                if fired:
+                    pushed = (word, fired)
+                if repeats:
+                    again, again_word, rounds = redo, word, rounds + 1 if redo else 0
+            else:
+                touched[word] = True
+        if not (written is not None and written[0]) and read is not None and read[0]:
+            again = False
+        if begins:
+            remaining = entered
+        elif visit_taken:
+            remaining -= 1
+        if form.visits:
+            returning = visits.out if returned else None
+            joins = put if put is not None else returning
+            entered += (joins is not None) - visit_taken
+            visits.move(joins, visit_taken)
+        if take_turn and takes:
+            next_word += 1
+        if job == END:
+            next_word = 0
+
+        # Spikes.
+        loads = not held or (spike_taken and len(held) == 1)
+        loaded = spiking.out if loads else None
+        waiting += (pushed is not None) - (loaded is not None)
+        spiking.move(pushed, loads)
+        if loads:
+            name, held = (0, []) if loaded is None else (loaded[0], list(loaded[1]))
+        elif spike_taken:
+            held = held[1:]
+
+        # The stages.
+        written, fired = read, []
+        if read is not None and read[0] and not quiet:
+            counts = fires[step].get(read[1])
+            fired = [] if counts is None else [lane for lane, count in enumerate(counts) if count > rounds]
+        if adds:
+            assert work is not None
+            read = (False, work[1])
+        else:
+            read = None if not passing or looks_at is None else (True, looks_at)
+        if job == PASS and done:
+            job = DRAIN
+        if ended:
+            assert work is not None
+            job, end, announce = PASS, work[0], True
+            step += 1
+        if drained:
+            job = END if last else PASS
+            population += not last
+        if releases:
+            job, population, locked = INTEGRATE, 0, False
+
+        # The walker and the taps.
+        if walker_ready:
+            tap = front.out
+            work = None if tap is None else (tap[0], tap[2], of_words[tap[1]] - 1 if tap[0] == EVENT else 0)
+        elif work is not None and work_ready:
+            work = (work[0], work[1] + 1, work[2] - 1)
+        front.move(incoming, walker_ready)
+
+
+def _place(ends: tuple[int, ...], word: int) -> int:
+    """The population in which a word lies."""
+    return next(place for place, end in enumerate(ends) if word < end)

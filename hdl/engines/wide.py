@@ -1,0 +1,113 @@
+"""A wide engine: taps, words of weights, and words of state of several neurons that are added to in one cycle.
+
+What `spikeloom.hdl.engines.engine` is for one synapse at a time: it runs one population, or several in turn.
+"""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Signal
+from amaranth.hdl import Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..memories.memory import Family
+from ..streams.beats import multiple
+from ..streams.tokens import TokenKind
+from .taps import TapGenerator
+from .wide_bank import WideBank
+from .wide_format import WideContents, WideFormat
+from .words import Renumber, WordWalker
+
+
+class WideEngine(wiring.Component):
+    """Turns the events of the inputs into the spikes of its last population.
+
+    =========== === ========================================================
+    Port        Dir Meaning
+    =========== === ========================================================
+    i           in  stream of tokens over the inputs
+    o           out stream of tokens over the neurons of the last population
+    trace0, ... out monitors (`WideFormat.monitored`)
+    =========== === ========================================================
+
+    A step takes, when nothing stalls, a cycle for each word that an event adds to and one for each word that a pass
+    looks at, and some 12 for each population; passes fill the cycles in which no taps are there.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
+        self._format = form
+        self._contents = contents
+        self._family = family
+        ports: dict[str, In | Out] = {
+            "i": In(stream.Signature(form.input_layout)),
+            "o": Out(stream.Signature(form.output_layout)),
+        }
+        super().__init__(ports | {f"trace{number}": Out(monitor) for number, monitor in enumerate(form.monitors)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form = self._format
+        m.submodules.taps = taps = TapGenerator(form.taps, self._contents.taps, self._family)
+        m.submodules.walker = walker = WordWalker(form.rows, form.taps.rows, form.words, form.weight_words)
+        m.submodules.bank = bank = WideBank(form, self._contents, self._family)
+        wiring.connect(m, taps.o, walker.i)
+        wiring.connect(m, walker.o, bank.i)
+        m.d.comb += bank.settled.eq(taps.idle & ~walker.o.valid)
+        self._steer(m, taps, bank)
+        for number in range(len(form.monitors)):
+            wiring.connect(m, getattr(bank, f"trace{number}"), wiring.flipped(getattr(self, f"trace{number}")))
+        return m
+
+    def _steer(self, m: Module, taps: TapGenerator, bank: WideBank) -> None:
+        """Spikes of the last population leave; the others' have taps, during which no input is taken."""
+        events = self._inputs(m)
+        spikes = bank.o
+        locked = Signal(init=1)
+        leaves = bank.last | (spikes.payload.kind != TokenKind.EVENT)
+        m.d.comb += [
+            self.o.valid.eq(spikes.valid & leaves),
+            self.o.payload.kind.eq(spikes.payload.kind),
+            self.o.payload.address.eq(self._outside(spikes.payload.lane, spikes.payload.name)),
+            spikes.ready.eq(self.o.ready),
+        ]
+        with m.If(locked):
+            m.d.comb += [
+                taps.i.valid.eq(spikes.valid & ~leaves),
+                taps.i.payload.kind.eq(TokenKind.EVENT),
+                taps.i.payload.address.eq(Cat(spikes.payload.lane, spikes.payload.name)),
+            ]
+            with m.If(~leaves):
+                m.d.comb += spikes.ready.eq(taps.i.ready)
+        with m.Else():
+            m.d.comb += [
+                taps.i.valid.eq(events.valid),
+                taps.i.payload.kind.eq(events.payload.kind),
+                taps.i.payload.address.eq(events.payload.address + self._format.first_input),
+                events.ready.eq(taps.i.ready),
+            ]
+            with m.If(events.valid & events.ready & (events.payload.kind != TokenKind.EVENT)):
+                m.d.sync += locked.eq(1)
+        with m.If(bank.release):
+            m.d.sync += locked.eq(0)
+
+    def _inputs(self, m: Module) -> stream.Interface:
+        """The inputs as taps number them."""
+        form = self._format
+        if not form.renumbered:
+            own: stream.Interface = wiring.flipped(self.i)
+            return own
+        shape = form.memories(self._family)["inputs"]
+        m.submodules.renumber = renumber = Renumber(form.inputs, shape, self._contents.inputs)
+        wiring.connect(m, wiring.flipped(self.i), renumber.i)
+        numbered: stream.Interface = renumber.o
+        return numbered
+
+    def _outside(self, lane: Value, name: Value) -> Value:
+        """The number of a neuron of the last population outside the engine."""
+        form = self._format
+        if form.name_bits:
+            return name + multiple(lane, form.layouts[-1].channels_apart)
+        return Cat(lane, name) - form.bases[-1] * form.lanes

@@ -1,0 +1,456 @@
+"""The neurons of a wide engine: words of state, to which words of weights are added, and the passes that end a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
+from typing import NamedTuple
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..memories.memory import Family, ShapedMemory, select_from
+from ..neurons.dynamics import parameters_of
+from ..neurons.wires import Job
+from ..streams.token_queue import TokenQueue
+from ..streams.tokens import TokenKind, address_bits
+from .wide_format import SPIKING_WORDS, WideContents, WideFormat, visit_layout, work_layout
+from .wide_lanes import Lane, ended, is_plain, left_over, plain_end
+
+
+def spike_layout(form: WideFormat) -> data.StructLayout:
+    """A token whose EVENT is a neuron: the `lane` of the word with a `name`."""
+    return data.StructLayout({"kind": TokenKind, "lane": address_bits(form.lanes), "name": form.name_width})
+
+
+class _Stage(NamedTuple):
+    """A word on its way: whether it is passed, or added to, and which it is."""
+
+    passes: Signal
+    adds: Signal
+    word: Signal
+
+
+class _Wires:
+    """What the parts of the bank tell each other."""
+
+    def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
+        shapes = form.memories(family)
+        self.state = ShapedMemory(shapes["state"], transparent=False)
+        self.entries = ShapedMemory(shapes["entries"], contents.entries)
+        self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
+        self.visits = TokenQueue(visit_layout(form.words), shapes["visits"]) if form.visits else None
+
+        self.job = Signal(Job, init=Job.PASS)
+        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
+        self.announce = Signal()  # the pass after a reset ends nothing
+        self.quiet = self.end == TokenKind.ABORT
+        self.clear = self.end != TokenKind.END_OF_STEP
+        self.population = Signal(range(len(form.layouts)))  # whose pass it is
+        self.begins = Signal()  # a pass of a population
+        word = address_bits(form.words)
+        self.read, self.written = (
+            _Stage(Signal(name=f"{name}_passes"), Signal(name=f"{name}_adds"), Signal(word, name=f"{name}_word"))
+            for name in ("read", "written")
+        )
+        self.fired = Signal(form.lanes)  # of the word that is written
+        self.again = Signal()  # a word is looked at once more, as neurons have fired in it
+        self.again_word = Signal(word)
+        self.round = Signal(range(most_rounds(form) + 1))  # how often they have
+        self.held = Signal()  # there is a word of spikes whose events are made
+        self.waiting = Signal(range(SPIKING_WORDS + 1))  # words of spikes whose events are not made yet
+        self.touches = Signal()  # the word that is written is one that the next pass looks at
+        self.entered = Signal(range(form.words + 1))  # words in the queue of visits
+
+    @property
+    def forgets(self) -> Value:
+        """Whether visits of a sample that ends are still being dropped."""
+        return self.clear & self.entered.any()
+
+    @property
+    def busy(self) -> Value:
+        """Whether a word is on its way."""
+        return Cat(self.read.passes, self.read.adds, self.written.passes, self.written.adds).any()
+
+
+def most_rounds(form: WideFormat) -> int:
+    """After so many rounds of a word it does not matter how many there were."""
+    limits = [rule.most_spikes for rule in form.neurons.rules if rule.limited or not rule.repeats]
+    return max(limits, default=1)
+
+
+class WideBank(wiring.Component):
+    """Adds words of weights to words of state and, at the end of a step, passes over the words of each population.
+
+    ======= === ================================================================================================
+    Port    Dir Meaning
+    ======= === ================================================================================================
+    i       in  stream of words (`work_layout`); its ends start the passes
+    o       out stream of the spikes of the passes (`spike_layout`), then their end
+    last    out the spikes are those of the last population
+    settled in  nothing that a spike of a pass set off is still on its way to `i`
+    release out pulse: the events of the next step may come
+    trace*  out monitors, in the order of `WideFormat.monitored`
+    ======= === ================================================================================================
+
+    Throughput one word per cycle, added to or passed, but three cycles apart where two go to one word. What is added
+    goes before passes, whose spikes wait in a queue: passes fill the cycles in which no taps are there. A pass looks at
+    every word of its population, or where it `visits` at those to which something was added since the last pass, or in
+    which a neuron fired then. Where neurons fire several times in a step, a pass looks at a word every third cycle, and
+    once more each time that one did.
+
+    END_OF_SAMPLE clears every word in the same pass; ABORT, and the start after a reset, run a clearing pass without
+    spikes or trace.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    last: Signal
+    settled: Signal
+    release: Signal
+
+    def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
+        self._form = form
+        self._contents = contents
+        self._family = family
+        ports: dict[str, In | Out] = {
+            "i": In(stream.Signature(work_layout(form.words, form.weight_words))),
+            "o": Out(stream.Signature(spike_layout(form))),
+            "last": Out(1),
+            "settled": In(1),
+            "release": Out(1),
+        }
+        super().__init__(ports | {f"trace{n}": Out(monitor) for n, monitor in enumerate(form.monitors)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        w = _Wires(self._form, self._contents, self._family)
+        m.submodules.state, m.submodules.entries, m.submodules.spikes = w.state, w.entries, w.spikes
+        if w.visits is not None:
+            m.submodules.visits = w.visits
+        valid, word, take, done = self._look(m, w)
+        self._issue(m, w, valid & (w.waiting < SPIKING_WORDS // 2), word, take)
+        self._second(m, w, self._first(m, w, self._read_parameters(m, word)))
+        self._keep_spikes(m, w, word)
+        self._emit(m, w)
+        self._turn(m, w, done)
+        return m
+
+    # -- which words -------------------------------------------------------------------------------------------
+
+    def _look(self, m: Module, w: _Wires) -> tuple[Value, Value, Signal, Value]:
+        """The next word that a pass looks at, if there is one; the signal that says that it does; whether it was the
+        last."""
+        form = self._form
+        take = Signal()
+        next_word = Signal(range(form.words + 1))
+        end = _choice(w.population, form.ends)
+        in_turn = (w.job == Job.PASS) & (next_word != end)
+        with m.If(w.job == Job.END):
+            m.d.sync += next_word.eq(0)
+        if w.visits is None:
+            with m.If(take):
+                m.d.sync += next_word.eq(next_word + 1)
+            return *self._once_more(w, in_turn, next_word[: len(w.read.word)]), take, next_word == end
+        visit, remaining = w.visits.o, Signal(range(form.words + 1))
+        with m.If(take & w.clear):
+            m.d.sync += next_word.eq(next_word + 1)
+        mine = visit.payload.word < end
+        if len(form.layouts) > 1:
+            mine = mine & (visit.payload.word >= _choice(w.population, form.bases))
+        looks = (w.job == Job.PASS) & ~w.clear & visit.valid & remaining.any()
+        returned = looks & ~mine & ~w.touches
+        pops = visit.valid & visit.ready
+        m.d.comb += [
+            visit.ready.eq(Mux(w.clear, w.job != Job.INTEGRATE, take | returned)),
+            w.visits.i.valid.eq(w.touches | returned),
+            w.visits.i.payload.word.eq(Mux(w.touches, w.written.word, visit.payload.word)),
+        ]
+        m.d.sync += w.entered.eq(w.entered + w.visits.i.valid - pops)
+        with m.If(w.begins):
+            m.d.sync += remaining.eq(w.entered)
+        with m.Elif(pops):
+            m.d.sync += remaining.eq(remaining - 1)
+        valid = Mux(w.clear, in_turn, looks & mine)
+        word = Mux(w.clear, next_word[: len(w.read.word)], visit.payload.word)
+        return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, ~remaining.any())
+
+    def _once_more(self, w: _Wires, valid: Value, word: Value) -> tuple[Value, Value]:
+        """Where neurons fire several times, a pass goes on when it is known whether one has."""
+        if not self._form.neurons.repeats:
+            return valid, word
+        return (valid | w.again) & ~w.read.passes & ~w.written.passes, Mux(w.again, w.again_word, word)
+
+    def _issue(self, m: Module, w: _Wires, valid: Value, offered: Value, take: Signal) -> None:
+        """The word that is read: one that is added to, or the one that a pass looks at."""
+        work = self.i.payload
+        is_event = work.kind == TokenKind.EVENT
+        stages = (w.read, w.written)
+        collides = reduce(or_, ((stage.passes | stage.adds) & (stage.word == work.word) for stage in stages))
+        adds = self.i.valid & is_event & ~collides
+        passes = valid & ~adds
+        word = Mux(adds, work.word, offered)
+        m.d.comb += [
+            self.i.ready.eq(Mux(is_event, ~collides, (w.job == Job.INTEGRATE) & ~w.busy)),
+            take.eq(passes & ~w.again),
+            w.state.read_address.eq(word),
+            w.state.read_enable.eq(1),
+            w.entries.read_address.eq(work.weights),
+            w.entries.read_enable.eq(1),
+        ]
+        m.d.sync += [w.read.passes.eq(passes), w.read.adds.eq(adds), w.read.word.eq(word)]
+        m.d.sync += [w.written.passes.eq(w.read.passes), w.written.adds.eq(w.read.adds)]
+        with m.If(w.read.passes | w.read.adds):
+            m.d.sync += w.written.word.eq(w.read.word)
+
+    def _read_parameters(self, m: Module, word: Value) -> list[Mapping[str, Value]]:
+        """Those of each lane of the word that a pass looked at the cycle before."""
+        form = self._form
+        bits = form.neurons.parameter_bits
+        if not bits:
+            return [parameters_of(form.neurons, Const(0, 0))] * form.lanes
+        shape = form.memories(self._family)["parameters"]
+        m.submodules.parameters = words = ShapedMemory(shape, self._contents.parameters)
+        m.d.comb += [words.read_address.eq(self._parameter_word(word)), words.read_enable.eq(1)]
+        return [parameters_of(form.neurons, words.read_data.word_select(n, bits)) for n in range(form.lanes)]
+
+    def _parameter_word(self, word: Value) -> Value:
+        """The number of the word of parameters of a word of state."""
+        form = self._form
+        numbers: list[Value] = []
+        first = 0
+        for base, population, count in zip(form.bases, form.neurons.populations, form.parameter_words_of, strict=True):
+            shared = population.shared
+            place = word - base if shared is None else (word - base)[: (shared - 1).bit_length()]
+            numbers.append(place + first)
+            first += count
+        return self._of_population(word, numbers)
+
+    # -- arithmetic --------------------------------------------------------------------------------------------
+
+    def _first(self, m: Module, w: _Wires, parameters: Sequence[Mapping[str, Value]]) -> list[tuple[Lane, Lane]]:
+        """The words are there: they are added and compared. Gives each lane as it is written, and as it is shown: the
+        words of a sample that ends are cleared."""
+        form = self._form
+        neurons, bits = form.neurons, form.sum_bits
+        allowed = self._of_rule(
+            w.read.word,
+            [
+                w.round != rule.most_spikes if neurons.repeats and (rule.limited or not rule.repeats) else Const(1, 1)
+                for rule in neurons.rules
+            ],
+        )
+        fires = w.read.passes & ~w.quiet & allowed
+        lanes = []
+        for number, mine in enumerate(parameters):
+            word = w.state.read_data.word_select(number, form.lane_bits)
+            weight = w.entries.read_data.word_select(number, neurons.weight_bits).as_signed()
+            start, u = word[:bits].as_signed(), word[:bits].as_signed()
+            added = Mux(w.read.adds, self._shifted(w.read.word, weight), 0)
+            if neurons.bias_bits:
+                bias = Mux(w.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
+                u = start + bias
+                added = Mux(w.read.adds, self._shifted(w.read.word, weight), bias)
+            spike = self._of_rule(
+                w.read.word, [u > mine["fire"] if rule.fires else Const(0, 1) for rule in neurons.rules]
+            )
+            m.d.sync += w.fired[number].eq(spike & fires)
+            lanes.append(self._registered(m, w, start + added, spike & fires, word[bits:], mine))
+        return lanes
+
+    def _registered(
+        self, m: Module, w: _Wires, total: Value, fires: Value, kept: Value, parameters: Mapping[str, Value]
+    ) -> tuple[Lane, Lane]:
+        """A lane in the second stage, as it is written and as it is shown."""
+        totals = [Signal(signed(self._form.sum_bits), name=name, reset_less=True) for name in ("total", "shown")]
+        spikes = [Signal(name=name) for name in ("fired", "shown_fired")]
+        held = {name: Signal(value.shape(), name=f"{name}2", reset_less=True) for name, value in parameters.items()}
+        bit = Signal(self._form.neurons.remembers_firing, name="kept")
+        m.d.sync += [
+            *(signal.eq(total) for signal in totals),
+            *(signal.eq(fires) for signal in spikes),
+            *(held[name].eq(value) for name, value in parameters.items()),
+            bit.eq(kept),
+        ]
+        if is_plain(self._form.neurons):
+            with m.If(w.read.passes & w.clear):  # what is written becomes 0: a register's reset costs nothing
+                m.d.sync += [totals[0].eq(0), spikes[0].eq(0)]
+        mine, shown = (Lane(t, s, bit, held) for t, s in zip(totals, spikes, strict=True))
+        return mine, shown
+
+    def _second(self, m: Module, w: _Wires, lanes: Sequence[tuple[Lane, Lane]]) -> None:
+        """What comes of the words is written."""
+        form = self._form
+        neurons, bits = form.neurons, form.sum_bits
+        words: list[Value] = []
+        redo = w.written.passes & w.fired.any() if neurons.repeats else Const(0, 1)
+
+        def choose(choices: Sequence[Value]) -> Value:
+            return self._of_rule(w.written.word, choices)
+
+        for number, (mine, shown) in enumerate(lanes):
+            if is_plain(neurons):
+                v = plain_end(neurons, shown, choose, w.written.passes, bits)
+                words.append(plain_end(neurons, mine, choose, w.written.passes, bits)[:bits])
+            else:
+                after = ended(neurons, shown, choose, w.clear, bits)
+                v, begun = after.v, after.start
+                if neurons.repeats:
+                    begun = Mux(redo, left_over(neurons, shown, choose), begun)
+                words.append(
+                    Cat(
+                        Mux(w.written.passes, begun[:bits], shown.total)[:bits],
+                        Mux(w.written.passes, begun[bits:], shown.kept)[: neurons.remembers_firing],
+                    )
+                )
+            self._show(m, w, number, v, shown.fired, redo)
+        if form.visits:
+            was = Signal()
+            m.d.sync += was.eq(w.state.read_data[-1])
+            looks = self._looks_again(w, redo)
+            m.d.comb += w.touches.eq((w.written.adds & ~was) | (w.written.passes & looks))
+            words.append(w.written.adds | looks)
+        m.d.comb += [
+            w.state.write_address.eq(w.written.word),
+            w.state.write_data.eq(Cat(*words)),
+            w.state.write_enable.eq(w.written.passes | w.written.adds),
+        ]
+        if neurons.repeats:
+            with m.If(w.written.passes):
+                m.d.sync += [w.again.eq(redo), w.again_word.eq(w.written.word)]
+                m.d.sync += w.round.eq(Mux(redo, w.round + (w.round != most_rounds(form)), 0))
+            with m.Elif(w.read.passes):
+                m.d.sync += w.again.eq(0)
+
+    def _looks_again(self, w: _Wires, redo: Value) -> Value:
+        """Whether the pass of the next step looks at a word as it is written: neurons in it may be above their
+        threshold still."""
+        neurons = self._form.neurons
+        if not neurons.repeats:
+            return w.fired.any() & ~w.clear
+        keeps = [Const(int(rule.limited or not rule.repeats), 1) for rule in neurons.rules]
+        return ~redo & w.round.any() & ~w.clear & self._of_rule(w.written.word, keeps)
+
+    def _show(self, m: Module, w: _Wires, number: int, v: Value, fired: Value, redo: Value) -> None:
+        """The monitors of a lane."""
+        form = self._form
+        count: Value = fired
+        if form.neurons.repeats:
+            spikes = Signal(form.neurons.spike_bits, name=f"count{number}")
+            with m.If(w.written.passes):
+                m.d.sync += spikes.eq(Mux(redo, spikes + fired, 0))
+            count = spikes
+        for monitor, (population, lane) in enumerate(form.monitored):
+            if lane != number:
+                continue
+            trace, layout, base = getattr(self, f"trace{monitor}"), form.layouts[population], form.bases[population]
+            there = (w.written.word >= base) & (w.written.word < form.ends[population])
+            word = (w.written.word - base)[: address_bits(layout.words)]
+            if layout.places > 1:
+                there = there & (word[: (layout.stride - 1).bit_length()] < layout.lane_words(lane, form.lanes))
+            else:
+                there = there & (word < layout.lane_words(lane, form.lanes))
+            m.d.comb += [
+                trace.valid.eq(w.written.passes & ~w.quiet & ~redo & there),
+                trace.neuron.eq(word),
+                trace.membrane.eq(v),
+                trace.spike.eq(count),
+            ]
+
+    # -- spikes ------------------------------------------------------------------------------------------------
+
+    def _keep_spikes(self, m: Module, w: _Wires, word: Value) -> None:
+        """Words in which neurons fire wait for their events to be made."""
+        form = self._form
+        name: Value = w.written.word
+        if form.name_bits:
+            shape = form.memories(self._family)["names"]
+            m.submodules.names = names = ShapedMemory(shape, self._contents.names)
+            m.d.comb += [names.read_address.eq(word), names.read_enable.eq(1)]
+            name = Signal(form.name_bits, name="name")
+            m.d.sync += name.eq(names.read_data)
+        m.d.comb += [
+            w.spikes.i.valid.eq(w.written.passes & w.fired.any()),
+            w.spikes.i.payload.mask.eq(w.fired),
+            w.spikes.i.payload.name.eq(name),
+        ]
+
+    def _emit(self, m: Module, w: _Wires) -> None:
+        """Their events, from the lowest lane on, then the end of the step."""
+        held, mask = w.held, Signal(self._form.lanes)
+        name = Signal(self._form.name_width)
+        lowest = mask & (~mask + 1)[: len(mask)]
+        rest = mask & ~lowest
+        lane = [reduce(or_, (lowest[n] for n in range(len(mask)) if n >> bit & 1)) for bit in range(_bits(len(mask)))]
+        load = w.spikes.o.ready
+        is_end = w.job == Job.END
+        m.d.comb += [
+            load.eq(~held | (self.o.ready & ~rest.any())),
+            self.o.valid.eq(held | (is_end & w.announce & ~w.forgets)),
+            self.o.payload.kind.eq(Mux(is_end, w.end, TokenKind.EVENT)),
+            self.o.payload.lane.eq(Cat(*lane)),
+            self.o.payload.name.eq(name),
+            self.last.eq(w.population == len(self._form.layouts) - 1),
+        ]
+        with m.If(load):
+            m.d.sync += [held.eq(w.spikes.o.valid), mask.eq(w.spikes.o.payload.mask), name.eq(w.spikes.o.payload.name)]
+        with m.Elif(self.o.ready):
+            m.d.sync += mask.eq(rest)
+        pushed, loaded = w.spikes.i.valid, w.spikes.o.valid & load
+        m.d.sync += w.waiting.eq(w.waiting + pushed - loaded)
+
+    # -- turns -------------------------------------------------------------------------------------------------
+
+    def _turn(self, m: Module, w: _Wires, done: Value) -> None:
+        """From step to step: integration, the pass of each population, and the end."""
+        last = w.population == len(self._form.layouts) - 1
+        drained = (w.job == Job.DRAIN) & ~w.busy & ~w.again & ~w.waiting.any() & ~w.held & (self.settled | last)
+        accepts = self.i.valid & self.i.ready & (self.i.payload.kind != TokenKind.EVENT)
+        m.d.comb += w.begins.eq(accepts | (drained & ~last))
+        with m.If((w.job == Job.PASS) & done):
+            m.d.sync += w.job.eq(Job.DRAIN)
+        with m.If(accepts):
+            m.d.sync += [w.end.eq(self.i.payload.kind), w.announce.eq(1), w.job.eq(Job.PASS)]
+        with m.If(drained):
+            m.d.sync += w.job.eq(Mux(last, Job.END, Job.PASS))
+            with m.If(~last):
+                m.d.sync += w.population.eq(w.population + 1)
+        with m.If((w.job == Job.END) & ~w.forgets & (self.o.ready | ~w.announce)):
+            m.d.sync += [w.job.eq(Job.INTEGRATE), w.population.eq(0)]
+            m.d.comb += self.release.eq(1)
+
+    # -- populations -------------------------------------------------------------------------------------------
+
+    def _of_population(self, word: Value, choices: Sequence[Value]) -> Value:
+        """Of one choice per population, that of a word's."""
+        chosen = choices[0]
+        for base, choice in zip(self._form.bases[1:], choices[1:], strict=True):
+            if choice is not chosen:
+                chosen = Mux(word >= base, choice, chosen)
+        return chosen
+
+    def _of_rule(self, word: Value, choices: Sequence[Value]) -> Value:
+        """Of one choice per distinct rule, that of a word's population."""
+        neurons = self._form.neurons
+        if len(choices) == 1:
+            return choices[0]
+        rules = neurons.rules
+        return self._of_population(word, [choices[rules.index(p.rule)] for p in neurons.populations])
+
+    def _shifted(self, word: Value, weight: Value) -> Value:
+        """A weight in membrane units."""
+        shifts = [population.shift for population in self._form.neurons.populations]
+        by_shift = {shift: weight << shift for shift in shifts}
+        return self._of_population(word, [by_shift[shift] for shift in shifts])
+
+
+def _choice(index: Value, numbers: Sequence[int]) -> Value:
+    """The number at `index`."""
+    return Value.cast(select_from([Const(number) for number in numbers], index))
+
+
+def _bits(lanes: int) -> int:
+    return (lanes - 1).bit_length()

@@ -1,0 +1,114 @@
+"""Words of weights: the walker turns taps into words of state and the words of weights that are added to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth import Module, Signal
+from amaranth.hdl import Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..memories.memory import MemoryShape, ShapedMemory, select_from
+from ..streams.beats import multiple
+from ..streams.tokens import TokenKind, token_layout
+from .tap_format import tap_layout
+from .wide_format import WordRows, work_layout
+
+
+class WordWalker(wiring.Component):
+    """Gives the words of each tap's row, one after another; ends and aborts pass through in order.
+
+    ==== === ===================================
+    Port Dir Meaning
+    ==== === ===================================
+    i    in  stream of taps (`tap_layout`)
+    o    out stream of words (`work_layout`)
+    ==== === ===================================
+
+    Latency 1 cycle. Throughput one word per cycle, and none between two taps.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, sections: Sequence[WordRows], rows: int, words: int, weight_words: int) -> None:
+        self._sections = tuple(sections)
+        super().__init__(
+            {
+                "i": In(stream.Signature(tap_layout(rows, words))),
+                "o": Out(stream.Signature(work_layout(words, weight_words))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        tap, work = self.i.payload, self.o.payload
+        most = max(section.words for section in self._sections)
+        left = Signal(range(most))  # words of the row behind this one
+        m.d.comb += self.i.ready.eq(~self.o.valid | (self.o.ready & ~left.any()))
+        with m.If(self.i.ready):
+            m.d.sync += [
+                self.o.valid.eq(self.i.valid),
+                work.kind.eq(tap.kind),
+                work.word.eq(tap.origin),
+                work.weights.eq(self._of_section(tap.address, [_first_word(s, tap.address) for s in self._sections])),
+                left.eq(0),
+            ]
+            with m.If(tap.kind == TokenKind.EVENT):
+                m.d.sync += left.eq(self._of_section(tap.address, [s.words - 1 for s in self._sections]))
+        with m.Elif(self.o.ready):
+            m.d.sync += [work.word.eq(work.word + 1), work.weights.eq(work.weights + 1), left.eq(left - 1)]
+        return m
+
+    def _of_section(self, row: Value, choices: Sequence[Value | int]) -> Value:
+        """The choice of the section that a row lies in."""
+        if len(set(map(str, choices))) == 1:
+            return Value.cast(choices[0])
+        number: Value = Value.cast(0)
+        for section in self._sections[1:]:
+            number = number + (row >= section.first_row)
+        return Value.cast(select_from(choices, number[: (len(choices) - 1).bit_length()]))
+
+
+def _first_word(section: WordRows, row: Value) -> Value:
+    """Where a row of a section starts."""
+    return multiple(row, section.words) + (section.first_word - section.first_row * section.words)
+
+
+class Renumber(wiring.Component):
+    """Numbers events by a table; ends pass through. Latency 1 cycle, throughput one token per cycle.
+
+    ==== === =======================
+    Port Dir Meaning
+    ==== === =======================
+    i    in  stream of tokens
+    o    out the same, renumbered
+    ==== === =======================
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, addresses: int, shape: MemoryShape, numbers: Sequence[int]) -> None:
+        self._shape = shape
+        self._numbers = tuple(numbers)
+        super().__init__(
+            {
+                "i": In(stream.Signature(token_layout(addresses))),
+                "o": Out(stream.Signature(token_layout(1 << shape.width))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.numbers = numbers = ShapedMemory(self._shape, self._numbers)
+        m.d.comb += [
+            self.i.ready.eq(~self.o.valid | self.o.ready),
+            numbers.read_address.eq(self.i.payload.address),
+            numbers.read_enable.eq(self.i.ready),
+            self.o.payload.address.eq(numbers.read_data),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.kind.eq(self.i.payload.kind)]
+        return m

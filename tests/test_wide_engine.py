@@ -1,0 +1,226 @@
+"""Wide engines: words of several neurons do what the reference does, in the cycles of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from golden import golden_cases
+from networks import random_spikes
+from shipped import run_shipped
+from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
+from spikeloom.compiler.estimate.estimate import estimate
+from spikeloom.compiler.ir.connectivity import Dense
+from spikeloom.compiler.ir.maps import size_of
+from spikeloom.compiler.ir.network import INPUT, Network
+from spikeloom.compiler.ir.neurons import Kind, ResetPlace
+from spikeloom.compiler.ir.pooled import Pooled
+from spikeloom.compiler.plan.engine_folding import EngineKind
+from spikeloom.compiler.plan.folding import Folding, folding_data, read_folding, wide_folding
+from spikeloom.compiler.plan.kinds import engine_folding
+from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.compiler.plan.wide import WideFolding
+from spikeloom.hdl.errors import ModelError
+from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
+from spikeloom.sim.reference import run_reference
+from test_maps_hardware import convolved, delayed, joined, maxima, strided, sum_of, weights
+
+Changes = dict[str, Any]
+
+INPUTS = (2, 3, 5)
+"""Smaller than those of other tests, as a lane takes long to simulate."""
+
+
+def firing(network: Network, **changes: Any) -> Network:
+    """The same network of integrate-and-fire neurons that reset at once, without bias."""
+    plain: Changes = {"kind": Kind.IF, "decay": None, "reset_place": ResetPlace.SAME, "state_bits": 9, **changes}
+    populations = []
+    for number, population in enumerate(network.populations):
+        fire = np.abs(population.dynamics.fire) + 3  # type: ignore[union-attr]
+        dynamics = replace(population.dynamics, fire=fire, sub=fire + number % 2, v_reset=0, **plain)  # type: ignore[type-var]
+        populations.append(replace(population, dynamics=dynamics, bias=np.zeros((), np.int64)))
+    return replace(network, populations=tuple(populations))
+
+
+def rows_of_words() -> Network:
+    """More channels than lanes, columns that are no power of two, sums of windows, matrices of several words, one of
+    which skips a map."""
+    rng = np.random.default_rng(21)
+    first = convolved(rng, INPUTS, 6, padding=((1, 1), (0, 1)))
+    pool = sum_of(first.post_shape)
+    second = Pooled(pooling=pool, behind=convolved(rng, pool.post_shape, 3, padding=((1, 1), (1, 1))))
+    assert second.post_map is not None
+    size = size_of(second.post_map)
+    skip = Dense(weights=weights(rng, size_of(INPUTS), 9, density=0.1))
+    last = Dense(weights=weights(rng, size, 9))
+    layers = ((INPUT, "a", first, 0), ("a", "b", second, 0), ("b", "c", last, 0), (INPUT, "c", skip, 0))
+    return replace(joined(*layers), input_shape=INPUTS)
+
+
+def map_at_the_end() -> Network:
+    """A map that is the output keeps its own order; so does one that a matrix leads to and a kernel reads."""
+    rng = np.random.default_rng(22)
+    shape = (2, 4, 4)
+    first = Dense(weights=weights(rng, size_of(INPUTS), size_of(shape), density=0.2))
+    layers = ((INPUT, "a", first, 0), ("a", "b", convolved(rng, shape, 5, padding=((1, 1), (1, 0))), 0))
+    return replace(joined(*layers), input_shape=INPUTS)
+
+
+NETWORKS: dict[str, tuple[Callable[[], Network], Changes | None]] = {
+    "words": (rows_of_words, {}),
+    "words with leaks": (rows_of_words, None),
+    "several spikes": (rows_of_words, {"max_spikes": 3}),
+    "several spikes and a floor": (map_at_the_end, {"max_spikes": 255, "v_min": np.array(-9)}),
+    "a floor": (map_at_the_end, {"v_min": np.array(-9)}),
+}
+
+
+def network_of(name: str) -> Network:
+    build, changes = NETWORKS[name]
+    return build() if changes is None else firing(build(), **changes)
+
+
+def one_engine(network: Network, lanes: int, **given: Any) -> Folding:
+    names = tuple(population.name for population in network.populations)
+    return Folding(engines=(engine_folding(names, kind="wide", lanes=lanes, **given),))
+
+
+def an_engine_each(network: Network, lanes: int) -> Folding:
+    return Folding(engines=tuple(engine_folding((p.name,), kind="wide", lanes=lanes) for p in network.populations))
+
+
+def agrees(plan: Plan, spikes: np.ndarray) -> None:
+    """Every spike and membrane of the traced core, the spikes of the shipped one under stress, and the cycles."""
+    expected = run_reference(plan.network, spikes, membranes=True)
+    assert all(expected.populations[p.name].spikes.any() for p in plan.network.populations)
+    got = run_amaranth(plan, spikes, membranes=True, stress=3)
+    for name, population in expected.populations.items():
+        np.testing.assert_array_equal(got.populations[name].spikes, population.spikes, err_msg=name)
+        np.testing.assert_array_equal(got.populations[name].membranes, population.membranes, err_msg=name)
+    np.testing.assert_array_equal(run_shipped(plan, spikes, stress=4), expected.spikes)
+    trains = {name: train[:1] for name, train in expected.trains(spikes).items()}
+    cycles = count_cycles(plan, trains)
+    assert cycles == measure_cycles(plan, spikes[:1])
+    assert np.all(np.max(busy_cycles(plan, trains), axis=0) <= cycles)
+
+
+@pytest.mark.parametrize("name", ["words", "several spikes and a floor"])
+def test_words_do_what_the_reference_does_in_the_cycles_of_the_model(name: str) -> None:
+    network = network_of(name)
+    agrees(make_plan(network, "ecp5", one_engine(network, 4)), random_spikes(7, network, 2, 2, 0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fold", "lanes"), [(one_engine, 2), (one_engine, 8), (an_engine_each, 4)])
+@pytest.mark.parametrize("name", [*NETWORKS, "strided"])
+def test_words_of_all_sizes_do_what_the_reference_does(name: str, fold: Any, lanes: int) -> None:
+    network = strided() if name == "strided" else network_of(name)
+    agrees(make_plan(network, "ice40", fold(network, lanes)), random_spikes(7, network, 2, 6, 0.4))
+
+
+def test_what_the_networks_have() -> None:
+    """The tables and queues that the tests above are about are there."""
+    forms = {
+        name: make_plan(n, "ecp5", one_engine(n, 4)).engines[0].form for name in NETWORKS for n in [network_of(name)]
+    }
+    assert [name for name, form in forms.items() if not form.visits] == ["words with leaks"]
+    assert all(form.name_bits for form in forms.values())
+    assert forms["words"].renumbered and not forms["a floor"].renumbered
+    assert {section.words for section in forms["words"].rows} == {1, 2, 3}
+    assert {rule.limited for rule in forms["several spikes"].neurons.rules} >= {True}
+
+
+GOLDEN = [case for case in golden_cases() if case.needs & {"convolution", "sum pooling"}]
+
+
+def check_golden(case: Any, lanes: int, samples: slice, steps: slice) -> bool:
+    """Whether a case can be folded in words; it agrees then."""
+    try:
+        plan = make_plan(case.network, "ecp5", one_engine(case.network, lanes))
+    except ModelError as error:
+        assert "the nearest engine is sparse, of one lane" in str(error) or "an engine of its own" in str(error)
+        return False
+    got = run_amaranth(plan, case.spikes[samples, steps], membranes=True, stress=lanes)
+    for name, (spikes, membranes) in case.expected.items():
+        np.testing.assert_array_equal(got.populations[name].spikes, spikes[samples, steps], err_msg=name)
+        np.testing.assert_array_equal(got.populations[name].membranes, membranes[samples, steps], err_msg=name)
+    if case.network.output_fires:
+        shipped = run_shipped(plan, case.spikes[samples], stress=lanes)
+        np.testing.assert_array_equal(shipped, case.expected[case.network.output][0][samples])
+    return True
+
+
+def test_words_agree_with_golden_maps() -> None:
+    """Some of the cases, on their first steps; the slow test has all."""
+    assert not GOLDEN or sum(check_golden(case, 4, slice(1), slice(3)) for case in GOLDEN[::8]) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [2, 4, 16])
+def test_words_agree_with_every_golden_map(lanes: int) -> None:
+    found = [check_golden(case, lanes, slice(None), slice(None)) for case in GOLDEN]
+    assert not GOLDEN or sum(found) > 20
+
+
+def test_an_idle_layer_costs_a_few_cycles_a_step() -> None:
+    network = network_of("words")
+    plan = make_plan(network, "ecp5", one_engine(network, 4))
+    nothing = {p.name: np.zeros((1, 40, p.size), np.uint8) for p in network.populations}
+    counts = [
+        count_cycles(
+            plan,
+            {INPUT: np.zeros((1, steps, network.input_size), np.uint8)} | {n: t[:, :steps] for n, t in nothing.items()},
+        )
+        for steps in (20, 40)
+    ]
+    assert (counts[1][0] - counts[0][0]) / 20 <= 20 * len(network.populations)
+
+
+def test_a_folding_of_words_is_read_back_and_estimated(tmp_path: Any) -> None:
+    import json
+
+    network = network_of("words")
+    folding = wide_folding(network)
+    assert folding.engines == (WideFolding(populations=("a", "b", "c"), lanes=16),)
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps(folding_data(folding)))
+    assert read_folding(file) == folding
+    plan = make_plan(network, "ecp5", folding)
+    rates = {INPUT: 0.1, "a": 0.1, "b": 0.1, "c": 0.1}
+    figures = estimate(plan, rates=rates, steps=4)
+    assert figures.resources.brams == plan.brams and figures.cycles and figures.work
+    assert {"wide lanes", "words"} <= set(figures.guessed)
+
+
+def test_where_no_words_can_be_engines_are_as_they_were() -> None:
+    network = maxima(1)
+    kinds = [engine.kind for engine in wide_folding(network).engines]
+    assert EngineKind.SPARSE in kinds
+
+
+@pytest.mark.parametrize(
+    ("network", "lanes", "message"),
+    [
+        (strided, 3, r"a power of two of lanes, 2 to 64: that of 'a' has 3; the nearest is 2$"),
+        (strided, 1, r"has 1; the nearest is 2$"),
+        (strided, 128, r"has 128; the nearest is 64$"),
+        (delayed, 4, r"in the step in which they are fired: .* would hear 'input' later; the nearest engine is sparse"),
+        (
+            lambda: maxima(1),
+            4,
+            r"takes no maxima: .* between 'input' and 'a'; the nearest engine is sparse, of one lane$",
+        ),
+    ],
+)
+def test_what_words_cannot_be(network: Callable[[], Network], lanes: int, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        make_plan(network(), "ecp5", one_engine(network(), lanes))
+
+
+@pytest.mark.parametrize("field", ["spram", "skips"])
+def test_fields_that_engines_of_words_have_not(field: str) -> None:
+    with pytest.raises(ModelError, match=f"a wide engine has no {field}: that of 'a' has; leave it out"):
+        engine_folding(("a",), kind="wide", lanes=4, **{field: True})
