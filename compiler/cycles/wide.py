@@ -116,8 +116,11 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     again, again_word, rounds = False, 0, 0
     # Passes.
     job, end, announce, population, step = PASS, ABORT, False, 0, -1
-    next_word = remaining = entered = waiting = 0
-    visits, spiking = _Queue(), _Queue()
+    next_word = waiting = 0
+    lists: list[list[int]] = [[] for _ in ends]  # of the words that passes look at
+    visits: list[int] = []  # the one that is taken from
+    fetched = True
+    spiking = _Queue()
     held: list[int] = []  # lanes whose events are due
     name = 0
     locked = True
@@ -131,8 +134,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         walker_ready = work is None or (work_ready and work[2] == 0)
         taps_ready = front.ready(walker_ready)
         leaves = last or job == END
-        forgets = clear and entered > 0
-        ending = job == END and announce and not forgets
+        ending = job == END and announce
         if held:
             number = contents.names[name] + held[0] * apart if form.name_bits else (name - bases[-1]) * lanes + held[0]
             offered: Token | None = (EVENT, number) if last else None
@@ -160,7 +162,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
 
         # What a pass looks at.
         looks_at: int | None = None
-        visit_taken = returned = take_turn = False
+        take_turn = False
         put: int | None = None
         if written is not None:
             passes, word = written
@@ -169,17 +171,13 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             keep = keep and not clear
             if form.visits and (keep if passes else not touched[word]):
                 put = word
-        mine = visits.out is not None and bases[population] <= visits.out < ends[population]
         if job == PASS and (clear or not form.visits):
             looks_at = next_word if next_word != ends[population] else None
             take_turn = looks_at is not None
             done = next_word == ends[population]
         else:
-            looking = job == PASS and visits.out is not None and remaining > 0
-            if looking and mine:
-                looks_at = visits.out
-            returned = looking and not mine and put is None
-            done = remaining == 0
+            looks_at = visits[-1] if job == PASS and visits and fetched else None
+            done = not visits
         once_more = False
         if repeats:
             if again:
@@ -191,17 +189,12 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         adds = work is not None and work[0] == EVENT and not collides
         passing = looks_at is not None and not adds
         takes = passing and not once_more
-        if form.visits:
-            if clear:
-                visit_taken = job != INTEGRATE and visits.out is not None
-            else:
-                visit_taken = visits.out is not None and (takes or returned)
 
         # Turns.
         settled = front.idle and work is None
         drained = job == DRAIN and not busy and not again and not waiting and not held and (settled or last)
         ended = work is not None and work[0] != EVENT and work_ready
-        releases = job == END and not forgets and (not announce or bool(offered and taken))
+        releases = job == END and (not announce or bool(offered and taken))
         begins = ended or (drained and not last)
 
         # What is written.
@@ -218,15 +211,17 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
                 touched[word] = True
         if not (written is not None and written[0]) and read is not None and read[0]:
             again = False
-        if begins:
-            remaining = entered
-        elif visit_taken:
-            remaining -= 1
         if form.visits:
-            returning = visits.out if returned else None
-            joins = put if put is not None else returning
-            entered += (joins is not None) - visit_taken
-            visits.move(joins, visit_taken)
+            if takes and not take_turn:
+                visits.pop()
+            if put is not None:
+                lists[_place(ends, put)].append(put)
+            if job == END and clear:
+                lists = [[] for _ in ends]
+            if begins:
+                begun = population + (job == DRAIN)
+                visits, lists[begun] = lists[begun], []
+            fetched = not begins
         if take_turn and takes:
             next_word += 1
         if job == END:

@@ -17,7 +17,8 @@ from ..neurons.dynamics import parameters_of
 from ..neurons.wires import Job
 from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits
-from .wide_format import SPIKING_WORDS, WideContents, WideFormat, visit_layout, work_layout
+from .visits import VisitLists
+from .wide_format import SPIKING_WORDS, WideContents, WideFormat, work_layout
 from .wide_lanes import Lane, ended, is_plain, left_over, plain_end
 
 
@@ -42,7 +43,7 @@ class _Wires:
         self.state = ShapedMemory(shapes["state"], transparent=False)
         self.entries = ShapedMemory(shapes["entries"], contents.entries)
         self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
-        self.visits = TokenQueue(visit_layout(form.words), shapes["visits"]) if form.visits else None
+        self.visits = VisitLists(form.bases, shapes["visits"]) if form.visits else None
 
         self.job = Signal(Job, init=Job.PASS)
         self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
@@ -63,12 +64,6 @@ class _Wires:
         self.held = Signal()  # there is a word of spikes whose events are made
         self.waiting = Signal(range(SPIKING_WORDS + 1))  # words of spikes whose events are not made yet
         self.touches = Signal()  # the word that is written is one that the next pass looks at
-        self.entered = Signal(range(form.words + 1))  # words in the queue of visits
-
-    @property
-    def forgets(self) -> Value:
-        """Whether visits of a sample that ends are still being dropped."""
-        return self.clear & self.entered.any()
 
     @property
     def busy(self) -> Value:
@@ -155,28 +150,20 @@ class WideBank(wiring.Component):
             with m.If(take):
                 m.d.sync += next_word.eq(next_word + 1)
             return *self._once_more(w, in_turn, next_word[: len(w.read.word)]), take, next_word == end
-        visit, remaining = w.visits.o, Signal(range(form.words + 1))
+        visits = w.visits
         with m.If(take & w.clear):
             m.d.sync += next_word.eq(next_word + 1)
-        mine = visit.payload.word < end
-        if len(form.layouts) > 1:
-            mine = mine & (visit.payload.word >= _choice(w.population, form.bases))
-        looks = (w.job == Job.PASS) & ~w.clear & visit.valid & remaining.any()
-        returned = looks & ~mine & ~w.touches
-        pops = visit.valid & visit.ready
         m.d.comb += [
-            visit.ready.eq(Mux(w.clear, w.job != Job.INTEGRATE, take | returned)),
-            w.visits.i.valid.eq(w.touches | returned),
-            w.visits.i.payload.word.eq(Mux(w.touches, w.written.word, visit.payload.word)),
+            visits.put.eq(w.touches),
+            visits.put_word.eq(w.written.word),
+            visits.begins.eq(w.begins),
+            visits.number.eq(w.population + (w.job == Job.DRAIN)),
+            visits.forgets.eq((w.job == Job.END) & w.clear),
+            visits.take.eq(take & ~w.clear),
         ]
-        m.d.sync += w.entered.eq(w.entered + w.visits.i.valid - pops)
-        with m.If(w.begins):
-            m.d.sync += remaining.eq(w.entered)
-        with m.Elif(pops):
-            m.d.sync += remaining.eq(remaining - 1)
-        valid = Mux(w.clear, in_turn, looks & mine)
-        word = Mux(w.clear, next_word[: len(w.read.word)], visit.payload.word)
-        return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, ~remaining.any())
+        valid = Mux(w.clear, in_turn, (w.job == Job.PASS) & visits.valid)
+        word = Mux(w.clear, next_word[: len(w.read.word)], visits.word)
+        return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, ~visits.some)
 
     def _once_more(self, w: _Wires, valid: Value, word: Value) -> tuple[Value, Value]:
         """Where neurons fire several times, a pass goes on when it is known whether one has."""
@@ -268,7 +255,7 @@ class WideBank(wiring.Component):
         totals = [Signal(signed(self._form.sum_bits), name=name, reset_less=True) for name in ("total", "shown")]
         spikes = [Signal(name=name) for name in ("fired", "shown_fired")]
         held = {name: Signal(value.shape(), name=f"{name}2", reset_less=True) for name, value in parameters.items()}
-        bit = Signal(self._form.neurons.remembers_firing, name="kept")
+        bit = Signal(int(self._form.neurons.remembers_firing), name="kept")
         m.d.sync += [
             *(signal.eq(total) for signal in totals),
             *(signal.eq(fires) for signal in spikes),
@@ -389,7 +376,7 @@ class WideBank(wiring.Component):
         is_end = w.job == Job.END
         m.d.comb += [
             load.eq(~held | (self.o.ready & ~rest.any())),
-            self.o.valid.eq(held | (is_end & w.announce & ~w.forgets)),
+            self.o.valid.eq(held | (is_end & w.announce)),
             self.o.payload.kind.eq(Mux(is_end, w.end, TokenKind.EVENT)),
             self.o.payload.lane.eq(Cat(*lane)),
             self.o.payload.name.eq(name),
@@ -418,7 +405,7 @@ class WideBank(wiring.Component):
             m.d.sync += w.job.eq(Mux(last, Job.END, Job.PASS))
             with m.If(~last):
                 m.d.sync += w.population.eq(w.population + 1)
-        with m.If((w.job == Job.END) & ~w.forgets & (self.o.ready | ~w.announce)):
+        with m.If((w.job == Job.END) & (self.o.ready | ~w.announce)):
             m.d.sync += [w.job.eq(Job.INTEGRATE), w.population.eq(0)]
             m.d.comb += self.release.eq(1)
 

@@ -180,22 +180,16 @@ class WideFormat(EngineFormat):
         """The width of a word's number as taps, or who is outside, know it."""
         return self.name_bits or address_bits(self.words)
 
-    @property
-    def visit_depth(self) -> int:
-        """Of the queue of words that the next pass looks at: each once, and one more."""
-        return 1 << self.words.bit_length()
-
     def memories(self, family: Family) -> dict[str, MemoryShape]:
-        """The memories by their role: `entries` are words of weights, `visits` and `spikes` queues of words, `names`
-        and `inputs` tables of numbers."""
+        """The memories by their role: `entries` are words of weights, `visits` lists of words and `spikes` a queue of
+        them, `names` and `inputs` tables of numbers."""
         shapes = {
             "entries": MemoryShape(family, self.weight_words, self.lanes * self.neurons.weight_bits),
             "state": MemoryShape(family, self.words, self.lanes * self.lane_bits + self.visits, writable=True),
             "spikes": MemoryShape(family, SPIKING_WORDS, self.spiking_layout.size, writable=True),
         }
         if self.visits:
-            layout = visit_layout(self.words)
-            shapes["visits"] = MemoryShape(family, self.visit_depth, layout.size, writable=True)
+            shapes["visits"] = MemoryShape(family, self.words, 1 + address_bits(self.words), writable=True)
         if self.neurons.parameter_bits:
             width = self.lanes * self.neurons.parameter_bits
             shapes["parameters"] = MemoryShape(family, self.parameter_words, width)
@@ -216,11 +210,6 @@ class WideContents:
     taps: TapContents
     names: tuple[int, ...] = ()
     inputs: tuple[int, ...] = ()
-
-
-def visit_layout(words: int) -> data.StructLayout:
-    """A word that a pass looks at."""
-    return data.StructLayout({"word": unsigned(address_bits(words))})
 
 
 def work_layout(words: int, weight_words: int) -> data.StructLayout:

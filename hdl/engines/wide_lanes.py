@@ -75,7 +75,9 @@ def ended(form: NeuronFormat, lane: Lane, choose: Choose, clear: Value, bits: in
         v = settled(rule, after, lane.parameters)
         begun = next_start(rule, Mux(clear, 0, v).as_signed(), lane.fired & ~clear, lane.parameters, bits)
         membranes.append(v)
-        starts.append(Cat(begun[:bits], begun[bits:] if rule.remembers_firing else Const(0, form.remembers_firing)))
+        starts.append(
+            Cat(begun[:bits], begun[bits:] if rule.remembers_firing else Const(0, int(form.remembers_firing)))
+        )
     return Ended(choose(membranes), choose(starts))
 
 

@@ -1,0 +1,96 @@
+"""Lists of the words that the passes of a wide engine look at, one for each population, linked in one memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..memories.memory import MemoryShape, ShapedMemory, select_from
+from ..streams.tokens import address_bits
+
+
+class VisitLists(wiring.Component):
+    """A list of words for each population; the last one put in is the first one out.
+
+    ======== === ==================================================================================
+    Port     Dir Meaning
+    ======== === ==================================================================================
+    put      in  a word joins the list of its population, in which it is not
+    put_word in  which
+    begins   in  the list of a population is taken from, and a new one of it begins
+    number   in  which population's
+    forgets  in  all lists are empty
+    valid    out there is a word to take, 2 cycles after `begins`
+    word     out which; the next one is there a cycle after
+    some     out there is one, or will be, a cycle after `begins`
+    take     in  it is taken
+    ======== === ==================================================================================
+
+    A word may be put in while another is taken; none while a list begins.
+    """
+
+    put: Signal
+    put_word: Signal
+    begins: Signal
+    number: Signal
+    forgets: Signal
+    valid: Signal
+    word: Signal
+    some: Signal
+    take: Signal
+
+    def __init__(self, bases: Sequence[int], shape: MemoryShape) -> None:
+        """Of populations whose first words are `bases`; the memory has a word and a bit for each word."""
+        self._bases = tuple(bases)
+        self._shape = shape
+        word = address_bits(shape.depth)
+        ports = {"put": In(1), "put_word": In(word), "begins": In(1), "number": In(range(len(bases)))}
+        ports |= {"forgets": In(1), "valid": Out(1), "word": Out(word), "some": Out(1), "take": In(1)}
+        super().__init__(ports)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.links = links = ShapedMemory(self._shape, transparent=False)
+        heads = [Signal(1 + len(self.word), name=f"head{number}") for number in range(len(self._bases))]
+        owners = self._owners()
+        behind = links.read_data
+        m.d.comb += [
+            links.read_address.eq(Mux(self.take, behind[1:], self.word)),
+            links.read_enable.eq(1),
+            links.write_address.eq(self.put_word),
+            links.write_data.eq(_of([Mux(owner, head, 0) for owner, head in zip(owners, heads, strict=True)])),
+            links.write_enable.eq(self.put),
+        ]
+        fetched = Signal()
+        m.d.comb += self.valid.eq(self.some & fetched)
+        m.d.sync += fetched.eq(~self.begins)
+        for number, (owner, head) in enumerate(zip(owners, heads, strict=True)):
+            with m.If(self.put & owner):
+                m.d.sync += head.eq(Cat(1, self.put_word))
+            with m.If(self.forgets | (self.begins & (self.number == number))):
+                m.d.sync += head[0].eq(0)
+        with m.If(self.begins):
+            first = Value.cast(select_from(heads, self.number))
+            m.d.sync += [self.some.eq(first[0]), self.word.eq(first[1:])]
+        with m.Elif(self.take):
+            m.d.sync += [self.some.eq(behind[0]), self.word.eq(behind[1:])]
+        return m
+
+    def _owners(self) -> list[Value]:
+        """Whether the word that is put in is each population's."""
+        reached = [self.put_word >= base for base in self._bases[1:]]
+        return [
+            here & ~beyond for here, beyond in zip([Value.cast(1), *reached], [*reached, Value.cast(0)], strict=True)
+        ]
+
+
+def _of(choices: Sequence[Value]) -> Value:
+    """The one that is not 0."""
+    found = choices[0]
+    for choice in choices[1:]:
+        found = found | choice
+    return found
