@@ -31,7 +31,7 @@ from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import IntegerDynamics
 from spikeloom.compiler.lowering.quantise import quantise
-from spikeloom.compiler.plan.folding import Folding, pipelined_folding
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, wide_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.sim.float_executor import run_float
@@ -107,6 +107,7 @@ def with_lanes(network: Network) -> Folding:
 FOLDINGS: dict[str, Callable[[Network], Folding]] = {
     "an engine per layer": pipelined_folding,
     f"{LANES} lanes for the largest matrix": with_lanes,
+    "one engine, words of 16 neurons": wide_folding,
 }
 
 

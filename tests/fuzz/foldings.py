@@ -25,6 +25,9 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
     """Engines that the network and the family allow."""
     engines = []
     for names in draw(groups(network)):
+        if _can_be_words(network, names) and draw(st.booleans()):
+            engines.append({"populations": names, "kind": "wide", "lanes": draw(st.sampled_from((2, 4, 8)))})
+            continue
         if len(names) > 1:
             engines.append({"populations": names, **draw(_shared(family))})
             continue
@@ -58,6 +61,31 @@ def _has_maps(network: Data, name: str) -> bool:
 def _takes_maxima(network: Data, name: str) -> bool:
     pools = [p.get(place) for p in network["projections"] if p["post"] == name for place in ("pool", "pool_after")]
     return any(pool is not None and pool["kind"] == "max" for pool in pools)
+
+
+def _can_be_words(network: Data, names: list[str]) -> bool:
+    """Whether a wide engine can run some populations: no maxima, currents, thresholds that adapt, later spikes or
+    membranes that leave, and maps of its own are those that kernels write."""
+    heard = [p for p in network["projections"] if p["post"] in names]
+    written = {p["post"] for p in heard if "kernel" in p}
+    plain = all(
+        _has_plain_neurons(population) and (population["name"] != network["output"] or network["readout"] is None)
+        for population in network["populations"]
+        if population["name"] in names
+    )
+    return plain and not any(
+        np.any(p["delay"])
+        or _takes_maxima(network, p["post"])
+        or (("kernel" in p or p.get("pool") is not None) and p["pre"] in names and p["pre"] not in written)
+        for p in heard
+    )
+
+
+def _has_plain_neurons(population: Data) -> bool:
+    if population["dynamics"] not in ("IF", "LIF") or population.get("adapt") is not None:
+        return False
+    several = (population["max_spikes"] or 1) > 1
+    return not several or not any(np.any(np.asarray(population[name]) < 0) for name in ("fire", "sub"))
 
 
 @st.composite

@@ -26,6 +26,7 @@ FOLDINGS = ("tests/test_folding.py", "-k", "engine_per_population")
 REGRESS = "tests/test_regress.py"
 EXECUTORS = "tests/test_hardware_executors.py"
 OBS = "tests/test_compression_obs.py"
+WIDE = "tests/test_wide_engine.py"
 SIMULATION = "tests/test_compression_simulation.py"
 QUANTISE = "tests/test_quantise.py"
 
@@ -1762,6 +1763,72 @@ INTERFACES = (
     ),
 )
 
+WORDS = (
+    Mutant(
+        "a word is read again before it is written",
+        "hdl/engines/wide_bank.py",
+        "stages = (w.read, w.written)",
+        "stages = (w.written,)",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "a word in which a neuron fired is not looked at in the next step",
+        "hdl/engines/wide_bank.py",
+        "            return w.fired.any() & ~w.clear\n",
+        "            return Const(0, 1)\n",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "a word joins the list of visits each time that it is added to",
+        "hdl/engines/wide_bank.py",
+        "(w.written.adds & ~was)",
+        "w.written.adds",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "the lists of visits outlive a sample",
+        "hdl/engines/wide_bank.py",
+        "visits.forgets.eq((w.job == Job.END) & w.clear)",
+        "visits.forgets.eq(0)",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "what a sample leaves in words is not cleared",
+        "hdl/engines/wide_bank.py",
+        "with m.If(w.read.passes & w.clear):",
+        "with m.If(w.read.passes & w.quiet):",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "a pass begins while spikes of the one before are under way",
+        "hdl/engines/wide_bank.py",
+        "& (self.settled | last)",
+        "& 1",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "rows of several words begin where the one before did",
+        "hdl/engines/words.py",
+        "return multiple(row, section.words) +",
+        "return multiple(row, 1) +",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "what is added to a word is added to a membrane that is too wide, too",
+        "hdl/engines/wide_lanes.py",
+        "Mux(choose(beyond) & passes, limit[:bits], after)",
+        "Mux(choose(beyond), limit[:bits], after)",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "the cycles of a word that is on its way are not waited for",
+        "compiler/cycles/wide.py",
+        "for s in (read, written))",
+        "for s in (read,))",
+        (WIDE, "-k", "words_do"),
+    ),
+)
+
 MUTANTS = (
     *MEMORIES,
     *STREAMS,
@@ -1772,6 +1839,7 @@ MUTANTS = (
     *TAPS,
     *STEP_EDGES,
     *SEVERAL_SPIKES,
+    *WORDS,
     *READOUTS,
     *LINK,
     *HOST,
