@@ -1,11 +1,12 @@
 """The NIR paper's convolutional network for N-MNIST on real recordings: accuracy in float and in integers, and cores.
 
     python benchmarks/convolution.py --nir cnn_sinabs.nir --recordings nmnist_train.npz [--count 50] [--bits 8 4]
-                                     [--cores 1 [--core-steps 300] [--tools FOLDER]]
+                                     [--fraction-bits 2] [--cores 1 [--core-steps 300] [--tools FOLDER]]
 
 The network is read as Sinabs reads it, with its floor and several spikes in a step, and without both. A recording is
 300 steps of 1 ms; a pixel with an event is a spike. Classes are told by the most spikes. `--count` recordings are
-judged; quantisation is calibrated on others. Events are those into each layer of weights, for a recording.
+judged; quantisation is calibrated on others. Events are those into each layer of weights, for a recording. With
+`--fraction-bits` membranes have so many at most: the same shift in all layers, for which words of neurons are smallest.
 
 With `--cores` there is a table of cores for an ECP5-25F after the first: the block RAMs that they are planned with, and
 the cycles of so many recordings by the exact model, the mean; with `--tools` they are synthesised, placed and routed,
@@ -31,6 +32,7 @@ from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import IntegerDynamics
 from spikeloom.compiler.lowering.quantise import quantise
+from spikeloom.compiler.lowering.rehearsal import MAX_FRACTION_BITS
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, wide_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import make_plan
@@ -72,12 +74,18 @@ def recordings(file: Path, which: slice) -> tuple[Spikes, npt.NDArray[np.int64]]
 
 
 def rows_of(
-    network: Network, title: str, spikes: Spikes, labels: Any, bits: list[int], given: Spikes
+    network: Network,
+    title: str,
+    spikes: Spikes,
+    labels: Any,
+    bits: list[int],
+    given: Spikes,
+    most: int = MAX_FRACTION_BITS,
 ) -> Iterator[list[str]]:
     """A row of the table for float and for each number of bits."""
     yield [title, f"float ({network.dtype})", *_judged(network, run_float, spikes, labels)]
     for width in bits:
-        whole = quantise(network, width, given)
+        whole = quantise(network, width, given, most_fraction_bits=most)
         yield [title, f"{width} bits", *_judged(whole, run_reference, spikes, labels)]
 
 
@@ -137,6 +145,12 @@ def main() -> int:
     parser.add_argument("--recordings", type=Path, required=True, help="recordings, all events in one .npz file")
     parser.add_argument("--count", type=int, default=50, help="how many are judged (50)")
     parser.add_argument("--bits", type=int, nargs="*", default=[8, 4], help="of integer weights (8 4)")
+    parser.add_argument(
+        "--fraction-bits",
+        type=int,
+        default=MAX_FRACTION_BITS,
+        help=f"of integer membranes, at most ({MAX_FRACTION_BITS})",
+    )
     parser.add_argument("--cores", type=int, default=0, help="recordings whose cycles are counted (0)")
     parser.add_argument("--core-steps", type=int, default=STEPS, help=f"the first steps of them ({STEPS})")
     parser.add_argument("--tools", type=Path, help="build the cores, and keep their figures in this folder")
@@ -145,13 +159,15 @@ def main() -> int:
     given, _ = recordings(options.recordings, slice(0, CALIBRATION))
     spikes, labels = recordings(options.recordings, slice(CALIBRATION, CALIBRATION + options.count))
     networks = {title: read_nir(options.nir, dialect="sinabs", **reading) for title, reading in READINGS.items()}
-    judged = (rows_of(n, title, spikes, labels, options.bits, given) for title, n in networks.items())
+    judged = (
+        rows_of(n, title, spikes, labels, options.bits, given, options.fraction_bits) for title, n in networks.items()
+    )
     _table(COLUMNS, chain.from_iterable(judged))
     if options.cores:
         bench = None if options.tools is None else Bench(options, options.tools)
         some = spikes[: options.cores, : options.core_steps]
         built = (
-            cores_of(quantise(network, width, given), title, some, bench)
+            cores_of(quantise(network, width, given, most_fraction_bits=options.fraction_bits), title, some, bench)
             for title, network in networks.items()
             for width in options.bits
         )

@@ -37,7 +37,7 @@ from .activity import activity_of
 from .constants import constant_bits, integer_neurons, with_state_bits
 from .error import PopulationError, quantisation_error
 from .leak import Leaks, choose_decay
-from .rehearsal import Trial, may_integrate, slowest_leak, starting_fraction_bits
+from .rehearsal import MAX_FRACTION_BITS, Trial, may_integrate, slowest_leak, starting_fraction_bits
 from .scales import Activity, codes_of, largest_code, search_scales
 
 __all__ = [
@@ -70,10 +70,17 @@ SAME_SCALE = 1e-9
 """Scales that differ by this share are the same: a gain was divided out of them and multiplied in again."""
 
 
-def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None = None) -> Network:
+def quantise(
+    network: Network,
+    bits: int,
+    calibration: npt.NDArray[Any] | None = None,
+    *,
+    most_fraction_bits: int = MAX_FRACTION_BITS,
+) -> Network:
     """The integer network of a float network, with weights of `bits` (2 to 16).
 
-    `calibration` are input samples, integers [samples, steps, inputs...]. Zero weights stay zero. Deterministic.
+    `calibration` are input samples, integers [samples, steps, inputs...]. Zero weights stay zero. Membranes have
+    `most_fraction_bits` at most: narrower states, and the same shift everywhere, for coarser thresholds. Deterministic.
     Raises OptionError for bits out of range, SampleError for bad samples, ModelError for what integers cannot express.
     """
     check_bits(bits)
@@ -81,7 +88,7 @@ def quantise(network: Network, bits: int, calibration: npt.NDArray[Any] | None =
     def codes(form: ContractForm, sources: SpikesByPopulation | None) -> list[Quantised]:
         return _quantise_weights(form, bits, sources, network.largest_value)
 
-    return _quantised(network, codes, calibration)
+    return _quantised(network, codes, calibration, most_fraction_bits)
 
 
 def quantise_codes(
@@ -108,6 +115,7 @@ def _quantised(
     network: Network,
     weights_of: Callable[[ContractForm, SpikesByPopulation | None], list[Quantised]],
     calibration: npt.NDArray[Any] | None,
+    most_fraction_bits: int = MAX_FRACTION_BITS,
 ) -> Network:
     verify(network)
     if network.is_integer:
@@ -120,7 +128,7 @@ def _quantised(
     projections: dict[int, Projection] = {}
     for item in form:
         weights = weights_of(item, sources)
-        population, shift = _quantise_neurons(network, item, weights, sources)
+        population, shift = _quantise_neurons(network, item, weights, sources, most_fraction_bits)
         populations.append(population)
         for projection, quantised in zip(item.projections, weights, strict=True):
             connectivity = projection.connectivity.with_codes(quantised)
@@ -241,11 +249,15 @@ def _coarsened(
 
 
 def _quantise_neurons(
-    network: Network, form: ContractForm, weights: Sequence[Quantised], sources: SpikesByPopulation | None
+    network: Network,
+    form: ContractForm,
+    weights: Sequence[Quantised],
+    sources: SpikesByPopulation | None,
+    most_fraction_bits: int,
 ) -> tuple[Population, int]:
     """The integer population and the shift of the projections into it."""
     scale = np.broadcast_to(weights[0].scale, (form.population.size,))
-    widest = MAX_STATE_BITS - constant_bits(integer_neurons(form, scale, 0))
+    widest = min(most_fraction_bits, MAX_STATE_BITS - constant_bits(integer_neurons(form, scale, 0)))
     trial = None if sources is None else Trial.of(network, form, weights, scale, sources, max(0, widest))
     if trial is None or not trial.informative:
         leaks = _unmeasured_leaks(form)

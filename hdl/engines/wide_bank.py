@@ -5,76 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
-from typing import NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, ShapedMemory, select_from
 from ..neurons.dynamics import parameters_of
 from ..neurons.wires import Job
-from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits
-from .visits import VisitLists
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat, work_layout
 from .wide_lanes import Lane, ended, is_plain, left_over, plain_end
-
-
-def spike_layout(form: WideFormat) -> data.StructLayout:
-    """A token whose EVENT is a neuron: the `lane` of the word with a `name`."""
-    return data.StructLayout({"kind": TokenKind, "lane": address_bits(form.lanes), "name": form.name_width})
-
-
-class _Stage(NamedTuple):
-    """A word on its way: whether it is passed, or added to, and which it is."""
-
-    passes: Signal
-    adds: Signal
-    word: Signal
-
-
-class _Wires:
-    """What the parts of the bank tell each other."""
-
-    def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
-        shapes = form.memories(family)
-        self.state = ShapedMemory(shapes["state"], transparent=False)
-        self.entries = ShapedMemory(shapes["entries"], contents.entries)
-        self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
-        self.visits = VisitLists(form.bases, shapes["visits"]) if form.visits else None
-
-        self.job = Signal(Job, init=Job.PASS)
-        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
-        self.announce = Signal()  # the pass after a reset ends nothing
-        self.quiet = self.end == TokenKind.ABORT
-        self.clear = self.end != TokenKind.END_OF_STEP
-        self.population = Signal(range(len(form.layouts)))  # whose pass it is
-        self.begins = Signal()  # a pass of a population
-        word = address_bits(form.words)
-        self.read, self.written = (
-            _Stage(Signal(name=f"{name}_passes"), Signal(name=f"{name}_adds"), Signal(word, name=f"{name}_word"))
-            for name in ("read", "written")
-        )
-        self.fired = Signal(form.lanes)  # of the word that is written
-        self.again = Signal()  # a word is looked at once more, as neurons have fired in it
-        self.again_word = Signal(word)
-        self.round = Signal(range(most_rounds(form) + 1))  # how often they have
-        self.held = Signal()  # there is a word of spikes whose events are made
-        self.waiting = Signal(range(SPIKING_WORDS + 1))  # words of spikes whose events are not made yet
-        self.touches = Signal()  # the word that is written is one that the next pass looks at
-
-    @property
-    def busy(self) -> Value:
-        """Whether a word is on its way."""
-        return Cat(self.read.passes, self.read.adds, self.written.passes, self.written.adds).any()
-
-
-def most_rounds(form: WideFormat) -> int:
-    """After so many rounds of a word it does not matter how many there were."""
-    limits = [rule.most_spikes for rule in form.neurons.rules if rule.limited or not rule.repeats]
-    return max(limits, default=1)
+from .wide_wires import Wires, most_rounds, of_population, of_rule, spike_layout
 
 
 class WideBank(wiring.Component):
@@ -122,7 +65,7 @@ class WideBank(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        w = _Wires(self._form, self._contents, self._family)
+        w = Wires(self._form, self._contents, self._family)
         m.submodules.state, m.submodules.entries, m.submodules.spikes = w.state, w.entries, w.spikes
         if w.visits is not None:
             m.submodules.visits = w.visits
@@ -136,7 +79,7 @@ class WideBank(wiring.Component):
 
     # -- which words -------------------------------------------------------------------------------------------
 
-    def _look(self, m: Module, w: _Wires) -> tuple[Value, Value, Signal, Value]:
+    def _look(self, m: Module, w: Wires) -> tuple[Value, Value, Signal, Value]:
         """The next word that a pass looks at, if there is one; the signal that says that it does; whether it was the
         last."""
         form = self._form
@@ -165,13 +108,13 @@ class WideBank(wiring.Component):
         word = Mux(w.clear, next_word[: len(w.read.word)], visits.word)
         return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, ~visits.some)
 
-    def _once_more(self, w: _Wires, valid: Value, word: Value) -> tuple[Value, Value]:
+    def _once_more(self, w: Wires, valid: Value, word: Value) -> tuple[Value, Value]:
         """Where neurons fire several times, a pass goes on when it is known whether one has."""
         if not self._form.neurons.repeats:
             return valid, word
         return (valid | w.again) & ~w.read.passes & ~w.written.passes, Mux(w.again, w.again_word, word)
 
-    def _issue(self, m: Module, w: _Wires, valid: Value, offered: Value, take: Signal) -> None:
+    def _issue(self, m: Module, w: Wires, valid: Value, offered: Value, take: Signal) -> None:
         """The word that is read: one that is added to, or the one that a pass looks at."""
         work = self.i.payload
         is_event = work.kind == TokenKind.EVENT
@@ -214,16 +157,17 @@ class WideBank(wiring.Component):
             place = word - base if shared is None else (word - base)[: (shared - 1).bit_length()]
             numbers.append(place + first)
             first += count
-        return self._of_population(word, numbers)
+        return of_population(self._form, word, numbers)
 
     # -- arithmetic --------------------------------------------------------------------------------------------
 
-    def _first(self, m: Module, w: _Wires, parameters: Sequence[Mapping[str, Value]]) -> list[tuple[Lane, Lane]]:
+    def _first(self, m: Module, w: Wires, parameters: Sequence[Mapping[str, Value]]) -> list[tuple[Lane, Lane]]:
         """The words are there: they are added and compared. Gives each lane as it is written, and as it is shown: the
         words of a sample that ends are cleared."""
         form = self._form
         neurons, bits = form.neurons, form.sum_bits
-        allowed = self._of_rule(
+        allowed = of_rule(
+            self._form,
             w.read.word,
             [
                 w.round != rule.most_spikes if neurons.repeats and (rule.limited or not rule.repeats) else Const(1, 1)
@@ -241,15 +185,15 @@ class WideBank(wiring.Component):
                 bias = Mux(w.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
                 u = start + bias
                 added = Mux(w.read.adds, self._shifted(w.read.word, weight), bias)
-            spike = self._of_rule(
-                w.read.word, [u > mine["fire"] if rule.fires else Const(0, 1) for rule in neurons.rules]
+            spike = of_rule(
+                self._form, w.read.word, [u > mine["fire"] if rule.fires else Const(0, 1) for rule in neurons.rules]
             )
             m.d.sync += w.fired[number].eq(spike & fires)
             lanes.append(self._registered(m, w, start + added, spike & fires, word[bits:], mine))
         return lanes
 
     def _registered(
-        self, m: Module, w: _Wires, total: Value, fires: Value, kept: Value, parameters: Mapping[str, Value]
+        self, m: Module, w: Wires, total: Value, fires: Value, kept: Value, parameters: Mapping[str, Value]
     ) -> tuple[Lane, Lane]:
         """A lane in the second stage, as it is written and as it is shown."""
         totals = [Signal(signed(self._form.sum_bits), name=name, reset_less=True) for name in ("total", "shown")]
@@ -268,7 +212,7 @@ class WideBank(wiring.Component):
         mine, shown = (Lane(t, s, bit, held) for t, s in zip(totals, spikes, strict=True))
         return mine, shown
 
-    def _second(self, m: Module, w: _Wires, lanes: Sequence[tuple[Lane, Lane]]) -> None:
+    def _second(self, m: Module, w: Wires, lanes: Sequence[tuple[Lane, Lane]]) -> None:
         """What comes of the words is written."""
         form = self._form
         neurons, bits = form.neurons, form.sum_bits
@@ -276,7 +220,7 @@ class WideBank(wiring.Component):
         redo = w.written.passes & w.fired.any() if neurons.repeats else Const(0, 1)
 
         def choose(choices: Sequence[Value]) -> Value:
-            return self._of_rule(w.written.word, choices)
+            return of_rule(self._form, w.written.word, choices)
 
         for number, (mine, shown) in enumerate(lanes):
             if is_plain(neurons):
@@ -312,16 +256,16 @@ class WideBank(wiring.Component):
             with m.Elif(w.read.passes):
                 m.d.sync += w.again.eq(0)
 
-    def _looks_again(self, w: _Wires, redo: Value) -> Value:
+    def _looks_again(self, w: Wires, redo: Value) -> Value:
         """Whether the pass of the next step looks at a word as it is written: neurons in it may be above their
         threshold still."""
         neurons = self._form.neurons
         if not neurons.repeats:
             return w.fired.any() & ~w.clear
         keeps = [Const(int(rule.limited or not rule.repeats), 1) for rule in neurons.rules]
-        return ~redo & w.round.any() & ~w.clear & self._of_rule(w.written.word, keeps)
+        return ~redo & w.round.any() & ~w.clear & of_rule(self._form, w.written.word, keeps)
 
-    def _show(self, m: Module, w: _Wires, number: int, v: Value, fired: Value, redo: Value) -> None:
+    def _show(self, m: Module, w: Wires, number: int, v: Value, fired: Value, redo: Value) -> None:
         """The monitors of a lane."""
         form = self._form
         count: Value = fired
@@ -349,7 +293,7 @@ class WideBank(wiring.Component):
 
     # -- spikes ------------------------------------------------------------------------------------------------
 
-    def _keep_spikes(self, m: Module, w: _Wires, word: Value) -> None:
+    def _keep_spikes(self, m: Module, w: Wires, word: Value) -> None:
         """Words in which neurons fire wait for their events to be made."""
         form = self._form
         name: Value = w.written.word
@@ -365,7 +309,7 @@ class WideBank(wiring.Component):
             w.spikes.i.payload.name.eq(name),
         ]
 
-    def _emit(self, m: Module, w: _Wires) -> None:
+    def _emit(self, m: Module, w: Wires) -> None:
         """Their events, from the lowest lane on, then the end of the step."""
         held, mask = w.held, Signal(self._form.lanes)
         name = Signal(self._form.name_width)
@@ -391,7 +335,7 @@ class WideBank(wiring.Component):
 
     # -- turns -------------------------------------------------------------------------------------------------
 
-    def _turn(self, m: Module, w: _Wires, done: Value) -> None:
+    def _turn(self, m: Module, w: Wires, done: Value) -> None:
         """From step to step: integration, the pass of each population, and the end."""
         last = w.population == len(self._form.layouts) - 1
         drained = (w.job == Job.DRAIN) & ~w.busy & ~w.again & ~w.waiting.any() & ~w.held & (self.settled | last)
@@ -411,27 +355,11 @@ class WideBank(wiring.Component):
 
     # -- populations -------------------------------------------------------------------------------------------
 
-    def _of_population(self, word: Value, choices: Sequence[Value]) -> Value:
-        """Of one choice per population, that of a word's."""
-        chosen = choices[0]
-        for base, choice in zip(self._form.bases[1:], choices[1:], strict=True):
-            if choice is not chosen:
-                chosen = Mux(word >= base, choice, chosen)
-        return chosen
-
-    def _of_rule(self, word: Value, choices: Sequence[Value]) -> Value:
-        """Of one choice per distinct rule, that of a word's population."""
-        neurons = self._form.neurons
-        if len(choices) == 1:
-            return choices[0]
-        rules = neurons.rules
-        return self._of_population(word, [choices[rules.index(p.rule)] for p in neurons.populations])
-
     def _shifted(self, word: Value, weight: Value) -> Value:
         """A weight in membrane units."""
         shifts = [population.shift for population in self._form.neurons.populations]
         by_shift = {shift: weight << shift for shift in shifts}
-        return self._of_population(word, [by_shift[shift] for shift in shifts])
+        return of_population(self._form, word, [by_shift[shift] for shift in shifts])
 
 
 def _choice(index: Value, numbers: Sequence[int]) -> Value:

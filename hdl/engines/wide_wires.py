@@ -1,0 +1,89 @@
+"""What the parts of a wide engine's bank tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from amaranth import Cat, Mux, Signal
+from amaranth.hdl import Value
+from amaranth.lib import data
+
+from ..memories.memory import Family, ShapedMemory
+from ..neurons.wires import Job
+from ..streams.token_queue import TokenQueue
+from ..streams.tokens import TokenKind, address_bits
+from .visits import VisitLists
+from .wide_format import SPIKING_WORDS, WideContents, WideFormat
+
+
+def spike_layout(form: WideFormat) -> data.StructLayout:
+    """A token whose EVENT is a neuron: the `lane` of the word with a `name`."""
+    return data.StructLayout({"kind": TokenKind, "lane": address_bits(form.lanes), "name": form.name_width})
+
+
+class Stage(NamedTuple):
+    """A word on its way: whether it is passed, or added to, and which it is."""
+
+    passes: Signal
+    adds: Signal
+    word: Signal
+
+
+class Wires:
+    """What the parts of the bank tell each other."""
+
+    def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
+        shapes = form.memories(family)
+        self.state = ShapedMemory(shapes["state"], transparent=False)
+        self.entries = ShapedMemory(shapes["entries"], contents.entries)
+        self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
+        self.visits = VisitLists(form.bases, shapes["visits"]) if form.visits else None
+
+        self.job = Signal(Job, init=Job.PASS)
+        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
+        self.announce = Signal()  # the pass after a reset ends nothing
+        self.quiet = self.end == TokenKind.ABORT
+        self.clear = self.end != TokenKind.END_OF_STEP
+        self.population = Signal(range(len(form.layouts)))  # whose pass it is
+        self.begins = Signal()  # a pass of a population
+        word = address_bits(form.words)
+        self.read, self.written = (
+            Stage(Signal(name=f"{name}_passes"), Signal(name=f"{name}_adds"), Signal(word, name=f"{name}_word"))
+            for name in ("read", "written")
+        )
+        self.fired = Signal(form.lanes)  # of the word that is written
+        self.again = Signal()  # a word is looked at once more, as neurons have fired in it
+        self.again_word = Signal(word)
+        self.round = Signal(range(most_rounds(form) + 1))  # how often they have
+        self.held = Signal()  # there is a word of spikes whose events are made
+        self.waiting = Signal(range(SPIKING_WORDS + 1))  # words of spikes whose events are not made yet
+        self.touches = Signal()  # the word that is written is one that the next pass looks at
+
+    @property
+    def busy(self) -> Value:
+        """Whether a word is on its way."""
+        return Cat(self.read.passes, self.read.adds, self.written.passes, self.written.adds).any()
+
+
+def most_rounds(form: WideFormat) -> int:
+    """After so many rounds of a word it does not matter how many there were."""
+    limits = [rule.most_spikes for rule in form.neurons.rules if rule.limited or not rule.repeats]
+    return max(limits, default=1)
+
+
+def of_population(form: WideFormat, word: Value, choices: Sequence[Value]) -> Value:
+    """Of one choice per population, that of a word's."""
+    chosen = choices[0]
+    for base, choice in zip(form.bases[1:], choices[1:], strict=True):
+        if choice is not chosen:
+            chosen = Mux(word >= base, choice, chosen)
+    return chosen
+
+
+def of_rule(form: WideFormat, word: Value, choices: Sequence[Value]) -> Value:
+    """Of one choice per distinct rule, that of a word's population."""
+    if len(choices) == 1:
+        return choices[0]
+    rules = form.neurons.rules
+    return of_population(form, word, [choices[rules.index(p.rule)] for p in form.neurons.populations])
