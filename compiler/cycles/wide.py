@@ -66,8 +66,8 @@ def event_words(form: WideFormat, contents: WideContents) -> IntArray:
         for layout, base in list(zip(form.layouts, form.bases, strict=True))[:-1]
         for name, lane in _lanes_of(form, contents, layout, base)
     ]
-    inputs = contents.inputs or range(form.inputs)
-    every = (taps_of(form.taps, contents.taps, address) for address in [*own, *(i + form.first_input for i in inputs)])
+    inputs = contents.inputs or range(form.first_input, form.first_input + form.inputs)
+    every = (taps_of(form.taps, contents.taps, address) for address in [*own, *inputs])
     return np.array([sum(0 if t is None else section_of(form, t[0]).words for t in found) for found in every], np.int64)
 
 
@@ -105,6 +105,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     apart = form.layouts[-1].channels_apart
     fires = [{int(word): [int(n) for n in step[word]] for word in np.flatnonzero(step.any(axis=1))} for step in spikes]
     # In front of the state.
+    found: Token | None = None
     numbered: Token | None = None
     front = TapFront(form.taps, contents.taps)
     work: Word | None = None
@@ -141,7 +142,8 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         else:
             offered = (end, 0) if ending else None
         ready = not locked and taps_ready
-        accepts = (numbered is None or ready) if form.renumbered else ready
+        moves = numbered is None or ready
+        accepts = (found is None or moves) if form.renumbered else ready
 
         token, taken, _ = yield ALL * accepts, offered
 
@@ -154,11 +156,12 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
                 address = (contents.names[name] if form.name_bits else name) * lanes + held[0]
                 incoming = (EVENT, address) if taps_ready else None
         elif event is not None and taps_ready:
-            number = contents.inputs[event[1]] if form.renumbered and event[0] == EVENT else event[1]
-            incoming = (event[0], number + form.first_input)
+            number = contents.inputs[event[1]] if form.renumbered else event[1] + form.first_input
+            incoming = (event[0], number if event[0] == EVENT else 0)
             locked = event[0] != EVENT
-        if form.renumbered and (numbered is None or ready):
-            numbered = token
+        if form.renumbered:
+            numbered = found if moves else numbered
+            found = token if accepts else found
 
         # What a pass looks at.
         looks_at: int | None = None

@@ -96,7 +96,7 @@ class WideFolding(EngineFolding):
             first_input=taps.first_input,
             rows=taps.sections,
             weight_words=len(taps.entries),
-            renumbered=taps.inputs != tuple(range(weights.inputs)),
+            renumbered=taps.inputs != tuple(range(taps.first_input, taps.first_input + weights.inputs)),
             name_bits=max(names).bit_length() if names else 0,
             visits=all(rests(network.population(name)) for name in self.populations),
         )

@@ -60,7 +60,7 @@ def plan_words(weights: EngineWeights, populations: Sequence[WordPopulation], lo
         form=form,
         contents=contents,
         first_input=first_input,
-        inputs=tuple(number - first_input for number in plan.inputs),
+        inputs=tuple(plan.inputs),
         sections=tuple(plan.store.sections),
         entries=plan.store.packed(bits),
         weight_bits=bits,

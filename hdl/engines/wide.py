@@ -85,13 +85,18 @@ class WideEngine(wiring.Component):
             m.d.comb += [
                 taps.i.valid.eq(events.valid),
                 taps.i.payload.kind.eq(events.payload.kind),
-                taps.i.payload.address.eq(events.payload.address + self._format.first_input),
+                taps.i.payload.address.eq(events.payload.address + self._first_input),
                 events.ready.eq(taps.i.ready),
             ]
             with m.If(events.valid & events.ready & (events.payload.kind != TokenKind.EVENT)):
                 m.d.sync += locked.eq(1)
         with m.If(bank.release):
             m.d.sync += locked.eq(0)
+
+    @property
+    def _first_input(self) -> int:
+        """What is added to the number of an input: nothing, where a table has it."""
+        return 0 if self._format.renumbered else self._format.first_input
 
     def _inputs(self, m: Module) -> stream.Interface:
         """The inputs as taps number them."""

@@ -153,7 +153,7 @@ class WideFormat(EngineFormat):
     @property
     def input_bits(self) -> int:
         """The width of a renumbered input."""
-        return address_bits(self.taps.addresses - self.first_input)
+        return address_bits(self.taps.addresses)
 
     @property
     def parameter_words(self) -> int:

@@ -77,7 +77,8 @@ def _first_word(section: WordRows, row: Value) -> Value:
 
 
 class Renumber(wiring.Component):
-    """Numbers events by a table; ends pass through. Latency 1 cycle, throughput one token per cycle.
+    """Numbers events by a table; ends pass through. Latency 2 cycles, as what comes behind it takes long, too;
+    throughput one token per cycle.
 
     ==== === =======================
     Port Dir Meaning
@@ -103,12 +104,19 @@ class Renumber(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.numbers = numbers = ShapedMemory(self._shape, self._numbers)
+        found, kind, moves = Signal(), Signal(TokenKind), Signal()
         m.d.comb += [
-            self.i.ready.eq(~self.o.valid | self.o.ready),
+            moves.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(~found | moves),
             numbers.read_address.eq(self.i.payload.address),
             numbers.read_enable.eq(self.i.ready),
-            self.o.payload.address.eq(numbers.read_data),
         ]
         with m.If(self.i.ready):
-            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.kind.eq(self.i.payload.kind)]
+            m.d.sync += [found.eq(self.i.valid), kind.eq(self.i.payload.kind)]
+        with m.If(moves):
+            m.d.sync += [
+                self.o.valid.eq(found),
+                self.o.payload.kind.eq(kind),
+                self.o.payload.address.eq(numbers.read_data),
+            ]
         return m
