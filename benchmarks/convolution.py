@@ -85,7 +85,7 @@ def rows_of(
     """A row of the table for float and for each number of bits."""
     yield [title, f"float ({network.dtype})", *_judged(network, run_float, spikes, labels)]
     for width in bits:
-        whole = quantise(network, width, given, most_fraction_bits=most)
+        whole = quantise(network, width, given, fraction_bits=most)
         yield [title, f"{width} bits", *_judged(whole, run_reference, spikes, labels)]
 
 
@@ -167,7 +167,7 @@ def main() -> int:
         bench = None if options.tools is None else Bench(options, options.tools)
         some = spikes[: options.cores, : options.core_steps]
         built = (
-            cores_of(quantise(network, width, given, most_fraction_bits=options.fraction_bits), title, some, bench)
+            cores_of(quantise(network, width, given, fraction_bits=options.fraction_bits), title, some, bench)
             for title, network in networks.items()
             for width in options.bits
         )

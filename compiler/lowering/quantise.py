@@ -71,16 +71,12 @@ SAME_SCALE = 1e-9
 
 
 def quantise(
-    network: Network,
-    bits: int,
-    calibration: npt.NDArray[Any] | None = None,
-    *,
-    most_fraction_bits: int = MAX_FRACTION_BITS,
+    network: Network, bits: int, calibration: npt.NDArray[Any] | None = None, *, fraction_bits: int = MAX_FRACTION_BITS
 ) -> Network:
     """The integer network of a float network, with weights of `bits` (2 to 16).
 
     `calibration` are input samples, integers [samples, steps, inputs...]. Zero weights stay zero. Membranes have
-    `most_fraction_bits` at most: narrower states, and the same shift everywhere, for coarser thresholds. Deterministic.
+    `fraction_bits` at most: narrower states, and the same shift everywhere, for coarser thresholds. Deterministic.
     Raises OptionError for bits out of range, SampleError for bad samples, ModelError for what integers cannot express.
     """
     check_bits(bits)
@@ -88,7 +84,7 @@ def quantise(
     def codes(form: ContractForm, sources: SpikesByPopulation | None) -> list[Quantised]:
         return _quantise_weights(form, bits, sources, network.largest_value)
 
-    return _quantised(network, codes, calibration, most_fraction_bits)
+    return _quantised(network, codes, calibration, fraction_bits)
 
 
 def quantise_codes(
@@ -249,15 +245,11 @@ def _coarsened(
 
 
 def _quantise_neurons(
-    network: Network,
-    form: ContractForm,
-    weights: Sequence[Quantised],
-    sources: SpikesByPopulation | None,
-    most_fraction_bits: int,
+    network: Network, form: ContractForm, weights: Sequence[Quantised], sources: SpikesByPopulation | None, most: int
 ) -> tuple[Population, int]:
     """The integer population and the shift of the projections into it."""
     scale = np.broadcast_to(weights[0].scale, (form.population.size,))
-    widest = min(most_fraction_bits, MAX_STATE_BITS - constant_bits(integer_neurons(form, scale, 0)))
+    widest = min(most, MAX_STATE_BITS - constant_bits(integer_neurons(form, scale, 0)))
     trial = None if sources is None else Trial.of(network, form, weights, scale, sources, max(0, widest))
     if trial is None or not trial.informative:
         leaks = _unmeasured_leaks(form)
