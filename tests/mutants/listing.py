@@ -1776,7 +1776,7 @@ WORDS = (
         "hdl/engines/wide_bank.py",
         "            return w.fired.any() & ~w.clear\n",
         "            return Const(0, 1)\n",
-        (WIDE, "-k", "words_do"),
+        (WIDE,),
     ),
     Mutant(
         "a word joins the list of visits each time that it is added to",
