@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from .capacity import check_capacity
 from .clock import ClockPlan, plan_clock
 from .critical_path import TOP, Timing, module_paths, read_timing
 from .devices import Device
+from .routed_memories import PlacedBlock, exchanged, find_blocks
 from .top import BoardTop, DeviceTop, SerialCore
 from .utilisation import Utilisation, count_cells, read_overflow, read_utilisation
 
@@ -45,6 +46,7 @@ class _Flow:
     constraints_flag: str
     constraints: str
     packer: str
+    unpacker: str
     bitstream: str
 
 
@@ -56,6 +58,7 @@ _FLOWS = {
         constraints_flag="--pcf",
         constraints="top.pcf",
         packer="icepack",
+        unpacker="iceunpack",
         bitstream="top.bin",
     ),
     Family.ECP5: _Flow(
@@ -65,16 +68,32 @@ _FLOWS = {
         constraints_flag="--lpf",
         constraints="top.lpf",
         packer="ecppack",
+        unpacker="ecpunpack",
         bitstream="top.bit",
     ),
 }
+
+
+LAID = "top_laid.il"
+"""The design that was synthesised, where contents of memories were exchanged afterwards: the others are in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """What is synthesised in place of a design, and which contents of block RAMs then take the place of which: `laid`
+    words of so many `bits`, by block, and the `true` ones."""
+
+    stand_in: SerialCore
+    bits: Mapping[str, int]
+    laid: Mapping[str, Sequence[int]]
+    true: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildResult:
     """A finished build. `files` are the names of what was written into the folder, logs aside; `tools` were used.
 
-    `seed` is that of the placement.
+    `seed` is that of the placement. `blocks` says where those are whose contents were exchanged.
     """
 
     bitstream: Path
@@ -84,6 +103,7 @@ class BuildResult:
     files: tuple[str, ...]
     tools: tuple[str, ...]
     seed: int = 1
+    blocks: Mapping[str, PlacedBlock] = field(default_factory=dict)
 
 
 def build(
@@ -95,6 +115,7 @@ def build(
     seeds: int = 1,
     clock_hz: float | None = None,
     native: bool = False,
+    exchange: Exchange | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BuildResult:
     """Build the bitstream of a core with a serial link, for a board or for a bare device.
@@ -102,7 +123,8 @@ def build(
     Writes `top.il`, `top.v`, `top.pcf` or `top.lpf` (on a board), `nextpnr.json`, `top.asc` or `top.config`, `top.bin`
     or `top.bit` and `logs/` into an existing folder. `clock_hz` is as in `plan_clock`, by whose result the core must
     have been made. `seed` starts the placement; of `seeds` placements, from that seed on, the fastest stays. A bare
-    device's pins are where nextpnr put them, so its bitstream serves for figures, not for a board.
+    device's pins are where nextpnr put them, so its bitstream serves for figures, not for a board. With an `exchange`
+    its stand-in, in `top_laid.il`, is synthesised, and contents of its block RAMs give way to the true ones.
 
     Raises `OptionError` for a bad option, `CapacityError` when the design does not fit, and `ToolError` when a tool
     fails, and `TimingError` when the design, which stays in the folder, is too slow for its clock.
@@ -114,12 +136,11 @@ def build(
     flow = _FLOWS[device.family]
     tick = _stages(progress, 4 + seeds)
 
-    options = _emit(core, target, clock, folder)
+    options, design = _emit_both(core, exchange, target, clock, folder)
     tick()
-    verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "logs" / "verilog.log")
+    emit_top_verilog(folder)
     tick()
-    cells = _synthesise(device, folder, native)
-    check_capacity(count_cells(cells), target)
+    check_capacity(count_cells(cells := _synthesise(device, folder, native, design)), target)
     tick()
     paths = module_paths((folder / "top.il").read_text(encoding="utf-8"))
     best = _Placed(folder, flow.routed)
@@ -131,6 +152,7 @@ def build(
     utilisation = read_utilisation(report, _nextpnr_log(folder), cells, device.family, device.capacity)
     (folder / "top.json").unlink()
     _check_timing(timing, folder)
+    blocks = {} if exchange is None else _exchange(exchange, folder / flow.routed, device.family)
     _pack(flow, target, folder, native)
     tick()
     constraints = [flow.constraints] if isinstance(target, Board) else []
@@ -142,6 +164,7 @@ def build(
         files=("top.il", "top.v", *constraints, "nextpnr.json", flow.routed, flow.bitstream),
         tools=("yosys", flow.router, flow.packer),
         seed=best.seed,
+        blocks=blocks,
     )
 
 
@@ -175,6 +198,38 @@ class _Placed:
     @staticmethod
     def _kept(file: Path) -> Path:
         return file.with_name(f"{file.name}.best")
+
+
+def rewrite(
+    target: Board | Device, folder: Path, contents: Mapping[PlacedBlock, Sequence[int]], *, native: bool = False
+) -> Path:
+    """Write these words into block RAMs of a folder's routed design, and its bitstream anew. Raises ToolError, and
+    InputError where the design lacks one of them."""
+    family = (target.device if isinstance(target, Board) else target).family
+    flow = _FLOWS[family]
+    text = (folder / flow.routed).read_text(encoding="ascii")
+    (folder / flow.routed).write_text(exchanged(text, family, contents), encoding="ascii")
+    _pack(flow, target, folder, native)
+    return folder / flow.bitstream
+
+
+def unpacked(target: Board | Device, folder: Path, *, native: bool = False) -> str:
+    """The text that a folder's bitstream unpacks to, as the routed design was. Raises ToolError."""
+    flow = _FLOWS[(target.device if isinstance(target, Board) else target).family]
+    text = folder / "unpacked.txt"
+    _run([*find_tool(flow.unpacker, native), flow.bitstream, text.name], folder, flow.unpacker, [text.name])
+    try:
+        return text.read_text(encoding="ascii")
+    finally:
+        text.unlink()
+
+
+def _exchange(exchange: Exchange, routed: Path, family: Family) -> dict[str, PlacedBlock]:
+    text = routed.read_text(encoding="ascii")
+    blocks = find_blocks(text, family, exchange.laid, exchange.bits)
+    contents = {block: exchange.true[name] for name, block in blocks.items()}
+    routed.write_text(exchanged(text, family, contents), encoding="ascii")
+    return blocks
 
 
 def synthesise_hierarchical(
@@ -214,12 +269,32 @@ def _stages(progress: Callable[[int, int], None] | None, total: int) -> Callable
     return tick
 
 
-def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Path) -> list[str]:
+def _emit_both(
+    core: SerialCore, exchange: Exchange | None, target: Board | Device, clock: ClockPlan, folder: Path
+) -> tuple[list[str], str]:
+    """Write the design, and what is synthesised in its place; returns nextpnr's options, and which file that is."""
+    options = _emit(core, target, clock, folder)
+    if exchange is None:
+        return options, "top.il"
+    return _emit(exchange.stand_in, target, clock, folder, LAID), LAID
+
+
+def emit_top(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Path) -> None:
+    """Write `top.il` of a core with a serial link, and on a board the constraints."""
+    _emit(core, target, clock, folder)
+
+
+def emit_top_verilog(folder: Path) -> None:
+    """Write `top.v` of the `top.il` that is there."""
+    verilog_from_rtlil(folder / "top.il", folder / "top.v", folder / "logs" / "verilog.log")
+
+
+def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Path, name: str = "top.il") -> list[str]:
     """Write the RTLIL, and on a board the constraints; returns nextpnr's options for the part."""
     if isinstance(target, Device):
         top = DeviceTop(core, clock)
         text = rtlil.convert(top, name=TOP, platform=Synthesis(), ports=top.ports, emit_src=False)
-        (folder / "top.il").write_text(with_words(text), encoding="utf-8")
+        (folder / name).write_text(with_words(text), encoding="utf-8")
         speed = [] if target.speed is None else ["--speed", str(target.speed)]
         unconstrained = ["--lpf-allow-unconstrained"] if target.family is Family.ECP5 else []
         return [target.flag, "--package", target.package, *speed, *unconstrained]
@@ -227,16 +302,16 @@ def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Pa
     constraints = _FLOWS[target.device.family].constraints
     # Amaranth's plan also holds build scripts, which are not for us: its tools' environment and paths are the user's.
     files = platform.prepare(BoardTop(core, target, clock), TOP, emit_src=False).files
-    (folder / "top.il").write_text(with_words(files["top.il"]), encoding="utf-8")
+    (folder / name).write_text(with_words(files["top.il"]), encoding="utf-8")
     (folder / constraints).write_text(files[constraints], encoding="utf-8")
     speed = ["--speed", platform.speed] if target.device.family is Family.ECP5 else []
     return [target.device.flag, "--package", target.nextpnr_package(platform), *speed]
 
 
-def _synthesise(device: Device, folder: Path, native: bool) -> dict[str, int]:
+def _synthesise(device: Device, folder: Path, native: bool, il_file: str) -> dict[str, int]:
     """Write top.json; returns the number of cells of each type."""
     passes = synthesis_passes(device.family, TOP, dsp=device.capacity.dsps > 0)
-    script = ["read_rtlil top.il", *passes, _STATISTICS, "write_json top.json"]
+    script = [f"read_rtlil {il_file}", *passes, _STATISTICS, "write_json top.json"]
     _yosys(folder, script, "yosys", native)
     return _statistics(folder, "design", "num_cells_by_type")
 

@@ -127,8 +127,9 @@ def test_a_flash_holds_bitstream_and_weights() -> None:
 class LoadedMemory(wiring.Component):
     """A loader and the memory that it fills."""
 
-    def __init__(self, made: Weights) -> None:
-        self.loader = FlashLoader(made.form)
+    def __init__(self, made: Weights, identity: int | None = None) -> None:
+        self.loader = FlashLoader(made.form, is_told=identity is not None)
+        self.identity = identity
         self.memory = SpramMemory(made.shape)
         self.address = (made.shape.depth - 1).bit_length()
         super().__init__(
@@ -145,6 +146,8 @@ class LoadedMemory(wiring.Component):
         wiring.connect(m, self.loader.load, self.memory.load)
         for name in ("cs", "sck", "copi", "ready", "failed"):
             m.d.comb += getattr(self, name).eq(getattr(self.loader, name))
+        if self.identity is not None:
+            m.d.comb += self.loader.identity.eq(self.identity)
         m.d.comb += [
             self.loader.cipo.eq(self.cipo),
             self.memory.read_enable.eq(self.read_enable),
@@ -163,9 +166,16 @@ class Outcome:
     words: list[int]
 
 
-def attempt(made: Weights, flash: SpiFlash, *, attempts: int = 1, replacement: bytes | None = None) -> Outcome:
+def attempt(
+    made: Weights,
+    flash: SpiFlash,
+    *,
+    attempts: int = 1,
+    replacement: bytes | None = None,
+    identity: int | None = None,
+) -> Outcome:
     """Let a design load from a flash, for so many attempts; after the first failure it may hold something else."""
-    dut = LoadedMemory(made)
+    dut = LoadedMemory(made, identity)
     outcome = Outcome(0, None, [])
 
     async def watch(ctx: Any) -> None:
@@ -255,6 +265,17 @@ def test_the_same_words_for_another_header_are_refused() -> None:
     ours, theirs = weights(), weights(design=DESIGN + 1)
     assert ours.image[HEADER.size : -4] == theirs.image[HEADER.size : -4]
     assert ours.image[-4:] != theirs.image[-4:]
+
+
+def test_weights_of_the_identity_that_is_told_are_taken_and_no_others() -> None:
+    made, mine = weights(), 0xC0DE
+    named = replace(made, image=make_flash_image(made.form.named(mine), made.words))
+    assert parse_flash_image(named.image).words == tuple(made.words)
+    assert made.form.named(0) == made.form != made.form.named(1)
+    assert attempt(made, SpiFlash(named.flash), identity=mine).words == made.words
+    for image in (made, replace(made, image=make_flash_image(made.form.named(mine ^ 1), made.words))):
+        outcome = attempt(made, SpiFlash(image.flash), identity=mine)
+        assert (outcome.ready_after, outcome.failures) == (None, 1)
 
 
 def test_a_slow_flash_is_asked_again() -> None:

@@ -14,7 +14,7 @@ from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import ResetPlace
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.hdl.link.linked_core import LinkedCore
+from spikeloom.hdl.link.linked_core import LinkedCore, identity_memory
 from spikeloom.hdl.link.protocol import (
     END,
     ESCAPE,
@@ -78,10 +78,15 @@ def test_bytes_that_are_no_reply_are_refused(body: bytes) -> None:
 class Host:
     """Drives a linked core in the Amaranth simulator, bit by bit."""
 
-    def __init__(self, network: Network, fifo_words: int = 16, packed: bool = False) -> None:
+    def __init__(
+        self, network: Network, fifo_words: int = 16, packed: bool = False, *, identity: int | None = None
+    ) -> None:
         plan = make_plan(network)
         self.form = replace(link_of(network), fifo_words=fifo_words, packed=packed)
-        self.dut = LinkedCore(plan.core(), self.form, CLOCKS_PER_BIT, plan.family)
+        stored = None if identity is None else (identity,) * identity_memory(plan.family).depth
+        self.dut = LinkedCore(plan.core(), self.form, CLOCKS_PER_BIT, plan.family, stored)
+        if identity is not None:
+            self.form = replace(self.form, identity=identity)
         self.replies: list[Reply] = []
         self.bytes_received = 0
 
@@ -195,6 +200,19 @@ def test_samples_back_to_back(inputs: int, outputs: int, changes: dict[str, Any]
     sizes = [sample_bytes(host.form, *pair) for pair in zip(spikes, expected, strict=True)]
     assert sum(to_device for to_device, _ in sizes) == sum(len(frame.data) for frame in frames)
     assert sum(from_device for _, from_device in sizes) == host.bytes_received
+
+
+def test_replies_start_from_an_identity_in_a_memory() -> None:
+    """The very first one too, whatever it is, and those behind an error."""
+    net = network()
+    spikes, expected = spikes_and_answer(net, samples=1, steps=3)
+    frames = list(encode_sample(LinkFormat(inputs=6, outputs=5, fifo_words=16), spikes[0]))
+    for first in ([], [b"\x01"]):
+        host = Host(net, identity=0xBEEF)
+        errors = [part for data in first for part in (host.sends(slip(data)), host.awaits(1))]
+        replies = host.run(*errors, host.sends_frames(frames))
+        assert [reply.code for reply in replies[: len(first)]] == [Code.ERROR] * len(first)
+        assert_answers(replies[len(first) :], expected)
 
 
 def corrupted(frame: Frame) -> bytes:

@@ -219,7 +219,10 @@ def paths(value: Any, prefix: str = "") -> set[str]:
 
 
 def test_every_key_is_documented_and_every_documented_key_is_there() -> None:
-    report = build_report(facts())
+    roomy = replace(facts().plan, headroom=0.1)
+    report = build_report(facts(plan=roomy, reloads=2))
+    assert report["exchange"] == {"headroom": 0.1, "reloads": 2}
+    assert "weights can be exchanged in the bitstream (10% headroom): exchanged 2 times" in render_html(report)
     found = {re.sub(r"^utilization\.\w+", "utilization.*", path) for path in paths(report)}
     assert found == documented_keys()
 

@@ -56,6 +56,17 @@ def real(minimum: float, maximum: float = math.inf, *, open_: bool = False) -> C
     return parse
 
 
+def share() -> Callable[[str], float]:
+    """An argparse type: a share as 10% or 0.1."""
+
+    def parse(text: str) -> float:
+        percent = text.endswith("%")
+        value = real(0)(text.removesuffix("%"))
+        return value / 100 if percent else value
+
+    return parse
+
+
 def floor(text: str) -> float | str:
     """An argparse type: a finite number, the word for minus the threshold or that for no floor."""
     return text if text in ("threshold", "none") else real(-math.inf)(text)

@@ -40,6 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         default="auto",
         help="where weights lie: block RAM, or on a UP5K in SPRAM, loaded from flash (default: as needed)",
     )
+    parser.add_argument("--headroom", type=common.share(), metavar="SHARE", help="spare words for spikeloom reload")
     parser.add_argument("--output", type=Path, metavar="DIR", help="the build folder (default: build/MODEL's name)")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
     parser.add_argument("--emit", choices=("bitstream", "verilog"), default="bitstream", help="default: bitstream")
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
     from ..compression.overrides import overrides_of
     from ..flow.compile import compile_network
-    from ..flow.options import CompileOptions, check_wide, require_target
+    from ..flow.options import CompileOptions, check_headroom, check_wide, require_target
     from ..frontends.samples import read_samples
     from ..output.build_folder import check_target
     from ..plan.readout import answered
@@ -104,10 +105,12 @@ def run(options: argparse.Namespace) -> int:
         seeds=options.seeds,
         native_tools=options.tools == "native",
         verilog_only=options.emit == "verilog",
+        headroom=options.headroom,
         **common.purpose_of(options),
     )
     require_target(wanted)  # these mistakes first: they need no file to be read
     check_wide(wanted)
+    check_headroom(wanted)
     check_coding_options(options)
     check_target(output, force=options.force)
     network = common.read_model(options)
@@ -115,13 +118,12 @@ def run(options: argparse.Namespace) -> int:
     wanted = replace(wanted, folding=common.folding_of(options, network), coding=coding)
     samples = None if options.data is None else read_samples(options.data, network, coding=coding)
     files = {"model": options.model, "samples": options.data, "folding": options.folding, "board": options.board_file}
-    inputs = {role: path for role, path in files.items() if path is not None}
     build = compile_network(
         network,
         output,
         wanted,
         samples=samples,
-        inputs=inputs,
+        inputs={role: path for role, path in files.items() if path is not None},
         conventions=common.conventions(options),
         force=options.force,
         step=common.progress_bar,

@@ -31,6 +31,7 @@ from . import (
     flash_command,
     inspect_command,
     regress_command,
+    reload_command,
     report_command,
     run_command,
     simulate_command,
@@ -54,6 +55,7 @@ COMMANDS = (
     flash_command,
     run_command,
     board_command,
+    reload_command,
     demo_command,
 )
 

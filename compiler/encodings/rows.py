@@ -14,7 +14,7 @@ import numpy as np
 from ...hdl.engines.bitmap_format import BitmapContents, BitmapFormat
 from ...hdl.engines.engine import Rows, RowsContents
 from ...hdl.engines.row_format import RowContents, RowFormat, Section
-from ...hdl.memories.memory import Family
+from ...hdl.memories.memory import NEVER_LOGIC, Family
 from ..ir.arrays import IntArray
 from .bitmap import bitmap_beats, bitmap_contents, bitmap_forms
 from .cost import BRAM_LUTS, LOGIC_LUTS, Scarce
@@ -29,6 +29,7 @@ from .directory import (
     group_starts,
     row_starts,
 )
+from .room import NoRoomError, Room, require_room
 
 GROUPS = (1, 2, 4, 8)
 """How many rows may share a word of the directory."""
@@ -57,6 +58,7 @@ def encode_rows(
     first_spram: int | None = None,
     scarce: Scarce = Scarce.BRAMS,
     placed_in: int | None = None,
+    room: Room | None = None,
 ) -> tuple[Rows, RowsContents]:
     """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then the least of block RAMs and
     LUTs, weighed by what is `scarce`, then the fewest bits.
@@ -64,8 +66,11 @@ def encode_rows(
     `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
     depends on the weights' places and on how many levels they have, not on their values, unless the levels are so few
     that their numbers are stored instead. With `first_spram` the entries lie in SPRAMs from that number on. Bitmaps
-    are for rows of one section.
+    are for rows of one section. With `room` the rows are laid out for other weights, too, and no levels are numbered;
+    where it is known how they were, these weights are, or NoRoomError is raised.
     """
+    if room is not None and room.form is not None:
+        return room.form, _refilled(room.form, codes, weight_bits, sections)
     gaps = _gaps(codes, sections)
     compressed: Iterator[tuple[Rows, int]] = chain.from_iterable(
         _forms(codes, gaps, choice, weight_bits, sections) for choice in code_choices(codes, weight_bits)
@@ -73,11 +78,15 @@ def encode_rows(
     bitmaps = bitmap_forms(codes, weight_bits) if len(sections) == 1 and placed_in is None else iter(())
     best = min(
         (
-            (replace(form, first_spram=first_spram, logic_luts=LOGIC_LUTS[scarce]), luts)
+            (replace(form, first_spram=first_spram, logic_luts=NEVER_LOGIC if room else LOGIC_LUTS[scarce]), luts)
             for form, luts in chain(compressed, bitmaps)
+            if room is None or form.levels is None
         ),
         key=lambda candidate: _cost(candidate[0], candidate[1], family, scarce),
     )[0]
+    if room is not None and not best.uniform:
+        most = min(codes.shape[1], room.words(best.longest_row))
+        best = replace(best, entries=room.words(best.entries), longest_row=max(best.longest_row, most))
     if isinstance(best, BitmapFormat):
         return best, bitmap_contents(codes, best)
     placed = best if placed_in is None else replace(best, post=placed_in, placed=True)
@@ -193,6 +202,26 @@ def _cost(form: Rows, luts: int, family: Family, scarce: Scarce) -> tuple[int, f
 
 
 # ----------------------------------------------------------------------------------------------------- contents
+
+
+def _refilled(form: Rows, codes: IntArray, weight_bits: int, sections: Sequence[Section]) -> RowsContents:
+    """The contents of memories that were laid out for other weights. Raises NoRoomError where these do not fit."""
+    require_room("a weight", form.weight_bits, weight_bits, "bit")
+    if form.rows != len(codes) or (isinstance(form, RowFormat) and form.sections != tuple(sections)):
+        raise NoRoomError(f"the rows were {form.rows:,} of other connections: the new weights have {len(codes):,}")
+    if isinstance(form, BitmapFormat):
+        lengths = np.count_nonzero(codes, axis=1).astype(np.int64)
+    elif form.uniform:
+        return _contents(codes, _gaps(codes, sections), form)
+    else:
+        gaps = _gaps(codes, sections)
+        bridges = _bridges(gaps, Codes(levels=None, bits=form.code_bits, luts=0), form.index_bits)
+        lengths = np.bincount(gaps.row, weights=1 + bridges, minlength=form.rows).astype(np.int64)
+    require_room("the longest row", (1 << form.length_bits) - 1, int(lengths.max(initial=0)), "word")
+    require_room("the memory 'entries'", form.entries, group_starts(lengths, form.group, form.align)[1], "word")
+    if isinstance(form, BitmapFormat):
+        return bitmap_contents(codes, form)
+    return _contents(codes, gaps, form)
 
 
 def _contents(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowContents:

@@ -13,6 +13,7 @@ from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import BeatShape, TokenKind
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
+from .room import Room, require_room
 
 
 def encode_vector(
@@ -25,18 +26,24 @@ def encode_vector(
     banks: int = 1,
     ports: int = 1,
     neurons_per_cycle: int = 1,
+    room: Room | None = None,
 ) -> tuple[VectorFormat, VectorContents]:
     """A vector engine for integer weights [pre, post]; `parameters` holds a word per neuron, or none.
 
     `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
-    follows. `lanes` and the rest are as in VectorFormat. Raises ValueError where VectorFormat does.
+    follows, which `room` widens. `lanes` and the rest are as in VectorFormat. Raises ValueError where that does.
     """
     largest = np.broadcast_to(np.asarray(x_max, np.int64), codes.shape[:1])[:, None]
     low, high = (np.minimum(codes, 0) * largest).sum(axis=0), (np.maximum(codes, 0) * largest).sum(axis=0)
+    sum_bits = signed_bits(int(low.min()), int(high.max()))
+    if room is not None:
+        wide = sum_bits + room.bits if room.form is None else room.form.sum_bits
+        require_room("the sums of a step", wide, sum_bits, "bit")
+        sum_bits = wide
     form = VectorFormat(
         pre=codes.shape[0],
         neurons=neurons,
-        sum_bits=signed_bits(int(low.min()), int(high.max())),
+        sum_bits=sum_bits,
         lanes=lanes,
         banks=banks,
         ports=ports,

@@ -17,8 +17,6 @@ from ...boards.host.facts import LINK
 from ...boards.toolchain import BuildResult
 from ...hdl.errors import OptionError
 from ...hdl.link.flash_loader import FlashFormat
-from ...hdl.link.flashed_core import FlashedCore
-from ...hdl.link.linked_core import LinkedCore
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
@@ -29,6 +27,7 @@ from ..compression.overrides import layer_texts
 from ..compression.recipe import Recipe, default_method
 from ..compression.report import with_origin
 from ..data.samples import Samples
+from ..encodings.room import Room
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..estimate.estimate import estimate
 from ..frontends.nir.writer import write_nir
@@ -38,7 +37,6 @@ from ..ir.origin import ERRORS
 from ..lowering.error import PopulationError, quantisation_error
 from ..lowering.quantise import dequantise
 from ..output.build_folder import (
-    FLASH,
     FOLDING,
     NETWORK,
     NUMBERING,
@@ -52,15 +50,16 @@ from ..output.build_folder import (
     write_json,
     write_manifest,
 )
-from ..output.flash_image import join_flash
 from ..plan.folding import default_folding, folding_data
 from ..plan.host_link import link_for, memory_needs
+from ..plan.layout import with_spare_bits
 from ..plan.lean import Lean, lean_for
 from ..plan.plan import Plan, make_plan, with_spram
 from ..plan.readout import answered, require_answer, require_folded_answer
 from ..report.datasheet import DATASHEET, datasheet
 from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
+from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
 from .link_facts import facts_of, named
 from .measure import mean_rates, random_samples
@@ -69,6 +68,7 @@ from .options import (
     CompileOptions,
     baud_of,
     check_coding,
+    check_headroom,
     check_wide,
     clocks_of,
     device_of,
@@ -77,7 +77,7 @@ from .options import (
     require_target,
     silent,
 )
-from .writing import build_bitstream, core_ports, kept, versions, write_bench, write_cores, write_weights
+from .writing import build_bitstream, core_ports, kept, versions, write_bench, write_cores, write_flash, write_weights
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
@@ -121,7 +121,7 @@ def compile_network(
     if target is not None and not options.verilog_only:
         clocks_of(target, options, clock)  # refuses a pace that the clock cannot keep
     integers = _answering(source, options, samples, step, chosen=source is given)
-    lean = lean_for(integers.network, options.folding)
+    integers, lean = _for_core(integers, options)
     network, link = lean.network, link_on(target, lean.network, options)
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
     plan = plan_for(network, target, options, link)
@@ -145,8 +145,7 @@ def compile_network(
         design = replace(design, link=_named(link, folder))
         design = replace(design, built=_built(design, flash, folder, options, step))
         if design.built is not None:
-            write_json(folder / LINK, facts_of(design, folder).data())
-            write_hosts(facts_of(design, folder), folder)
+            _write_facts(design, folder)
         report = build_report(gather_facts(design, samples, folder, step))
         write_json(folder / REPORT, report)
         if options.verilog_only:
@@ -156,12 +155,31 @@ def compile_network(
     return load_build_folder(output)
 
 
+def _write_facts(design: Design, folder: Path) -> None:
+    """What hosts must know, and who exchanges weights later."""
+    facts = facts_of(design, folder)
+    write_json(folder / LINK, facts.data())
+    write_hosts(facts, folder)
+    if design.plan.headroom is not None:
+        write_nir(design.integers.network, folder / LAID_NETWORK)
+        write_layout(folder, design)
+
+
+def _for_core(integers: Integers, options: CompileOptions) -> tuple[Integers, Lean]:
+    """The integers, and the network that a core runs: with headroom all neurons, their membranes with spare bits."""
+    if options.headroom is None:
+        return integers, lean_for(integers.network, options.folding)
+    network = with_spare_bits(integers.network, Room(options.headroom).bits)
+    return replace(integers, network=network), Lean(network, network)
+
+
 def _checked(given: Network, options: CompileOptions, samples: Samples | None) -> Network:
     """The network with the readout that hardware answers by; raises for what contradicts itself, before any work."""
     source = answered(given)
     require_answer(source)
     check_coding(options, source, samples)
     check_wide(options)
+    check_headroom(options)
     return source
 
 
@@ -209,11 +227,13 @@ def _built(
     target, plan = design.target, design.plan
     if target is None or options.verilog_only:
         return None
-    core = LinkedCore(plan.core(), design.link, clocks_of(target, options, design.clock), plan.family)
-    built = build_bitstream(core if flash is None else FlashedCore(core, flash), target, folder, options, step)
+    core, exchange = linked_design(design, flash), exchange_of(design, flash)
+    built = build_bitstream(core, target, folder, options, step, exchange)
+    if plan.headroom is not None:
+        with step("reading the weights back out of the bitstream"):
+            check_bitstream(folder, target, plan, design.link.identity, built.blocks, options.native_tools)
     if flash is not None:
-        image = (folder / WEIGHTS).read_bytes()
-        (folder / FLASH).write_bytes(join_flash(built.bitstream.read_bytes(), flash, image))
+        write_flash(design, flash, folder, built.bitstream)
     return built
 
 
@@ -284,7 +304,7 @@ def plan_for(network: Network, target: Board | Device | None, options: CompileOp
     Raises ModelError where its core cannot answer what the class is read by.
     """
     require_folded_answer(network, options.folding or default_folding(network))
-    plan = make_plan(network, family_of(target), options.folding)
+    plan = make_plan(network, family_of(target), options.folding, headroom=options.headroom)
     capacity = Resources() if target is None else device_of(target).capacity
     if isinstance(target, Board) and target.flash is None:
         capacity = replace(capacity, spram=0)  # it cannot be filled
@@ -353,7 +373,10 @@ def _errors_of_integers(source: Network, real: Network) -> tuple[PopulationError
 
 
 def _saves_block_rams(options: CompileOptions) -> bool:
-    """Whether spikes may be changed for them: not where another folding than the smallest core's will be chosen."""
+    """Whether spikes may be changed for them: not where another folding than the smallest core's will be chosen, nor
+    where memories have room to spare."""
+    if options.headroom is not None:
+        return False
     aims = (options.latency_us, options.samples_per_s)
     return aims == (None, None) and options.minimise in (None, Objective.LUTS, Objective.BRAMS)
 

@@ -12,7 +12,7 @@ from ...boards.boards import Board
 from ...boards.clock import ClockPlan
 from ...boards.critical_path import TOP
 from ...boards.devices import Device
-from ...boards.toolchain import BuildResult, synthesise_hierarchical
+from ...boards.toolchain import LAID, BuildResult, synthesise_hierarchical
 from ...hdl.errors import quoted
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
@@ -57,7 +57,7 @@ class Design:
     """What a report is about: `plan` is that of `lean`'s core, `built` is None where only Verilog was made, `baud` is
     the host link's rate.
 
-    `native` and `seed` are the options of the tools and of made-up samples.
+    `native` and `seed` are the options of the tools and of made-up samples. Weights were exchanged `reloads` times.
     """
 
     plan: Plan
@@ -71,6 +71,7 @@ class Design:
     native: bool
     seed: int
     spi: bool = False
+    reloads: int = 0
 
     @property
     def device(self) -> Device | None:
@@ -78,11 +79,13 @@ class Design:
         return self.target.device if isinstance(self.target, Board) else self.target
 
 
-def gather_facts(design: Design, samples: Samples | None, folder: Path, step: Step) -> Facts:
-    """Everything that the report says about the design in `folder`, measured on `samples` or on random ones."""
+def gather_facts(design: Design, samples: Samples | None, folder: Path, step: Step, *, blocks: bool = True) -> Facts:
+    """Everything that the report says about the design in `folder`, measured on `samples` or on random ones; without
+    `blocks` all but what its modules cost."""
     facts = _static_facts(design)
-    with step("synthesising block by block"):
-        facts = replace(facts, blocks=_blocks(design, folder))
+    if blocks:
+        with step("synthesising block by block"):
+            facts = replace(facts, blocks=_blocks(design, folder))
     if design.built is None:
         facts = replace(facts, used=sum((block.resources for block in facts.blocks), Resources()))
     network = design.plan.network
@@ -142,6 +145,7 @@ def _static_facts(design: Design) -> Facts:
         used=design.plan.needs,
         used_source=Source.ESTIMATED,
         timing=Timing(clock_mhz=clock_mhz),
+        reloads=design.reloads,
     )
     if device is not None:
         shown = ReportDevice(id=device.id, family=device.family, package=device.package, capacity=device.capacity)
@@ -159,6 +163,8 @@ def _static_facts(design: Design) -> Facts:
 def _blocks(design: Design, folder: Path) -> tuple[Block, ...]:
     """Resources per module; of the core alone where no top was built."""
     file, top = ("core.il", _CORE) if design.built is None else ("top.il", TOP)
+    if design.plan.headroom is not None:
+        file = LAID
     resources = synthesise_hierarchical(folder / file, design.plan.family, top=top, native=design.native)
     return tuple(Block(_block_name(design, name), used) for name, used in resources.items() if used != Resources())
 

@@ -30,12 +30,12 @@ class CompileOptions:
     (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`). `wide` makes the core's
     input bring beats of several events, for a design of one's own: with `verilog_only` and without a board. `weights`
     is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding`
-    the device takes images. `clock_mhz` defaults to the board's, `baud` to the
-    fastest that its serial bridge and the clock have in common; `packed` says whether the host link is
-    (`link.packing`), by default where that pays; with
-    `spi` its line is that of a microcontroller; `seed` starts the
-    placement, of `seeds` placements from that one on the fastest stays. With
-    `verilog_only` no bitstream is made, and a target only chooses the family of its memories.
+    the device takes images. `clock_mhz` defaults to the board's, `baud` to the fastest that its serial bridge and the
+    clock have in common; `packed` says whether the host link is (`link.packing`), by default where that pays; with
+    `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds` placements from that one on the
+    fastest stays. With `verilog_only` no bitstream is made, and a target only chooses the family of its memories. With
+    `headroom` other weights can take the place of the network's in the finished bitstream, that share more of them
+    (`reload_weights`).
     """
 
     board: str | None = None
@@ -60,6 +60,7 @@ class CompileOptions:
     seeds: int = 1
     native_tools: bool = False
     verilog_only: bool = False
+    headroom: float | None = None
 
 
 @contextmanager
@@ -162,6 +163,22 @@ def _decoders(reading: Readout) -> tuple[Decoder, ...]:
 def default_decoder(network: Network) -> Decoder:
     """The decoder of a device that takes images, where nobody names one."""
     return Decoder.ARGMAX if network.reading.by is ReadBy.SPIKES else Decoder(network.reading.by.value)
+
+
+MAX_HEADROOM = 10.0
+
+
+def check_headroom(options: CompileOptions) -> None:
+    """OptionError for headroom that is no share, or in a core without a bitstream."""
+    share = options.headroom
+    if share is None:
+        return
+    if not 0 <= share <= MAX_HEADROOM:
+        raise OptionError(f"headroom is a share of 0 to {MAX_HEADROOM:.0%}: got {share:g}; choose 10%")
+    if options.verilog_only:
+        raise OptionError(
+            "headroom is for a bitstream in which weights are exchanged: bare Verilog has none; leave it out"
+        )
 
 
 def check_wide(options: CompileOptions) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...boards.boards import Board
 from ...boards.devices import Device
-from ...boards.toolchain import BuildResult, build
+from ...boards.toolchain import BuildResult, Exchange, build
 from ...boards.top import SerialCore
 from ...hdl.emit.axi import write_axi
 from ...hdl.emit.core_ports import CorePorts, write_template
@@ -25,14 +25,15 @@ from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..names import FITTED
 from ..output.build_folder import (
+    FLASH,
     LOGS,
     WEIGHTS,
     free_name,
 )
-from ..output.flash_image import plan_flash
+from ..output.flash_image import join_flash, make_flash_image, parse_flash_image, plan_flash
 from ..plan.lean import Lean
 from ..plan.plan import Plan
-from .facts import Integers, Step
+from .facts import Design, Integers, Step
 from .options import CompileOptions, wanted_hz
 
 BENCH_SAMPLES = 10
@@ -44,11 +45,24 @@ def core_text(plan: Plan, *, trace: bool = False) -> str:
     return to_rtlil(plan.core(trace=trace), f"spikeloom_core{'_traced' if trace else ''}")
 
 
+CORES = {"core": False, "core_traced": True}
+"""The cores of a build, and whether they are traced."""
+
+
 def write_cores(plan: Plan, folder: Path) -> None:
-    for name, trace in (("core", False), ("core_traced", True)):
-        file = folder / f"{name}.il"
-        file.write_text(core_text(plan, trace=trace), encoding="utf-8")
-        verilog_from_rtlil(file, file.with_suffix(".v"), folder / LOGS / f"{name}.log")
+    write_core_rtlil(plan, folder)
+    write_core_verilog(folder)
+
+
+def write_core_rtlil(plan: Plan, folder: Path) -> None:
+    for name, trace in CORES.items():
+        (folder / f"{name}.il").write_text(core_text(plan, trace=trace), encoding="utf-8")
+
+
+def write_core_verilog(folder: Path) -> None:
+    """Of the RTLIL that is there."""
+    for name in CORES:
+        verilog_from_rtlil(folder / f"{name}.il", folder / f"{name}.v", folder / LOGS / f"{name}.log")
 
 
 def core_ports(plan: Plan) -> CorePorts:
@@ -83,8 +97,23 @@ def write_weights(plan: Plan, folder: Path) -> FlashFormat | None:
     return form
 
 
+def write_flash(design: Design, form: FlashFormat, folder: Path, bitstream: Path) -> None:
+    """Write the flash's whole contents, its weights for the design's identity where that can be exchanged."""
+    image = (folder / WEIGHTS).read_bytes()
+    if design.plan.headroom is not None:
+        named = form.named(design.link.identity)
+        image = make_flash_image(named, parse_flash_image(image).words)
+        (folder / WEIGHTS).write_bytes(image)
+    (folder / FLASH).write_bytes(join_flash(bitstream.read_bytes(), form, image))
+
+
 def build_bitstream(
-    core: SerialCore, target: Board | Device, folder: Path, options: CompileOptions, step: Step
+    core: SerialCore,
+    target: Board | Device,
+    folder: Path,
+    options: CompileOptions,
+    step: Step,
+    exchange: Exchange | None = None,
 ) -> BuildResult:
     with step(f"building the bitstream for {target.id}") as progress:
         return build(
@@ -95,6 +124,7 @@ def build_bitstream(
             seeds=options.seeds,
             clock_hz=wanted_hz(options),
             native=options.native_tools,
+            exchange=exchange,
             progress=progress,
         )
 

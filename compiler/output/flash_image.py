@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from ...hdl.errors import InputError
 from ...hdl.link.flash_loader import CRC_BYTES, HEADER, MAGIC, VERSION, FlashFormat, flash_crc
 from ...hdl.memories.spram import SPRAM_WIDTH
+from ..plan.layout import fixed_parts
 from ..plan.plan import Plan
 
 WORD_BYTES = SPRAM_WIDTH // 8
@@ -41,27 +41,8 @@ def plan_flash(plan: Plan) -> tuple[FlashFormat, bytes]:
 
 
 def design_number(plan: Plan) -> int:
-    """32 bits made of everything in a plan's core that is not in SPRAM."""
-    parts = [
-        (engine.sources, engine.form, engine.form.outside_spram(engine.contents), *engine.delays)
-        for engine in plan.engines
-    ]
-    return int.from_bytes(hashlib.sha256(_text(parts).encode()).digest()[:4], "big")
-
-
-def _text(value: Any) -> str:
-    """The repr of a value of dataclasses and collections, with sets in order, which differs between processes."""
-    if is_dataclass(value):
-        return (
-            f"{type(value).__name__}({', '.join(f'{f.name}={_text(getattr(value, f.name))}' for f in fields(value))})"
-        )
-    if isinstance(value, frozenset):
-        return f"frozenset({{{', '.join(sorted(map(_text, value)))}}})"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_text, value))}{',' * (len(value) == 1)})"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_text, value))}]"
-    return repr(value)
+    """32 bits made of everything in a plan's core that is not in SPRAM, nor exchanged with it."""
+    return int.from_bytes(hashlib.sha256(fixed_parts(plan).encode()).digest()[:4], "big")
 
 
 def flash_words(sprams: Sequence[Sequence[int]], address_bits: int) -> tuple[int, ...]:

@@ -54,6 +54,9 @@ class EngineFolding(ABC):
     returns: ClassVar[bool] = False
     """Whether its spikes can return inside it, into neurons whose pass is over."""
 
+    has_room: ClassVar[bool] = False
+    """Whether its memories can be laid out for other weights than their own."""
+
     refused: ClassVar[Mapping[str, str]] = {}
     """Fields of a folding file that only other kinds have, and why this one has none: `{first}` is its population,
     `{lanes}` the lanes that the file gives."""

@@ -44,5 +44,5 @@ def link_for(
 
 def memory_needs(plan: Plan, link: LinkFormat | None) -> Resources:
     """The block RAMs and SPRAMs of a design, exactly: of its core, and of its host link if it has one."""
-    around = [] if link is None else link_memories(link, plan.family).values()
+    around = [] if link is None else link_memories(link, plan.family, exchanged=plan.headroom is not None).values()
     return replace(plan.needs, brams=plan.brams + sum(shape.brams for shape in around))

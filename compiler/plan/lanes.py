@@ -13,6 +13,7 @@ from ...hdl.engines.lanes import LanesContents, LanesFormat
 from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
+from ..encodings.room import Room
 from ..encodings.rows import encode_rows
 from ..ir.arrays import IntArray
 from ..ir.connectivity import Connectivity
@@ -38,6 +39,7 @@ class LanesFolding(EngineFolding):
     skips: bool = False
 
     kind = EngineKind.SPARSE
+    has_room: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {
         "spram": "an engine with weights in SPRAM has one lane: that of {first} has {lanes}",
         "events_per_beat": ONLY_VECTOR,
@@ -69,23 +71,36 @@ class LanesFolding(EngineFolding):
     ) -> tuple[LanesFormat, LanesContents]:
         forms, contents = [], []
         first = 0
-        for chosen in lane_neurons(weights.network, self):
-            placed = self._rows(weights, family, chosen, range(first, first + len(chosen)))
+        for number, chosen in enumerate(lane_neurons(weights.network, self)):
+            room = None if weights.room is None else weights.room.at(number, "lanes")
+            placed = self._rows(weights, family, chosen, range(first, first + len(chosen)), room)
             neurons, parameters = weights.neurons(
-                placed.weight_bits, chosen=chosen, skips=self.skips, scarce=self.scarce
+                placed.weight_bits,
+                chosen=chosen,
+                skips=self.skips,
+                scarce=self.scarce,
+                room=None if room is None else room.of("neurons"),
             )
             forms.append(SparseFormat(inputs=weights.inputs, neurons=neurons, **placed.formats))
             contents.append(SparseContents(parameters=parameters, **placed.contents))
             first += len(chosen)
         return LanesFormat(lanes=tuple(forms), queue=self.queue), LanesContents(lanes=tuple(contents))
 
-    def _rows(self, weights: EngineWeights, family: Family, chosen: IntArray, places: range) -> PlacedRows:
+    def _rows(
+        self, weights: EngineWeights, family: Family, chosen: IntArray, places: range, room: Room | None
+    ) -> PlacedRows:
         """What is around a lane's bank, whose neurons are the `chosen`, which have these `places` among those of all
         lanes."""
         if weights.has_maps:
-            return plan_taps(weights, family, None, self.scarce, places)
+            return plan_taps(weights, family, None, self.scarce, places, room=room)
         codes, weight_bits = weights.matrix()
-        rows, row_contents = encode_rows(codes[:, chosen], weight_bits, family, scarce=self.scarce)
+        rows, row_contents = encode_rows(
+            codes[:, chosen],
+            weight_bits,
+            family,
+            scarce=self.scarce,
+            room=None if room is None else room.of("rows"),
+        )
         return PlacedRows(formats={"rows": rows}, contents={"rows": row_contents}, weight_bits=weight_bits)
 
     def orders(self, network: Network) -> Mapping[str, IntArray]:

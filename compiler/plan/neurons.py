@@ -38,11 +38,13 @@ def plan_neurons(
     chosen: IntArray | None = None,
     order: IntArray | None = None,
     logic_luts: int = LOGIC_ROM_LUTS,
+    by_channel: bool = False,
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
     """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`.
 
     Of a single population only the `chosen` neurons may be meant, in that order; those of all populations may lie in
-    another `order` than their own, and share parameters then. `logic_luts` is as in MemoryShape.
+    another `order` than their own, and share parameters then, with `by_channel` only those of a channel. `logic_luts`
+    is as in MemoryShape.
     """
     currents = any(_integer(population).decay_syn is not None for population in populations)
     rules = [_rule(network, population, paired=currents) for population in populations]
@@ -77,9 +79,9 @@ def plan_neurons(
         logic_luts=logic_luts,
     )
     words = _parameter_words(form, values)
-    return (
-        _sharing(form, words, [population.shape for population in populations]) if order is not None else (form, words)
-    )
+    if order is None:
+        return form, words
+    return _sharing(form, words, [population.shape for population in populations], by_channel=by_channel)
 
 
 def _integer(population: Population) -> IntegerDynamics:
@@ -187,14 +189,16 @@ def with_blocks(form: NeuronFormat, population: Population) -> NeuronFormat:
 
 
 def _sharing(
-    form: NeuronFormat, words: tuple[int, ...], shapes: Sequence[tuple[int, ...]]
+    form: NeuronFormat, words: tuple[int, ...], shapes: Sequence[tuple[int, ...]], *, by_channel: bool = False
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
-    """With a word for each channel of a map, or for the whole map, where its neurons agree: channels vary fastest."""
+    """With a word for each channel of a map, or unless `by_channel` for the whole map, where its neurons agree:
+    channels vary fastest."""
     populations: list[PopulationFormat] = []
     kept: list[int] = []
     for base, population, shape in zip(form.bases, form.populations, shapes, strict=True):
         own = words[base : base + population.neurons]
-        alike = (n for n in (1, shape[0]) if not n & (n - 1) and not base % n and own == own[:n] * (len(own) // n))
+        counts = (n for n in (1, shape[0])[by_channel:] if not n & (n - 1) and not base % n)
+        alike = (n for n in counts if own == own[:n] * (len(own) // n))
         shared = next(alike, None) if own else None
         populations.append(replace(population, shared=shared))
         kept += own[:shared]

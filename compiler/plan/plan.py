@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
 from ...hdl.neurons.readout import ReadoutFormat
 from ...hdl.resources import Resources
 from ...hdl.streams.tokens import BeatShape
+from ..encodings.room import NoRoomError, Room
 from ..ir.arrays import IntArray
 from ..ir.network import INPUT, Network
 from ..ir.verifier import verify
@@ -63,6 +65,8 @@ class Plan:
     folding: Folding
     layers: tuple[LayerPlan, ...]
     engines: tuple[EngineInstance, ...]
+    headroom: float | None = None
+    """The share of spare words, where its memories can be exchanged."""
 
     @property
     def populations(self) -> tuple[str, ...]:
@@ -117,11 +121,20 @@ class Plan:
         return self.layers[self.populations.index(self.network.output)].engine
 
 
-def make_plan(network: Network, family: str = "ice40", folding: Folding | None = None) -> Plan:
+def make_plan(
+    network: Network,
+    family: str = "ice40",
+    folding: Folding | None = None,
+    *,
+    headroom: float | None = None,
+    laid: Plan | None = None,
+) -> Plan:
     """Plan an integer network for a device family, by default with `default_folding`.
 
-    Raises ModelError where the network breaks a rule of the IR or needs what the hardware does not have, and where the
-    folding contradicts it; CapacityError where its weights need more SPRAM than any device has.
+    With `headroom`, a share, its memories are laid out so that other weights can take the place of its own, and with
+    `laid` as they were laid out for others, or CapacityError is raised. Raises ModelError where the network breaks a
+    rule of the IR or needs what the hardware does not have, and where the folding contradicts it; CapacityError where
+    its weights need more SPRAM than any device has.
     """
     verify(network)
     for check in (_is_integer, _has_matrices_or_maps):
@@ -130,6 +143,7 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
         folding = default_folding(network)
     check_folding(network, folding)
     _has_spram(Family(family), folding)
+    rooms = _rooms(folding, headroom, laid)
     return Plan(
         network=network,
         family=Family(family),
@@ -139,8 +153,22 @@ def make_plan(network: Network, family: str = "ice40", folding: Folding | None =
             for number, engine in enumerate(folding.engines)
             for name in engine.populations
         ),
-        engines=_engines(network, Family(family), folding),
+        engines=_engines(network, Family(family), folding, rooms),
+        headroom=headroom if laid is None else laid.headroom,
     )
+
+
+def _rooms(folding: Folding, headroom: float | None, laid: Plan | None) -> list[Room | None]:
+    """The room of each engine. Raises ModelError for a kind that has none."""
+    for engine in folding.engines if headroom is not None else ():
+        if not engine.has_room:
+            raise ModelError(
+                f"engines of sparse, lanes and vector kind can have headroom: that of {quoted(engine.first)} is of "
+                "another; leave headroom out, or choose another folding"
+            )
+    if laid is not None:
+        return [Room(form=engine.form) for engine in laid.engines]
+    return [None if headroom is None else Room(headroom)] * len(folding.engines)
 
 
 def with_spram(plan: Plan) -> Plan:
@@ -155,7 +183,8 @@ def with_spram(plan: Plan) -> Plan:
             moved.add(number)
             left -= wanted[number]
     engines = (e.in_spram() if number in moved else e for number, e in enumerate(plan.folding.engines))
-    return make_plan(plan.network, plan.family, replace(plan.folding, engines=tuple(engines)))
+    folding = replace(plan.folding, engines=tuple(engines))
+    return make_plan(plan.network, plan.family, folding, headroom=plan.headroom)
 
 
 def _is_integer(network: Network) -> None:
@@ -199,15 +228,24 @@ def engine_orders(network: Network, folding: Folding) -> dict[str, IntArray]:
     return {name: order for engine in folding.engines for name, order in engine.orders(network).items()}
 
 
-def _engines(network: Network, family: Family, folding: Folding) -> tuple[EngineInstance, ...]:
+def _engines(
+    network: Network, family: Family, folding: Folding, rooms: Sequence[Room | None]
+) -> tuple[EngineInstance, ...]:
     """The engines, their SPRAMs numbered in turn."""
     orders = engine_orders(network, folding)
     numbers = {engine.populations[-1]: number for number, engine in enumerate(folding.engines)} | {INPUT: CORE_INPUT}
     instances = []
     taken = 0
-    for engine in folding.engines:
-        weights = EngineWeights(engine.heard(network), orders, gives_membranes=gives_membranes(network, engine))
-        form, contents = engine.plan(weights, family, taken)
+    for engine, room in zip(folding.engines, rooms, strict=True):
+        given = gives_membranes(network, engine)
+        weights = EngineWeights(engine.heard(network), orders, gives_membranes=given, room=room)
+        try:
+            form, contents = engine.plan(weights, family, taken)
+        except NoRoomError as error:
+            raise CapacityError(
+                f"other weights take the place of those that were laid out: in the engine of {quoted(engine.first)} "
+                f"{error}; compile again, with more headroom where that is too little"
+            ) from None
         delays = []
         for late in weights.late:
             kept, history = plan_delay(network, late, family)

@@ -41,6 +41,7 @@ class SparseFolding(EngineFolding):
     kind = EngineKind.SPARSE
     returns: ClassVar[bool] = True
     lanes: ClassVar[int] = 1
+    has_room: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {"events_per_beat": ONLY_VECTOR, "neurons_per_cycle": ONLY_VECTOR}
 
     @property
@@ -67,14 +68,26 @@ class SparseFolding(EngineFolding):
     ) -> tuple[SparseFormat, SparseContents]:
         spram = first_spram if self.spram else None
         if weights.has_maps:
-            placed = plan_taps(weights, family, spram, self.scarce)
+            placed = plan_taps(weights, family, spram, self.scarce, room=weights.room)
         else:
             codes, weight_bits = weights.matrix()
-            rows, row_contents = encode_rows(codes, weight_bits, family, weights.sections(), spram, self.scarce)
+            rows, row_contents = encode_rows(
+                codes,
+                weight_bits,
+                family,
+                weights.sections(),
+                spram,
+                self.scarce,
+                room=None if weights.room is None else weights.room.of("rows"),
+            )
             placed = PlacedRows(formats={"rows": rows}, contents={"rows": row_contents}, weight_bits=weight_bits)
         overlaps = weights.overlaps()
         neurons, parameters = weights.neurons(
-            placed.weight_bits, overlaps=overlaps, skips=self.skips, scarce=self.scarce
+            placed.weight_bits,
+            overlaps=overlaps,
+            skips=self.skips,
+            scarce=self.scarce,
+            room=None if weights.room is None else weights.room.of("neurons"),
         )
         form = SparseFormat(
             inputs=weights.inputs,

@@ -7,7 +7,7 @@ behind the engine's addresses, have the rows. Sums that are pooled by maxima lie
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
@@ -19,6 +19,7 @@ from ...hdl.engines.tap_format import OwnRow, Places, TapContents, TapFormat
 from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import LOGIC_LUTS, Scarce
+from ..encodings.room import Room, require_room
 from ..encodings.rows import encode_rows
 from ..encodings.taps import Choice, MapJob, SegmentJobs, encode_taps
 from ..ir.arrays import IntArray
@@ -47,10 +48,15 @@ class PlacedRows:
 
 
 def plan_taps(
-    weights: EngineWeights, family: Family, first_spram: int | None, scarce: Scarce, neurons: range | None = None
+    weights: EngineWeights,
+    family: Family,
+    first_spram: int | None,
+    scarce: Scarce,
+    neurons: range | None = None,
+    room: Room | None = None,
 ) -> PlacedRows:
     """The rows, taps and pools of an engine; entries lie in SPRAMs from `first_spram` on, if that is a number. Where
-    nothing is convolved, only these of its `neurons` may be meant."""
+    nothing is convolved, only these of its `neurons` may be meant. With `room` rows are laid out for others, too."""
     plan = _Plan(weights, scarce, neurons)
     taps, pool = _Segments(), _Segments()
     for addresses in weights.address_ranges():
@@ -59,7 +65,13 @@ def plan_taps(
     plan.hear_windows(taps)
     parts: dict[str, tuple[Any, Any]] = {
         "rows": encode_rows(
-            plan.codes(), plan.weight_bits, family, first_spram=first_spram, scarce=scarce, placed_in=plan.post
+            plan.codes(),
+            plan.weight_bits,
+            family,
+            first_spram=first_spram,
+            scarce=scarce,
+            placed_in=plan.post,
+            room=None if room is None else room.of("rows"),
         ),
         "taps": taps.encode(rows=plan.row_count, post=plan.post, scarce=scarce),
     }
@@ -67,13 +79,22 @@ def plan_taps(
         parts["pool"] = plan.spike_pool(pool)
     weight_bits = plan.weight_bits
     if plan.post > plan.neurons:
-        parts["sums"] = form, _ = plan.sum_pool()
+        parts["sums"] = form, _ = _with_room(*plan.sum_pool(), None if room is None else room.of("sums"))
         weight_bits = form.pooled_bits
     return PlacedRows(
         formats={role: form for role, (form, _) in parts.items()},
         contents={role: contents for role, (_, contents) in parts.items()},
         weight_bits=weight_bits,
     )
+
+
+def _with_room(form: SumPoolFormat, contents: TapContents, room: Room | None) -> tuple[SumPoolFormat, TapContents]:
+    """A pool of sums that has room for those of other weights."""
+    if room is None:
+        return form, contents
+    bits = form.sum_bits + room.bits if room.form is None else room.form.sum_bits
+    require_room("a sum that is pooled", bits, form.sum_bits, "bit")
+    return replace(form, sum_bits=bits), contents
 
 
 @dataclass(eq=False)

@@ -28,6 +28,7 @@ class VectorFolding(EngineFolding):
     neurons_per_cycle: int = 1
 
     kind = EngineKind.VECTOR
+    has_room: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {
         "spram": "a vector engine's weights lie in block RAM: that of {first} has spram; leave it out",
         "skips": "a vector engine passes in every step: that of {first} has skips; leave it out",
@@ -74,7 +75,8 @@ class VectorFolding(EngineFolding):
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[VectorFormat, VectorContents]:
         codes, weight_bits = weights.matrix()
-        neurons, parameters = weights.neurons(weight_bits)
+        room = weights.room
+        neurons, parameters = weights.neurons(weight_bits, room=None if room is None else room.of("neurons"))
         beats = self.beats(weights.inputs, family)
         return encode_vector(
             codes,
@@ -85,6 +87,7 @@ class VectorFolding(EngineFolding):
             banks=beats.banks,
             ports=beats.ports,
             neurons_per_cycle=self.neurons_per_cycle,
+            room=room,
         )
 
     def monitors(self, network: Network) -> Iterator[Monitor]:

@@ -10,11 +10,13 @@ import numpy as np
 from ...hdl.engines.row_format import Section
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..encodings.cost import LOGIC_LUTS, Scarce
+from ..encodings.room import Room
 from ..ir.arrays import IntArray
 from ..ir.bounds import largest_input
 from ..ir.connectivity import BoolArray
 from ..ir.network import Network
 from .maps import all_in_order
+from .neuron_room import with_room
 from .neurons import plan_neurons, with_blocks
 from .step_edges import Heard, Late, Synapses, Way
 
@@ -45,13 +47,21 @@ class EngineWeights:
 
     `orders` says in which order the neurons of populations lie in their engine, where that is not their own, `heard`
     which of its synapses act when, `gives_membranes` whether the last population's membranes leave in place of
-    spikes.
+    spikes, `room` how its memories are laid out where their contents shall be exchanged later.
     """
 
-    def __init__(self, heard: Heard, orders: Mapping[str, IntArray], *, gives_membranes: bool = False) -> None:
+    def __init__(
+        self,
+        heard: Heard,
+        orders: Mapping[str, IntArray],
+        *,
+        gives_membranes: bool = False,
+        room: Room | None = None,
+    ) -> None:
         self.heard = heard
         self.network = network = heard.network
         self.names = names = heard.names
+        self.room = room
         self.sources = heard.sources
         self.late = tuple(_ordered(network, late, orders) for late in heard.late)
         self._gives_membranes = gives_membranes
@@ -101,9 +111,10 @@ class EngineWeights:
         skips: bool = False,
         chosen: IntArray | None = None,
         scarce: Scarce = Scarce.BRAMS,
+        room: Room | None = None,
     ) -> tuple[NeuronFormat, tuple[int, ...]]:
         """The format and the parameter words of the neurons (`plan_neurons`); those of one population behind maps are
-        passed by in blocks where that is exact (`with_blocks`)."""
+        passed by in blocks where that is exact (`with_blocks`). With `room` they are laid out for others, too."""
         form, parameters = plan_neurons(
             self.network,
             [self.network.population(name) for name in self.names],
@@ -115,6 +126,7 @@ class EngineWeights:
             chosen=chosen,
             order=all_in_order(self.network, self.names, self._orders) if chosen is None else None,
             logic_luts=LOGIC_LUTS[scarce],
+            by_channel=room is not None,
         )
         returning = self.heard.returning
         if returning:
@@ -122,7 +134,7 @@ class EngineWeights:
             form = replace(form, populations=tuple(replace(p, returns=name in returning) for name, p in named))
         if self.has_maps and len(self.names) == 1:
             form = with_blocks(form, self.network.population(self.names[0]))
-        return form, parameters
+        return (form, parameters) if room is None else with_room(form, parameters, room, self.names)
 
     @property
     def has_maps(self) -> bool:

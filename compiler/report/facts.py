@@ -168,7 +168,7 @@ class Facts:
 
     `source` is the float network, `whole` the integer one and `plan` holds what its core runs of it (`plan.lean`;
     `whole` None means all). `errors` says how far apart they are, `recipe` how one became the other; `estimate` is what
-    was expected of the same design before it was built.
+    was expected of the same design before it was built. In its bitstream weights were exchanged `reloads` times.
     """
 
     plan: Plan
@@ -190,6 +190,13 @@ class Facts:
     accuracy: Accuracy | None = None
     raster: Raster | None = None
     warnings: Sequence[str] = ()
+    reloads: int = 0
+
+    @property
+    def exchange(self) -> dict[str, Any] | None:
+        """What can become of the weights in the bitstream, and what has; None where nothing can."""
+        share = self.plan.headroom
+        return None if share is None else {"headroom": share, "reloads": self.reloads}
 
     @property
     def busy_cycles(self) -> float:

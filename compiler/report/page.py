@@ -17,6 +17,7 @@ from .sheet import Section, Table, Tile, render_page
 from .wording import (
     accuracy_text,
     counted,
+    exchange_text,
     family_of,
     guess_text,
     number,
@@ -87,6 +88,8 @@ def _subtitle(report: Mapping[str, Any]) -> str:
         parts.append(f"compressed by {compression['method']}")
     if (readout := report.get("readout")) is not None and readout["readings"] is not None:
         parts.append(readings_text(readout))
+    if (exchange := report.get("exchange")) is not None:
+        parts.append(exchange_text(exchange))
     return ", ".join(parts)
 
 

@@ -70,6 +70,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "activity": activity_data(facts.activity),
         "accuracy": accuracy_data(facts),
         "raster": raster_data(facts.raster),
+        "exchange": facts.exchange,
         "warnings": list(facts.warnings),
     }
 

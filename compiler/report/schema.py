@@ -329,6 +329,11 @@ class ReadoutData(TypedDict):
     readings: ReadingsData | None
 
 
+class ExchangeData(TypedDict):
+    headroom: float
+    reloads: int
+
+
 class ReportData(TypedDict):
     """All of it."""
 
@@ -354,4 +359,5 @@ class ReportData(TypedDict):
     activity: ActivityData | None
     accuracy: AccuracyData | None
     raster: NotRequired[RasterData | None]  # older reports do not say
+    exchange: NotRequired[ExchangeData | None]  # older reports do not say
     warnings: list[str]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .contents import Chapter, chapters
-from .wording import beats_text, number, printable, readings_text, silent_text, title_of
+from .wording import beats_text, exchange_text, number, printable, readings_text, silent_text, title_of
 
 WIDTH = 100
 """Columns of the text; terminals that are narrower get less."""
@@ -43,6 +43,8 @@ def print_report(report: Mapping[str, Any], console: Console | None = None) -> N
         others = ", ".join(layer["population"] for layer in compression.get("layers", ()))
         wanted += f"; otherwise for the weights into {others}" if others else ""
         console.print(Text(printable(f"compressed by {compression['method']}: {wanted}")))
+    if (exchange := report.get("exchange")) is not None:
+        console.print(Text(exchange_text(exchange)))
     for warning in report["warnings"]:
         console.print(Text(printable(f"warning: {warning}"), style="yellow"))
     console.print()

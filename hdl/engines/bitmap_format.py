@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..memories.memory import Family, MemoryShape
+from ..memories.memory import Family, MemoryShape, read_only
 from ..memories.spram import SpramShape
 from .row_format import StoredRows
 
@@ -42,7 +42,7 @@ class BitmapFormat(StoredRows):
         return self.code_bits
 
     def mask_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, self.rows * self.row_chunks, self.chunk_bits, logic_luts=self.logic_luts)
+        return read_only(family, self.rows * self.row_chunks, self.chunk_bits, self.logic_luts)
 
     def memories(self, family: Family) -> dict[str, MemoryShape | SpramShape]:
         """The memories by their role: `rows` (the directory), `masks` and `entries`."""

@@ -5,6 +5,7 @@ Where it listens to maps, a tap generator in front of the walker says which rows
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,6 +95,16 @@ class SparseFormat(EngineFormat):
 
     def outside_spram(self, contents: SparseContents) -> SparseContents:
         return replace(contents, rows=replace(contents.rows, entries=())) if self.uses_spram else contents
+
+    def stored(self, contents: SparseContents) -> dict[str, tuple[int, ...]]:
+        roles = [role for role in ("entries", "masks", "rows") if role in self.rows.memories(Family.ICE40)]
+        words = {role: getattr(contents.rows, role) for role in roles if role != "entries" or not self.uses_spram}
+        return words | ({"parameters": contents.parameters} if self.neurons.parameter_bits else {})
+
+    def with_stored(self, contents: SparseContents, words: Mapping[str, tuple[int, ...]]) -> SparseContents:
+        rows: Any = {role: held for role, held in words.items() if role != "parameters"}
+        parameters = words.get("parameters", contents.parameters)
+        return replace(contents, rows=replace(contents.rows, **rows), parameters=parameters)
 
     def create(self, contents: SparseContents, family: Family) -> SparseEngine:
         return SparseEngine(self, contents, family)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 from amaranth.lib import data, wiring
@@ -77,6 +78,15 @@ class EngineFormat(ABC):
     def spram_words(self, contents: Any) -> tuple[tuple[int, ...], ...]:
         """The 16-bit words of each of its SPRAMs."""
         return ()
+
+    def stored(self, contents: Any) -> Mapping[str, tuple[int, ...]]:
+        """The words of every read-only memory, but for SPRAMs, that follow the weights and parameters of a network and
+        not its shape alone, by the memory's role (`memories`): none where the kind cannot have others."""
+        return {}
+
+    def with_stored(self, contents: Any, words: Mapping[str, tuple[int, ...]]) -> Any:
+        """The contents with these words in the memories that `stored` names."""
+        return contents
 
     def outside_spram(self, contents: Any) -> Any:
         """The contents without what lies in SPRAM."""

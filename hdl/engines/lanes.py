@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from amaranth import Module
@@ -56,6 +57,20 @@ class LanesFormat(EngineFormat):
 
     def queue_memory(self, family: Family) -> MemoryShape:
         return MemoryShape(family, self.queue, self.input_layout.size, writable=True)
+
+    def stored(self, contents: LanesContents) -> dict[str, tuple[int, ...]]:
+        return {
+            f"{role}{number}": words
+            for number, (lane, held) in enumerate(zip(self.lanes, contents.lanes, strict=True))
+            for role, words in lane.stored(held).items()
+        }
+
+    def with_stored(self, contents: LanesContents, words: Mapping[str, tuple[int, ...]]) -> LanesContents:
+        lanes = []
+        for number, (lane, held) in enumerate(zip(self.lanes, contents.lanes, strict=True)):
+            own = {role: words[f"{role}{number}"] for role in lane.stored(held) if f"{role}{number}" in words}
+            lanes.append(lane.with_stored(held, own))
+        return LanesContents(lanes=tuple(lanes))
 
     def create(self, contents: LanesContents, family: Family) -> Lanes:
         return Lanes(self, contents, family)

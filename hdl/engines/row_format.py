@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape
+from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, read_only
 from ..memories.spram import SpramShape
 
 
@@ -83,10 +83,10 @@ class StoredRows(ABC):
     def entry_memory(self, family: Family) -> MemoryShape | SpramShape:
         if self.first_spram is not None:
             return SpramShape(self.entries, self.entry_bits)
-        return MemoryShape(family, self.entries, self.entry_bits, logic_luts=self.logic_luts)
+        return read_only(family, self.entries, self.entry_bits, self.logic_luts)
 
     def directory_memory(self, family: Family) -> MemoryShape:
-        return MemoryShape(family, -(-self.rows // self.group), self.directory_bits, logic_luts=self.logic_luts)
+        return read_only(family, -(-self.rows // self.group), self.directory_bits, self.logic_luts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ The file is long as a format makes the engine whose halves are shaped by it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -19,7 +19,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.dual_port import DualPortMemory, DualPortShape
-from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, ShapedMemory
+from ..memories.memory import LOGIC_ROM_LUTS, NEVER_LOGIC, Family, MemoryShape, ShapedMemory, read_only
 from ..neurons.dynamics import (
     compared,
     current,
@@ -96,6 +96,14 @@ class VectorFormat(EngineFormat):
         (population,) = self.neurons.populations
         return (population.monitor,) * self.neurons_per_cycle
 
+    def stored(self, contents: VectorContents) -> dict[str, tuple[int, ...]]:
+        words = {f"weights{bank}": bank_words for bank, bank_words in enumerate(contents.weights)}
+        return words | ({"parameters": contents.parameters} if self.neurons.parameter_bits else {})
+
+    def with_stored(self, contents: VectorContents, words: Mapping[str, tuple[int, ...]]) -> VectorContents:
+        weights = tuple(words.get(f"weights{bank}", own) for bank, own in enumerate(contents.weights))
+        return replace(contents, weights=weights, parameters=words.get("parameters", contents.parameters))
+
     def create(self, contents: VectorContents, family: Family) -> VectorEngine:
         return VectorEngine(self, contents, family)
 
@@ -164,8 +172,9 @@ class VectorFormat(EngineFormat):
         depth = (self.rows + (self.slots > 1)) * self.row_beats
         width = min(self.lanes, self.neurons.neurons) * self.neurons.weight_bits
         if self.ports == 2:
-            return DualPortShape(family, depth, width)
-        return MemoryShape(family, depth, width, logic_luts=_logic_luts(family, depth, width))
+            depth = read_only(family, depth, width, self.neurons.logic_luts).depth
+            return DualPortShape(family, depth, width, logic_luts=self.neurons.logic_luts)
+        return read_only(family, depth, width, self._logic_luts(family, depth, width))
 
     @property
     def start_bits(self) -> int:
@@ -188,12 +197,18 @@ class VectorFormat(EngineFormat):
         """What is kept of a neuron from step to step: what its membrane starts from, r, what its current does, a."""
         return self.start_bits + self.neurons.remembers_firing + self.current_bits + self.neurons.adaptation_bits
 
+    def _logic_luts(self, family: Family, depth: int, width: int) -> int:
+        """How many look-up tables a ROM may take in place of block RAM."""
+        if self.neurons.logic_luts == NEVER_LOGIC:
+            return NEVER_LOGIC
+        return width * -(-depth // 16) if family is Family.ECP5 and depth <= _SHALLOW else LOGIC_ROM_LUTS
+
     def state_memory(self, family: Family) -> MemoryShape:
         return MemoryShape(family, self.pass_words, self.neurons_per_cycle * self.state_bits, writable=True)
 
     def parameter_memory(self, family: Family) -> MemoryShape:
         width = self.neurons_per_cycle * self.neurons.parameter_bits
-        return MemoryShape(family, self.pass_words, width, logic_luts=_logic_luts(family, self.pass_words, width))
+        return read_only(family, self.pass_words, width, self._logic_luts(family, self.pass_words, width))
 
     def memories(self, family: Family) -> dict[str, MemoryShape]:
         """Every memory of the engine by its role."""
@@ -604,11 +619,6 @@ class VectorEngine(wiring.Component):
         for name in _trace_ports(form):
             wiring.connect(m, getattr(neurons, name), wiring.flipped(getattr(self, name)))
         return m
-
-
-def _logic_luts(family: Family, depth: int, width: int) -> int:
-    """How many look-up tables a ROM may take in place of block RAM."""
-    return width * -(-depth // 16) if family is Family.ECP5 and depth <= _SHALLOW else LOGIC_ROM_LUTS
 
 
 def _with_bias(neurons: NeuronFormat, bits: int) -> int:

@@ -9,7 +9,7 @@ CRC from the one that this header has: a wrong magic, version, length or design 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from amaranth import Cat, Const, Module, Signal
@@ -35,6 +35,7 @@ _WAKE, _READ = 0xAB, 0x03
 _COMMAND_BITS = 32
 _FIRST_BIT = -_COMMAND_BITS - SPRAM_WIDTH
 _PAUSE_BITS = 10
+_IDENTITY_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,15 @@ class FlashFormat:
         """The bytes in front of the words."""
         return HEADER.pack(MAGIC, VERSION, self.address_bits, self.words, self.design)
 
+    def named(self, identity: int) -> FlashFormat:
+        """The format whose header leaves the checksum as a design with that `identity` in a memory expects it: the
+        design's number, as which it takes the same for all identities, is changed by so much."""
+        change = identity
+        for _ in range(CRC32_MPEG_2.crc_width):
+            fed_back = change & 1
+            change = (change ^ (CRC32_MPEG_2.polynomial if fed_back else 0)) >> 1 | fed_back << 31
+        return replace(self, design=self.design ^ change)
+
     @property
     def size(self) -> int:
         """Bytes of header, words and CRC."""
@@ -82,17 +92,18 @@ class FlashLoader(wiring.Component):
     It wakes the flash (an iCE40 sends it to sleep after configuration), reads the weights (command 0x03) and compares
     their checksum. Whatever goes wrong, it starts again, and so recovers from a flash that was not ready yet.
 
-    ====== === ==========================================================================
-    Port   Dir Meaning
-    ====== === ==========================================================================
-    cs     out the flash is selected (active high; the pin is active low)
-    sck    out its clock, at half the clock's frequency, mode 0
-    copi   out its data input
-    cipo   in  its data output
-    load   out what to write into the SPRAMs
-    ready  out the weights are there and their checksum held
-    failed out the last attempt ended with a wrong checksum
-    ====== === ==========================================================================
+    ======== === ========================================================================
+    Port     Dir Meaning
+    ======== === ========================================================================
+    cs       out the flash is selected (active high; the pin is active low)
+    sck      out its clock, at half the clock's frequency, mode 0
+    copi     out its data input
+    cipo     in  its data output
+    load     out what to write into the SPRAMs
+    ready    out the weights are there and their checksum held
+    failed   out the last attempt ended with a wrong checksum
+    identity in  the design's, where that `is_told`: weights for another are refused
+    ======== === ========================================================================
 
     An attempt takes `load_cycles`: at 12 MHz 44 ms for 16,384 words (256 kbit). The pauses before
     and after waking last 1,024 periods of `sck`: 42 us at 48 MHz, where flashes ask for up to 35 us.
@@ -105,20 +116,21 @@ class FlashLoader(wiring.Component):
     load: Any
     ready: Signal
     failed: Signal
+    identity: Signal
 
-    def __init__(self, form: FlashFormat) -> None:
+    def __init__(self, form: FlashFormat, *, is_told: bool = False) -> None:
         self._format = form
-        super().__init__(
-            {
-                "cs": Out(1),
-                "sck": Out(1),
-                "copi": Out(1),
-                "cipo": In(1),
-                "load": Out(load_signature()),
-                "ready": Out(1),
-                "failed": Out(1),
-            }
-        )
+        self._is_told = is_told
+        ports = {
+            "cs": Out(1),
+            "sck": Out(1),
+            "copi": Out(1),
+            "cipo": In(1),
+            "load": Out(load_signature()),
+            "ready": Out(1),
+            "failed": Out(1),
+        }
+        super().__init__(ports | ({"identity": In(_IDENTITY_BITS)} if is_told else {}))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -183,7 +195,10 @@ class FlashLoader(wiring.Component):
         """Words to load from the bits of each low half, and whether their checksum holds so far."""
         form = self._format
         initial = flash_crc(form.header)
-        m.submodules.crc = crc = SerialCrc(CRC32_MPEG_2.crc_width, CRC32_MPEG_2.polynomial, initial)
+        told = None if self._is_told else initial
+        m.submodules.crc = crc = SerialCrc(CRC32_MPEG_2.crc_width, CRC32_MPEG_2.polynomial, told)
+        if self._is_told:
+            m.d.comb += crc.initial.eq(initial ^ self.identity)
         intact = Signal()
         m.d.comb += [
             crc.bit.eq(self.cipo),

@@ -37,7 +37,7 @@ class FlashedCore(wiring.Component):
 
     def __init__(self, core: LinkedCore, form: FlashFormat) -> None:
         self._core = core
-        self._loader = FlashLoader(form)
+        self._loader = FlashLoader(form, is_told=core.tells_identity)
         super().__init__(
             {
                 **({"host_cs": In(1, init=1), "host_sck": In(1)} if core.by_spi else {}),
@@ -59,6 +59,8 @@ class FlashedCore(wiring.Component):
         m.submodules.core = core = self._core
         m.submodules.loader = loader = self._loader
         wiring.connect(m, loader.load, core.load)
+        if core.tells_identity:
+            m.d.comb += loader.identity.eq(core.identity)
         m.d.comb += [core.ready.eq(loader.ready), core.rx.eq(self.rx), loader.cipo.eq(self.cipo)]
         if core.by_spi:
             m.d.comb += [core.host_cs.eq(self.host_cs), core.host_sck.eq(self.host_sck)]

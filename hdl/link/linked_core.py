@@ -7,6 +7,7 @@ small steps, which keeps it small, and no path through it is longer than from on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -18,20 +19,29 @@ from ..core import Core
 from ..images.coding import Decoder, ImageCoding
 from ..images.decoders import count_memory, create_decoder
 from ..images.encoders import ImageEncoder, pixel_memory
-from ..memories.memory import Family, MemoryShape
+from ..memories.memory import NEVER_LOGIC, Family, MemoryShape, ShapedMemory, read_only
 from ..memories.spram import load_signature
 from ..streams.tokens import TokenKind
 from .frame_receiver import FrameReceiver, WordKind, word_layout
 from .image_receiver import ImageReceiver
 from .packed_receiver import PackedReceiver
-from .protocol import LinkFormat
+from .protocol import CRC_BYTES, LinkFormat
 from .reply_sender import ReplySender
 from .spi import SpiPeripheral
 from .uart import UartReceiver, UartTransmitter
 
 
-def link_memories(form: LinkFormat, family: Family) -> dict[str, MemoryShape]:
-    """The memories of a link, by role."""
+def identity_memory(family: Family) -> MemoryShape:
+    """The memory of an identity that is exchanged with weights: it is the same word everywhere."""
+    return read_only(family, 1, 8 * CRC_BYTES, NEVER_LOGIC)
+
+
+def link_memories(form: LinkFormat, family: Family, *, exchanged: bool = False) -> dict[str, MemoryShape]:
+    """The memories of a link, by role: where weights can be `exchanged` the identity lies in one."""
+    return _link_memories(form, family) | ({"identity": identity_memory(family)} if exchanged else {})
+
+
+def _link_memories(form: LinkFormat, family: Family) -> dict[str, MemoryShape]:
     coding = form.coding
     if coding is None:
         return {"fifo": MemoryShape(family, form.fifo_words, word_layout(form.inputs).size, writable=True)}
@@ -42,7 +52,8 @@ def link_memories(form: LinkFormat, family: Family) -> dict[str, MemoryShape]:
 
 
 class LinkedCore(wiring.Component):
-    """A core that a host reaches through a UART, or by SPI.
+    """A core that a host reaches through a UART, or by SPI. The words of its `identity` lie in a memory where they are
+    given.
 
     ======== === ===============================================
     Port     Dir Meaning
@@ -54,6 +65,7 @@ class LinkedCore(wiring.Component):
     activity out a sample is under way
     ready    in  the weights are there; else every frame is refused
     load     in  words for the SPRAMs, if the core has some
+    identity out what the checksums of replies start from, where that is read from a memory
     ======== === ===============================================
     """
 
@@ -64,14 +76,24 @@ class LinkedCore(wiring.Component):
     load: Any
     host_cs: Signal
     host_sck: Signal
+    identity: Signal
 
-    def __init__(self, core: Core, form: LinkFormat, clocks_per_bit: int | Fraction | None, family: Family) -> None:
+    def __init__(
+        self,
+        core: Core,
+        form: LinkFormat,
+        clocks_per_bit: int | Fraction | None,
+        family: Family,
+        identity: Sequence[int] | None = None,
+    ) -> None:
         """`clocks_per_bit` is that of the UART, None for SPI."""
         self._core = core
         self._format = form
         self._clocks_per_bit = clocks_per_bit
         self._family = family
+        self._identity = identity
         ports = {"rx": In(1, init=1), "tx": Out(1, init=1), "activity": Out(1), "ready": In(1, init=1)}
+        ports |= {} if identity is None else {"identity": Out(8 * CRC_BYTES)}
         if self.by_spi:
             ports |= {"host_cs": In(1, init=1), "host_sck": In(1)}
         super().__init__(ports | ({"load": In(load_signature())} if core.has_spram else {}))
@@ -81,12 +103,20 @@ class LinkedCore(wiring.Component):
         """Whether the host speaks SPI."""
         return self._clocks_per_bit is None
 
+    @property
+    def tells_identity(self) -> bool:
+        """Whether its identity lies in a memory."""
+        return self._identity is not None
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.core = core = self._core
         heard, spoken = self._line(m)
-        m.submodules.sender = sender = ReplySender(self._format)
+        m.submodules.sender = sender = ReplySender(self._format, is_told=self._identity is not None)
         wiring.connect(m, sender.o, spoken)
+        if self._identity is not None:
+            m.submodules.identity = words = ShapedMemory(identity_memory(self._family), self._identity)
+            m.d.comb += [words.read_enable.eq(1), self.identity.eq(words.read_data), sender.identity.eq(self.identity)]
         if core.has_spram:
             wiring.connect(m, wiring.flipped(self.load), core.load)
         if self._format.coding is None:

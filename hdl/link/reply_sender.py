@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..streams.tokens import TokenKind, token_layout
-from .protocol import REASON_BITS, Code, LinkFormat
+from .protocol import CRC_BYTES, REASON_BITS, Code, LinkFormat
 from .serial_crc import SerialCrc
 from .slip import FrameByte, SlipEncoder
 
@@ -25,6 +25,7 @@ class ReplySender(wiring.Component):
     other    in  stream of frames that reach no core: those that end no step are accepted, images are refused
     reason   in  the reason of the next ERROR reply
     o        out stream of bytes for the transmitter
+    identity in  what checksums start from, where that `is_told` and no constant of the format
     ======== === ==========================================================================================
 
     A token that makes n bytes takes n * (10 + the transmitter's time) cycles; `i.ready` depends on registers only.
@@ -34,21 +35,22 @@ class ReplySender(wiring.Component):
     other: stream.Interface
     reason: Signal
     o: stream.Interface
+    identity: Signal
 
-    def __init__(self, form: LinkFormat) -> None:
+    def __init__(self, form: LinkFormat, *, is_told: bool = False) -> None:
         self._format = form
-        super().__init__(
-            {
-                "i": In(stream.Signature(form.readout.layout if form.readout else token_layout(form.outputs))),
-                "other": In(stream.Signature(0)),
-                "reason": In(REASON_BITS),
-                "o": Out(stream.Signature(8)),
-            }
-        )
+        self._is_told = is_told
+        ports = {
+            "i": In(stream.Signature(form.readout.layout if form.readout else token_layout(form.outputs))),
+            "other": In(stream.Signature(0)),
+            "reason": In(REASON_BITS),
+            "o": Out(stream.Signature(8)),
+        }
+        super().__init__(ports | ({"identity": In(8 * CRC_BYTES)} if is_told else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.crc = crc = SerialCrc(initial=self._format.identity)
+        m.submodules.crc = crc = SerialCrc(initial=None if self._is_told else self._format.identity)
         m.submodules.slip = slip = SlipEncoder()
         wiring.connect(m, slip.o, wiring.flipped(self.o))
         high = Signal(max(0, len(self.i.payload.address) - 8))  # of an address of two bytes
@@ -76,6 +78,8 @@ class ReplySender(wiring.Component):
 
         with m.FSM():
             with m.State("IDLE"):
+                if self._is_told:
+                    m.d.comb += [crc.initial.eq(self.identity), crc.restart.eq(~under_way)]
                 self._await(m, under_way, high, load)
             if self._format.output_bytes == 2:
                 with m.State("LOW"), m.If(sent):

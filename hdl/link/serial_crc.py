@@ -18,6 +18,7 @@ class SerialCrc(wiring.Component):
     restart  in  begin a new message
     shift    in  take `bit` into the checksum
     bit      in  the next bit
+    initial  in  what a message starts from, where that is no constant: begin the first one with `restart`, too
     unload   in  with `shift`: push the checksum out instead, `width` times
     top      out the checksum's most significant bit
     differs  out `bit` is not the next bit of the checksum
@@ -30,23 +31,23 @@ class SerialCrc(wiring.Component):
     shift: Signal
     bit: Signal
     unload: Signal
+    initial: Signal
     top: Signal
     differs: Signal
 
-    def __init__(self, width: int = 16, polynomial: int = CRC_POLYNOMIAL, initial: int = CRC_INITIAL) -> None:
+    def __init__(self, width: int = 16, polynomial: int = CRC_POLYNOMIAL, initial: int | None = CRC_INITIAL) -> None:
         self._width = width
         self._polynomial = polynomial
         self._initial = initial
-        super().__init__(
-            {name: In(1) for name in ("restart", "shift", "bit", "unload")} | {"top": Out(1), "differs": Out(1)}
-        )
+        ports = {name: In(1) for name in ("restart", "shift", "bit", "unload")} | {"top": Out(1), "differs": Out(1)}
+        super().__init__(ports | ({"initial": In(width)} if initial is None else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        checksum = Signal(self._width, init=self._initial)
+        checksum = Signal(self._width, init=self._initial or 0)
         m.d.comb += [self.top.eq(checksum[-1]), self.differs.eq(self.bit ^ self.top)]
         with m.If(self.restart):
-            m.d.sync += checksum.eq(self._initial)
+            m.d.sync += checksum.eq(self.initial if self._initial is None else self._initial)
         with m.Elif(self.shift):
             feedback = Mux(self.differs & ~self.unload, self._polynomial, 0)
             m.d.sync += checksum.eq(Cat(0, checksum[:-1]) ^ feedback)

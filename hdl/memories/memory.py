@@ -33,6 +33,10 @@ BLOCK_SHAPES: dict[Family, tuple[tuple[int, int], ...]] = {
 }
 """(depth, width) of one block RAM in each of its modes."""
 
+NEVER_LOGIC = 0
+"""The look-up tables that a read-only memory may be built from where it must lie in block RAM: its contents can then be
+exchanged in a finished bitstream."""
+
 LOGIC_ROM_LUTS = 32
 """A read-only memory of at most this many 4-input look-up tables is built from them instead of a block RAM, unless its
 shape says another number."""
@@ -59,6 +63,22 @@ def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, int, Sha
         stacked = -(-depth // shape[0])
         candidates.append((blocks + stacked, luts + (stacked - 1) * min(width, shape[1]), (shape, *columns)))
     return min(candidates, key=lambda c: (BLOCK_LUTS * c[0] + c[1], c[0], len(c[2])))
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one block RAM holds of a memory: of `words` words from the `first` on the bits from `low` to `high`."""
+
+    low: int
+    high: int
+    first: int
+    words: int
+
+    def contents(self, words: Sequence[int]) -> list[int]:
+        """Its words, of those of the whole memory, behind which there are zeros."""
+        mask = (1 << (self.high - self.low)) - 1
+        held = [(word >> self.low) & mask for word in words[self.first : self.first + self.words]]
+        return held + [0] * (self.words - len(held))
 
 
 @dataclass(frozen=True)
@@ -95,6 +115,21 @@ class MemoryShape:
             low += width
         return tuple(columns)
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The parts of which each is a block RAM, column by column."""
+        lows = [low for low, _ in self.columns]
+        return tuple(
+            Block(low, high, first, min(depth, self.depth - first))
+            for (low, depth), high in zip(self.columns, [*lows[1:], self.width], strict=True)
+            for first in range(0, self.depth, depth)
+        )
+
+    @property
+    def exchangeable(self) -> bool:
+        """Whether other contents can take the place of its own in a finished bitstream."""
+        return self.style == "block" and not self.writable and self.logic_luts == NEVER_LOGIC
+
     @cached_property
     def brams(self) -> int:
         """Block RAMs used."""
@@ -121,6 +156,18 @@ class MemoryShape:
     def bits(self) -> int:
         """Bits of the words themselves."""
         return self.depth * self.width
+
+
+EXCHANGED_TOGETHER = 16
+"""Memories whose contents can be exchanged have a multiple of so many words, so that none of their blocks has fewer: of
+blocks with a few words synthesis finds bits that are alike."""
+
+
+def read_only(family: Family, depth: int, width: int, logic_luts: int) -> MemoryShape:
+    """The shape of a ROM of at least so many words."""
+    if logic_luts == NEVER_LOGIC:
+        depth = -(-depth // EXCHANGED_TOGETHER) * EXCHANGED_TOGETHER
+    return MemoryShape(family, depth, width, logic_luts=logic_luts)
 
 
 def select_from(choices: Sequence[ValueLike], index: Value) -> ValueLike:
@@ -206,7 +253,7 @@ class ShapedMemory(wiring.Component):
                 ]
                 read = block.read_port(transparent_for=(write,) if self._transparent else ())
             else:
-                if self._shape.style == "block" and len(set(init)) == 1:
+                if self._shape.style == "block" and len(set(init)) == 1 and not self._shape.exchangeable:
                     constant.append((block, init[0]))
                 read = block.read_port()
             m.d.comb += [read.addr.eq(self.read_address[:offset_bits]), read.en.eq(self.read_enable)]
@@ -221,8 +268,9 @@ class ShapedMemory(wiring.Component):
     def _hold(self, m: Module, blocks: Sequence[tuple[FilledMemory, int]]) -> None:
         """Keep blocks that hold the same word everywhere, of which synthesis would make constants.
 
-        What is planned is built, and other contents may take its place. A port writes another word, which it never
-        does: its enable starts at 0 and stays there, but synthesis looks at no register's future.
+        What is planned is built. (What is exchangeable is synthesised with contents of another kind.) A port writes
+        another word, which it never does: its enable starts at 0 and stays there, but synthesis looks at no register's
+        future.
         """
         if not blocks:
             return

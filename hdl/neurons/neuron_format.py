@@ -10,7 +10,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
-from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape
+from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape, read_only
 from ..streams.tokens import address_bits, token_layout
 from .decay import DecayFormat
 from .readout import membrane_layout
@@ -256,7 +256,7 @@ class NeuronFormat:
             shapes["touched"] = MemoryShape(family, self.neurons // self.touched, 1, writable=True)
         if self.parameter_bits:
             words_of_all = sum(population.parameter_words for population in self.populations)
-            shapes["parameters"] = MemoryShape(family, words_of_all, self.parameter_bits, logic_luts=self.logic_luts)
+            shapes["parameters"] = read_only(family, words_of_all, self.parameter_bits, self.logic_luts)
         return shapes
 
 

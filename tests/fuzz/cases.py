@@ -27,6 +27,7 @@ def cases(draw: st.DrawFn, *, uniform: bool = False) -> Data:
         "family": family,
         "network": network,
         "folding": draw(foldings(network, family)),
+        "headroom": draw(st.sampled_from((None, None, None, 0.0, 0.3))),
         "traced": draw(st.booleans()),
         "stimulus": draw(stimuli(network, uniform=uniform)),
     }

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from golden import network_of
+from spikeloom.compiler.encodings.room import Room
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan.folding import Folding, input_beats, read_folding
+from spikeloom.compiler.plan.layout import exchange, with_spare_bits
 from spikeloom.compiler.plan.monitors import monitors_of
 from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.sim.reference import run_reference
@@ -23,8 +25,12 @@ from .oracle import Data, run_sample
 
 
 def plan_of(case: Data) -> Plan:
-    """The hardware of a case. Raises ModelError, CapacityError."""
-    return make_plan(network_of(case["network"]), case["family"], folding_of(case))
+    """The hardware of a case, where it has headroom as exchanged for itself. Raises ModelError, CapacityError."""
+    network, headroom, folding = network_of(case["network"]), case.get("headroom"), folding_of(case)
+    if headroom is None or not all(engine.has_room for engine in folding.engines):
+        return make_plan(network, case["family"], folding)
+    laid = make_plan(with_spare_bits(network, Room(headroom).bits), case["family"], folding, headroom=headroom)
+    return exchange(laid, network)
 
 
 def folding_of(case: Data) -> Folding:

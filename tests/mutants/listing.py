@@ -853,8 +853,8 @@ HOST = (
     Mutant(
         "replies do not say which design sent them",
         "hdl/link/reply_sender.py",
-        "crc = SerialCrc(initial=self._format.identity)",
-        "crc = SerialCrc()",
+        "initial=None if self._is_told else self._format.identity)",
+        "initial=None if self._is_told else 0xFFFF)",
         ("tests/test_host.py", "-k", "answers_as_the_reference"),
     ),
     Mutant(
@@ -1829,6 +1829,88 @@ WORDS = (
     ),
 )
 
+LAYOUT = "tests/test_layout.py"
+
+RELOADING = (
+    Mutant(
+        "an ice40's bits lie in their own order",
+        "boards/routed_memories.py",
+        'int(f"{bit:04b}"[::-1], 2) for bit',
+        "bit for bit",
+        (LAYOUT, "-k", "ice40_row"),
+    ),
+    Mutant(
+        "narrow words of an ECP5 use the ninth bit",
+        "boards/routed_memories.py",
+        "return group * 9 + place * width",
+        "return group * 8 + place * width",
+        (LAYOUT, "-k", "ninth"),
+    ),
+    Mutant(
+        "a block that is there twice is the first of them",
+        "boards/routed_memories.py",
+        "if len(candidates) != 1:",
+        "if not candidates:",
+        (LAYOUT, "-k", "there_once"),
+    ),
+    Mutant(
+        "bits of a block may be each other's inverse",
+        "compiler/plan/layout.py",
+        "for column in (bits ^ bits[:, :1])",
+        "for column in bits",
+        (LAYOUT, "-k", "alike"),
+    ),
+    Mutant(
+        "more entries than there are words are encoded",
+        "compiler/encodings/rows.py",
+        "require_room(\"the memory 'entries'\", form.entries,",
+        "require_room(\"the memory 'entries'\", 1 << 30,",
+        (LAYOUT, "-k", "refused_by_name"),
+    ),
+    Mutant(
+        "a leak in logic may be another",
+        "compiler/plan/neuron_room.py",
+        "        if now != then:",
+        "        if (now is None) != (then is None):",
+        (LAYOUT, "-k", "refused_by_name"),
+    ),
+    Mutant(
+        "a parameter loses the bits that do not fit",
+        "compiler/plan/neuron_room.py",
+        "if not (least <= value <= most or not bits):",
+        "if False:",
+        (LAYOUT, "-k", "refused"),
+    ),
+    Mutant(
+        "parameters are repacked as they were",
+        "compiler/plan/neuron_room.py",
+        "repacked += [_word(laid, value) for value in own_values] * repeats",
+        "repacked += list(words[first : first + count]) * repeats",
+        (LAYOUT, "-k", "does_what_the_reference_does"),
+    ),
+    Mutant(
+        "the first reply starts from nothing",
+        "hdl/link/reply_sender.py",
+        "m.d.comb += [crc.initial.eq(self.identity), crc.restart.eq(~under_way)]",
+        "m.d.comb += crc.initial.eq(self.identity)",
+        ("tests/test_link.py", "-k", "identity_in_a_memory"),
+    ),
+    Mutant(
+        "weights in flash for another identity are taken",
+        "hdl/link/flash_loader.py",
+        "m.d.comb += crc.initial.eq(initial ^ self.identity)",
+        "m.d.comb += crc.initial.eq(initial)",
+        ("tests/test_flash.py", "-k", "is_told"),
+    ),
+    Mutant(
+        "what is read back is not compared",
+        "compiler/flow/exchange.py",
+        "            if word != found:",
+        "            if False:",
+        ("tests/test_reload.py", "-m", "slow", "-k", "leaves_the_old"),
+    ),
+)
+
 MUTANTS = (
     *MEMORIES,
     *STREAMS,
@@ -1854,4 +1936,5 @@ MUTANTS = (
     *FRONT_ENDS,
     *RECURRENT_COMPRESSION,
     *INTERFACES,
+    *RELOADING,
 )
