@@ -73,7 +73,7 @@ def folded(network: Network, name: str, way: dict[str, object]) -> Folding:
 @pytest.mark.parametrize(("name", "family"), [("a", "ice40"), ("c", "ecp5"), ("d", "ice40")])
 def test_an_engine_per_population(name: str, family: str, way: dict[str, object]) -> None:
     network = branching(5)
-    for stress in (None, 7):
+    for stress in (None, 7) if name == "a" else (7,):
         assert_agrees(network, folded(network, name, way), family, stress)
 
 

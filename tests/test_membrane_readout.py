@@ -261,14 +261,14 @@ FOLDINGS = {"shared": shared_folding, "pipelined": pipelined_folding, "vector": 
 @pytest.mark.parametrize("by", KINDS)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_cores_give_the_references_readings(kind: str, by: str, fold: Callable[[Network], Folding]) -> None:
-    """In every engine that gives membranes, at full speed and under stress; cycles are those of the model."""
+    """In every engine that gives membranes, under stress and by one readout at full speed; cycles are the model's."""
     sizes = {"membrane-last": (8, 5, 3), "membrane-max": (6, 4, 1), "membrane-sum": (7, 3), "membranes": (5, 6, 4)}[by]
     network = NETWORKS[kind](3, sizes, by)
     spikes = random_spikes(5, network, samples=2, steps=3)
     expected = run_reference(network, spikes, membranes=True)
     plan = make_plan(network, folding=fold(network))
     assert plan.readout is not None
-    for stress in (None, 7):
+    for stress in (None, 7) if by == "membranes" else (7,):
         got = run_amaranth(plan, spikes, membranes=True, stress=stress)
         assert got.membranes is not None
         assert expected.membranes is not None
