@@ -3,13 +3,15 @@ written, unless the read port is transparent for that write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
 from amaranth import Assert, Format, Module, Mux, Signal
 from amaranth.lib import memory
+from spikeloom.hdl.memories import dual_port
+from spikeloom.hdl.memories import memory as shaped
 
 _NOISE_BITS = 16
 _TAPS = 0xB400
@@ -73,5 +75,11 @@ class StrictMemory(HostileMemory):
 @contextmanager
 def hostile_memories(kind: type[HostileMemory] = HostileMemory) -> Iterator[None]:
     """Every memory of the designs that are elaborated meanwhile is hostile; those in SPRAM are by themselves."""
-    with mock.patch.object(memory, "Memory", kind):
+
+    def filled(width: int, words: Sequence[int], attrs: dict[str, str]) -> HostileMemory:
+        return kind(shape=width, depth=len(words), init=words, attrs=attrs)
+
+    with mock.patch.object(memory, "Memory", kind), ExitStack() as others:
+        for module in (dual_port, shaped):
+            others.enter_context(mock.patch.object(module, "FilledMemory", filled))
         yield
