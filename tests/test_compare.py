@@ -96,6 +96,6 @@ def test_the_command_prints_a_table_json_and_a_page(tmp_path: Path, capsys: pyte
     assert data["layers"][0]["starts"] == find_drift(REAL, shifted(INTEGER, "p0"), samples.spikes).layers[0].starts
     assert len(data["layers"][0]["share_changed_per_step"]) == 9
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<svg") == 2 and "Where it starts" in page
+    assert page.count("<svg") == 1 and "Where it starts" in page
     assert main([*command, "--html", str(tmp_path / "page.html")]) == 2
     assert "--force" in capsys.readouterr().err

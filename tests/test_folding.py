@@ -251,8 +251,7 @@ def test_a_population_inside_an_engine_is_not_heard_outside() -> None:
         make_plan(network, "ice40", folding)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("fold", [shared_folding, pipelined_folding])
+@pytest.mark.parametrize(("fold", "seed"), [(shared_folding, 1), (pipelined_folding, 2)])
 def test_passes_that_change_nothing_are_left_out(fold: Callable[[Network], Folding], seed: int) -> None:
     """The spikes are the same in fewer cycles; the traced core, whose monitors see every step, skips nothing."""
     network = chain(seed, (20, 12, 7), reset_place=list(ResetPlace)[seed])
