@@ -126,7 +126,7 @@ PER_CASE = len(BY_MEMBRANES)
 
 @pytest.mark.parametrize(("case", "by"), [READINGS[n * PER_CASE + n // 2 % PER_CASE] for n in range(0, len(READ), 2)])
 def test_hardware_gives_the_membranes_of_integrators(case: GoldenCase, by: str) -> None:
-    """The readings of a core are the case's own membranes, as far as they can leave it: of half of the cases, by one."""
+    """The readings of a core are the case's own membranes, as far as they can leave it: of half of the cases by one."""
     network = case.network.with_readout(by)
     plan = make_plan(network)
     if plan.readout is None:

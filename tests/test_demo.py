@@ -69,11 +69,11 @@ def test_a_command_off_the_path_is_called_by_its_path(tmp_path: Path, monkeypatc
 def test_the_end_says_what_was_compared_and_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    used = {"used": 693, "available": 5280}
+    used = {"used": 684, "available": 5280}
     report = {
         "board": {"name": "1BitSquared iCEBreaker"},
         "network": {"inputs": 64, "neurons": 74, "silent_neurons": 24, "synapses": 707, "sparsity": 0.85},
-        "timing": {"fmax_mhz": 37.25227355957031, "clock_mhz": 12.0},
+        "timing": {"fmax_mhz": 41.21501922607422, "clock_mhz": 12.0},
         "latency": {"cycles_per_sample": 2192.0, "microseconds_per_sample": 182.667},
         "utilization": {"lcs": used, "brams": {"used": 6, "available": 30}},
     }
