@@ -12,8 +12,9 @@ SOURCES := $(shell find compiler hdl boards sim examples -name '*.py' -o -name '
 
 FUZZ_SECONDS ?= 300
 
-# Tests of one file stay together, since they share what is built; a worker takes half a gigabyte.
-PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# Tests of one file stay together, since they share what is built, in the order of their names: by number, the long files
+# of few tests would come last. A worker takes half a gigabyte.
+PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 LEFTOVERS := build/lib build/bdist.* spikeloom.egg-info
 
