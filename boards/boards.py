@@ -282,3 +282,8 @@ def find_board(id: str) -> Board:
     if board is None:
         raise OptionError(unknown("board", id, BOARDS))
     return board
+
+
+def device_of(target: Board | Device) -> Device:
+    """The device of a target, which may be one itself."""
+    return target.device if isinstance(target, Board) else target

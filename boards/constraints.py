@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..hdl.memories.memory import Family
-from .boards import Board
+from .boards import Board, device_of
 from .clock import ClockPlan
 from .devices import Device
 
@@ -21,7 +21,7 @@ _PINS = {
 def write_constraints(folder: Path, target: Board | Device, clock: ClockPlan) -> None:
     """Write `core.sdc`, which most tools read, and where nextpnr builds for the target its own `core.pcf` or
     `core.lpf`."""
-    device = target.device if isinstance(target, Board) else target
+    device = device_of(target)
     period = f"create_clock -name clk -period {1e9 / clock.hz:.3f} [get_ports clk]\n"
     (folder / SDC).write_text(f"# The core's clock for {target.id}: {clock.hz / 1e6:g} MHz\n{period}", "ascii")
     if device.family not in _PINS:

@@ -22,7 +22,7 @@ from ..hdl.errors import OptionError, TimingError, ToolError
 from ..hdl.memories.filled import with_words
 from ..hdl.memories.memory import Family
 from ..hdl.resources import Resources
-from .boards import Board
+from .boards import Board, device_of
 from .capacity import check_capacity
 from .clock import ClockPlan, plan_clock
 from .critical_path import TOP, Timing, module_paths, read_timing
@@ -132,7 +132,7 @@ def build(
     if seeds < 1 or not 0 <= seed <= seed + seeds - 1 <= _MAX_SEED:
         raise OptionError(f"a seed must lie in 0 to {_MAX_SEED}: {seed}; choose another")
     clock = plan_clock(target, clock_hz)
-    device = target.device if isinstance(target, Board) else target
+    device = device_of(target)
     flow = _FLOWS[device.family]
     tick = _stages(progress, 4 + seeds)
 
@@ -205,7 +205,7 @@ def rewrite(
 ) -> Path:
     """Write these words into block RAMs of a folder's routed design, and its bitstream anew. Raises ToolError, and
     InputError where the design lacks one of them."""
-    family = (target.device if isinstance(target, Board) else target).family
+    family = device_of(target).family
     flow = _FLOWS[family]
     text = (folder / flow.routed).read_text(encoding="ascii")
     (folder / flow.routed).write_text(exchanged(text, family, contents), encoding="ascii")
@@ -215,7 +215,7 @@ def rewrite(
 
 def unpacked(target: Board | Device, folder: Path, *, native: bool = False) -> str:
     """The text that a folder's bitstream unpacks to, as the routed design was. Raises ToolError."""
-    flow = _FLOWS[(target.device if isinstance(target, Board) else target).family]
+    flow = _FLOWS[device_of(target).family]
     text = folder / "unpacked.txt"
     _run([*find_tool(flow.unpacker, native), flow.bitstream, text.name], folder, flow.unpacker, [text.name])
     try:
@@ -349,7 +349,7 @@ def _place_and_route(
 ) -> dict[str, Any]:
     """Write nextpnr.json and the routed design."""
     constraints = [flow.constraints_flag, flow.constraints] if isinstance(target, Board) else []
-    device = target.device if isinstance(target, Board) else target
+    device = device_of(target)
     argv = [
         *find_tool(flow.router, native),
         "--quiet",

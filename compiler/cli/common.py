@@ -250,3 +250,12 @@ def own_command() -> str:
 def warn(message: str) -> None:
     """One line of warning on stderr."""
     print(f"spikeloom: warning: {message}", file=sys.stderr, flush=True)
+
+
+def write_text(path: Path, text: str, *, force: bool) -> None:
+    """Write a file that a user asked for, whole or not at all, and say so. Raises OptionError."""
+    from ..output.build_folder import replaced
+
+    with replaced(path, force=force) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    tell(f"wrote {path}")

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from ...sim.drift import drift_data, find_drift
     from ..frontends.nir.reader import read_nir
     from ..frontends.samples import read_samples
-    from ..output.build_folder import check_file, replaced
+    from ..output.build_folder import check_file
     from ..report.drift import drift_page
 
     if options.html is not None:
@@ -55,9 +55,7 @@ def run(options: argparse.Namespace) -> int:
         drift = find_drift(real, integer, samples.spikes, samples.labels, progress)
     data = drift_data(drift, real, integer)
     if options.html is not None:
-        with replaced(options.html, force=options.force) as temporary:
-            temporary.write_text(drift_page(data), encoding="utf-8")
-        common.tell(f"wrote {options.html}")
+        common.write_text(options.html, drift_page(data), force=options.force)
     if options.json:
         print(json.dumps(data, indent=2))
     elif options.html is None:

@@ -59,7 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
-    from ...boards.boards import Board
+    from ...boards.boards import device_of
     from ..flow.compile import integers_of, link_on, plan_for, with_chosen_folding
     from ..flow.options import check_coding, check_wide, plan_target_clock, require_target
     from ..frontends.samples import read_samples
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     link = link_on(target, network, wanted)
     wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
     plan = plan_for(network, target, wanted, link)
-    device = target.device if isinstance(target, Board) else target
+    device = None if target is None else device_of(target)
     linked = device is not None and not plan.folding.wide
     figures, activity = _estimated(plan, device, link if linked else None, samples, wanted)
     summary = _summary(figures, device, clock.hz / 1e6) | {"host_link": linked, "activity": activity}

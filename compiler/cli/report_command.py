@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Print the report, or write its page."""
-    from ..output.build_folder import check_file, replaced
+    from ..output.build_folder import check_file
     from ..report.about import report_of
     from ..report.page import render_html
     from ..report.side_by_side import side_by_side_page, to_csv
@@ -43,9 +43,7 @@ def run(options: argparse.Namespace) -> int:
     names = _names(options.folders)
     if options.html is not None:
         page = render_html(reports[0]) if len(reports) == 1 else side_by_side_page(names, reports)
-        with replaced(options.html, force=options.force) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-        common.tell(f"wrote {options.html}")
+        common.write_text(options.html, page, force=options.force)
     if options.json:
         print(json.dumps(reports[0] if len(reports) == 1 else dict(zip(names, reports, strict=True)), indent=2))
     elif options.csv:

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from ..flow.options import CompileOptions, require_target
     from ..flow.sweep import sweep
     from ..frontends.samples import read_samples
-    from ..output.build_folder import check_file, replaced
+    from ..output.build_folder import check_file
     from ..plan.readout import answered, require_answer
     from ..report.sweep_plot import sweep_svg
 
@@ -91,9 +91,7 @@ def run(options: argparse.Namespace) -> int:
     data = [point.data() for point in points]
     original = points[0].judged
     if options.plot is not None:
-        with replaced(options.plot, force=options.force) as temporary:
-            temporary.write_text(sweep_svg(network.name, data, original.original), encoding="utf-8")
-        common.tell(f"wrote {options.plot}")
+        common.write_text(options.plot, sweep_svg(network.name, data, original.original), force=options.force)
     if options.json:
         print(json.dumps({"float": original.original, "samples": original.samples, "points": data}, indent=2))
     elif options.csv:

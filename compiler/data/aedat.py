@@ -20,6 +20,9 @@ ADDRESS_LAYOUTS = ("dvs128", "davis")
 """How an address of AEDAT 2.0 is read: bits 0 (polarity), 1 to 7 (column) and 8 to 14 (row) of a DVS128; bits 11, 12 to
 21 and 22 to 30 of a DAVIS, where bits 31 and 10 are clear."""
 
+FIRST_LINE = 32
+"""Bytes of which an AEDAT file's first line has fewer: those that say its version."""
+
 _MAX_HEADER = 1 << 16
 _PACKET = struct.Struct("<hhiiiiii")
 """Type, source, size of an event, where its time lies in it, overflows of time, capacity, number and valid events."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...hdl.errors import SampleError, quoted
-from .aedat import aedat_version, read_aedat2, read_aedat3
+from .aedat import FIRST_LINE, aedat_version, read_aedat2, read_aedat3
 from .aedat4 import read_aedat4
 from .events import Events, read_event_bytes, read_nmnist
 from .prophesee import read_dat, read_raw
@@ -20,7 +20,7 @@ def read_events(path: str | Path) -> Events:
     AEDAT is known by its first line, the others by their suffix. Raises SampleError.
     """
     path = Path(path)
-    version = aedat_version(read_event_bytes(path))
+    version = aedat_version(read_event_bytes(path, FIRST_LINE))
     if version in _AEDAT:
         return _AEDAT[version](path)
     if version is not None:

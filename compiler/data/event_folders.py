@@ -21,7 +21,6 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 """The folders of CIFAR10-DVS, and its classes in order."""
 
 CIFAR10_DVS_SENSOR = Sensor(channels=2, rows=128, columns=128)
-GESTURE_SENSOR = Sensor(channels=2, rows=128, columns=128)
 GESTURES = 11
 
 ORIENTATIONS = ("spikingjelly", "tonic")

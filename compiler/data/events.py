@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import OptionError, SampleError, quoted
-from ...hdl.files import read_regular
+from ...hdl.files import open_regular, read_regular
 
 Array = npt.NDArray[Any]
 
@@ -73,10 +73,13 @@ class Events:
         return self
 
 
-def read_event_bytes(path: str | Path) -> bytes:
-    """A file of events as it is. Raises SampleError where it cannot be read, InputError for what is no file."""
+def read_event_bytes(path: str | Path, first: int | None = None) -> bytes:
+    """A file of events as it is, or its `first` bytes. Raises SampleError where it cannot be read or is no file."""
     try:
-        return read_regular(Path(path), "events", MAX_EVENT_BYTES, SampleError)
+        if first is None:
+            return read_regular(Path(path), "events", MAX_EVENT_BYTES, SampleError)
+        with open_regular(Path(path), "events", MAX_EVENT_BYTES, SampleError) as file:
+            return file.read(first)
     except OSError as error:
         raise SampleError(f"events must be readable: {quoted(str(path))} is not ({error.strerror or error})") from error
 

@@ -28,10 +28,6 @@ _TIME_HIGH = 8
 _ONES = np.array([bin(octet).count("1") for octet in range(256)], np.uint8)
 
 
-def is_prophesee(data: bytes) -> bool:
-    return data[:1] == b"%"
-
-
 def read_dat(path: str | Path) -> Events:
     """The events of a DAT file of version 2: after the header two bytes, kind and size; then for each event 32 bits of
     microseconds, and 14 of column, 14 of row and 4 of polarity. Raises SampleError.

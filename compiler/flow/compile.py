@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ...boards.boards import Board
+from ...boards.boards import Board, device_of
 from ...boards.capacity import check_capacity
 from ...boards.constraints import write_constraints
 from ...boards.devices import Device
@@ -42,7 +42,6 @@ from ..output.build_folder import (
     NUMBERING,
     REPORT,
     SOURCE,
-    WEIGHTS,
     BuildFolder,
     check_target,
     load_build_folder,
@@ -61,7 +60,7 @@ from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
 from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
-from .link_facts import facts_of, named
+from .link_facts import facts_of, named_in
 from .measure import mean_rates, random_samples
 from .narrow import Narrow, Price
 from .options import (
@@ -71,7 +70,6 @@ from .options import (
     check_headroom,
     check_wide,
     clocks_of,
-    device_of,
     family_of,
     plan_target_clock,
     require_target,
@@ -142,7 +140,7 @@ def compile_network(
     )
     with staged(output, force=force) as folder, kept(folder, output):
         flash = _write_networks(design, source, samples, folder, options, step)
-        design = replace(design, link=_named(link, folder))
+        design = replace(design, link=named_in(folder, link))
         design = replace(design, built=_built(design, flash, folder, options, step))
         if design.built is not None:
             _write_facts(design, folder)
@@ -212,12 +210,6 @@ def _write_networks(
             if design.target is not None:
                 write_constraints(folder, design.target, design.clock)
         return write_weights(plan, folder)
-
-
-def _named(link: LinkFormat, folder: Path) -> LinkFormat:
-    weights = folder / WEIGHTS
-    core = (folder / "core.il").read_text(encoding="utf-8")
-    return named(link, core, weights.read_bytes() if weights.exists() else b"")
 
 
 def _built(

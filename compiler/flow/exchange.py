@@ -121,11 +121,9 @@ def write_layout(folder: Path, design: Design) -> None:
     write_json(folder / LAYOUT, asdict(layout))
 
 
-def count_reload(folder: Path, layout: Layout) -> Layout:
+def count_reload(folder: Path, layout: Layout) -> None:
     """Write the layout again after another exchange."""
-    layout = replace(layout, reloads=layout.reloads + 1)
-    write_json(folder / LAYOUT, asdict(layout))
-    return layout
+    write_json(folder / LAYOUT, asdict(replace(layout, reloads=layout.reloads + 1)))
 
 
 def read_layout(folder: Path) -> Layout:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...boards.boards import Board
+from ...boards.boards import Board, device_of
 from ...boards.clock import ClockPlan
 from ...boards.critical_path import TOP
 from ...boards.devices import Device
@@ -76,7 +76,7 @@ class Design:
     @property
     def device(self) -> Device | None:
         """The FPGA, on a board or bare."""
-        return self.target.device if isinstance(self.target, Board) else self.target
+        return None if self.target is None else device_of(self.target)
 
 
 def gather_facts(design: Design, samples: Samples | None, folder: Path, step: Step, *, blocks: bool = True) -> Facts:

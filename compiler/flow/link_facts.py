@@ -12,7 +12,7 @@ from ...hdl.link.identity import identity_of
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.link.spi import FEWEST_CLOCKS
 from ..cycles.limits import silent_cycles
-from ..output.build_folder import FLASH
+from ..output.build_folder import FLASH, WEIGHTS
 from .facts import Design
 
 
@@ -22,6 +22,13 @@ def named(link: LinkFormat, core: str, weights: bytes = b"") -> LinkFormat:
     Two builds with one identity answer alike, whatever boards they are for.
     """
     return replace(link, identity=identity_of(core.encode(), weights, repr(link).encode()))
+
+
+def named_in(folder: Path, link: LinkFormat) -> LinkFormat:
+    """The link with the identity of the design whose core, and weights in flash, are in a folder."""
+    weights = folder / WEIGHTS
+    core = (folder / "core.il").read_text(encoding="utf-8")
+    return named(link, core, weights.read_bytes() if weights.exists() else b"")
 
 
 def facts_of(design: Design, folder: Path) -> LinkFacts:

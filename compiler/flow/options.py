@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ...boards.boards import Board, all_boards, find_board
+from ...boards.boards import Board, all_boards, device_of, find_board
 from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, fastest_baud, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...hdl.errors import OptionError, SampleError, quoted
@@ -80,10 +80,6 @@ def require_target(options: CompileOptions) -> Board | Device | None:
     if not options.verilog_only:
         raise OptionError("a bitstream needs a target: none is given; choose a board or device (spikeloom boards)")
     return None
-
-
-def device_of(target: Board | Device) -> Device:
-    return target.device if isinstance(target, Board) else target
 
 
 def family_of(target: Board | Device | None) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...boards.boards import Board, find_board
+from ...boards.boards import Board, device_of, find_board
 from ...boards.clock import ClockPlan, plan_clock
 from ...boards.critical_path import Timing
 from ...boards.devices import Device, find_device
@@ -38,7 +38,6 @@ from ..output.build_folder import (
     NETWORK,
     REPORT,
     SOURCE,
-    WEIGHTS,
     BuildFolder,
     load_build_folder,
     staged,
@@ -66,7 +65,7 @@ from .exchange import (
     same_logic,
 )
 from .facts import Design, Integers, Step, gather_facts
-from .link_facts import facts_of, named
+from .link_facts import facts_of, named_in
 from .options import CompileOptions, silent
 from .writing import write_core_rtlil, write_core_verilog, write_flash, write_weights
 
@@ -255,8 +254,7 @@ def _exchanged(built: _Built, design: Design, folder: Path) -> Design:
     plan = design.plan
     write_core_rtlil(plan, folder)
     flash = write_weights(plan, folder)
-    core = (folder / "core.il").read_text(encoding="utf-8")
-    design = replace(design, link=named(design.link, core, b"" if flash is None else (folder / WEIGHTS).read_bytes()))
+    design = replace(design, link=named_in(folder, design.link))
     emit_top(linked_design(design, flash), built.target, built.clock, folder)
     if not same_logic(folder / "top.il", folder / LAID):
         raise InputError(
@@ -289,7 +287,7 @@ def _result(built: _Built, bitstream: Path) -> BuildResult:
     report = built.build.report()
     used = Resources(**{name: figures["used"] for name, figures in report["utilization"].items()})
     timing = report["timing"]
-    capacity = built.target.device.capacity if isinstance(built.target, Board) else built.target.capacity
+    capacity = device_of(built.target).capacity
     return BuildResult(
         bitstream=bitstream,
         clock_hz=built.clock.hz,

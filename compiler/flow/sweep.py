@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from ...boards.boards import device_of
 from ...hdl.errors import SampleError
 from ...sim.evaluation import Comparison, compare, unseen
 from ...sim.reference import run_reference
@@ -17,7 +18,7 @@ from ..ir.network import Network
 from ..plan.lean import lean_for
 from .compile import integers_of, link_on, plan_for
 from .measure import mean_rates
-from .options import CompileOptions, device_of, require_target
+from .options import CompileOptions, require_target
 
 ESTIMATE_SAMPLES = 100
 """Samples whose activity the cycles are estimated for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...boards.artix7 import ARTIX7_CAPACITY
-from ...boards.boards import BOARDS, Board, find_board
+from ...boards.boards import BOARDS, Board, device_of, find_board
 from ...boards.clock import plan_clock
 from ...boards.devices import DEVICES, FAMILIES, Device, find_device, unknown
 from ...hdl.errors import OptionError, quoted
@@ -58,7 +58,7 @@ def find_target(id: str) -> Target:
 
 
 def _placed(place: Board | Device) -> Target:
-    device = place.device if isinstance(place, Board) else place
+    device = device_of(place)
     chip = f"{device.family.value} {device.id}"
     return Target(
         id=place.id,

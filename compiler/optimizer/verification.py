@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...boards.artix7 import synthesise_artix7
-from ...boards.boards import Board
+from ...boards.boards import Board, device_of
 from ...boards.clock import BAUD, clocks_per_bit, fastest_baud, plan_clock
 from ...boards.devices import Device
 from ...boards.toolchain import build
@@ -82,7 +82,7 @@ def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Meas
 def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: bool) -> Measurement:
     clock = plan_clock(place, None)
     baud = fastest_baud(place, clock.hz) if isinstance(place, Board) else BAUD
-    link = _link(plan, (place.device if isinstance(place, Board) else place).capacity)
+    link = _link(plan, device_of(place).capacity)
     core = LinkedCore(plan.core(), link, clocks_per_bit(clock.hz, baud), plan.family)
     tools = "yosys and nextpnr"
     try:

@@ -37,29 +37,25 @@ def _rows(forms: Sequence[Rows]) -> dict[str, Any]:
 
 
 def _vector(form: VectorFormat) -> dict[str, Any]:
-    return {
-        "index_bits": 0,
-        "chunk_bits": None,
-        "code_bits": form.neurons.weight_bits,
-        "levels": None,
-        "group": 1,
-        "align": 0,
-        "uniform": True,
-        "entries": form.pre * form.neurons.neurons,
-    }
+    return _weights(form.neurons.weight_bits, form.pre * form.neurons.neurons, uniform=True)
 
 
 def _wide(form: WideFormat) -> dict[str, Any]:
     """As the rows of a vector engine, word by word."""
+    return _weights(form.neurons.weight_bits, form.weight_words * form.lanes, uniform=len(form.rows) == 1)
+
+
+def _weights(bits: int, entries: int, *, uniform: bool) -> dict[str, Any]:
+    """Of rows that say no neuron's number: weights alone."""
     return {
         "index_bits": 0,
         "chunk_bits": None,
-        "code_bits": form.neurons.weight_bits,
+        "code_bits": bits,
         "levels": None,
         "group": 1,
         "align": 0,
-        "uniform": len(form.rows) == 1,
-        "entries": form.weight_words * form.lanes,
+        "uniform": uniform,
+        "entries": entries,
     }
 
 

@@ -166,11 +166,6 @@ class WideFormat(EngineFormat):
         return tuple(layout.words if p.shared is None else p.shared for layout, p in pairs)
 
     @property
-    def keeps_spikes(self) -> bool:
-        """Whether a neuron that fired may be above its threshold still, so that its word is looked at again."""
-        return any(rule.most_spikes == 1 or rule.limited for rule in self.neurons.rules)
-
-    @property
     def spiking_layout(self) -> data.StructLayout:
         """A word in which neurons fire."""
         return data.StructLayout({"mask": unsigned(self.lanes), "name": unsigned(self.name_width)})
