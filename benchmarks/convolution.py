@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from measuring.bench import Bench
+from measuring.recordings import framed_recordings
 from spikeloom.compiler.cycles.count import count_cycles
-from spikeloom.compiler.data.events import Events, Sensor, frames
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import IntegerDynamics
@@ -41,7 +41,6 @@ from spikeloom.sim.recording import Recording
 from spikeloom.sim.reference import run_reference
 
 STEPS, STEP_US = 300, 1000
-SENSOR = Sensor(channels=2, rows=34, columns=34)
 CALIBRATION = 4
 READINGS: dict[str, dict[str, Any]] = {
     "no floor, one spike": {"v_min": "none", "max_spikes": 1},
@@ -57,20 +56,8 @@ Spikes = npt.NDArray[np.uint8]
 
 
 def recordings(file: Path, which: slice) -> tuple[Spikes, npt.NDArray[np.int64]]:
-    """Frames [recordings, steps, channel, row, column] and labels, of recordings in a fixed random order.
-
-    The file holds the events of all recordings one after the other, `x`, `y`, `p` and `t_us`, where each recording
-    begins, `offsets`, and its `label`.
-    """
-    with np.load(file) as data:
-        columns = {name: data[name] for name in ("t_us", "x", "y", "p", "offsets", "label")}
-    chosen = np.random.default_rng(0).permutation(len(columns["label"]))[which]
-    parts = []
-    for number in chosen:
-        part = slice(columns["offsets"][number], columns["offsets"][number + 1])
-        events = Events.of(*(columns[name][part] for name in ("t_us", "x", "y", "p")))
-        parts.append(frames(events, SENSOR, step_us=STEP_US, steps=STEPS))
-    return np.stack(parts), columns["label"][chosen].astype(np.int64)
+    """Frames and labels of some of a file's recordings (`framed_recordings`)."""
+    return framed_recordings(file, which, step_us=STEP_US, steps=STEPS)
 
 
 def rows_of(

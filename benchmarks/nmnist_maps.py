@@ -26,12 +26,12 @@ import numpy.typing as npt
 import snntorch as snn
 import torch
 from compression import METHODS, storage
+from measuring.recordings import SENSOR, framed_recordings
 from snntorch import functional, surrogate, utils
 from spikeloom.compiler import from_snntorch
 from spikeloom.compiler.compression.augmentation import warped
 from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
-from spikeloom.compiler.data.events import Events, Sensor, frames
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.network import Network
@@ -40,7 +40,6 @@ from spikeloom.sim.reference import run_reference
 from torch import nn
 
 STEPS, STEP_US = 15, 20_000
-SENSOR = Sensor(channels=2, rows=34, columns=34)
 TRAINING, CHOOSING, CALIBRATION = 700, 100, 100
 BATCH, LEARNING_RATE = 32, 2e-3
 SETTINGS = ("0:8", "0:4", "0.97:float", "0.97:4")
@@ -50,23 +49,6 @@ COLUMNS = ("method", "sparsity", "bits", "right", "lost, points", "its standard 
 
 Spikes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
-
-
-def recordings(file: Path) -> tuple[Spikes, Labels]:
-    """Frames [recordings, steps, channel, row, column] in a fixed random order, and their labels.
-
-    The file holds the events of all recordings one after the other, `x`, `y`, `p` and `t_us`, where each recording
-    begins, `offsets`, and its `label`.
-    """
-    with np.load(file) as data:
-        columns = {name: data[name] for name in ("t_us", "x", "y", "p", "offsets", "label")}
-    order = np.random.default_rng(0).permutation(len(columns["label"]))
-    parts = []
-    for number in order:
-        part = slice(columns["offsets"][number], columns["offsets"][number + 1])
-        events = Events.of(*(columns[name][part] for name in ("t_us", "x", "y", "p")))
-        parts.append(frames(events, SENSOR, step_us=STEP_US, steps=STEPS))
-    return np.stack(parts), columns["label"][order].astype(np.int64)
 
 
 def make_model() -> nn.Sequential:
@@ -197,7 +179,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", type=int, default=1, choices=range(1, 8), help="how many sets of calibration")
     options: Any = parser.parse_args()
-    spikes, labels = recordings(options.recordings)
+    spikes, labels = framed_recordings(options.recordings, step_us=STEP_US, steps=STEPS)
     if not options.network.exists():
         write_nir(from_snntorch(train(spikes, labels, options.epochs), SENSOR.shape), options.network)
     network = read_nir(options.network)

@@ -179,12 +179,11 @@ class WideBank(wiring.Component):
         for number, mine in enumerate(parameters):
             word = w.state.read_data.word_select(number, form.lane_bits)
             weight = w.entries.read_data.word_select(number, neurons.weight_bits).as_signed()
-            start, u = word[:bits].as_signed(), word[:bits].as_signed()
-            added = Mux(w.read.adds, self._shifted(w.read.word, weight), 0)
+            start, shifted = word[:bits].as_signed(), self._shifted(w.read.word, weight)
+            u, added = start, Mux(w.read.adds, shifted, 0)
             if neurons.bias_bits:
                 bias = Mux(w.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
-                u = start + bias
-                added = Mux(w.read.adds, self._shifted(w.read.word, weight), bias)
+                u, added = start + bias, Mux(w.read.adds, shifted, bias)
             spike = of_rule(
                 self._form, w.read.word, [u > mine["fire"] if rule.fires else Const(0, 1) for rule in neurons.rules]
             )
