@@ -12,8 +12,6 @@ from ...boards.boards import Board, device_of
 from ...boards.capacity import check_capacity
 from ...boards.constraints import write_constraints
 from ...boards.devices import Device
-from ...boards.host.embedded import write_hosts
-from ...boards.host.facts import LINK
 from ...boards.toolchain import BuildResult
 from ...hdl.errors import OptionError
 from ...hdl.link.flash_loader import FlashFormat
@@ -60,7 +58,7 @@ from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
 from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
-from .link_facts import facts_of, named_in
+from .link_facts import named_in, write_facts
 from .measure import mean_rates, random_samples
 from .narrow import Narrow, Price
 from .options import (
@@ -155,9 +153,7 @@ def compile_network(
 
 def _write_facts(design: Design, folder: Path) -> None:
     """What hosts must know, and who exchanges weights later."""
-    facts = facts_of(design, folder)
-    write_json(folder / LINK, facts.data())
-    write_hosts(facts, folder)
+    write_facts(design, folder)
     if design.plan.headroom is not None:
         write_nir(design.integers.network, folder / LAID_NETWORK)
         write_layout(folder, design)

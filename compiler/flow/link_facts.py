@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ...boards.boards import Board
 from ...boards.clock import clocks_per_bit
-from ...boards.host.facts import LINK_SCHEMA, ClassRule, LinkFacts
+from ...boards.host.embedded import write_hosts
+from ...boards.host.facts import LINK, LINK_SCHEMA, ClassRule, LinkFacts
 from ...hdl.link.identity import identity_of
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.link.spi import FEWEST_CLOCKS
 from ..cycles.limits import silent_cycles
-from ..output.build_folder import FLASH, WEIGHTS
+from ..output.build_folder import FLASH, WEIGHTS, write_json
 from .facts import Design
 
 
@@ -52,3 +53,10 @@ def facts_of(design: Design, folder: Path) -> LinkFacts:
         flash=FLASH if (folder / FLASH).exists() else None,
         spi=design.spi,
     )
+
+
+def write_facts(design: Design, folder: Path) -> None:
+    """Write what hosts must know of a design with a bitstream, for those of ours and of microcontrollers."""
+    facts = facts_of(design, folder)
+    write_json(folder / LINK, facts.data())
+    write_hosts(facts, folder)

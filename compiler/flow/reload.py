@@ -17,8 +17,7 @@ from ...boards.boards import Board, device_of, find_board
 from ...boards.clock import ClockPlan, plan_clock
 from ...boards.critical_path import Timing
 from ...boards.devices import Device, find_device
-from ...boards.host.embedded import write_hosts
-from ...boards.host.facts import LINK, LinkFacts, read_facts
+from ...boards.host.facts import LinkFacts, read_facts
 from ...boards.toolchain import LAID, BuildResult, emit_top, emit_top_verilog, rewrite
 from ...boards.utilisation import Utilisation
 from ...hdl.errors import InputError, ModelError, OptionError, listed, plain
@@ -65,7 +64,7 @@ from .exchange import (
     same_logic,
 )
 from .facts import Design, Integers, Step, gather_facts
-from .link_facts import facts_of, named_in
+from .link_facts import named_in, write_facts
 from .options import CompileOptions, silent
 from .writing import write_core_rtlil, write_core_verilog, write_flash, write_weights
 
@@ -338,9 +337,7 @@ def _describe(
     step: Step,
 ) -> None:
     """Link, layout, report and manifest of the new build; of what stays they say what they said."""
-    facts = facts_of(design, folder)
-    write_json(folder / LINK, facts.data())
-    write_hosts(facts, folder)
+    write_facts(design, folder)
     count_reload(folder, built.layout)
     report, before = build_report(gather_facts(design, samples, folder, step, blocks=False)), built.build.report()
     write_json(folder / REPORT, report | {name: before[name] for name in KEPT_FIGURES})
