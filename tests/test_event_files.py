@@ -214,6 +214,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "high bytes first": ("a.raw", b"% format EVT3;endianness=big\n", "words are low bytes first: .* has 'big'"),
     "half a word": ("a.raw", writers.evt3(ROWS, vectors=False) + b"1", "EVT3 has words of 2 bytes"),
     "another kind": ("a.raw", writers.evt2(ROWS) + b"\0\0\0\x50", "EVT2 has no words of kind 0x5"),
+    "no AEDAT": ("a.aedat", b"junk", "begins with a line #!AER-DAT and its version: .* does not"),
     "another file": ("a.txt", b"1 2 3 4", r"events are \.aedat, \.aedat4 or \.dat, \.raw, \.bin files: got"),
 }
 

@@ -26,6 +26,8 @@ def read_events(path: str | Path) -> Events:
     if version is not None:
         known = ", ".join(f"{major}.{minor}" for major, minor in _AEDAT)
         raise SampleError(f"AEDAT {known} are read: {quoted(str(path))} is AEDAT {version[0]}.{version[1]}")
+    if path.suffix.lower() in (".aedat", ".aedat4"):
+        raise SampleError(f"an AEDAT file begins with a line #!AER-DAT and its version: {quoted(str(path))} does not")
     if path.suffix.lower() not in _SUFFIXES:
         raise SampleError(f"events are .aedat, .aedat4 or {', '.join(_SUFFIXES)} files: got {quoted(str(path))}")
     return _SUFFIXES[path.suffix.lower()](path)
