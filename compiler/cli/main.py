@@ -23,6 +23,8 @@ from . import (
     common,
     compare_command,
     compile_command,
+    completion,
+    completion_command,
     compress_command,
     demo_command,
     estimate_command,
@@ -57,6 +59,7 @@ COMMANDS = (
     board_command,
     reload_command,
     demo_command,
+    completion_command,
 )
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -108,7 +111,10 @@ def _run(arguments: list[str], debug: bool) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            options = build_parser().parse_args(arguments)
+            parser = build_parser()
+            if completion.wanted():
+                completion.complete(parser)
+            options = parser.parse_args(arguments)
             status: int = options.run(options)
         sys.stdout.flush()
         return status

@@ -63,6 +63,7 @@ def _options() -> argparse.Namespace:
 def copy_package(folder: Path) -> Path:
     """A copy of the package in `folder`, found before the installed one where `folder` leads the module path."""
     package = folder / "spikeloom"
+    shutil.copytree(ROOT / "package", package, ignore=shutil.ignore_patterns("__pycache__"))
     for house in HOUSES:
         shutil.copytree(ROOT / house, package / house, ignore=shutil.ignore_patterns("__pycache__"))
     return package
