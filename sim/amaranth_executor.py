@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
+from amaranth.hdl import Module
 from amaranth.sim import Simulator as AmaranthSimulator
 from amaranth.sim import SimulatorContext
 
@@ -25,6 +26,7 @@ from .observer import (
     TraceObserver,
     output_observer,
 )
+from .port_sampler import PortSampler
 from .recording import PopulationRecording, Recording, with_membranes
 from .stimulus import Stimulus, make_stimulus
 
@@ -104,6 +106,7 @@ class CoreSimulation:
             MonitorObserver(port, self.traces[monitor.population], monitor.numbers, monitor.neurons)
             for port, monitor in enumerate(monitors_of(network, plan.folding) if traced else ())
         ]
+        self._sampler = PortSampler(self._sampled_ports())
         self.progress = progress
         self.first_token = -1
         self.last_end = -1
@@ -120,7 +123,10 @@ class CoreSimulation:
         async def stall(context: SimulatorContext) -> None:
             await self._stall(context, stress)
 
-        simulator = AmaranthSimulator(self.core)
+        top = Module()
+        top.submodules.core = self.core
+        self._sampler.drive(top)
+        simulator = AmaranthSimulator(top)
         simulator.add_clock(_CLOCK_SECONDS)
         simulator.add_testbench(watch)
         simulator.add_testbench(drive, background=True)
@@ -158,8 +164,11 @@ class CoreSimulation:
         patience, drain = hang_cycles(self.plan.network), drain_cycles(self.plan.network)
         most = run_cycles(self.plan.network, self.output.samples, self.output.steps)
         cycle = quiet = 0
-        async for values in context.tick().sample(*self._sampled_ports()):
-            moved = self._record(cycle, values[2:])
+        moving = self._sampler.mask_of([0, 1, *(3 + 4 * index for index in range(len(self.monitors)))])
+        async for _, _, seen in context.tick().sample(self._sampler.seen):
+            moved = bool(seen & moving)
+            if moved:
+                self._record(cycle, self._sampler.values(seen))
             cycle += 1
             quiet = 0 if moved else quiet + 1
             finished = all(source.done for source in (self.output, *self.traces))
@@ -183,8 +192,8 @@ class CoreSimulation:
             ports += [trace.valid, trace.neuron, trace.membrane, trace.spike]
         return ports
 
-    def _record(self, cycle: int, values: tuple[Any, ...]) -> bool:
-        """Take one clock edge's values; whether anything moved."""
+    def _record(self, cycle: int, values: list[int]) -> None:
+        """Take one clock edge's values."""
         accepted, emitted, payload = values[:3]
         if accepted and self.first_token < 0:
             self.first_token = cycle
@@ -192,13 +201,10 @@ class CoreSimulation:
             self.last_end = cycle
             if self.progress is not None:
                 self.progress(self.output.place[0], self.output.samples)
-        moved = bool(accepted or emitted)
         for index, monitor in enumerate(self.monitors):
             valid, number, membrane, spike = values[3 + 4 * index : 7 + 4 * index]
             if valid:
                 monitor.beat(number, membrane, spike)
-                moved = True
-        return moved
 
 
 async def _wait(context: SimulatorContext, cycles: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from amaranth import ClockDomain, Module
 from amaranth.sim import Simulator, SimulatorContext
+from spikeloom.sim.port_sampler import PortSampler
 
 from .oracle import Data, Trace, run_sample
 
@@ -191,11 +192,15 @@ class _Listener:
         self.beats: list[list[Beat]] = [[] for _ in expected.beats]
         self.taken = 0
         self.all_sent = False
+        traces = [getattr(core, f"trace{number}") for number in range(len(self.beats))]
+        monitored = [port for t in traces for port in (t.valid, t.neuron, t.membrane, t.spike)]
+        self.sampler = PortSampler([core.o.valid, core.o.payload, *monitored])
 
     def said(self) -> Said:
         top = Module()
         top.domains += self.domain
         top.submodules.core = self.core
+        self.sampler.drive(top)
         simulator = Simulator(top)
         simulator.add_clock(1e-6)
         simulator.add_testbench(self._watch)
@@ -237,14 +242,13 @@ class _Listener:
 
     async def _watch(self, context: SimulatorContext) -> None:
         sink, stalls = self.core.o, self.stimulus["stalls"]
-        traces = [getattr(self.core, f"trace{number}") for number in range(len(self.beats))]
-        monitored = [port for t in traces for port in (t.valid, t.neuron, t.membrane, t.spike)]
         rng = random.Random(self.stimulus["seed"] + 1)
         quiet = taken = 0
         while quiet < (_LISTEN if self._complete else self.patience):
             ready = not stalls or rng.random() >= stalls
             context.set(sink.ready, ready)
-            _, _, valid, payload, *values = await context.tick().sample(sink.valid, sink.payload.as_value(), *monitored)
+            _, _, seen = await context.tick().sample(self.sampler.seen)
+            valid, payload, *values = self.sampler.values(seen)
             heard = self._hear(valid and ready, payload, values)
             quiet = 0 if heard or self.taken != taken else quiet + 1
             taken = self.taken
