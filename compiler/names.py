@@ -21,6 +21,9 @@ SCHEMES = ("fixed_point", "ternary", "binary")
 SCOPES = ("global", "layer")
 """Where pruning spreads its zeros: over all layers, or the same share in each."""
 
+AUGMENTS = ("none", "warp", "events")
+"""How samples to train on vary."""
+
 DIALECTS = ("snntorch", "norse", "spikingjelly", "sinabs", "nir", "rockpool", "spyx", "lava")
 """The frameworks whose conventions a NIR file may follow."""
 

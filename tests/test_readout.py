@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from spikeloom.compiler import Readout, load_samples, quantise, read_nir, write_nir
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.compression.answers import scores as tensor_scores
 from spikeloom.compiler.compression.apply import compress as apply_recipe
-from spikeloom.compiler.compression.finetune import scores as tensor_scores
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.compression.simulation import Response
 from spikeloom.compiler.flow.compile import CompileOptions, compile_network

@@ -212,11 +212,12 @@ def conventions(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def read_model(options: argparse.Namespace) -> Network:
-    """The network of the NIR file `options.model` under the conventions and the readout that the options name."""
+def read_model(options: argparse.Namespace, path: Path | None = None) -> Network:
+    """The network of the NIR file `path` (`options.model` unless told) under the conventions and the readout that the
+    options name."""
     from ..frontends.nir.reader import read_nir
 
-    return with_readout(options, read_nir(options.model, **conventions(options)))
+    return with_readout(options, read_nir(path or options.model, **conventions(options)))
 
 
 def with_readout(options: argparse.Namespace, network: Network) -> Network:

@@ -7,16 +7,21 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..names import SCOPES
+from ..names import AUGMENTS, ENCODERS, SCOPES
 from . import common
 
 if TYPE_CHECKING:
+    from ...hdl.images.coding import ImageCoding
     from ...sim.evaluation import Comparison
     from ..compression.finetune import FineTune
+    from ..compression.material import Material
     from ..compression.recipe import Recipe
     from ..compression.report import CompressionReport, ProjectionReport
     from ..data.samples import Samples
     from ..ir.network import Network
+
+SHAPED_BY = 256
+"""So many samples say whether flat inputs are a picture."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -30,9 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
-    parser.add_argument("--finetune", type=Path, metavar="TRAIN.npz", help="labelled samples to train the rest on")
-    parser.add_argument("--epochs", type=common.whole(1), default=10, metavar="N", help="of --finetune (default: 10)")
-    parser.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices: faster")
+    _add_training(parser)
     parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")
     group = parser.add_argument_group("pruning and its cost")
     group.add_argument("--scope", choices=SCOPES, default="global", help="spread zeros over all layers")
@@ -73,6 +76,27 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     return parser
 
 
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("fine-tuning")
+    group.add_argument("--finetune", type=Path, metavar="TRAIN.npz", help="labelled samples to train the rest on")
+    group.add_argument("--epochs", type=common.whole(1), default=10, metavar="N", help="of --finetune (default: 10)")
+    group.add_argument(
+        "--teacher", type=Path, metavar="TEACHER.nir", help="the network whose answers are learnt (default: MODEL)"
+    )
+    group.add_argument(
+        "--encoder",
+        choices=ENCODERS,
+        help="TRAIN.npz holds images: make spikes of them, rates afresh in every epoch, over the steps of CAL.npz",
+    )
+    group.add_argument(
+        "--augment",
+        choices=AUGMENTS,
+        help="train on copies that vary: warped images, recordings of events turned, moved, thinned and jittered; "
+        "default: as is best for the epochs and the weights that stay",
+    )
+    group.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices: faster")
+
+
 def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
     from ...hdl.errors import OptionError
@@ -89,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
     recipe = _recipe(options)
     network = common.read_model(options)
     calibration = read_samples(options.data, network)
-    finetune, training = _training(options, network)
+    finetune, training = _training(options, network, calibration)
     given = None if options.test is None else read_samples(options.test, network)
     seen = [calibration] if training is None else [calibration, training]
     test = None if given is None else unseen(given, seen)
@@ -143,24 +167,60 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     )
 
 
-def _training(options: argparse.Namespace, network: Network) -> tuple[FineTune | None, Samples | None]:
+def _training(
+    options: argparse.Namespace, network: Network, calibration: Samples
+) -> tuple[FineTune | None, Samples | None]:
     """How to fine-tune, and on which samples; SampleError where they have no labels."""
-    from ...hdl.errors import SampleError
+    from ...hdl.errors import OptionError, SampleError
     from ..compression.finetune import FineTune
     from ..frontends.samples import read_samples
 
     if options.finetune is None:
+        for name in ("teacher", "encoder", "augment"):
+            if getattr(options, name) is not None:
+                raise OptionError(f"--{name} is for training: no --finetune is given; give labelled samples")
         return None, None
-    samples = read_samples(options.finetune, network)
+    coding = _coding(options, network, calibration.steps)
+    samples = read_samples(options.finetune, network, coding=coding)
     if samples.labels is None:
         raise SampleError(f"fine-tuning needs labels: {options.finetune} has none; add 'labels' [samples]")
     finetune = FineTune(
-        spikes=samples.spikes,
-        labels=samples.labels,
+        material=_material(options, network, samples, coding),
+        teacher=None if options.teacher is None else common.read_model(options, options.teacher),
         epochs=options.epochs,
+        warp={"none": False, "warp": True}.get(options.augment),
         mixed_precision=options.mixed_precision,
     )
     return finetune, samples
+
+
+def _coding(options: argparse.Namespace, network: Network, steps: int) -> ImageCoding | None:
+    from ...hdl.images.coding import Encoder, ImageCoding
+
+    if options.encoder is None:
+        return None
+    return ImageCoding(encoder=Encoder(options.encoder), steps=steps, x_max=network.x_max)
+
+
+def _material(options: argparse.Namespace, network: Network, samples: Samples, coding: ImageCoding | None) -> Material:
+    """What is trained on; OptionError where events of inputs that are no picture are to be moved."""
+    from ...hdl.errors import OptionError
+    from ..compression.augmentation import image_shape
+    from ..compression.material import Arrays, Images, Recordings
+
+    if coding is not None and samples.images is not None:
+        if options.augment == "events":
+            raise OptionError("images have no events of their own: got --augment events with --encoder; choose warp")
+        return Images(pixels=samples.images, coding=coding, labels=samples.labels)
+    if options.augment == "events":
+        shape = image_shape(network.input_shape, samples.spikes[:SHAPED_BY])
+        if shape is None:
+            raise OptionError(
+                f"events are moved on a picture, channels x rows x columns: {list(network.input_shape)} inputs are "
+                "none; leave out --augment"
+            )
+        return Recordings.of_frames(samples.spikes, shape, samples.labels)
+    return Arrays(spikes=samples.spikes, labels=samples.labels)
 
 
 def _summary(network: Network, report: CompressionReport, comparison: Comparison | None) -> dict[str, Any]:

@@ -12,19 +12,23 @@ if TYPE_CHECKING:
     from .activity import measured_rates
     from .apply import compress
     from .finetune import FineTune
+    from .material import Arrays, Images, Recordings
     from .pruning import NeuronPruningReport, PruningReport, prune_neurons, prune_weights
     from .quantization import QuantizedWeights, quantize_delays, quantize_weights
     from .recipe import Override, Recipe
     from .report import CompressionReport
 
 _MODULES = {
+    "Arrays": "material",
     "CompressionReport": "report",
     "FineTune": "finetune",
+    "Images": "material",
     "NeuronPruningReport": "pruning",
     "Override": "recipe",
     "PruningReport": "pruning",
     "QuantizedWeights": "quantization",
     "Recipe": "recipe",
+    "Recordings": "material",
     "compress": "apply",
     "measured_rates": "activity",
     "prune_neurons": "pruning",
@@ -35,13 +39,16 @@ _MODULES = {
 """Where each public name lives."""
 
 __all__ = [
+    "Arrays",
     "CompressionReport",
     "FineTune",
+    "Images",
     "NeuronPruningReport",
     "Override",
     "PruningReport",
     "QuantizedWeights",
     "Recipe",
+    "Recordings",
     "compress",
     "measured_rates",
     "prune_neurons",

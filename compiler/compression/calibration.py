@@ -11,8 +11,9 @@ import numpy as np
 from ..ir.arrays import SpikeArray
 from ..ir.network import INPUT, Network
 from ..ir.readout import Readout
+from .answers import divergence, scores
 from .augmentation import ImageShape, image_shape, warped
-from .finetune import Weights, divergence, scores
+from .finetune import Weights
 from .simulation import Layer, inputs_of, simulate
 
 if TYPE_CHECKING:

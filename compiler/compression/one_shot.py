@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import SampleError, quoted
+from ...hdl.errors import ModelError, SampleError, quoted
 from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
@@ -41,6 +41,7 @@ from .meter import Meter, Progress
 from .moments import fitted, rounded
 from .nudge import nudged
 from .recipe import Recipe
+from .report import zeros_of
 from .simulation import Layer, layers_of, simulate
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ real weights; coarse are codes of at most 1, which tell less of the real weights
 
 FITTING = 10_000
 """What pruning and fitting takes, in samples trained on: good enough for the time left."""
+
+FIRST = 16
+"""How many samples of material that varies are looked at before training."""
 
 LEAST_RATE = 1e-9
 """What keeps the weights of inputs that never fire comparable."""
@@ -106,19 +110,42 @@ def _samples(network: Network, calibration: npt.NDArray[Any]) -> SpikeArray:
 
 
 def _trainable(network: Network, training: FineTune) -> FineTune:
-    """The training with its samples checked, [samples, steps, inputs]."""
-    if training.spikes is None:
+    """The training with its samples checked, [samples, steps, inputs], and a float teacher."""
+    training = replace(training, teacher=_teacher(network, training.teacher))
+    samples = training.samples
+    if samples is None:
         return training
-    calibration_inputs(network, training.spikes)  # checks shape, kind and the first values
-    least, most = training.spikes.min(), training.spikes.max()
-    allowed = least_value(network, training.spikes.shape[2:])
-    if least < allowed or most > network.x_max:
-        raise SampleError(f"training samples hold {allowed} to {network.x_max}: got {least} to {most}")
-    classes = network.population(network.output).size
-    labels = training.labels
+    if training.spikes is None:
+        first = samples.take(np.arange(min(FIRST, len(samples))), np.random.default_rng(training.seed))
+        calibration_inputs(network, first)
+    else:
+        calibration_inputs(network, training.spikes)  # checks shape, kind and the first values
+        least, most = training.spikes.min(), training.spikes.max()
+        allowed = least_value(network, training.spikes.shape[2:])
+        if least < allowed or most > network.x_max:
+            raise SampleError(f"training samples hold {allowed} to {network.x_max}: got {least} to {most}")
+        training = replace(training, spikes=unsigned(network, training.spikes))
+    classes = network.class_count
+    labels = samples.labels
     if labels is not None and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes):
-        raise SampleError(f"labels are 0 to {classes - 1}, an output each: got {labels.min()} to {labels.max()}")
-    return replace(training, spikes=unsigned(network, training.spikes))
+        raise SampleError(f"labels are 0 to {classes - 1}, a class each: got {labels.min()} to {labels.max()}")
+    return training
+
+
+def _teacher(network: Network, teacher: Network | None) -> Network | None:
+    """The teacher as a float network; ModelError where it does not answer what this network is asked."""
+    if teacher is None:
+        return None
+    for what, own, other in (
+        ("inputs", network.input_size, teacher.input_size),
+        ("classes", network.class_count, teacher.class_count),
+    ):
+        if own != other:
+            raise ModelError(
+                f"a teacher has the network's inputs and classes: {quoted(teacher.name)} has {other} {what}, "
+                f"{quoted(network.name)} {own}; take one that was trained for the same samples"
+            )
+    return dequantise(teacher) if teacher.is_integer else teacher
 
 
 def _warn_of_empty(before: Network, after: Network) -> None:
@@ -163,6 +190,8 @@ def _tuned(
     coarse = job.formats is not None and all(f.grid.limit == 1 for f in job.formats.values())
     if coarse and training.warp is None:
         training = replace(training, warp=False)
+    training = training.settled(_staying(job))
+    assert training.learning_rate is not None
     share, rate = ON_COARSE_GRID if coarse else ON_GRID
     last = 0 if job.formats is None else int(share * training.epochs)
     phases = [
@@ -181,6 +210,15 @@ def _tuned(
             weights = _trained(job, layers, data, weights, phases[1], meter)
     meter.report(1, 1)
     return weights
+
+
+def _staying(job: Job) -> float:
+    """The share of all weights that stay."""
+    sizes = {p.name: 0 for p in job.network.populations}
+    for projection in job.network.projections:
+        sizes[projection.post] += projection.connectivity.possible_synapses
+    zero = sum(share.sparsity * sum(sizes[name] for name in share.populations) for share in job.shares)
+    return max(0.0, 1 - max(zero / sum(sizes.values()), zeros_of(job.network)))
 
 
 def _distillation(weights: Sequence[Weights]) -> FineTune:
@@ -206,7 +244,8 @@ def _trained(
 
 def _work(training: FineTune, samples: SpikeArray) -> int:
     """How many samples training sees."""
-    return training.epochs * len(samples if training.spikes is None else training.spikes)
+    material = training.samples
+    return training.epochs * len(samples if material is None else material)
 
 
 def _network(job: Job, layers: Sequence[Layer], weights: Sequence[Weights], samples: SpikeArray) -> Network:

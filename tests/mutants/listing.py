@@ -1119,6 +1119,27 @@ COMPRESSION = (
         ("tests/test_compression_one_shot.py", "-k", "learns_them"),
     ),
     Mutant(
+        "the original teaches in place of the teacher",
+        "compiler/compression/finetune.py",
+        "Teacher(layers, output, readout) if options.teacher is None else Teacher.of(options.teacher, device)",
+        "Teacher(layers, output, readout)",
+        ("tests/test_training_material.py", "-k", "wider_teacher"),
+    ),
+    Mutant(
+        "rates are the same in every epoch",
+        "compiler/compression/material.py",
+        "drawn = rng.integers(",
+        "drawn = np.random.default_rng(0).integers(",
+        ("tests/test_training_material.py", "-k", "afresh"),
+    ),
+    Mutant(
+        "events of a recording are left out that should stay",
+        "compiler/compression/material.py",
+        "kept = rng.random(len(events)) >= self.drop",
+        "kept = rng.random(len(events)) > 0.5",
+        ("tests/test_training_material.py", "-k", "moved_thinned"),
+    ),
+    Mutant(
         "the learning rate does not fall",
         "compiler/compression/finetune.py",
         "return rising if rising < 1 else 0.5 + 0.5 * math.cos(math.pi * (share - RISES_FOR) / (1 - RISES_FOR))",

@@ -1,0 +1,143 @@
+"""The batches of an epoch: samples of a `Material`, varied where they are to be, with what a teacher makes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..ir.arrays import SpikeArray
+from ..ir.network import Network
+from ..ir.readout import Readout
+from .answers import scores
+from .augmentation import ImageShape, warped
+from .material import Material
+from .simulation import Layer, Response, layers_of, simulate
+
+if TYPE_CHECKING:
+    import torch
+
+    from .finetune import FineTune
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """The network whose answers are learnt: its layers, which of them is the output, and how that is read."""
+
+    layers: Sequence[Layer]
+    output: str
+    readout: Readout
+
+    @classmethod
+    def of(cls, network: Network, device: str) -> Teacher:
+        """The teacher that a float network is."""
+        return cls(layers_of(network, device), network.output, network.reading)
+
+    def scores(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What it says of the classes [samples, classes], on inputs [steps, samples, inputs]."""
+        return scores(simulate(self.layers, inputs)[self.output], self.readout)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """Inputs [steps, samples, inputs], the teacher's scores [samples, classes], and the original's membranes where
+    wanted."""
+
+    inputs: torch.Tensor
+    scores: torch.Tensor
+    responses: Mapping[str, Response]
+    labels: torch.Tensor | None
+
+
+class Batches:
+    """Batches of inputs with what the teacher makes of them, worked out once where samples do not vary."""
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        material: Material,
+        teacher: Teacher,
+        options: FineTune,
+        image: ImageShape | None,
+        generator: torch.Generator,
+    ) -> None:
+        self.layers, self.material, self.teacher, self.options = layers, material, teacher, options
+        self.image, self.generator = image, generator
+        self.rng = np.random.default_rng(options.seed)
+        self.count = math.ceil(len(material) / options.batch_size)
+        warps = options.warp and image is not None
+        self.vary = bool(warps) or (material.labels is None and not material.fresh)
+        self.known = None if self.vary or material.fresh or options.hidden else self._scores()
+
+    def epoch(self) -> Iterator[Batch]:
+        """All samples, in another order each time."""
+        import torch
+
+        labels = None if self.material.labels is None else torch.as_tensor(self.material.labels)
+        for part in torch.randperm(len(self.material), generator=self.generator).split(self.options.batch_size):
+            samples = torch.as_tensor(self.material.take(part.numpy(), self.rng))
+            inputs = self._inputs(self._varied(samples) if self.vary else samples)
+            responses = self._responses(inputs) if self.options.hidden else {}
+            yield Batch(
+                inputs=inputs,
+                scores=self._answers(inputs, responses) if self.known is None else self.known[part],
+                responses=responses,
+                labels=None if labels is None else labels[part].to(inputs.device),
+            )
+
+    def _scores(self) -> torch.Tensor:
+        """What the teacher makes of the samples as they are."""
+        import torch
+
+        parts = np.array_split(np.arange(len(self.material)), self.count)
+        taken: Iterator[SpikeArray] = (self.material.take(part, self.rng) for part in parts)
+        return torch.cat([self._answers(self._inputs(torch.as_tensor(samples)), {}) for samples in taken])
+
+    def _answers(self, inputs: torch.Tensor, responses: Mapping[str, Response]) -> torch.Tensor:
+        """What the teacher makes of the inputs; what it does is among the `responses` where it is the original."""
+        import torch
+
+        if responses and self.teacher.layers is self.layers:
+            return scores(responses[self.teacher.output], self.teacher.readout)
+        with torch.no_grad(), precision(self.options, inputs):
+            return self.teacher.scores(inputs)
+
+    def _responses(self, inputs: torch.Tensor) -> dict[str, Response]:
+        import torch
+
+        with torch.no_grad(), precision(self.options, inputs):
+            return simulate(self.layers, inputs)
+
+    def _inputs(self, samples: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        weight = self.layers[0].weight
+        dtype = torch.bfloat16 if self.options.mixed_precision else weight.dtype  # exact for counts up to 255
+        return samples.transpose(0, 1).contiguous().to(weight.device, dtype)
+
+    def _varied(self, samples: torch.Tensor) -> torch.Tensor:
+        if self.image is not None:
+            return warped(samples, self.image, self.generator)
+        return _blended(samples, self.options.blend, self.generator)
+
+
+def _blended(samples: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """The samples, the share of them replaced by thinned blends of two."""
+    import torch
+
+    count = len(samples)
+    keep = torch.rand(count, 1, 1, generator=generator)
+    keep = torch.where(torch.rand(count, 1, 1, generator=generator) < share, keep, torch.ones_like(keep))
+    other = samples[torch.randperm(count, generator=generator)]
+    mine = samples * (torch.rand(samples.shape, generator=generator) < keep)
+    return torch.maximum(mine, other * (torch.rand(samples.shape, generator=generator) < 1 - keep))
+
+
+def precision(options: FineTune, inputs: torch.Tensor) -> torch.autocast:
+    """The numbers that training multiplies."""
+    import torch
+
+    return torch.autocast(inputs.device.type, torch.bfloat16, enabled=options.mixed_precision)
