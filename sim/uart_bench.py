@@ -1,4 +1,4 @@
-"""The cocotb test bench of a board top, down to its pins; it runs inside the simulator, started by `cocotb_runner`.
+"""The cocotb test bench of a board top, down to the pins of its UART or SPI; it runs inside the simulator, started by `cocotb_runner`.
 
 `uart_job.json` in the run folder holds the pins and the bytes to send, `uart_outcome.json` what the device answered.
 """
@@ -17,6 +17,7 @@ from cocotb.triggers import Event, First, Timer
 
 from ..hdl.link.protocol import END
 from .cocotb_bench import RUN_FOLDER
+from .spi_model import SpiHost
 from .uart_model import FramingError, UartHost
 
 _BITS_PER_BYTE = 10
@@ -30,7 +31,9 @@ class UartBench:
     def __init__(self, dut: Any, folder: Path) -> None:
         self.dut = dut
         self.job = json.loads((folder / "uart_job.json").read_text(encoding="ascii"))
-        self.host = UartHost(getattr(dut, self.job["rx"]), getattr(dut, self.job["tx"]), self.job["bit_ps"])
+        line = getattr(dut, self.job["rx"]), getattr(dut, self.job["tx"]), self.job["bit_ps"]
+        spi = self.job["spi"]
+        self.host = UartHost(*line) if spi is None else SpiHost(*(getattr(dut, pin) for pin in spi), *line)
         self.received = bytearray()
         self.unanswered: deque[int] = deque()
         self.answered = Event()

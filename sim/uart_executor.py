@@ -1,4 +1,4 @@
-"""A board top simulated down to its UART pins: samples travel as a host would send them."""
+"""A board top simulated down to the pins of its UART or SPI: samples travel as a host would send them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BOOT_CYCLES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class UartTop:
-    """A board top's Verilog file, its module and pins, and its UART's clock cycles per bit.
+    """A board top's Verilog file, its module and pins, and the clock cycles of a bit on its line.
 
     `clock` is the clock pin, or None where the device's own oscillator runs at `clock_hz`. A PLL passes its input
     through in simulation, so that the design runs at the pin's frequency, whatever the PLL makes of it in hardware.
@@ -183,6 +183,7 @@ def exchange(
         "held": dict(top.held),
         "rx": top.rx,
         "tx": top.tx,
+        "spi": top.spi,
         "bit_ps": bit_ps,
         "settle_ps": top.settle_cycles * period_ps,
         "patience_ps": patience_cycles * period_ps + longest_reply,
@@ -197,8 +198,8 @@ def exchange(
         run_bench(bench, work, simulator=simulator, outcome=_OUTCOME, total=total, progress=progress)
         outcome = json.loads((work / _OUTCOME).read_text(encoding="ascii"))
     if outcome["problem"]:
-        raise MismatchError(f"UART: {outcome['problem']}")
-    return _decode(form, bytes.fromhex(outcome["received"]))
+        raise MismatchError(f"{_line(top)}: {outcome['problem']}")
+    return _decode(top, form, bytes.fromhex(outcome["received"]))
 
 
 def _sources(top: UartTop, work: Path) -> list[Path]:
@@ -209,10 +210,14 @@ def _sources(top: UartTop, work: Path) -> list[Path]:
     return [top.verilog, cells, ours]
 
 
-def _decode(form: LinkFormat, received: bytes) -> list[Reply]:
+def _line(top: UartTop) -> str:
+    return "UART" if top.spi is None else "SPI"
+
+
+def _decode(top: UartTop, form: LinkFormat, received: bytes) -> list[Reply]:
     decoder = ReplyDecoder(form)
     try:
         replies = [decoder.feed(byte) for byte in received]
     except LinkError as error:
-        raise MismatchError(f"UART: {error}") from None
+        raise MismatchError(f"{_line(top)}: {error}") from None
     return [reply for reply in replies if reply is not None]

@@ -131,6 +131,14 @@ def test_spikes_of_too_many_images_are_refused(images: Path) -> None:
         (["--encoder", "rate", "--steps", "256"], "must be 1 to 255: 256"),
         (["--encoder", "phase", "--steps", "5"], "invalid choice: 'phase'"),
         (["--encoder", "rate", "--steps", "5", "--emit", "verilog"], "leave out --encoder"),
+        (
+            ["--encoder", "rate", "--steps", "5", "--readout", "counts", "--decoder", "argmax"],
+            "one way: --readout counts and --decoder argmax are given; leave one out",
+        ),
+        (["--emit", "verilog", "--link", "spi"], "--link spi is for a bitstream: bare Verilog has no host link"),
+        (["--emit", "verilog", "--baud", "9600"], "--baud is for a bitstream: bare Verilog has no host link"),
+        (["--emit", "verilog", "--no-packed"], "--packed or --no-packed is for a bitstream"),
+        (["--emit", "verilog", "--seeds", "3"], "--seeds is for a bitstream: bare Verilog has no placement"),
     ],
 )
 def test_bad_options_are_one_line(

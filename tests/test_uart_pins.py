@@ -35,6 +35,13 @@ def test_samples_travel_through_the_pins_of_an_icebreaker(icebreaker: UartTop) -
     assert seen[-1] == (4, 4)
 
 
+def test_samples_travel_by_spi(tmp_path: Path) -> None:
+    form = replace(FORM, packed=True, identity=0xBEEF)
+    top = emit_top(tmp_path, "icestick", form=form, spi=True)
+    got = run_through_uart(top, NETWORK, SPIKES[:1], form)
+    assert np.array_equal(got.spikes, run_reference(NETWORK, SPIKES[:1]).spikes)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("board", "clock_hz"),

@@ -43,6 +43,11 @@ def check_coding_options(options: argparse.Namespace) -> None:
             )
     elif options.steps is None:
         raise OptionError("an encoder shows each image for a number of steps: none is given; choose --steps N")
+    elif options.decoder is not None and options.readout in ONLY_DECODERS and options.decoder != options.readout:
+        raise OptionError(
+            f"a device answers an image in one way: --readout {options.readout} and --decoder {options.decoder} are "
+            "given; leave one out"
+        )
     elif options.decoder is not None and options.readout is None and options.decoder not in ONLY_DECODERS:
         options.readout = options.decoder
 

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
     from ..compression.overrides import overrides_of
     from ..flow.compile import compile_network
-    from ..flow.options import CompileOptions, check_headroom, check_wide, require_target
+    from ..flow.options import CompileOptions, check_headroom, check_line, check_wide, require_target
     from ..frontends.samples import read_samples
     from ..output.build_folder import check_target
     from ..plan.readout import answered
@@ -111,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
     require_target(wanted)  # these mistakes first: they need no file to be read
     check_wide(wanted)
     check_headroom(wanted)
+    check_line(wanted)
     check_coding_options(options)
     check_target(output, force=options.force)
     network = common.read_model(options)

@@ -176,7 +176,7 @@ def _with_encoder(
 
 
 def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Network, samples: Samples) -> int:
-    """Compare what a host gets at the UART of the whole design; returns how many values were compared."""
+    """Compare what a host gets at the line of the whole design; returns how many values were compared."""
     from ...boards.host.facts import read_facts
     from ...hdl.errors import OptionError
     from ...sim.image_executor import check_classes, reference_classes, run_images_through_uart
@@ -191,12 +191,7 @@ def _at_the_pins(options: argparse.Namespace, build: BuildFolder, network: Netwo
         raise OptionError(f"the pins are simulated without flash: {build.path} keeps weights there; use --level rtl")
     if not options.trust:
         require_own_verilog(build.path, top.top)
-    facts = read_facts(build.path)
-    if facts.spi:
-        raise OptionError(
-            f"the pins are simulated as a UART's: {build.path} has SPI; take spikeloom board and run, or --level rtl"
-        )
-    form = facts.form
+    form = read_facts(build.path).form
     with common.progress_bar(f"sending {len(samples)} samples to the pins ({options.simulator})") as progress:
         if coding is not None:
             assert samples.images is not None

@@ -66,6 +66,7 @@ from .options import (
     baud_of,
     check_coding,
     check_headroom,
+    check_line,
     check_wide,
     clocks_of,
     family_of,
@@ -174,6 +175,7 @@ def _checked(given: Network, options: CompileOptions, samples: Samples | None) -
     check_coding(options, source, samples)
     check_wide(options)
     check_headroom(options)
+    check_line(options)
     return source
 
 

@@ -177,6 +177,21 @@ def check_headroom(options: CompileOptions) -> None:
         )
 
 
+def check_line(options: CompileOptions) -> None:
+    """OptionError for choices about a host link or a placement where only a core is written."""
+    if not options.verilog_only:
+        return
+    given = {
+        "--link spi": options.spi,
+        "--baud": options.baud is not None,
+        "--packed or --no-packed": options.packed is not None,
+        "--seeds": options.seeds != 1,
+    }
+    if asked := next((name for name, there in given.items() if there), None):
+        what = "placement" if asked == "--seeds" else "host link"
+        raise OptionError(f"{asked} is for a bitstream: bare Verilog has no {what}; leave it out")
+
+
 def check_wide(options: CompileOptions) -> None:
     """OptionError for a wide input where there is a host link, which sends one event at a time."""
     if not (options.wide or (options.folding is not None and options.folding.wide)):
