@@ -64,6 +64,10 @@ EXECUTORS = ("float", "reference", "amaranth", "verilog", "netlist")
 RUN_MODES = ("execute", "validate", "throughput")
 """What a run on a board is for."""
 
+CABLE_FAULTS = ("lost", "doubled", "flipped", "silent", "pulled")
+"""What becomes of a byte on a bad cable to a simulated board: it is lost, comes twice, or with a bit flipped; with it
+begins a silence, or the cable is out for a while."""
+
 SIMULATORS = ("icarus", "verilator")
 LEVELS = ("rtl", "netlist", "pins")
 """What a regression runs on."""

@@ -33,7 +33,7 @@ class UartBench:
         self.job = json.loads((folder / "uart_job.json").read_text(encoding="ascii"))
         line = getattr(dut, self.job["rx"]), getattr(dut, self.job["tx"]), self.job["bit_ps"]
         spi = self.job["spi"]
-        self.host = UartHost(*line) if spi is None else SpiHost(*(getattr(dut, pin) for pin in spi), *line)
+        self.host = UartHost(*line) if spi is None else SpiHost(getattr(dut, spi[0]), getattr(dut, spi[1]), *line)
         self.received = bytearray()
         self.unanswered: deque[int] = deque()
         self.answered = Event()

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from board_tops import FORM, NETWORK, bare_facts, emit_top, facts_of
 from networks import chain, random_spikes
-from relay import Noise, Relay, as_it_is
 from spikeloom.boards.host.embedded import MODULE, write_hosts
 from spikeloom.boards.host.facts import LinkFacts
 from spikeloom.boards.host.line import SerialLine
@@ -22,9 +21,12 @@ from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.hdl.link.protocol import Code, Unslip, crc_bytes, encode_sample, slip
+from spikeloom.sim.bad_cable import Noise, Relay, as_it_is
 from spikeloom.sim.board_model import build_board
+from spikeloom.sim.readout import readings
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard
+from test_membrane_readout import integrating
 
 SPIKES = random_spikes(1, NETWORK, samples=12, steps=4)
 EXPECTED = run_reference(NETWORK, SPIKES)
@@ -198,6 +200,26 @@ def test_images_are_answered_by_both(images: Plugged) -> None:
         assert [host.image(bytes(image)).predicted for image in IMAGES] == expected
 
 
+@pytest.mark.parametrize("by", ["membrane-max", pytest.param("membranes", marks=pytest.mark.slow)])
+def test_membranes_are_read_by_both(tmp_path: Path, by: str) -> None:
+    net = integrating(3, (12, 9, 6), by)
+    form, spikes = replace(link_of(net), packed=True, identity=0xBEEF, fifo_words=32), SPIKES.clip(max=1)[:4]
+    top = emit_top(tmp_path, "icebreaker", net=net, form=form)
+    facts = facts_of(top, net, form)
+    write_hosts(facts, tmp_path)
+    membranes = run_reference(net, spikes, membranes=True).membranes
+    assert form.readout is not None and membranes is not None
+    given = readings(form.readout, membranes)[0][:, 0 if by == "membranes" else -1 :]
+    with SimulatedBoard(build_board(top, quiet_cycles=100_000)) as board:
+        found = answered(compiled(tmp_path), board.port, spikes, 4)
+        with SerialLine(board.port, 115_200) as line:
+            host = module_of(tmp_path).Host(Uart(line))
+            answers = [host.sample(sample.tolist()) for sample in spikes]
+    assert [row[0] for row in found] == [answer.predicted for answer in answers] == given[:, -1].argmax(axis=1).tolist()
+    assert [row[7:] for row in found] == given[:, -1].tolist()
+    assert [answer.readings for answer in answers] == given.tolist()
+
+
 class Echo:
     """A line that keeps what is sent, and answers what it is told to."""
 
@@ -227,10 +249,9 @@ def test_the_module_sends_what_the_protocol_says(tmp_path: Path, inputs: int, pa
     line = Echo([reply(facts, bytes([5]), Code.ERROR), *ends])
     answer = module_of(tmp_path).Host(line).sample(spikes.tolist())
     assert answer.predicted == 2 and answer.spikes == [[], [], [2]]
-    steps = [next(encode_sample(facts.form, step[np.newaxis])).data for step in spikes]  # one frame each
-    sent, due = (list(_bodies(data)) for data in (bytes(line.sent[6:]), b"".join(steps)))
-    assert [body[1:-2] for body in sent] == [body[1:-2] for body in due]
-    assert [body[0] for body in sent] == [3, 2, 4]
+    due = b"".join(frame.data for frame in encode_sample(facts.form, spikes))
+    assert bytes(line.sent[5:]) == due
+    assert [body[0] for body in _bodies(due)] == ([5] if packed and inputs == 12 else [3, 2, 4])
 
 
 UNDER_MICROPYTHON = """

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from board_tops import FORM, NETWORK, bare_facts, emit_top, facts_of
 from networks import chain, random_spikes
-from relay import Fault, Noise, Relay, as_it_is
 from spikeloom.boards import Board
 from spikeloom.boards.host.answers import Answers, answers_of
 from spikeloom.boards.host.facts import ClassRule, LinkFacts, read_facts
@@ -27,6 +26,7 @@ from spikeloom.hdl.errors import InputError, LineError, OptionError, SampleError
 from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.hdl.link.identity import identity_of, initial_of
 from spikeloom.hdl.link.protocol import Code, Header, LinkFormat, Reason, Reply, Unslip, crc_bytes, slip
+from spikeloom.sim.bad_cable import Fault, Noise, Relay, as_it_is
 from spikeloom.sim.board_model import build_board
 from spikeloom.sim.readout import readings, scores
 from spikeloom.sim.reference import run_reference

@@ -11,7 +11,6 @@ import pytest
 from board_tops import FORM as FORM_OF_BOARD
 from board_tops import NETWORK, bare_facts, emit_top, facts_of
 from networks import random_spikes
-from relay import Fault, Noise, Relay, as_it_is
 from spikeloom.boards.devices import DEVICES
 from spikeloom.boards.host.board import Board
 from spikeloom.boards.host.facts import LinkFacts
@@ -35,6 +34,7 @@ from spikeloom.hdl.link.protocol import (
     slip,
 )
 from spikeloom.sim import simulate
+from spikeloom.sim.bad_cable import Fault, Noise, Relay, as_it_is
 from spikeloom.sim.board_model import build_board
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard

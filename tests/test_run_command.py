@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from board_tops import bare_facts
 from networks import chain, random_spikes
-from relay import Noise, Relay
 from spikeloom.boards.host import ports
 from spikeloom.boards.host.answers import Answers
 from spikeloom.boards.host.facts import LINK, read_facts
@@ -34,6 +33,7 @@ from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.hdl.errors import MismatchError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.link.protocol import LinkFormat, longest_content
+from spikeloom.sim.bad_cable import Noise, Relay
 from spikeloom.sim.image_executor import decoded_classes
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard

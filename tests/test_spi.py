@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from amaranth.sim import Simulator
 from board_tops import FORM, NETWORK, emit_top, facts_of
-from relay import Noise, Relay, as_it_is
 from spikeloom.boards.boards import BOARDS
 from spikeloom.boards.clock import plan_clock
 from spikeloom.boards.host.board import Board
@@ -18,6 +17,7 @@ from spikeloom.compiler.flow.options import CompileOptions, clocks_of
 from spikeloom.hdl.errors import OptionError
 from spikeloom.hdl.link.protocol import END, ESCAPE, Code
 from spikeloom.hdl.link.spi import FEWEST_CLOCKS, STUFFING, SpiPeripheral
+from spikeloom.sim.bad_cable import Noise, Relay, as_it_is
 from spikeloom.sim.board_model import build_board
 from spikeloom.sim.simulated_board import SimulatedBoard
 from test_embedded_hosts import SPIKES as FEW

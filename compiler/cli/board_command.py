@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..names import CABLE_FAULTS
 from . import common
+
+FAULT_BYTES = 2000
+"""In how many bytes a fault comes once, on average, where nobody says."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -19,8 +25,26 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="a build folder")
     parser.add_argument("--link", type=Path, metavar="PATH", help="a symbolic link to the terminal, as long as it is")
+    parser.add_argument(
+        "--faults",
+        type=faults,
+        metavar="KIND[=BYTES],...",
+        help=f"a bad cable: {', '.join(CABLE_FAULTS)}, each once in so many bytes (default: {FAULT_BYTES})",
+    )
+    parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the faults")
     parser.set_defaults(run=run)
     return parser
+
+
+def faults(text: str) -> dict[str, int]:
+    """An argparse type: kinds of faults, and in how many bytes each comes once."""
+    every: dict[str, int] = {}
+    for part in text.split(","):
+        kind, said, count = part.partition("=")
+        if kind not in CABLE_FAULTS or kind in every:
+            raise argparse.ArgumentTypeError(f"must be some of {', '.join(CABLE_FAULTS)}, each once: {text!r}")
+        every[kind] = common.whole(2, 2**31 - 1)(count) if said else FAULT_BYTES
+    return every
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,16 +61,26 @@ def run(options: argparse.Namespace) -> int:
     with common.progress_bar("compiling the board (yosys, C++)"):
         program = board_program(build)
     flash = None if facts.flash is None else build.path / facts.flash
-    with SimulatedBoard(program, flash) as board:
-        try:
-            if options.link is not None:
-                options.link.symlink_to(board.port)
-            print(f"{options.link or board.port}", flush=True)
-            common.tell(
-                f"a simulated board: {common.own_command()} run {options.folder} --port {board.port} --data ..."
-            )
-            board.wait()
-        finally:
-            if options.link is not None:
-                options.link.unlink(missing_ok=True)
+    with SimulatedBoard(program, flash) as board, _port(board.port, options) as port:
+        print(port, flush=True)
+        common.tell(f"a simulated board: {common.own_command()} run {options.folder} --port {port} --data ...")
+        board.wait()
     raise ToolError("a simulated board runs until it is stopped: its program ended by itself; report it")
+
+
+@contextmanager
+def _port(terminal: str, options: argparse.Namespace) -> Iterator[str]:
+    """What a host opens: the board's terminal, a link to it, or a link to the terminal at the end of a bad cable."""
+    from ...hdl.staging import scratch_folder
+    from ...sim.bad_cable import bad_cable
+
+    with ExitStack() as at_the_end:
+        if options.faults is not None:
+            link = options.link or at_the_end.enter_context(scratch_folder()) / "port"
+            yield at_the_end.enter_context(bad_cable(link, terminal, options.faults, options.seed)).port
+        elif options.link is not None:
+            options.link.symlink_to(terminal)
+            at_the_end.callback(options.link.unlink, missing_ok=True)
+            yield str(options.link)
+        else:
+            yield terminal
