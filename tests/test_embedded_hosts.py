@@ -242,7 +242,7 @@ def reply(facts: LinkFacts, content: bytes, code: int) -> bytes:
 @pytest.mark.parametrize("inputs", [12, 300])
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_module_sends_what_the_protocol_says(tmp_path: Path, inputs: int, packed: bool) -> None:
-    facts = replace(bare_facts(), inputs=inputs, packed=packed, fifo_words=512)
+    facts = replace(bare_facts(), inputs=inputs, packed=packed, fifo_words=512 if inputs == 12 else 400)
     write_hosts(facts, tmp_path)
     spikes = random_spikes(5, replace(chain(1, (inputs, 6), fire=14, sub=15), x_max=3), 1, 3)[0]
     ends = [reply(facts, b"", Code.STEP)] * 2 + [reply(facts, b"\x02", Code.SAMPLE)]

@@ -23,6 +23,7 @@ from spikeloom.boards.host.answers import Answers
 from spikeloom.boards.host.facts import LINK, read_facts
 from spikeloom.boards.host.ports import Port
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.cli.run_command import _question
 from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.flow.board_pins import board_program
@@ -33,7 +34,7 @@ from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.hdl.errors import MismatchError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.link.protocol import LinkFormat, longest_content
-from spikeloom.sim.bad_cable import Noise, Relay
+from spikeloom.sim.bad_cable import Faults, Noise, Relay
 from spikeloom.sim.image_executor import decoded_classes
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard
@@ -226,6 +227,30 @@ def test_auto_takes_the_port_with_the_design(
         os.close(terminal)
 
 
+def test_a_cable_has_the_faults_that_are_asked_for() -> None:
+    data = bytes(range(256)) * 40
+    lost, doubled, flipped = (Faults({name: 100}, 7)(data) for name in ("lost", "doubled", "flipped"))
+    assert len(data) - 200 < len(lost) < len(data) - 50 and len(data) + 50 < len(doubled) < len(data) + 200
+    changed = [a ^ b for a, b in zip(data, flipped, strict=True) if a != b]
+    assert 50 < len(changed) < 200 and all(bits.bit_count() == 1 for bits in changed)
+    silent = Faults({"silent": 2}, 7)
+    assert len(silent(data)) < 20 and silent(data) == b""
+    assert Faults({}, 7)(data) == data
+
+
+@pytest.mark.parametrize("text", ["lost,lost", "torn", "lost=1", "lost=x", ""])
+def test_faults_that_are_none_are_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["board", str(tmp_path), "--faults", text]) == 2
+    assert "argument --faults: must be " in capsys.readouterr().err
+
+
+def test_one_answer_to_every_sample_is_questioned(capsys: pytest.CaptureFixture[str]) -> None:
+    alike, other = np.zeros(12, np.int64), np.arange(12) % 3
+    for labels, classes, questioned in ((other, alike, True), (alike, alike, False), (other, other, False)):
+        _question(Samples(spikes=np.zeros((12, 1, 1), np.uint8), labels=labels), Answers(classes=classes))
+        assert ("every sample was answered by class 0" in capsys.readouterr().err) == questioned
+
+
 def test_a_build_without_a_bitstream_has_no_board(
     build: BuildFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,10 +272,12 @@ def test_the_command_serves_a_board_until_it_is_stopped(
     link = tmp_path / "board"
     program = "import sys; from spikeloom.compiler.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "board", str(build.path), "--link", str(link)]
+    command += ["--faults", "lost=900,flipped=900,doubled=900,pulled=1500"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None and process.stdout.readline().strip() == str(link)
-            assert "accuracy: 75.00%" in ran(capsys, build.path, "--port", link, "--data", data)
+            found = ran(capsys, build.path, "--port", link, "--data", data, "--check", "--timeout", 0.3)
+            assert "accuracy: 75.00%" in found and "equal: 960 values" in found and "; 0 times" not in found
             assert main(["board", str(build.path), "--link", str(link)]) == 2
         finally:
             process.send_signal(signal.SIGINT)

@@ -81,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         _save(options.output, answers)
     _print(options, facts, samples, answers, str(network.reading), compared)
+    _question(samples, answers)
     return 0
 
 
@@ -109,6 +110,21 @@ def _save(path: Path, answers: Answers) -> None:
     given = {name: getattr(answers, name) for name in ("classes", "spikes", "counts", "readings")}
     with replaced(path) as file, file.open("wb") as stream:
         np.savez_compressed(stream, **{name: values for name, values in given.items() if values is not None})
+
+
+ALIKE = 10
+"""Samples of several classes whose one answer is questioned, where there are so many."""
+
+
+def _question(samples: Samples, answers: Answers) -> None:
+    """Warn where every sample has the same answer, as those have of a network that is silent."""
+    found, labels = set(answers.classes.tolist()), samples.labels
+    if labels is None or len(labels) < ALIKE or len(found) > 1 or len(set(labels.tolist())) == 1:
+        return
+    common.warn(
+        f"every sample was answered by class {found.pop()}: is the output silent? An encoder or samples unlike those of "
+        "the training may do that; compare with simulate on the same samples"
+    )
 
 
 def _print(

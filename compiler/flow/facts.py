@@ -13,7 +13,7 @@ from ...boards.clock import ClockPlan
 from ...boards.critical_path import TOP
 from ...boards.devices import Device
 from ...boards.toolchain import LAID, BuildResult, synthesise_hierarchical
-from ...hdl.errors import quoted
+from ...hdl.errors import listed, quoted
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...sim import numbering
@@ -128,8 +128,7 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
     else:
         accuracy_before = measure.known_accuracy(design.integers.source, design.integers.recipe is None)
         facts = replace(facts, accuracy=accuracy_before)
-    fired = None if samples is None else recording
-    return replace(facts, latency=latency, warnings=tuple(_warnings(design, fired)))
+    return replace(facts, latency=latency, warnings=tuple(_warnings(design, recording, calibrated=samples is not None)))
 
 
 def _static_facts(design: Design) -> Facts:
@@ -185,22 +184,31 @@ def _block_name(design: Design, instance: str) -> str:
     return instance
 
 
-def _warnings(design: Design, recording: Recording | None) -> Iterator[str]:
-    """What a user should know; `recording` is what the integer network did on the calibration samples, if any."""
+def _warnings(design: Design, recording: Recording, *, calibrated: bool) -> Iterator[str]:
+    """What a user should know; `recording` is what the integer network did, on the calibration samples or random ones."""
     yield from design.integers.warnings
-    if recording is None:
-        blind = "" if design.integers.recipe is None else ", and quantisation did not see data"
-        yield f"no samples were given: cycles come from random spikes{blind}"
+    asleep = [name for name in recording.populations if _is_silent(design, recording, name)]
+    if calibrated:
+        for name in asleep:
+            yield (
+                f"population {quoted(name)} never fires in hardware on the calibration samples; "
+                "more bits, less sparsity or other samples may wake it"
+            )
     else:
-        for name, population in recording.populations.items():
-            if not (population.spikes.any() or design.lean.whole.reads_membranes_of(name)):
-                yield (
-                    f"population {quoted(name)} never fires in hardware on the calibration samples; "
-                    "more bits, less sparsity or other samples may wake it"
-                )
+        blind = "" if design.integers.recipe is None else ", and quantisation did not see data"
+        if (coding := design.link.coding) is not None:
+            blind += f", and whether the network knows what the encoder {coding.encoder} makes of images was not tried"
+        yield f"no samples were given: cycles come from random spikes{blind}"
+        if asleep:
+            yield f"{listed(asleep, quoted)} never fired on random samples: --data shows whether yours wake that"
     if isinstance(design.target, Board) and design.plan.sprams and design.built is not None:
         yield f"the weights are loaded from flash at start-up: write {FLASH} to it, not {design.built.bitstream.name}"
     if isinstance(design.target, Board) and design.target.note:
         yield f"{design.target.name}: {design.target.note}"
     if design.built is not None and isinstance(design.target, Device):
         yield "without a board the pins are where nextpnr put them: the bitstream serves for figures only"
+
+
+def _is_silent(design: Design, recording: Recording, name: str) -> bool:
+    """Whether a population never fired that is not read by its membranes."""
+    return not (recording.populations[name].spikes.any() or design.lean.whole.reads_membranes_of(name))
