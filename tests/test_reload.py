@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from spikeloom.boards.host.facts import read_facts
 from spikeloom.boards.routed_memories import read_words
 from spikeloom.boards.toolchain import Exchange, build, rewrite, unpacked
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.flow import reload as flow
 from spikeloom.compiler.flow.board_pins import board_program
@@ -28,7 +30,10 @@ from spikeloom.compiler.flow.reload import reload_weights
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.output.build_folder import BuildFolder, is_build, load_build_folder
+from spikeloom.compiler.plan.folding import Folding
+from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.hdl.errors import InputError, LineError, MismatchError, OptionError
+from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.memories.memory import NEVER_LOGIC, Family, MemoryShape, ShapedMemory
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard
@@ -205,6 +210,43 @@ def test_weights_are_exchanged_on_ecp5_and_in_flash(tmp_path: Path, target: dict
         program, flash = board_program(done.build), done.build.path / "flash.bin"
         with SimulatedBoard(program, flash) as board, Board(board.port, done.build.path) as host:
             assert np.array_equal(host.predict(SPIKES).spikes, run_reference(RETRAINED, SPIKES).spikes)
+
+
+LANES = Folding(engines=(engine_folding(("p0",), lanes=3), engine_folding(("p1",))))
+VECTOR = Folding(engines=(engine_folding(("p0",), kind="vector", lanes=6), engine_folding(("p1",))))
+CODING = ImageCoding(encoder=Encoder.RATE, steps=5, decoder=Decoder.COUNTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"board": "icebreaker", "spi": True, "folding": LANES},
+        {"board": "icestick", "coding": CODING, "packed": True},
+        {"board": "icebreaker", "packed": True, "seeds": 2, "folding": VECTOR},
+        {"board": "icebreaker", "weights": "spram", "folding": LANES, "spi": True},
+        {"board": "icebreaker", "weights": "spram", "folding": VECTOR},
+        {"board": "ulx3s-12f", "folding": VECTOR, "coding": CODING, "packed": True},
+        {"board": "icebreaker", "minimise": "latency"},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_weights_are_exchanged_in_every_design_that_can_have_headroom(tmp_path: Path, options: dict[str, Any]) -> None:
+    made = compile_network(BUILT, tmp_path / "built", CompileOptions(headroom=0.3, **options))
+    images = np.random.default_rng(4).integers(0, 256, (3, 8)).astype(np.uint8) if "coding" in options else None
+    spikes = SPIKES if images is None else encode(images, CODING)
+    done = reload_weights(made, RETRAINED, samples=Samples(spikes=spikes, images=images))
+    assert done.regression is not None and done.changed > 0
+    expected, flash = run_reference(RETRAINED, spikes).spikes, done.build.path / "flash.bin"
+    with (
+        SimulatedBoard(board_program(done.build), flash if flash.exists() else None) as board,
+        Board(board.port, done.build.path) as host,
+    ):
+        answers = host.predict(SPIKES if images is None else images)
+    if images is None:
+        assert np.array_equal(answers.spikes, expected)
+    else:
+        assert np.array_equal(answers.counts, expected.sum(axis=1))
 
 
 def test_a_build_without_headroom_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

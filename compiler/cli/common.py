@@ -189,6 +189,20 @@ def board_file_option(group: argparse._ActionsContainer) -> None:
     group.add_argument("--board-file", type=Path, metavar="FILE.toml", help="a board that a file describes")
 
 
+def headroom_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that lays out memories."""
+    parser.add_argument("--headroom", type=share(), metavar="SHARE", help="spare words for spikeloom reload")
+
+
+def packed_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that has a host link."""
+    parser.add_argument(
+        "--packed",
+        action=argparse.BooleanOptionalAction,
+        help="fewer bytes on the line for more logic cells (default: where that pays)",
+    )
+
+
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
     from ..plan.folding import pipelined_folding, read_folding, shared_folding, wide_folding

@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         default="auto",
         help="where weights lie: block RAM, or on a UP5K in SPRAM, loaded from flash (default: as needed)",
     )
-    parser.add_argument("--headroom", type=common.share(), metavar="SHARE", help="spare words for spikeloom reload")
+    common.headroom_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="the build folder (default: build/MODEL's name)")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
     parser.add_argument("--emit", choices=("bitstream", "verilog"), default="bitstream", help="default: bitstream")
@@ -59,11 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument(
         "--link", choices=("uart", "spi"), default="uart", help="the line to the host; SPI for a microcontroller"
     )
-    parser.add_argument(
-        "--packed",
-        action=argparse.BooleanOptionalAction,
-        help="fewer bytes on the line for more logic cells (default: where that pays)",
-    )
+    common.packed_option(parser)
     parser.add_argument("--seed", type=common.whole(0, 2**31 - 1), default=1, metavar="N", help="of the placement")
     parser.add_argument(
         "--seeds", type=common.whole(1, 100), default=1, metavar="N", help="placements to try; the fastest stays"

@@ -51,6 +51,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         default="auto",
         help="where weights lie: block RAM, or on a UP5K in SPRAM (default: as needed)",
     )
+    common.headroom_option(parser)
+    common.packed_option(parser)
     parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -60,15 +62,15 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ...boards.boards import device_of
-    from ..flow.compile import integers_of, link_on, plan_for, with_chosen_folding
-    from ..flow.options import check_coding, check_wide, plan_target_clock, require_target
+    from ..flow.compile import for_core, integers_of, link_on, plan_for, with_chosen_folding
+    from ..flow.options import check_coding, check_headroom, check_wide, plan_target_clock, require_target
     from ..frontends.samples import read_samples
-    from ..plan.lean import lean_for
     from ..plan.readout import answered, require_answer
 
     common.add_board_file(options)
     check_coding_options(options)
     wanted = _wanted(options)
+    check_headroom(replace(wanted, verilog_only=False))
     target = require_target(wanted)
     clock = plan_target_clock(target, wanted)
     source = answered(common.read_model(options))
@@ -77,9 +79,9 @@ def run(options: argparse.Namespace) -> int:
     wanted = replace(wanted, coding=coding)
     check_coding(replace(wanted, verilog_only=target is None), source, None)
     samples = None if options.data is None else read_samples(options.data, source, coding=coding)
-    network = integers_of(source, wanted, samples, common.progress_bar).network
-    wanted = replace(wanted, folding=common.folding_of(options, network))
-    network = lean_for(network, wanted.folding).network
+    integers = integers_of(source, wanted, samples, common.progress_bar)
+    wanted = replace(wanted, folding=common.folding_of(options, integers.network))
+    network = for_core(integers, wanted)[1].network
     check_wide(wanted)
     link = link_on(target, network, wanted)
     wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
@@ -110,6 +112,8 @@ def _wanted(options: argparse.Namespace) -> CompileOptions:
         weights=options.weights,
         clock_mhz=options.clock_mhz,
         verilog_only=True,
+        headroom=options.headroom,
+        packed=options.packed,
         **common.purpose_of(options),
     )
 

@@ -84,19 +84,23 @@ def choose_folding(
     capacity: Resources | None = None,
     link: LinkFormat | None = None,
     wide: bool = False,
+    headroom: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Folding:
     """The folding of an integer network that serves the purpose best.
 
     `rates` are mean events per step of the input and every population. With a `capacity` the design, with its `link`,
     must fit it by the estimate. Warns where the choice rests on prices that are a guess. With `wide` only foldings are
-    weighed whose first engine takes beats, as the core's input then brings them. Raises CapacityError where no folding
+    weighed whose first engine takes beats, as the core's input then brings them; with `headroom` only those whose
+    memories can have it. Raises CapacityError where no folding
     is fast enough or fits, naming the nearest.
     """
     foldings = list(wide_foldings(network) if wide else candidate_foldings(network))
+    if headroom is not None:
+        foldings = [folding for folding in foldings if all(engine.has_room for engine in folding.engines)]
     candidates = []
     for number, folding in enumerate(foldings):
-        plan = make_plan(network, family.value, folding)
+        plan = make_plan(network, family.value, folding, headroom=headroom)
         figures = estimate(plan, device=device, link=link, rates=rates, steps=purpose.steps)
         candidates.append(_Candidate(folding=folding, figures=figures))
         if progress is not None:

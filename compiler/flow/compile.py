@@ -118,7 +118,7 @@ def compile_network(
     if target is not None and not options.verilog_only:
         clocks_of(target, options, clock)  # refuses a pace that the clock cannot keep
     integers = _answering(source, options, samples, step, chosen=source is given)
-    integers, lean = _for_core(integers, options)
+    integers, lean = for_core(integers, options)
     network, link = lean.network, link_on(target, lean.network, options)
     options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
     plan = plan_for(network, target, options, link)
@@ -160,7 +160,7 @@ def _write_facts(design: Design, folder: Path) -> None:
         write_layout(folder, design)
 
 
-def _for_core(integers: Integers, options: CompileOptions) -> tuple[Integers, Lean]:
+def for_core(integers: Integers, options: CompileOptions) -> tuple[Integers, Lean]:
     """The integers, and the network that a core runs: with headroom all neurons, their membranes with spare bits."""
     if options.headroom is None:
         return integers, lean_for(integers.network, options.folding)
@@ -277,6 +277,7 @@ def with_chosen_folding(
             capacity=None if device is None else device.capacity,
             link=None if device is None or options.wide else link,
             wide=options.wide,
+            headroom=options.headroom,
             progress=progress,
         )
     return replace(options, folding=folding)
