@@ -913,6 +913,41 @@ HOST = (
         "whole = {place for place, old, new in sectors}",
         ("tests/test_flashing.py", "-k", "only_programmed or twice"),
     ),
+    Mutant(
+        "a host in C begins a step where the one before it in its frame ended",
+        "boards/host/host.h.in",
+        "if (n > step) spikeloom_put(line, 0xFF);",
+        "(void)n;",
+        ("tests/test_embedded_hosts.py", "-k", "in_c_gets and packed"),
+    ),
+    Mutant(
+        "a host in C sends more steps than the device has room for",
+        "boards/host/host.h.in",
+        "if (words > room) break;",
+        "if (words > 4 * room) break;",
+        ("tests/test_embedded_hosts.py", "-k", "in_c_gets and packed"),
+    ),
+    Mutant(
+        "the MicroPython module awaits one reply to a frame of steps",
+        "boards/host/spikeloom_host.py.in",
+        "for number in range(len(steps)):",
+        "for number in range(len(steps))[-1:]:",
+        ("tests/test_embedded_hosts.py", "-k", "protocol_says"),
+    ),
+    Mutant(
+        "a host's SPI at the pins takes what stands for nothing for bytes",
+        "sim/spi_model.py",
+        "if escaping and byte != STUFFED:",
+        "if escaping:",
+        ("tests/test_uart_pins.py", "-k", "by_spi"),
+    ),
+    Mutant(
+        "of two answers to one image the decoder wins",
+        "compiler/cli/coding_options.py",
+        "options.readout in ONLY_DECODERS and options.decoder != options.readout",
+        "False",
+        ("tests/test_image_cli.py", "-k", "bad_options"),
+    ),
 )
 
 BOARDS = (
