@@ -104,10 +104,8 @@ def run(options: argparse.Namespace) -> int:
         headroom=options.headroom,
         **common.purpose_of(options),
     )
-    require_target(wanted)  # these mistakes first: they need no file to be read
-    check_wide(wanted)
-    check_headroom(wanted)
-    check_line(wanted)
+    for check in (require_target, check_wide, check_headroom, check_line):
+        check(wanted)  # these mistakes first: they need no file to be read
     check_coding_options(options)
     check_target(output, force=options.force)
     network = common.read_model(options)
