@@ -1,7 +1,7 @@
 """A cable with faults: a pseudo-terminal for a host, whose bytes go to a board's and back, or do not.
 
-`Relay` is the cable; what becomes of the bytes on their way is a `Fault` in each direction. `bad_cable` makes one of the
-faults that `spikeloom board --faults` names.
+`Relay` is the cable; what becomes of the bytes on their way is a `Fault` in each direction. `bad_cable` makes one of
+the faults that `spikeloom board --faults` names.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Faults:
 class Relay:
     """`port` is a link to the terminal that the host has; `pull` takes it away and `plug` brings another.
 
-    Once `most` bytes have gone by, no others do. With `pulled_every`, the cable is out for a while whenever so many have.
+    Once `most` bytes have gone by, no others do. With `pulled_every`, the cable is out for a while whenever so many
+    have.
     """
 
     def __init__(

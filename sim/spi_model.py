@@ -31,7 +31,7 @@ class SpiHost:
         selection.value, clock.value, to_device.value = 1, 0, 0
 
     async def send(self, byte: int, broken: bool = False) -> None:
-        """Have a byte sent, and return once it is under way. Raises ValueError for a `broken` one, which SPI does not know."""
+        """Have a byte sent, and return once it is under way. Raises ValueError for a `broken` one: SPI has none."""
         if broken:
             raise ValueError("a byte by SPI has no stop bit to lose")
         self._waiting.append(byte)

@@ -1,4 +1,5 @@
-"""The cocotb test bench of a board top, down to the pins of its UART or SPI; it runs inside the simulator, started by `cocotb_runner`.
+"""The cocotb test bench of a board top, down to the pins of its UART or SPI; it runs inside the simulator, started by
+`cocotb_runner`.
 
 `uart_job.json` in the run folder holds the pins and the bytes to send, `uart_outcome.json` what the device answered.
 """

@@ -122,8 +122,8 @@ def _question(samples: Samples, answers: Answers) -> None:
     if labels is None or len(labels) < ALIKE or len(found) > 1 or len(set(labels.tolist())) == 1:
         return
     common.warn(
-        f"every sample was answered by class {found.pop()}: is the output silent? An encoder or samples unlike those of "
-        "the training may do that; compare with simulate on the same samples"
+        f"every sample was answered by class {found.pop()}: is the output silent? An encoder or samples unlike those "
+        "of the training may do that; compare with simulate on the same samples"
     )
 
 

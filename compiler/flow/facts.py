@@ -185,7 +185,8 @@ def _block_name(design: Design, instance: str) -> str:
 
 
 def _warnings(design: Design, recording: Recording, *, calibrated: bool) -> Iterator[str]:
-    """What a user should know; `recording` is what the integer network did, on the calibration samples or random ones."""
+    """What a user should know; `recording` is what the integer network did, on the calibration samples or on
+    random ones."""
     yield from design.integers.warnings
     asleep = [name for name in recording.populations if _is_silent(design, recording, name)]
     if calibrated:
