@@ -45,7 +45,7 @@ ENCODERS = ("rate", "latency", "direct")
 DECODERS = (*reversed(ONLY_DECODERS), *READOUTS[1:])
 """The coding of a device that takes images."""
 
-FOLDS = ("shared", "pipelined", "wide")
+FOLDS = ("shared", "pipelined", "wide", "slotted")
 OBJECTIVES = ("luts", "brams", "latency", "energy")
 """What a folding is chosen for."""
 

@@ -32,11 +32,12 @@ def fitting() -> Iterator[SimpleNamespace]:
 
 @pytest.mark.parametrize("family", ["ice40", "ecp5"])
 def test_every_kind_of_engine_memory_and_encoder_has_its_designs(fitting: SimpleNamespace, family: str) -> None:
-    """By the defaults, 21. The parts of wide engines have guessed prices still."""
+    """By the defaults, 21. The parts of wide and slotted engines have guessed prices still."""
     trials = fitting.random_trials(family, 21)
     assert {trial.kind for trial in trials} == set(fitting.KINDS[family])
     assert {NAMES[type(engine)] for trial in trials for engine in trial.plan.folding.engines} == {*NAMES.values()} - {
-        "wide"
+        "wide",
+        "slotted",
     }
     assert {trial.link.coding.encoder for trial in trials if trial.link.coding is not None} == set(Encoder)
     found = {part for trial in trials for part in parts_of(trial.plan, trial.link).luts}

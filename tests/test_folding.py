@@ -57,6 +57,7 @@ WAYS = [
     {"lanes": 3, "queue": 0},
     {"kind": EngineKind.VECTOR, "lanes": 0},
     {"kind": EngineKind.VECTOR, "lanes": 0, "events_per_beat": 2, "neurons_per_cycle": 2},
+    {"kind": EngineKind.SLOTTED, "lanes": 4},
 ]
 
 
@@ -239,7 +240,7 @@ def test_a_field_that_makes_no_difference_is_left_out() -> None:
         engine_folding(("a",), lane=2)
     assert [
         NAMES[type(engine_folding(("a",), **way))]
-        for way in ({}, {"lanes": 2}, {"kind": "vector"}, {"kind": "wide", "lanes": 4})
+        for way in ({}, {"lanes": 2}, {"kind": "vector"}, {"kind": "wide", "lanes": 4}, {"kind": "slotted", "lanes": 4})
     ] == list(NAMES.values())
 
 

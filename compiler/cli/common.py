@@ -137,13 +137,21 @@ def compression_options() -> argparse.ArgumentParser:
 def folding_options() -> argparse.ArgumentParser:
     """The parent parser of every command that plans a core."""
     parent = argparse.ArgumentParser(add_help=False)
-    group = parent.add_argument_group("folding (docs/hardware.md)").add_mutually_exclusive_group()
+    titled = parent.add_argument_group("folding (docs/hardware.md)")
+    group = titled.add_mutually_exclusive_group()
     group.add_argument(
         "--fold",
         choices=FOLDS,
-        help="one engine for all populations, one each, or one with words of 16 neurons; default: smallest",
+        help="one engine for all populations, one each, one with words of 16 neurons, or one each with words of 4 "
+        "synapses; default: smallest",
     )
     group.add_argument("--folding", type=Path, metavar="FILE.json", help="which engine runs which populations")
+    titled.add_argument(
+        "--lanes",
+        type=whole(1),
+        metavar="N",
+        help="with --fold: engines that share a population, neurons of a word (wide), or its synapses (slotted)",
+    )
     return parent
 
 
@@ -205,15 +213,21 @@ def packed_option(parser: argparse.ArgumentParser) -> None:
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
-    from ..plan.folding import pipelined_folding, read_folding, shared_folding, wide_folding
+    from ...hdl.errors import OptionError
+    from ..plan.folding import pipelined_folding, read_folding, shared_folding, slotted_folding, wide_folding
 
+    if options.lanes is not None and options.fold in (None, "shared"):
+        raise OptionError("--lanes says how wide an engine each is: give it with --fold pipelined, wide or slotted")
+    lanes = {} if options.lanes is None else {"lanes": options.lanes}
     if options.folding is not None:
         return read_folding(options.folding)
     if options.fold is None:
         return None
     if options.fold == "wide":
-        return wide_folding(network)
-    return shared_folding(network) if options.fold == "shared" else pipelined_folding(network)
+        return wide_folding(network, **lanes)
+    if options.fold == "slotted":
+        return slotted_folding(network, **lanes)
+    return shared_folding(network) if options.fold == "shared" else pipelined_folding(network, **lanes)
 
 
 def conventions(options: argparse.Namespace) -> dict[str, Any]:

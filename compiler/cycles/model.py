@@ -20,12 +20,13 @@ from .delays import delay_block
 from .engine_cycles import EngineCycles
 from .lane import lanes_cycles, sparse_cycles
 from .limits import silent_cycles
+from .slotted import slotted_cycles
 from .tokens import Token
 from .vector import vector_cycles
 from .wide import wide_cycles
 
 CYCLES: PerKind[Callable[..., EngineCycles]] = PerKind(
-    sparse=sparse_cycles, lanes=lanes_cycles, vector=vector_cycles, wide=wide_cycles
+    sparse=sparse_cycles, lanes=lanes_cycles, vector=vector_cycles, wide=wide_cycles, slotted=slotted_cycles
 )
 """The cycles of each kind of engine, from (network, folding, format, contents)."""
 

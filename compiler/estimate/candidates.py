@@ -15,10 +15,12 @@ from ..plan.folding import (
     membranes_leave,
     pipelined_folding,
     shared_folding,
+    slotted_folding,
     wide_folding,
 )
 from ..plan.kinds import PerKind, engine_folding
 from ..plan.maps import listens_to_maps
+from ..plan.slotted import SlottedFolding, most_slots
 from ..plan.vector import VectorFolding
 from ..plan.wide import WideFolding
 
@@ -28,6 +30,9 @@ VECTOR_PASS = (1, 4, 8)
 
 WORD_LANES = (8, 16)
 """How many neurons of a map are a word where that is weighed."""
+
+SLOTS = (2, 4, 8)
+"""How many slots the words of a slotted engine have where that is weighed."""
 
 MOST_VECTOR_NEURONS = 512
 """Larger populations have no vector engine: it holds a sum for every neuron in registers."""
@@ -99,8 +104,20 @@ def _weighed_wide(network: Network) -> Iterator[Folding]:
                 yield folding
 
 
+def _weighed_slotted(network: Network) -> Iterator[Folding]:
+    """Words of several slots for the first population, of two for those behind it, which hear fewer events."""
+    for slots in SLOTS:
+        folding = slotted_folding(network, slots)
+        if isinstance(folding.engines[0], SlottedFolding) and slots <= most_slots(network.populations[0].size):
+            yield folding
+
+
 WEIGHED: PerKind[Callable[[Network], Iterator[Folding]]] = PerKind(
-    sparse=_weighed_sparse, lanes=_weighed_lanes, vector=_weighed_vector, wide=_weighed_wide
+    sparse=_weighed_sparse,
+    lanes=_weighed_lanes,
+    vector=_weighed_vector,
+    wide=_weighed_wide,
+    slotted=_weighed_slotted,
 )
 
 
@@ -129,8 +146,17 @@ def _searched_wide(network: Network, lanes: Sequence[int]) -> Mapping[str, Foldi
     return {f"words of {count}": folding for count, folding in zip(WORD_LANES, _weighed_wide(network), strict=False)}
 
 
+def _searched_slotted(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
+    firsts = ((folding.engines[0], folding) for folding in _weighed_slotted(network))
+    return {f"words of {e.lanes} slots": folding for e, folding in firsts if isinstance(e, SlottedFolding)}
+
+
 SEARCHED: PerKind[Callable[[Network, Sequence[int]], Mapping[str, Folding]]] = PerKind(
-    sparse=_searched_sparse, lanes=_searched_lanes, vector=_searched_vector, wide=_searched_wide
+    sparse=_searched_sparse,
+    lanes=_searched_lanes,
+    vector=_searched_vector,
+    wide=_searched_wide,
+    slotted=_searched_slotted,
 )
 
 

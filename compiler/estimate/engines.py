@@ -10,6 +10,7 @@ import numpy.typing as npt
 from ...hdl.engines.engine import SparseContents, SparseFormat
 from ...hdl.engines.lanes import LanesContents, LanesFormat
 from ...hdl.engines.returns import queue_depth
+from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
 from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.engines.wide_format import WideContents, WideFormat
 from ...hdl.memories.memory import Family
@@ -23,6 +24,7 @@ from .engine_estimate import EngineEstimate, Work, work_of
 from .maps import map_parts
 from .neurons import bank_parts, own_leaks
 from .parts import DSP_PRODUCT_BITS, Parts, queue_parts, return_parts, walker_parts
+from .slotted import SlottedEstimate
 from .wide import WideEstimate
 
 
@@ -146,7 +148,13 @@ def _wide(form: WideFormat, contents: WideContents) -> WideEstimate:
     return WideEstimate(form, contents)
 
 
-ESTIMATES: PerKind[Callable[..., EngineEstimate]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector, wide=_wide)
+def _slotted(form: SlottedFormat, contents: SlottedContents) -> SlottedEstimate:
+    return SlottedEstimate(form, contents)
+
+
+ESTIMATES: PerKind[Callable[..., EngineEstimate]] = PerKind(
+    sparse=_sparse, lanes=_lanes, vector=_vector, wide=_wide, slotted=_slotted
+)
 """The estimate of each kind of engine, from its format and contents."""
 
 

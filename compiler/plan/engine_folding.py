@@ -26,11 +26,14 @@ class EngineKind(StrEnum):
     - `vector`: dense rows, read as a whole, with the pass beside the next step (`spikeloom.hdl.engines.vector`)
     - `wide`: words of several neurons, channels of a place of a map, added to in one cycle
       (`spikeloom.hdl.engines.wide`)
+    - `slotted`: words of several synapses, each slot with sums of its own, with the pass beside the next step
+      (`spikeloom.hdl.engines.slotted`)
     """
 
     SPARSE = "sparse"
     VECTOR = "vector"
     WIDE = "wide"
+    SLOTTED = "slotted"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,11 @@ from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
 from .lanes import LanesFolding
+from .slotted import SlottedFolding, most_slots
 from .wide import WideFolding
+
+SLOTS = 4
+"""How many slots the words of a slotted engine have where nobody says it."""
 
 WORD_LANES = 16
 """How many neurons a word has where nobody says it: as many as the channels of most maps."""
@@ -97,6 +101,19 @@ def wide_folding(network: Network, lanes: int = WORD_LANES) -> Folding:
     for engine in shared_folding(network).engines:
         wide = WideFolding(populations=engine.populations, lanes=lanes)
         engines.append(wide if wide.refusal(network) is None and not _gives_membranes(network, wide) else engine)
+    return Folding(engines=tuple(engines))
+
+
+def slotted_folding(network: Network, lanes: int = SLOTS) -> Folding:
+    """An engine per population, of words with so many slots: `lanes` for the first, 2 for those behind it, which hear
+    fewer events; a sparse one of one lane where it can have no slots."""
+    engines: list[EngineFolding] = []
+    for number, population in enumerate(network.populations):
+        slots = min(2 if number else lanes, most_slots(population.size))
+        slotted = SlottedFolding(populations=(population.name,), lanes=slots)
+        possible = slotted.refusal(network) is None and not _gives_membranes(network, slotted)
+        possible = possible and all(slotted.can_have(p.connectivity) for p in network.projections_into(population.name))
+        engines.append(slotted if possible else engine_folding((population.name,)))
     return Folding(engines=tuple(engines))
 
 

@@ -16,6 +16,7 @@ from ...hdl.errors import ModelError, quoted
 from ..encodings.cost import Scarce
 from .engine_folding import EngineFolding, EngineKind
 from .lanes import LanesFolding, check_queue
+from .slotted import SlottedFolding
 from .sparse import SparseFolding
 from .vector import VectorFolding
 from .wide import WideFolding
@@ -31,6 +32,7 @@ class PerKind(Generic[T]):
     lanes: T
     vector: T
     wide: T
+    slotted: T
 
     def of(self, engine: EngineFolding) -> T:
         """That of an engine's kind."""
@@ -42,7 +44,7 @@ class PerKind(Generic[T]):
 
 
 FOLDINGS: PerKind[type[EngineFolding]] = PerKind(
-    sparse=SparseFolding, lanes=LanesFolding, vector=VectorFolding, wide=WideFolding
+    sparse=SparseFolding, lanes=LanesFolding, vector=VectorFolding, wide=WideFolding, slotted=SlottedFolding
 )
 
 NAMES = {getattr(FOLDINGS, field.name): field.name for field in fields(FOLDINGS)}
@@ -84,6 +86,8 @@ def _chosen(values: Mapping[str, Any]) -> type[EngineFolding]:
         return FOLDINGS.vector
     if values["kind"] == EngineKind.WIDE:
         return FOLDINGS.wide
+    if values["kind"] == EngineKind.SLOTTED:
+        return FOLDINGS.slotted
     return FOLDINGS.sparse if values["lanes"] == 1 else FOLDINGS.lanes
 
 

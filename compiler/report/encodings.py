@@ -8,6 +8,7 @@ from typing import Any
 from ...hdl.engines.bitmap_format import BitmapFormat
 from ...hdl.engines.engine import Rows, SparseFormat
 from ...hdl.engines.lanes import LanesFormat
+from ...hdl.engines.slotted_format import SlottedFormat
 from ...hdl.engines.vector import VectorFormat
 from ...hdl.engines.wide_format import WideFormat
 from ..plan.kinds import PerKind
@@ -45,6 +46,12 @@ def _wide(form: WideFormat) -> dict[str, Any]:
     return _weights(form.neurons.weight_bits, form.weight_words * form.lanes, uniform=len(form.rows) == 1)
 
 
+def _slotted(form: SlottedFormat) -> dict[str, Any]:
+    """Slots of words, with the place of a neuron in its bank in each."""
+    row = _weights(form.neurons.weight_bits, form.words * form.slots, uniform=False)
+    return row | {"index_bits": form.place_bits}
+
+
 def _weights(bits: int, entries: int, *, uniform: bool) -> dict[str, Any]:
     """Of rows that say no neuron's number: weights alone."""
     return {
@@ -59,5 +66,7 @@ def _weights(bits: int, entries: int, *, uniform: bool) -> dict[str, Any]:
     }
 
 
-ENCODINGS: PerKind[Callable[..., dict[str, Any]]] = PerKind(sparse=_sparse, lanes=_lanes, vector=_vector, wide=_wide)
+ENCODINGS: PerKind[Callable[..., dict[str, Any]]] = PerKind(
+    sparse=_sparse, lanes=_lanes, vector=_vector, wide=_wide, slotted=_slotted
+)
 """The report's entry `encoding` of each kind of engine, from its format."""

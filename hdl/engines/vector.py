@@ -32,6 +32,7 @@ from ..neurons.dynamics import (
     raised,
     resized,
     start_bits,
+    with_bias,
 )
 from ..neurons.neuron_format import NeuronFormat
 from ..neurons.repeats import left_bits, repeated
@@ -180,7 +181,7 @@ class VectorFormat(EngineFormat):
     def start_bits(self) -> int:
         """What a membrane starts a step from, its bias included, but where a synaptic current starts from that."""
         bits = start_bits(self.neurons)
-        return bits if self.neurons.has_currents else _with_bias(self.neurons, bits)
+        return bits if self.neurons.has_currents else with_bias(self.neurons, bits)
 
     @property
     def current_bits(self) -> int:
@@ -190,7 +191,7 @@ class VectorFormat(EngineFormat):
     @property
     def membrane_bits(self) -> int:
         """The membrane that is compared."""
-        return _with_bias(self.neurons, self.neurons.accumulator_bits)
+        return with_bias(self.neurons, self.neurons.accumulator_bits)
 
     @property
     def state_bits(self) -> int:
@@ -619,11 +620,6 @@ class VectorEngine(wiring.Component):
         for name in _trace_ports(form):
             wiring.connect(m, getattr(neurons, name), wiring.flipped(getattr(self, name)))
         return m
-
-
-def _with_bias(neurons: NeuronFormat, bits: int) -> int:
-    """The width of a sum of `bits` and the bias."""
-    return max(bits, neurons.bias_bits + 1) + 1 if neurons.bias_bits else bits
 
 
 def _trace_ports(form: VectorFormat) -> dict[str, Out]:

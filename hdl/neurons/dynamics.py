@@ -34,6 +34,11 @@ def start_bits(form: NeuronFormat) -> int:
     return min(form.accumulator_bits, max(_start_bits(form, population.rule) for population in form.populations))
 
 
+def with_bias(form: NeuronFormat, bits: int) -> int:
+    """The width of a sum of `bits` and the bias."""
+    return max(bits, form.bias_bits + 1) + 1 if form.bias_bits else bits
+
+
 def _start_bits(form: NeuronFormat, rule: NeuronRule) -> int:
     if rule.has_sub and rule.reset_place != "same":
         sub_bits = max(form.fire_bits, form.sub_delta_bits) + 2

@@ -32,7 +32,8 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
             engines.append({"populations": names, **draw(_shared(family))})
             continue
         size = next(p["size"] for p in network["populations"] if p["name"] == names[0])
-        kind = "one lane" if _has_maps(network, names[0]) else draw(st.sampled_from(sorted(KINDS)))
+        kinds = sorted(KINDS.keys() - (set() if _can_be_slotted(network, names[0]) else {"slotted"}))
+        kind = "one lane" if _has_maps(network, names[0]) else draw(st.sampled_from(kinds))
         engines.append({"populations": names, **draw(KINDS[kind](size, family))})
     folding = {"engines": engines}
     first = _only_listener(network, engines)
@@ -79,6 +80,13 @@ def _can_be_words(network: Data, names: list[str]) -> bool:
         or (("kernel" in p or p.get("pool") is not None) and p["pre"] in names and p["pre"] not in written)
         for p in heard
     )
+
+
+def _can_be_slotted(network: Data, name: str) -> bool:
+    """Whether a slotted engine can run a population: plain neurons that fire once, whose membranes do not leave."""
+    population = next(p for p in network["populations"] if p["name"] == name)
+    leaves = name == network["output"] and network["readout"] is not None
+    return _has_plain_neurons(population) and (population["max_spikes"] or 1) == 1 and not leaves
 
 
 def _has_plain_neurons(population: Data) -> bool:
@@ -141,6 +149,11 @@ def _vector(size: int, family: str) -> st.SearchStrategy[Data]:
     )
 
 
+def _slotted(size: int, family: str) -> st.SearchStrategy[Data]:
+    lanes = [lanes for lanes in (2, 4, 8, 16) if lanes <= 2 * size]
+    return st.fixed_dictionaries({"kind": st.just("slotted"), "lanes": st.sampled_from(lanes)})
+
+
 def _is_power_of_two(value: int) -> bool:
     return not value & (value - 1)
 
@@ -149,5 +162,6 @@ KINDS: dict[str, Callable[[int, str], st.SearchStrategy[dict[str, Any]]]] = {
     "one lane": lambda size, family: _shared(family),
     "lanes": _lanes,
     "vector": _vector,
+    "slotted": _slotted,
 }
 """The engines of a single population of a size, for a family."""

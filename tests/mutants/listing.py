@@ -1967,6 +1967,46 @@ RELOADING = (
     ),
 )
 
+SLOTTED_ENGINE = "tests/test_slotted.py"
+
+SLOTS = (
+    Mutant(
+        "a word is added to the set of sums that is passed",
+        "hdl/engines/slotted_sums.py",
+        "set_added.eq(self.set)",
+        "set_added.eq(~self.set)",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
+        "a slot without a synapse adds the weight before",
+        "hdl/engines/slotted_walker.py",
+        "with m.If(~coming):",
+        "with m.If(0):",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
+        "both sets of sums have one memory of what they were",
+        "hdl/engines/slotted_pass.py",
+        "Cat(_later(m, begun), other, _later(m, comes, 3))",
+        "Cat(_later(m, begun), _later(m, comes, 3), other)",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
+        "words are walked before the sums were looked at after a reset",
+        "hdl/engines/slotted_walker.py",
+        "(~walking | (left == 0)) & ~self.shut",
+        "(~walking | (left == 0))",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
+        "neurons are asked for while the queue of spikes is full",
+        "hdl/engines/slotted_pass.py",
+        "asked.eq(goes_on & room)",
+        "asked.eq(goes_on)",
+        (SLOTTED_ENGINE, "-k", "wait_in_the_queue"),
+    ),
+)
+
 MUTANTS = (
     *MEMORIES,
     *STREAMS,
@@ -1978,6 +2018,7 @@ MUTANTS = (
     *STEP_EDGES,
     *SEVERAL_SPIKES,
     *WORDS,
+    *SLOTS,
     *READOUTS,
     *LINK,
     *HOST,

@@ -1,0 +1,82 @@
+"""Weights to the memory words of a slotted engine (see `spikeloom.hdl.engines.slotted_format`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
+from ...hdl.neurons.neuron_format import NeuronFormat
+from ..ir.arrays import IntArray
+from ..ir.bounds import signed_bits
+
+
+def encode_slotted(
+    codes: IntArray,
+    neurons: NeuronFormat,
+    parameters: Sequence[int],
+    *,
+    slots: int,
+    banks: int,
+    x_max: int | IntArray = 1,
+) -> tuple[SlottedFormat, SlottedContents]:
+    """A slotted engine for integer weights [pre, post]; `parameters` holds a word per neuron, or none.
+
+    `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
+    follows. `slots` and `banks` are as in SlottedFormat. Raises ValueError where that does.
+    """
+    largest = np.broadcast_to(np.asarray(x_max, np.int64), codes.shape[:1])[:, None]
+    low, high = (np.minimum(codes, 0) * largest).sum(axis=0), (np.maximum(codes, 0) * largest).sum(axis=0)
+    words = [row_words(row, slots, banks) for row in codes]
+    lengths = [len(row) for row in words]
+    form = SlottedFormat(
+        pre=codes.shape[0],
+        neurons=neurons,
+        sum_bits=signed_bits(int(low.min()), int(high.max())),
+        slots=slots,
+        banks=banks,
+        words=max(1, sum(lengths)),
+        longest_row=max(1, *lengths),
+    )
+    none = (1 << form.length_bits) - 1
+    rows: list[int] = []
+    entries: list[int] = []
+    for row in words:
+        start = min(len(entries), form.words - 1)  # a row without words may be behind the last
+        rows.append(start | (len(row) - 1 & none) << form.pointer_bits)
+        entries += [_word(form, word) for word in row]
+    return form, SlottedContents(rows=tuple(rows), entries=tuple(entries or [0]), parameters=tuple(parameters))
+
+
+Slot = tuple[int, int]
+"""A weight and the place of its neuron."""
+
+
+def row_words(row: IntArray, slots: int, banks: int) -> list[list[Slot | None]]:
+    """The words of a row of weights (neurons,), slot by slot: in each slot of a bank its synapses in turn."""
+    queues: list[list[Slot]] = [[] for _ in range(slots)]
+    for neuron in np.flatnonzero(row).tolist():
+        place, bank = divmod(neuron, banks)
+        queue = min((queues[slot] for slot in range(bank, slots, banks)), key=len)
+        queue.append((int(row[neuron]), place))
+    return [
+        [queue[number] if number < len(queue) else None for queue in queues] for number in range(max(map(len, queues)))
+    ]
+
+
+def row_lengths(form: SlottedFormat, contents: SlottedContents) -> IntArray:
+    """The words of each row, int64."""
+    none = (1 << form.length_bits) - 1
+    lengths = np.array(contents.rows, np.int64) >> form.pointer_bits
+    return np.where(lengths == none, 0, lengths + 1)
+
+
+def _word(form: SlottedFormat, slots: Sequence[Slot | None]) -> int:
+    bits, size = form.neurons.weight_bits, form.slot_layout.size
+    word = 0
+    for number, slot in enumerate(slots):
+        if slot is not None:
+            weight, place = slot
+            word |= (weight & ((1 << bits) - 1) | place << bits) << (number * size)
+    return word

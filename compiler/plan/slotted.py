@@ -1,0 +1,101 @@
+"""A slotted engine: words of several synapses, each slot with sums of its own, and the pass beside the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
+from ...hdl.errors import ModelError, quoted
+from ...hdl.memories.memory import Family
+from ..encodings.slotted import encode_slotted
+from ..ir.arrays import IntArray
+from ..ir.network import Network
+from ..ir.neurons import IntegerDynamics
+from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
+from .slot_assignment import slot_order
+from .weights import EngineWeights
+
+MOST_SLOTS = 32
+
+REPLICAS = 2
+"""Slots that share a bank of neurons: of two, any synapse may take either, which fills words better."""
+
+NOT_SLOTTED = "a slotted engine has no {name}: that of {first} has; leave it out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlottedFolding(EngineFolding):
+    """One population on a slotted engine (`spikeloom.hdl.engines.slotted`), of which a word has `lanes` slots."""
+
+    lanes: int
+
+    kind = EngineKind.SLOTTED
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("spram", "events_per_beat", "neurons_per_cycle", "skips"), NOT_SLOTTED
+    )
+
+    @property
+    def banks(self) -> int:
+        """Banks of neurons."""
+        return self.lanes // REPLICAS
+
+    def check(self, network: Network, *, wide: bool) -> None:
+        check_one_population(self, "a slotted engine has one population")
+        size = network.size_of(self.first)
+        most = most_slots(size)
+        if not 2 <= self.lanes <= most or self.lanes & (self.lanes - 1):
+            below = min(most, max(2, 1 << (max(1, self.lanes).bit_length() - 1)))
+            raise ModelError(
+                f"a word of a slotted engine has a power of two of slots, 2 to {most} for {size} "
+                f"neurons: that of {quoted(self.first)} has {self.lanes} lanes; the nearest are {below}"
+            )
+        problem = self.refusal(network)
+        if problem is not None:
+            raise ModelError(f"a slotted engine has {problem}: {quoted(self.first)} is not so; the nearest is sparse")
+
+    def refusal(self, network: Network) -> str | None:
+        """What its population has that no slotted engine has, if anything."""
+        population = network.population(self.first)
+        dynamics = population.dynamics
+        assert isinstance(dynamics, IntegerDynamics)
+        if dynamics.decay_syn is not None:
+            return "no synaptic currents"
+        if dynamics.decay_a is not None:
+            return "fixed thresholds"
+        if population.max_spikes > 1:
+            return "neurons that fire once in a step"
+        return None
+
+    def keeps_membranes(self, network: Network) -> str | None:
+        return f"membranes do not leave a slotted engine: that of {quoted(self.first)} is one; the nearest is sparse"
+
+    def plan(
+        self, weights: EngineWeights, family: Family, first_spram: int | None
+    ) -> tuple[SlottedFormat, SlottedContents]:
+        codes, weight_bits = weights.matrix()
+        order = self.order(weights.network)
+        neurons, parameters = weights.neurons(weight_bits, chosen=order)
+        return encode_slotted(
+            codes[:, order], neurons, parameters, slots=self.lanes, banks=self.banks, x_max=weights.largest_inputs
+        )
+
+    def orders(self, network: Network) -> Mapping[str, IntArray]:
+        order = self.order(network)
+        return {} if np.array_equal(order, np.arange(len(order))) else {self.first: order}
+
+    def monitors(self, network: Network) -> Iterator[Monitor]:
+        order = self.order(network)
+        yield self._monitor(network, 0, range(len(order)), order)
+
+    def order(self, network: Network) -> IntArray:
+        """Its neurons as they lie in it."""
+        return slot_order(network, self.first, self.banks, REPLICAS)
+
+
+def most_slots(size: int) -> int:
+    """The most slots of an engine for so many neurons: every bank has one."""
+    return min(MOST_SLOTS, REPLICAS << (size.bit_length() - 1))

@@ -1,0 +1,176 @@
+"""Shapes and widths of a slotted engine: words of synapses, of which each slot adds to a bank of neurons.
+
+Neuron n lies in bank n % banks, at the place n // banks, and slot s adds to bank s % banks. A word has, slot by slot, a
+weight and the place of its neuron; a slot without a synapse has weight 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, wiring
+
+from ..memories.memory import Family, MemoryShape, read_only
+from ..neurons.dynamics import start_bits, with_bias
+from ..neurons.neuron_format import NeuronFormat
+from ..streams.tokens import address_bits, token_layout
+from .format import EngineFormat
+
+if TYPE_CHECKING:
+    from .slotted import SlottedEngine
+
+QUEUED = 32
+"""Spikes that wait to leave, at least."""
+
+UNDER_WAY = 11
+"""Tokens that may be on their way to the queue when no more neurons are asked for, beside a place of every bank."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlottedFormat(EngineFormat):
+    """Shapes and widths of a slotted engine; the hardware depends on nothing else.
+
+    `words` are those of the rows of its `pre` inputs, of which the longest has `longest_row`. Of the `slots`, every
+    `banks`-th adds to the same bank. Sums of a step are `sum_bits` wide, in the weights' unit. Raises ValueError unless
+    slots and banks are powers of two, at least two slots and no more banks than these, every size is at least 1, and
+    there is one population, whose neurons fire once, have neither currents nor adaptation, and give no membranes.
+    """
+
+    pre: int
+    neurons: NeuronFormat
+    sum_bits: int
+    slots: int
+    banks: int
+    words: int
+    longest_row: int
+
+    def __post_init__(self) -> None:
+        for name in ("pre", "sum_bits", "banks", "words", "longest_row"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of a slotted engine is at least 1: got {getattr(self, name)}")
+        if self.slots < 2 or self.slots & (self.slots - 1) or self.slots % self.banks:
+            raise ValueError(
+                f"slots are a power of two, 2 or more, and banks divide them: got {self.slots} and {self.banks}"
+            )
+        neurons = self.neurons
+        if len(neurons.populations) != 1:
+            raise ValueError(f"a slotted engine has one population: got {len(neurons.populations)}")
+        if neurons.has_currents or neurons.has_adaptation or neurons.repeats or neurons.gives_membranes:
+            raise ValueError("a slotted engine has plain neurons, which fire once in a step and give spikes")
+
+    @property
+    def inputs(self) -> int:
+        return self.pre
+
+    @property
+    def outputs(self) -> int:
+        return self.neurons.neurons
+
+    @property
+    def input_layout(self) -> data.StructLayout:
+        return token_layout(self.pre)
+
+    @property
+    def monitors(self) -> tuple[wiring.Signature, ...]:
+        (population,) = self.neurons.populations
+        return (population.monitor,)
+
+    def traced(self) -> SlottedFormat:
+        """The same engine: its monitor sees every neuron in every step."""
+        return self
+
+    def create(self, contents: SlottedContents, family: Family) -> SlottedEngine:
+        from .slotted import SlottedEngine  # a component that is shaped by this format
+
+        return SlottedEngine(self, contents, family)
+
+    @property
+    def places(self) -> int:
+        """Neurons of the first bank, which has one more than others where the banks do not divide them."""
+        return -(-self.neurons.neurons // self.banks)
+
+    @property
+    def place_bits(self) -> int:
+        return address_bits(self.places)
+
+    @property
+    def turns(self) -> int:
+        """Cycles in which a pass takes a place of every bank: a power of two."""
+        return max(2, self.banks)
+
+    @property
+    def sum_latency(self) -> int:
+        """Cycles from the first one in which a place is asked for to that in which its sums are there."""
+        return 3 + (self.slots // self.banks - 1).bit_length()
+
+    @property
+    def slot_layout(self) -> data.StructLayout:
+        """A slot of a word: the weight, and the place of its neuron."""
+        weight = signed(self.neurons.weight_bits)
+        return data.StructLayout({"weight": weight, "place": unsigned(self.place_bits)})
+
+    @property
+    def pointer_bits(self) -> int:
+        """The number of a word."""
+        return address_bits(self.words)
+
+    @property
+    def length_bits(self) -> int:
+        """A row's words less one; all ones for a row without any."""
+        return self.longest_row.bit_length()
+
+    @property
+    def start_bits(self) -> int:
+        """What a membrane starts a step from, its bias included."""
+        return with_bias(self.neurons, start_bits(self.neurons))
+
+    @property
+    def membrane_bits(self) -> int:
+        """The membrane that is compared."""
+        return with_bias(self.neurons, self.neurons.accumulator_bits)
+
+    @property
+    def state_layout(self) -> data.StructLayout:
+        """What is kept of a neuron: what its membrane starts from (and r), and its sums when they were last looked at:
+        those of the set whose turn it is, then those of the other."""
+        sums = signed(self.sum_bits)
+        start = self.start_bits + self.neurons.remembers_firing
+        return data.StructLayout({"start": unsigned(start), "before": sums, "other": sums})
+
+    @property
+    def spike_layout(self) -> data.StructLayout:
+        """What waits to leave."""
+        return token_layout(self.outputs)
+
+    @property
+    def queued(self) -> int:
+        """Tokens that may wait to leave: a power of two."""
+        return max(QUEUED, 1 << (2 * (self.banks + UNDER_WAY) - 1).bit_length())
+
+    def memories(self, family: Family) -> dict[str, MemoryShape]:
+        """Every memory of the engine by its role. Each slot has sums in two memories that take turns, each with two
+        sets: of the step that comes, and of the one before."""
+        luts = self.neurons.logic_luts
+        shapes = {
+            "rows": read_only(family, self.pre, self.pointer_bits + self.length_bits, luts),
+            "entries": read_only(family, self.words, self.slots * self.slot_layout.size, luts),
+        }
+        sums = MemoryShape(family, 2 << self.place_bits, self.sum_bits, writable=True)
+        shapes |= {f"sums{number}": sums for number in range(2 * self.slots)}
+        shapes["state"] = MemoryShape(family, self.neurons.neurons, self.state_layout.size, writable=True)
+        if self.neurons.parameter_bits:
+            shapes["parameters"] = read_only(family, self.neurons.neurons, self.neurons.parameter_bits, luts)
+        shapes["spikes"] = MemoryShape(family, self.queued, self.spike_layout.size, writable=True)
+        return shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlottedContents:
+    """What the memories hold: `rows`, for each input where its words start and how many there are (`length_bits`);
+    `entries`, the words; `parameters`, a word for each neuron."""
+
+    rows: tuple[int, ...]
+    entries: tuple[int, ...]
+    parameters: tuple[int, ...]

@@ -1,0 +1,100 @@
+"""The sums of a slotted engine: two memories for each slot take turns, so that nothing waits."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..memories.memory import Family, MemoryShape, ShapedMemory
+from .slotted_format import SlottedFormat
+
+
+class SlottedSums(wiring.Component):
+    """Adds weights to sums, modulo two to their width, which are never cleared: who looks at them remembers what they
+    were.
+
+    ====== === =============================================================================================
+    Port   Dir Meaning
+    ====== === =============================================================================================
+    word   in  the slots of a word, in every cycle
+    set    in  the set of sums that it belongs to
+    place  in  which place of every bank is looked at; it is there in a cycle in which `odd` is 0 and the next
+    look   in  the set that is looked at
+    odd    in  whose turn it is: changes in every cycle
+    totals out the sums of all banks, `sum_latency` cycles after the first of the two, for two cycles
+    ====== === =============================================================================================
+
+    A word is added in one memory of each slot while the other is looked at: in every cycle a memory reads for one and
+    has the other's read behind it.
+    """
+
+    word: data.View[data.ArrayLayout]
+    set: Signal
+    place: Signal
+    look: Signal
+    odd: Signal
+    totals: data.View[data.ArrayLayout]
+
+    def __init__(self, form: SlottedFormat, family: Family) -> None:
+        self._form = form
+        self._family = family
+        super().__init__(
+            {
+                "word": In(data.ArrayLayout(form.slot_layout, form.slots)),
+                "set": In(1),
+                "place": In(form.place_bits),
+                "look": In(1),
+                "odd": In(1),
+                "totals": Out(data.ArrayLayout(signed(form.sum_bits), form.banks)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        form = self._form
+        set_added, was_odd = Signal(), Signal()
+        m.d.sync += [set_added.eq(self.set), was_odd.eq(self.odd)]
+        looked: list[Value] = []  # of each slot, both memories together
+        for number, slot in enumerate(self.word):
+            weight = Signal(signed(form.neurons.weight_bits), name=f"weight{number}")
+            place = Signal(form.place_bits, name=f"place{number}")
+            m.d.sync += [weight.eq(slot.weight), place.eq(slot.place)]
+            words = []
+            for turn in range(2):
+                shape: MemoryShape = form.memories(self._family)[f"sums{2 * number + turn}"]
+                memory = ShapedMemory(shape, transparent=False)
+                m.submodules[f"sums{2 * number + turn}"] = memory
+                adds = self.odd == turn
+                total = memory.read_data.as_signed() + weight
+                m.d.comb += [
+                    memory.read_address.eq(Mux(adds, Cat(slot.place, self.set), Cat(self.place, self.look))),
+                    memory.read_enable.eq(1),
+                    memory.write_address.eq(Cat(place, set_added)),
+                    memory.write_data.eq(total),
+                    memory.write_enable.eq(was_odd == turn),
+                ]
+                words.append(memory.read_data.as_signed())
+            looked.append(self._together(m, number, words))
+        for bank in range(form.banks):
+            total = Signal(signed(form.sum_bits), name=f"total{bank}")
+            parts = looked[bank :: form.banks]
+            while len(parts) > 1:
+                parts = [self._registered(m, a + b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+            m.d.comb += self.totals[bank].eq(parts[0])
+        return m
+
+    def _together(self, m: Module, number: int, words: list[Value]) -> Value:
+        """What both memories of a slot have: the one at even cycles is looked at in odd ones, so a cycle later."""
+        first = Signal(signed(self._form.sum_bits), name=f"first{number}")
+        both = Signal(signed(self._form.sum_bits), name=f"both{number}")
+        m.d.sync += first.eq(words[1])
+        with m.If(~self.odd):
+            m.d.sync += both.eq(first + words[0])
+        return both
+
+    def _registered(self, m: Module, value: Value) -> Signal:
+        register = Signal(signed(self._form.sum_bits), name="part")
+        m.d.sync += register.eq(value)
+        return register
