@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan.engine_folding import EngineKind
-from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding, slotted_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 
 
@@ -44,6 +44,9 @@ FRONT: dict[str, tuple[str, Callable[[Network], Folding]]] = {
     "front-lanes2": ("2 lanes", lambda network: lanes_folding(network, 2)),
     "front-lanes4": ("4 lanes", lambda network: lanes_folding(network, 4)),
     "front-lanes8": ("8 lanes", lambda network: lanes_folding(network, 8)),
+    "slotted2": ("2 slots", lambda network: slotted_folding(network, 2)),
+    "slotted4": ("4 slots", lambda network: slotted_folding(network, 4)),
+    "slotted8": ("8 slots", lambda network: slotted_folding(network, 8)),
     "front-vector1": ("vector, 1 event", lambda network: vector_folding(network, 1, neurons_per_cycle=2)),
     "vector2": ("vector, 2 events", lambda network: vector_folding(network, 2)),
     "vector3": ("vector, 3 events", lambda network: vector_folding(network, 3, neurons_per_cycle=5)),

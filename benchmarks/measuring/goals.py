@@ -122,6 +122,40 @@ ROWS = (
         SPIKER,
     ),
     Row(
+        "slotted2",
+        "MNIST 784-128-10, core, words of two synapses, ECP5-25k",
+        (
+            Goal(figure="luts", limit=500),
+            Goal(figure="cycles_per_step", limit=340),
+            Goal(figure="dp16kd", limit=12),
+            Goal(figure="fmax_mhz", limit=100, at_least=True),
+        ),
+        SPIKER,
+    ),
+    Row(
+        "slotted4",
+        "MNIST 784-128-10, core, words of four synapses, ECP5-25k",
+        (
+            Goal(figure="luts", limit=640),
+            Goal(figure="cycles_per_step", limit=230),
+            Goal(figure="dp16kd", limit=12),
+            Goal(figure="fmax_mhz", limit=100, at_least=True),
+        ),
+        SPIKER,
+    ),
+    Row(
+        "slotted8",
+        "MNIST 784-128-10, core, words of eight synapses, ECP5-25k",
+        (
+            Goal(figure="luts", limit=850),
+            Goal(figure="cycles_per_step", limit=165),
+            Goal(figure="us_per_step", limit=1.5),
+            Goal(figure="dp16kd", limit=12),
+            Goal(figure="fmax_mhz", limit=100, at_least=True),
+        ),
+        SPIKER,
+    ),
+    Row(
         "vector2",
         "MNIST 784-128-10, core, two events per beat, ECP5-25k",
         (

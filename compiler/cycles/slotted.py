@@ -58,32 +58,31 @@ def run_slotted(form: SlottedFormat, lengths: list[int], spikes: SpikeArray) -> 
     pending, running, asked, room = True, False, False, False
     busy, shut, kind, announce, step = True, True, ABORT, False, -1
     waits: deque[bool] = deque([False, False])
-    way: deque[int] = deque([-1] * (form.sum_latency - 1 + DECIDED))
-    over = False
+    nobody = (-1, -1, ABORT, False)
+    way = deque([nobody] * (form.sum_latency - 1 + DECIDED))
+    over: Token | None = None
     queue: deque[Token] = deque()
     out: Token | None = None
 
     while True:
-        free = (not walking or left == 0) and not shut
+        free = not walking or left == 0
         length = lengths[held[1]] if held is not None and held[0] == EVENT else 0
         load = length > 0 and free
         ends = held is not None and held[0] != EVENT and not busy and free
         skips = held is not None and held[0] == EVENT and length == 0
         moves = held is None or load or ends or skips
-        ready = found is None or moves
+        ready = (found is None or moves) and not shut
 
         token, taken, _ = yield ALL * ready, out
 
         # What is decided.
-        lane = turn if banks > 1 or turn == 0 else banks
-        number = place * banks + lane if asked and lane < banks else -1
-        way.append(number if number < neurons else -1)
-        decided = way.popleft()
-        pushed: Token | None = None
-        if decided >= 0 and kind != ABORT and decided in firing[step]:
+        number = place * banks + turn if asked else neurons
+        way.append((number, step, kind, announce) if number < neurons else nobody)
+        decided, decided_step, decided_kind, announced = way.popleft()
+        pushed = over
+        if decided >= 0 and decided_kind != ABORT and decided in firing[decided_step]:
             pushed = (EVENT, decided)
-        elif over and announce:
-            pushed = (kind, 0)
+        over = (decided_kind, 0) if decided == neurons - 1 and announced else None
         room_next = len(queue) < half
         if queue and (out is None or taken):
             out = queue.popleft()
@@ -94,9 +93,10 @@ def run_slotted(form: SlottedFormat, lengths: list[int], spikes: SpikeArray) -> 
 
         # What is asked for.
         waits.append(ends)
-        begins = waits.popleft() or (over and shut)
+        last = place == places - 1
+        asked_all = turn == turns - 1 and asked and last
+        begins = waits.popleft() or (asked_all and shut)
         if turn == turns - 1:
-            last = place == places - 1
             running = pending or (running and not (asked and last))
             if asked:
                 place = 0 if last else place + 1
@@ -109,9 +109,8 @@ def run_slotted(form: SlottedFormat, lengths: list[int], spikes: SpikeArray) -> 
             assert held is not None
             busy, kind, announce = True, held[0], True
             step += 1
-        elif over:
+        elif asked_all:
             busy, shut = shut, False
-        over = decided == neurons - 1
 
         # The walker.
         walking, left = (True, length - 1) if load else (walking and left != 0, left - 1)

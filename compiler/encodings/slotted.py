@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
+from ...hdl.memories.memory import DISTRIBUTED_DEPTH
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
@@ -19,16 +20,18 @@ def encode_slotted(
     *,
     slots: int,
     banks: int,
+    groups: int,
     x_max: int | IntArray = 1,
+    distributed: tuple[int, int] = (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH),
 ) -> tuple[SlottedFormat, SlottedContents]:
     """A slotted engine for integer weights [pre, post]; `parameters` holds a word per neuron, or none.
 
     `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
-    follows. `slots` and `banks` are as in SlottedFormat. Raises ValueError where that does.
+    follows. `slots` and the rest are as in SlottedFormat. Raises ValueError where that does.
     """
     largest = np.broadcast_to(np.asarray(x_max, np.int64), codes.shape[:1])[:, None]
     low, high = (np.minimum(codes, 0) * largest).sum(axis=0), (np.maximum(codes, 0) * largest).sum(axis=0)
-    words = [row_words(row, slots, banks) for row in codes]
+    words = [row_words(row, slots, banks, groups) for row in codes]
     lengths = [len(row) for row in words]
     form = SlottedFormat(
         pre=codes.shape[0],
@@ -36,8 +39,10 @@ def encode_slotted(
         sum_bits=signed_bits(int(low.min()), int(high.max())),
         slots=slots,
         banks=banks,
+        groups=groups,
         words=max(1, sum(lengths)),
         longest_row=max(1, *lengths),
+        distributed=distributed,
     )
     none = (1 << form.length_bits) - 1
     rows: list[int] = []
@@ -49,17 +54,18 @@ def encode_slotted(
     return form, SlottedContents(rows=tuple(rows), entries=tuple(entries or [0]), parameters=tuple(parameters))
 
 
-Slot = tuple[int, int]
-"""A weight and the place of its neuron."""
+Slot = tuple[int, int, int]
+"""A weight, and the place and the bank in its group of its neuron."""
 
 
-def row_words(row: IntArray, slots: int, banks: int) -> list[list[Slot | None]]:
-    """The words of a row of weights (neurons,), slot by slot: in each slot of a bank its synapses in turn."""
+def row_words(row: IntArray, slots: int, banks: int, groups: int) -> list[list[Slot | None]]:
+    """The words of a row of weights (neurons,), slot by slot: in each slot of a group of banks its synapses in turn."""
     queues: list[list[Slot]] = [[] for _ in range(slots)]
     for neuron in np.flatnonzero(row).tolist():
         place, bank = divmod(neuron, banks)
-        queue = min((queues[slot] for slot in range(bank, slots, banks)), key=len)
-        queue.append((int(row[neuron]), place))
+        reached, group = divmod(bank, groups)
+        queue = min((queues[slot] for slot in range(group, slots, groups)), key=len)
+        queue.append((int(row[neuron]), place, reached))
     return [
         [queue[number] if number < len(queue) else None for queue in queues] for number in range(max(map(len, queues)))
     ]
@@ -77,6 +83,7 @@ def _word(form: SlottedFormat, slots: Sequence[Slot | None]) -> int:
     word = 0
     for number, slot in enumerate(slots):
         if slot is not None:
-            weight, place = slot
-            word |= (weight & ((1 << bits) - 1) | place << bits) << (number * size)
+            weight, place, bank = slot
+            code = weight & ((1 << bits) - 1) | place << bits | bank << (bits + form.place_bits)
+            word |= code << (number * size)
     return word

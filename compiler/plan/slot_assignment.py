@@ -1,4 +1,4 @@
-"""Which neurons share a bank of a slotted engine: those that rarely hear the same input."""
+"""Which neurons share a group of a slotted engine: those that rarely hear the same input."""
 
 from __future__ import annotations
 
@@ -17,62 +17,62 @@ _KNOWN: dict[bytes, IntArray] = {}
 """Orders that were found, by what they follow from: foldings are weighed, planned and counted in turn."""
 
 
-def slot_order(network: Network, name: str, banks: int, replicas: int) -> IntArray:
-    """The neurons of a population in the order in which they lie in banks of a slotted engine in turn, int64.
+def slot_order(network: Network, name: str, groups: int, replicas: int) -> IntArray:
+    """The neurons of a population in the order in which they lie in groups of a slotted engine in turn, int64.
 
-    Each of `banks` has `replicas` slots. A row has as many words as its fullest bank's slots have synapses: neurons are
-    dealt out, most synapses first, to where they make fewest words, then exchanged where that makes fewer. The output
-    of the network keeps its order, as it is what the core's output addresses say, and so does what is in one bank.
+    Each of `groups` has `replicas` slots. A row has as many words as the fullest slots have synapses: neurons are dealt
+    out, most synapses first, to where they make fewest words, then exchanged where that makes fewer. The output of the
+    network keeps its order, as it is what the core's output addresses say, and so does what is in one group.
     """
     size = network.size_of(name)
-    if banks == 1 or name == network.output:
+    if groups == 1 or name == network.output:
         return np.arange(size, dtype=np.int64)
     hears = np.concatenate([p.connectivity.codes != 0 for p in network.projections_into(name)])
-    key = sha256(np.packbits(hears).tobytes() + repr((hears.shape, banks, replicas)).encode()).digest()
+    key = sha256(np.packbits(hears).tobytes() + repr((hears.shape, groups, replicas)).encode()).digest()
     if key not in _KNOWN:
-        _KNOWN[key] = _ordered(hears, banks, replicas)
+        _KNOWN[key] = _ordered(hears, groups, replicas)
     return _KNOWN[key]
 
 
-def _ordered(hears: npt.NDArray[np.bool_], banks: int, replicas: int) -> IntArray:
+def _ordered(hears: npt.NDArray[np.bool_], groups: int, replicas: int) -> IntArray:
     rows = [np.flatnonzero(column) for column in hears.T]
-    bank_of, counts = _dealt(rows, hears.shape[0], banks, replicas)
-    _exchanged(hears, bank_of, counts, replicas)
-    members = [np.flatnonzero(bank_of == bank) for bank in range(banks)]
-    members.sort(key=len, reverse=True)  # where the banks do not divide them, the first have one more
+    group_of, counts = _dealt(rows, hears.shape[0], groups, replicas)
+    _exchanged(hears, group_of, counts, replicas)
+    members = [np.flatnonzero(group_of == group) for group in range(groups)]
+    members.sort(key=len, reverse=True)  # where the groups do not divide them, the first have one more
     size = hears.shape[1]
     order = np.empty(size, np.int64)
-    for bank, neurons in enumerate(members):
-        order[bank::banks] = neurons
+    for group, neurons in enumerate(members):
+        order[group::groups] = neurons
     return order
 
 
-def _dealt(rows: list[IntArray], inputs: int, banks: int, replicas: int) -> tuple[IntArray, IntArray]:
-    """The bank of each neuron, and how many synapses each row has in each bank."""
+def _dealt(rows: list[IntArray], inputs: int, groups: int, replicas: int) -> tuple[IntArray, IntArray]:
+    """The group of each neuron, and how many synapses each row has in each group."""
     size = len(rows)
-    room = np.full(banks, size // banks)
-    spare = size % banks  # so many banks may have one more
-    counts = np.zeros((inputs, banks), np.int64)
-    bank_of = np.zeros(size, np.int64)
+    room = np.full(groups, size // groups)
+    spare = size % groups  # so many groups may have one more
+    counts = np.zeros((inputs, groups), np.int64)
+    group_of = np.zeros(size, np.int64)
     for neuron in sorted(range(size), key=lambda n: -len(rows[n])):
         mine = counts[rows[neuron]]
         words = -(-mine.max(axis=1, initial=0) // replicas)
         more = np.maximum(0, -(-(mine + 1) // replicas) - words[:, None]).sum(axis=0)
         open_ = (room > 0) | ((room == 0) & (spare > 0))
         cost = np.where(open_, more * (inputs + 1) * size + mine.sum(axis=0), np.iinfo(np.int64).max)
-        bank = int(np.argmin(cost))
-        spare -= int(room[bank] == 0)
-        room[bank] -= 1
-        bank_of[neuron] = bank
-        counts[rows[neuron], bank] += 1
-    return bank_of, counts
+        group = int(np.argmin(cost))
+        spare -= int(room[group] == 0)
+        room[group] -= 1
+        group_of[neuron] = group
+        counts[rows[neuron], group] += 1
+    return group_of, counts
 
 
-def _exchanged(hears: npt.NDArray[np.bool_], bank_of: IntArray, counts: IntArray, replicas: int) -> None:
-    """Exchange two neurons of different banks wherever that leaves fewer words."""
+def _exchanged(hears: npt.NDArray[np.bool_], group_of: IntArray, counts: IntArray, replicas: int) -> None:
+    """Exchange two neurons of different groups wherever that leaves fewer words."""
     columns = np.ascontiguousarray(hears.T)
     for one, other in np.random.default_rng(0).integers(len(columns), size=(EXCHANGES, 2)).tolist():
-        a, b = bank_of[one], bank_of[other]
+        a, b = group_of[one], group_of[other]
         if a == b:
             continue
         moved = np.flatnonzero(columns[one] ^ columns[other])
@@ -83,7 +83,7 @@ def _exchanged(hears: npt.NDArray[np.bool_], bank_of: IntArray, counts: IntArray
         now[:, a] -= sign
         if _words(now, replicas) < _words(was, replicas):
             counts[moved] = now
-            bank_of[one], bank_of[other] = b, a
+            group_of[one], group_of[other] = b, a
 
 
 def _words(counts: IntArray, replicas: int) -> int:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
 from ...hdl.errors import ModelError, quoted
-from ...hdl.memories.memory import Family
+from ...hdl.memories.memory import DISTRIBUTED_DEPTH, Family
+from ..encodings.cost import Scarce
 from ..encodings.slotted import encode_slotted
 from ..ir.arrays import IntArray
 from ..ir.network import Network
@@ -22,16 +23,23 @@ from .weights import EngineWeights
 MOST_SLOTS = 32
 
 REPLICAS = 2
-"""Slots that share a bank of neurons: of two, any synapse may take either, which fills words better."""
+"""Slots that share the banks of a group: of two, any synapse may take either, which fills words better."""
+
+DISTRIBUTED_SUMS = (128, 64)
+"""Words of the two memories of a slot that are distributed RAM on ECP5 where block RAM is scarce."""
 
 NOT_SLOTTED = "a slotted engine has no {name}: that of {first} has; leave it out"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlottedFolding(EngineFolding):
-    """One population on a slotted engine (`spikeloom.hdl.engines.slotted`), of which a word has `lanes` slots."""
+    """One population on a slotted engine (`spikeloom.hdl.engines.slotted`), of which a word has `lanes` slots.
+
+    `scarce` is what it saves: to spare block RAM its sums are distributed RAM on ECP5, if they are few enough.
+    """
 
     lanes: int
+    scarce: Scarce = Scarce.BRAMS
 
     kind = EngineKind.SLOTTED
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -39,8 +47,8 @@ class SlottedFolding(EngineFolding):
     )
 
     @property
-    def banks(self) -> int:
-        """Banks of neurons."""
+    def groups(self) -> int:
+        """Groups of banks, each of which some slots share."""
         return self.lanes // REPLICAS
 
     def check(self, network: Network, *, wide: bool) -> None:
@@ -78,9 +86,17 @@ class SlottedFolding(EngineFolding):
     ) -> tuple[SlottedFormat, SlottedContents]:
         codes, weight_bits = weights.matrix()
         order = self.order(weights.network)
-        neurons, parameters = weights.neurons(weight_bits, chosen=order)
+        neurons, parameters = weights.neurons(weight_bits, chosen=order, scarce=self.scarce)
+        spares = self.scarce is Scarce.BRAMS and self.groups > 1  # one group has its sums in pairs: too wide
         return encode_slotted(
-            codes[:, order], neurons, parameters, slots=self.lanes, banks=self.banks, x_max=weights.largest_inputs
+            codes[:, order],
+            neurons,
+            parameters,
+            slots=self.lanes,
+            banks=max(2, self.groups),
+            groups=self.groups,
+            x_max=weights.largest_inputs,
+            distributed=DISTRIBUTED_SUMS if spares else (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH),
         )
 
     def orders(self, network: Network) -> Mapping[str, IntArray]:
@@ -93,9 +109,9 @@ class SlottedFolding(EngineFolding):
 
     def order(self, network: Network) -> IntArray:
         """Its neurons as they lie in it."""
-        return slot_order(network, self.first, self.banks, REPLICAS)
+        return slot_order(network, self.first, self.groups, REPLICAS)
 
 
 def most_slots(size: int) -> int:
     """The most slots of an engine for so many neurons: every bank has one."""
-    return min(MOST_SLOTS, REPLICAS << (size.bit_length() - 1))
+    return min(MOST_SLOTS, 1 << size.bit_length())

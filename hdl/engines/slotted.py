@@ -27,8 +27,8 @@ class SlottedEngine(wiring.Component):
     ====== === ===========================================
 
     Throughput, when nothing stalls: the larger of the sum over a step's events of max(1, words of the row) + 1, and
-    `turns` * places + 15 cycles per step. Behind the pointer into the words nothing ever waits, so that no path leads
-    from the output to the input.
+    `turns` * (places + 1) + 3 cycles per step. Behind the pointer into the words nothing ever waits, so that no path
+    leads from the output to the input.
     """
 
     i: stream.Interface
@@ -58,6 +58,7 @@ class SlottedEngine(wiring.Component):
         wiring.connect(m, neurons.trace, wiring.flipped(self.trace0))
         m.d.comb += [
             sums.word.eq(walker.word),
+            sums.valid.eq(walker.valid),
             sums.set.eq(walker.set),
             sums.place.eq(neurons.place),
             sums.look.eq(neurons.look),

@@ -1,7 +1,8 @@
 """Shapes and widths of a slotted engine: words of synapses, of which each slot adds to a bank of neurons.
 
-Neuron n lies in bank n % banks, at the place n // banks, and slot s adds to bank s % banks. A word has, slot by slot, a
-weight and the place of its neuron; a slot without a synapse has weight 0.
+Neuron n lies in bank n % banks, at the place n // banks. Banks are in groups, bank b in group b % groups, and slot s
+adds to those of group s % groups. A word has, slot by slot, a weight and which bank of its group and which place its
+neuron has; a slot without a synapse has weight 0.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, wiring
 
-from ..memories.memory import Family, MemoryShape, read_only
+from ..memories.memory import DISTRIBUTED_DEPTH, Family, MemoryShape, read_only
 from ..neurons.dynamics import start_bits, with_bias
 from ..neurons.neuron_format import NeuronFormat
 from ..streams.tokens import address_bits, token_layout
@@ -32,10 +33,11 @@ UNDER_WAY = 11
 class SlottedFormat(EngineFormat):
     """Shapes and widths of a slotted engine; the hardware depends on nothing else.
 
-    `words` are those of the rows of its `pre` inputs, of which the longest has `longest_row`. Of the `slots`, every
-    `banks`-th adds to the same bank. Sums of a step are `sum_bits` wide, in the weights' unit. Raises ValueError unless
-    slots and banks are powers of two, at least two slots and no more banks than these, every size is at least 1, and
-    there is one population, whose neurons fire once, have neither currents nor adaptation, and give no membranes.
+    `words` are those of the rows of its `pre` inputs, of which the longest has `longest_row`. Sums of a step are
+    `sum_bits` wide, in the weights' unit; on ECP5 the two memories of a slot are distributed RAM where they have at
+    most `distributed` words. Raises ValueError unless slots, banks and groups are powers of two, of slots and banks at
+    least 2 and no more groups than these, every size is at least 1, and there is one population, whose neurons fire
+    once, have neither currents nor adaptation, and give no membranes.
     """
 
     pre: int
@@ -43,16 +45,19 @@ class SlottedFormat(EngineFormat):
     sum_bits: int
     slots: int
     banks: int
+    groups: int
     words: int
     longest_row: int
+    distributed: tuple[int, int] = (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH)
 
     def __post_init__(self) -> None:
-        for name in ("pre", "sum_bits", "banks", "words", "longest_row"):
+        for name in ("pre", "sum_bits", "groups", "words", "longest_row"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} of a slotted engine is at least 1: got {getattr(self, name)}")
-        if self.slots < 2 or self.slots & (self.slots - 1) or self.slots % self.banks:
+        counts = (self.slots, self.banks, self.groups)
+        if min(self.slots, self.banks) < 2 or any(count & (count - 1) for count in counts) or self.groups > self.banks:
             raise ValueError(
-                f"slots are a power of two, 2 or more, and banks divide them: got {self.slots} and {self.banks}"
+                f"slots and banks are powers of two, 2 or more, and groups one that divides them: got {counts}"
             )
         neurons = self.neurons
         if len(neurons.populations) != 1:
@@ -98,18 +103,23 @@ class SlottedFormat(EngineFormat):
     @property
     def turns(self) -> int:
         """Cycles in which a pass takes a place of every bank: a power of two."""
-        return max(2, self.banks)
+        return self.banks
+
+    @property
+    def reach(self) -> int:
+        """Banks of a group, whose sums lie side by side."""
+        return self.banks // self.groups
 
     @property
     def sum_latency(self) -> int:
         """Cycles from the first one in which a place is asked for to that in which its sums are there."""
-        return 3 + (self.slots // self.banks - 1).bit_length()
+        return 3 + (self.slots // self.groups - 1).bit_length()
 
     @property
     def slot_layout(self) -> data.StructLayout:
-        """A slot of a word: the weight, and the place of its neuron."""
-        weight = signed(self.neurons.weight_bits)
-        return data.StructLayout({"weight": weight, "place": unsigned(self.place_bits)})
+        """A slot of a word: the weight, and the place and the bank of its neuron."""
+        weight, bank = signed(self.neurons.weight_bits), unsigned((self.reach - 1).bit_length())
+        return data.StructLayout({"weight": weight, "place": unsigned(self.place_bits), "bank": bank})
 
     @property
     def pointer_bits(self) -> int:
@@ -157,8 +167,9 @@ class SlottedFormat(EngineFormat):
             "rows": read_only(family, self.pre, self.pointer_bits + self.length_bits, luts),
             "entries": read_only(family, self.words, self.slots * self.slot_layout.size, luts),
         }
-        sums = MemoryShape(family, 2 << self.place_bits, self.sum_bits, writable=True)
-        shapes |= {f"sums{number}": sums for number in range(2 * self.slots)}
+        width = self.reach * self.sum_bits
+        sums = [MemoryShape(family, 2 << self.place_bits, width, True, distributed=most) for most in self.distributed]
+        shapes |= {f"sums{number}": sums[number % 2] for number in range(2 * self.slots)}
         shapes["state"] = MemoryShape(family, self.neurons.neurons, self.state_layout.size, writable=True)
         if self.neurons.parameter_bits:
             shapes["parameters"] = read_only(family, self.neurons.neurons, self.neurons.parameter_bits, luts)

@@ -38,8 +38,8 @@ class SlottedPass(wiring.Component):
     trace  out monitor without back-pressure, one beat per neuron and step, in order
     ====== === ===============================================================================================
 
-    A pass takes `turns` * places cycles and about 15 more when the output does not stall. No neuron waits on its way,
-    as none is asked for while half of the queue of spikes is taken. END_OF_SAMPLE clears every state word in the same
+    Passes are `turns` * (places + 1) + 3 cycles apart when the output does not stall. No neuron waits on its way, as
+    none is asked for while half of the queue of spikes is taken. END_OF_SAMPLE clears every state word in the same
     pass; ABORT, and the start after a reset, run clearing passes without spikes or trace.
     """
 
@@ -80,20 +80,18 @@ class SlottedPass(wiring.Component):
         form = self._form
         turn, room = Signal(range(form.turns)), Signal()
         kind, announce = Signal(TokenKind, init=TokenKind.ABORT), Signal()
-        first = self.shut  # of two passes after a reset, one for each set of sums
-        over = Signal()
         m.d.sync += turn.eq(turn + 1)
-        m.d.comb += [self.odd.eq(turn[0]), self.look.eq(self.past ^ first)]
+        m.d.comb += [self.odd.eq(turn[0]), self.look.eq(self.past ^ self.shut)]
+        present, final, asked_all = self._ask(m, turn, room)
         with m.If(self.ended):
             m.d.sync += [self.busy.eq(1), kind.eq(self.kind), announce.eq(1)]
-        with m.Elif(over):
-            m.d.sync += [self.busy.eq(first), first.eq(0)]
-        present, final = self._ask(m, turn, over & first, room)
+        with m.Elif(asked_all):  # after a reset there are two passes, one for each set of sums
+            m.d.sync += [self.busy.eq(self.shut), self.shut.eq(0)]
         for _ in range(form.sum_latency - 1):
             present, final = _later(m, present), _later(m, final)
         stages, neurons, ends = self._count(m, present, final)
-        m.d.comb += over.eq(ends[DECIDED])
-        quiet, clear = kind == TokenKind.ABORT, kind != TokenKind.END_OF_STEP
+        asked_as = _later(m, Cat(kind, announce), form.sum_latency + DECIDED - 2)  # in the stage before it is decided
+        quiet, clear = asked_as[:2] == TokenKind.ABORT, asked_as[:2] != TokenKind.END_OF_STEP
 
         # 0: the state is asked for. 1: it comes, and so do the sums. 2: both are in registers. 3: what came in this
         # step is known. 4: it is decided. 5: the state is written.
@@ -114,29 +112,32 @@ class SlottedPass(wiring.Component):
             state.write_enable.eq(stages[DECIDED + 1]),
             state.write_data.eq(Cat(_later(m, begun), other, _later(m, comes, 3))),
         ]
-        self._leave(m, spike, ends[DECIDED] & announce, kind, neurons[DECIDED], room)
+        said = _later(m, asked_as, 2)  # the end is a cycle behind the last neuron
+        self._leave(m, spike, ends[DECIDED] & said[2], said[:2], neurons[DECIDED], room)
         return m
 
-    def _ask(self, m: Module, turn: Signal, again: Value, room: Signal) -> tuple[Value, Value]:
-        """Whether a neuron's place is looked at, bank by bank, and whether it is the last neuron."""
+    def _ask(self, m: Module, turn: Signal, room: Signal) -> tuple[Value, Value, Value]:
+        """Whether a neuron's place is looked at, bank by bank; whether it is the last neuron; whether it was the last
+        place."""
         form = self._form
         last_turn, last_place = turn == form.turns - 1, self.place == form.places - 1
         pending = Signal(init=1)
         running, asked = Signal(), Signal()
         goes_on = pending | (running & ~(asked & last_place))
+        asked_all = last_turn & asked & last_place
         with m.If(last_turn):
             m.d.sync += [running.eq(goes_on), asked.eq(goes_on & room), pending.eq(0)]
             with m.If(asked):
                 m.d.sync += self.place.eq(self.place + 1)
                 with m.If(last_place):
                     m.d.sync += self.place.eq(0)
-        with m.If(_later(m, self.ended, 2) | again):  # the step's last words are added until then
+        with m.If(_later(m, self.ended, 2) | (asked_all & self.shut)):  # the step's last words are added until then
             m.d.sync += pending.eq(1)
-        present = asked & (turn == 0) if form.banks == 1 else asked
+        present: Value = asked
         rest = form.outputs - (form.places - 1) * form.banks
         if rest < form.banks:
-            present = present & ~(last_place & (turn >= rest))
-        return present, asked & last_place & (turn == rest - 1)
+            present = asked & ~(last_place & (turn >= rest))
+        return present, asked & last_place & (turn == rest - 1), asked_all
 
     def _count(self, m: Module, present: Value, final: Value) -> tuple[list[Value], list[Value], list[Value]]:
         """Stage by stage: whether a neuron is there, which one, and whether the end is there in place of one."""
@@ -197,14 +198,14 @@ class SlottedPass(wiring.Component):
         rested = next_start(rule, kept_v, kept_spike, kept, bits, masked=masked)
         begun = Cat((rested[:bits].as_signed() + kept["bias"])[:bits], rested[bits:])
         m.d.comb += [
-            self.trace.valid.eq(stages[DECIDED] & ~quiet),
+            self.trace.valid.eq(stages[DECIDED] & ~_later(m, quiet)),
             self.trace.neuron.eq(neuron),
             self.trace.membrane.eq(v),
             self.trace.spike.eq(spike),
         ]
         return leaves, begun
 
-    def _leave(self, m: Module, spike: Value, ends: Value, kind: Signal, neuron: Value, room: Signal) -> None:
+    def _leave(self, m: Module, spike: Value, ends: Value, kind: Value, neuron: Value, room: Signal) -> None:
         """Spikes and the end wait in a queue."""
         form = self._form
         m.submodules.spikes = memory = ShapedMemory(form.memories(self._family)["spikes"], transparent=False)

@@ -18,7 +18,8 @@ class SlottedSums(wiring.Component):
     ====== === =============================================================================================
     Port   Dir Meaning
     ====== === =============================================================================================
-    word   in  the slots of a word, in every cycle
+    word   in  the slots of a word
+    valid  in  there is one
     set    in  the set of sums that it belongs to
     place  in  which place of every bank is looked at; it is there in a cycle in which `odd` is 0 and the next
     look   in  the set that is looked at
@@ -31,6 +32,7 @@ class SlottedSums(wiring.Component):
     """
 
     word: data.View[data.ArrayLayout]
+    valid: Signal
     set: Signal
     place: Signal
     look: Signal
@@ -43,6 +45,7 @@ class SlottedSums(wiring.Component):
         super().__init__(
             {
                 "word": In(data.ArrayLayout(form.slot_layout, form.slots)),
+                "valid": In(1),
                 "set": In(1),
                 "place": In(form.place_bits),
                 "look": In(1),
@@ -54,44 +57,53 @@ class SlottedSums(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._form
-        set_added, was_odd = Signal(), Signal()
-        m.d.sync += [set_added.eq(self.set), was_odd.eq(self.odd)]
-        looked: list[Value] = []  # of each slot, both memories together
+        set_added, added = Signal(), Signal(2)
+        m.d.sync += [set_added.eq(self.set), added.eq(self.valid << self.odd)]
+        looked: list[list[Value]] = []  # of each slot, the sums of its banks
         for number, slot in enumerate(self.word):
-            weight = Signal(signed(form.neurons.weight_bits), name=f"weight{number}")
             place = Signal(form.place_bits, name=f"place{number}")
-            m.d.sync += [weight.eq(slot.weight), place.eq(slot.place)]
+            m.d.sync += place.eq(slot.place)
+            weights = [self._weight(m, slot, bank, f"weight{number}_{bank}") for bank in range(form.reach)]
             words = []
             for turn in range(2):
                 shape: MemoryShape = form.memories(self._family)[f"sums{2 * number + turn}"]
                 memory = ShapedMemory(shape, transparent=False)
                 m.submodules[f"sums{2 * number + turn}"] = memory
                 adds = self.odd == turn
-                total = memory.read_data.as_signed() + weight
+                sums = [memory.read_data.word_select(bank, form.sum_bits).as_signed() for bank in range(form.reach)]
+                totals = [(held + weight)[: form.sum_bits] for held, weight in zip(sums, weights, strict=True)]
                 m.d.comb += [
                     memory.read_address.eq(Mux(adds, Cat(slot.place, self.set), Cat(self.place, self.look))),
                     memory.read_enable.eq(1),
                     memory.write_address.eq(Cat(place, set_added)),
-                    memory.write_data.eq(total),
-                    memory.write_enable.eq(was_odd == turn),
+                    memory.write_data.eq(Cat(*totals)),
+                    memory.write_enable.eq(added[turn]),
                 ]
-                words.append(memory.read_data.as_signed())
-            looked.append(self._together(m, number, words))
+                words.append(sums)
+            looked.append([self._together(m, *pair) for pair in zip(*words, strict=True)])
         for bank in range(form.banks):
-            total = Signal(signed(form.sum_bits), name=f"total{bank}")
-            parts = looked[bank :: form.banks]
+            reached, group = divmod(bank, form.groups)
+            parts = [sums[reached] for sums in looked[group :: form.groups]]
             while len(parts) > 1:
                 parts = [self._registered(m, a + b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
             m.d.comb += self.totals[bank].eq(parts[0])
         return m
 
-    def _together(self, m: Module, number: int, words: list[Value]) -> Value:
+    def _weight(self, m: Module, slot: data.View[data.StructLayout], bank: int, name: str) -> Signal:
+        """What a slot adds to a bank of its group."""
+        weight = Signal(signed(self._form.neurons.weight_bits), name=name)
+        m.d.sync += weight.eq(slot.weight)
+        if self._form.reach > 1:
+            with m.If(slot.bank != bank):
+                m.d.sync += weight.eq(0)
+        return weight
+
+    def _together(self, m: Module, even: Value, odd: Value) -> Value:
         """What both memories of a slot have: the one at even cycles is looked at in odd ones, so a cycle later."""
-        first = Signal(signed(self._form.sum_bits), name=f"first{number}")
-        both = Signal(signed(self._form.sum_bits), name=f"both{number}")
-        m.d.sync += first.eq(words[1])
+        first, both = (Signal(signed(self._form.sum_bits), name=name) for name in ("first", "both"))
+        m.d.sync += first.eq(odd)
         with m.If(~self.odd):
-            m.d.sync += both.eq(first + words[0])
+            m.d.sync += both.eq(first + even)
         return both
 
     def _registered(self, m: Module, value: Value) -> Signal:

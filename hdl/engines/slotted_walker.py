@@ -20,7 +20,8 @@ class SlottedWalker(wiring.Component):
     i     in  stream of tokens over the inputs
     busy  in  the step before is still passed over: an end waits
     shut  in  nothing is taken: after a reset the sums are looked at first
-    word  out the slots of a word, in every cycle; weights are 0 where there is none
+    word  out the slots of a word
+    valid out there is one
     set   out the set of sums that this word belongs to, which changes with every end
     past  out the other set, of the step that ended last
     ended out pulse: an end was taken, of the kind `kind`
@@ -35,6 +36,7 @@ class SlottedWalker(wiring.Component):
     busy: Signal
     shut: Signal
     word: data.View[data.ArrayLayout]
+    valid: Signal
     set: Signal
     past: Signal
     ended: Signal
@@ -50,6 +52,7 @@ class SlottedWalker(wiring.Component):
                 "busy": In(1),
                 "shut": In(1),
                 "word": Out(data.ArrayLayout(form.slot_layout, form.slots)),
+                "valid": Out(1),
                 "set": Out(1),
                 "past": Out(1),
                 "ended": Out(1),
@@ -71,7 +74,7 @@ class SlottedWalker(wiring.Component):
         take = Signal()
         moves = ~held | take
         m.d.comb += [
-            self.i.ready.eq(~found | moves),
+            self.i.ready.eq((~found | moves) & ~self.shut),
             rows.read_address.eq(self.i.payload.address),
             rows.read_enable.eq(self.i.ready),
         ]
@@ -89,7 +92,7 @@ class SlottedWalker(wiring.Component):
         walking, set_now = Signal(), Signal()
         pointer = Signal(form.pointer_bits)
         left = Signal(form.length_bits)
-        free = (~walking | (left == 0)) & ~self.shut
+        free = ~walking | (left == 0)
         is_event, empty = kind == TokenKind.EVENT, length.all()
         load, ends = held & is_event & ~empty & free, held & ~is_event & ~self.busy & free
         m.d.comb += take.eq(load | ends | (held & is_event & empty))
@@ -102,11 +105,13 @@ class SlottedWalker(wiring.Component):
 
         # The words come, registered as they do.
         coming, set_coming = Signal(), Signal()
-        words = data.View(self.word.shape(), entries.read_data)
         m.d.comb += [entries.read_address.eq(pointer), entries.read_enable.eq(1)]
-        m.d.sync += [set_now.eq(set_now ^ ends), set_coming.eq(set_now), self.set.eq(set_coming), coming.eq(walking)]
-        for slot, comes in zip(self.word, words, strict=True):
-            m.d.sync += [slot.place.eq(comes.place), slot.weight.eq(comes.weight)]
-            with m.If(~coming):
-                m.d.sync += slot.weight.eq(0)
+        m.d.sync += [
+            set_now.eq(set_now ^ ends),
+            set_coming.eq(set_now),
+            self.set.eq(set_coming),
+            coming.eq(walking),
+            self.valid.eq(coming),
+            self.word.as_value().eq(entries.read_data),
+        ]
         return m

@@ -85,7 +85,8 @@ class Block:
 class MemoryShape:
     """How `depth` words of `width` bits lie in the blocks of `family`; `writable` for RAM, else ROM.
 
-    A ROM of at most `logic_luts` look-up tables is built from them.
+    A ROM of at most `logic_luts` look-up tables is built from them, on ECP5 a RAM of at most `distributed` words from
+    distributed RAM.
     """
 
     family: Family
@@ -93,13 +94,14 @@ class MemoryShape:
     width: int
     writable: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
+    distributed: int = DISTRIBUTED_DEPTH
 
     @cached_property
     def style(self) -> str:
         """`block`, `distributed` or `logic`."""
         if not self.writable and self.width * -(-self.depth // 16) <= self.logic_luts:
             return "logic"
-        if self.writable and self.family is Family.ECP5 and self.depth <= DISTRIBUTED_DEPTH:
+        if self.writable and self.family is Family.ECP5 and self.depth <= self.distributed:
             return "distributed"
         return "block"
 

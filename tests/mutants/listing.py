@@ -1978,10 +1978,10 @@ SLOTS = (
         (SLOTTED_ENGINE, "-k", "does_what"),
     ),
     Mutant(
-        "a slot without a synapse adds the weight before",
+        "what lies behind the words of a row is added too",
         "hdl/engines/slotted_walker.py",
-        "with m.If(~coming):",
-        "with m.If(0):",
+        "self.valid.eq(coming)",
+        "self.valid.eq(1)",
         (SLOTTED_ENGINE, "-k", "does_what"),
     ),
     Mutant(
@@ -1994,8 +1994,8 @@ SLOTS = (
     Mutant(
         "words are walked before the sums were looked at after a reset",
         "hdl/engines/slotted_walker.py",
-        "(~walking | (left == 0)) & ~self.shut",
-        "(~walking | (left == 0))",
+        "(~found | moves) & ~self.shut",
+        "(~found | moves)",
         (SLOTTED_ENGINE, "-k", "does_what"),
     ),
     Mutant(
