@@ -42,77 +42,87 @@ def slotted_cycles(
     return SlottedCycles(form, contents, folding.order(network))
 
 
+class _Pass:
+    """`spikeloom.hdl.engines.slotted_pass.SlottedPass`, of which neuron n fires in step t where `spikes[t, n]`."""
+
+    def __init__(self, form: SlottedFormat, spikes: SpikeArray) -> None:
+        self.firing = [set(np.flatnonzero(step).tolist()) for step in spikes]
+        self.neurons, self.banks, self.places, self.half = form.outputs, form.banks, form.places, form.queued // 2
+        self.turn = self.place = 0
+        self.pending, self.running, self.asked, self.room = True, False, False, False
+        self.busy, self.shut, self.kind, self.announce, self.step = True, True, ABORT, False, -1
+        self.waits: deque[bool] = deque([False, False])
+        self.nobody = (-1, -1, ABORT, False)
+        self.way = deque([self.nobody] * (form.sum_latency - 1 + DECIDED))  # neurons until they are decided
+        self.over: Token | None = None
+        self.queue: deque[Token] = deque()
+        self.out: Token | None = None
+
+    def move(self, ended: int | None, taken: bool) -> None:
+        """A cycle, in which a step of some kind `ended` or not, and the token that is offered was `taken` or not."""
+        number = self.place * self.banks + self.turn if self.asked else self.neurons
+        here = (number, self.step, self.kind, self.announce)
+        self.way.append(here if number < self.neurons else self.nobody)
+        room = len(self.queue) < self.half
+        self._say(self._decided(), taken)
+        self._ask(ended is not None)
+        self.room = room
+        if ended is not None:
+            self.busy, self.kind, self.announce = True, ended, True
+            self.step += 1
+
+    def _decided(self) -> Token | None:
+        neuron, step, kind, announced = self.way.popleft()
+        token = self.over
+        self.over = (kind, 0) if neuron == self.neurons - 1 and announced else None
+        if neuron >= 0 and kind != ABORT and neuron in self.firing[step]:
+            return EVENT, neuron
+        return token
+
+    def _say(self, token: Token | None, taken: bool) -> None:
+        if self.queue and (self.out is None or taken):
+            self.out = self.queue.popleft()
+        elif taken:
+            self.out = None
+        if token is not None:
+            self.queue.append(token)
+
+    def _ask(self, ended: bool) -> None:
+        self.waits.append(ended)
+        last = self.place == self.places - 1
+        asked_all = self.turn == self.banks - 1 and self.asked and last
+        begins = self.waits.popleft() or (asked_all and self.shut)
+        if self.turn == self.banks - 1:
+            self.running = self.pending or (self.running and not (self.asked and last))
+            if self.asked:
+                self.place = 0 if last else self.place + 1
+            self.asked = self.running and self.room
+            self.pending = False
+        self.pending = self.pending or begins
+        self.turn = (self.turn + 1) % self.banks
+        if asked_all:
+            self.busy, self.shut = self.shut, False
+
+
 def run_slotted(form: SlottedFormat, lengths: list[int], spikes: SpikeArray) -> Block:
     """An engine of which neuron n, as they lie in it, fires in step t where `spikes[t, n]`, and whose rows have so many
-    words; see `tokens` for what it yields. It is long for the same reason as `run_lane`."""
-    fires = [np.flatnonzero(step).tolist() for step in spikes]
-    firing = [set(step) for step in fires]
-    neurons, banks, turns, places = form.outputs, form.banks, form.turns, form.places
-    half = form.queued // 2
-    # The walker.
+    words; see `tokens` for what it yields."""
+    neurons = _Pass(form, spikes)
     found: Token | None = None
     held: Token | None = None
     walking, left = False, 0
-    # The pass: what is asked for, and neurons on their way from there until they are decided.
-    turn = place = 0
-    pending, running, asked, room = True, False, False, False
-    busy, shut, kind, announce, step = True, True, ABORT, False, -1
-    waits: deque[bool] = deque([False, False])
-    nobody = (-1, -1, ABORT, False)
-    way = deque([nobody] * (form.sum_latency - 1 + DECIDED))
-    over: Token | None = None
-    queue: deque[Token] = deque()
-    out: Token | None = None
-
     while True:
         free = not walking or left == 0
         length = lengths[held[1]] if held is not None and held[0] == EVENT else 0
         load = length > 0 and free
-        ends = held is not None and held[0] != EVENT and not busy and free
+        ended = held[0] if held is not None and held[0] != EVENT and not neurons.busy and free else None
         skips = held is not None and held[0] == EVENT and length == 0
-        moves = held is None or load or ends or skips
-        ready = (found is None or moves) and not shut
+        moves = held is None or load or ended is not None or skips
+        ready = (found is None or moves) and not neurons.shut
 
-        token, taken, _ = yield ALL * ready, out
+        token, taken, _ = yield ALL * ready, neurons.out
 
-        # What is decided.
-        number = place * banks + turn if asked else neurons
-        way.append((number, step, kind, announce) if number < neurons else nobody)
-        decided, decided_step, decided_kind, announced = way.popleft()
-        pushed = over
-        if decided >= 0 and decided_kind != ABORT and decided in firing[decided_step]:
-            pushed = (EVENT, decided)
-        over = (decided_kind, 0) if decided == neurons - 1 and announced else None
-        room_next = len(queue) < half
-        if queue and (out is None or taken):
-            out = queue.popleft()
-        elif taken:
-            out = None
-        if pushed is not None:
-            queue.append(pushed)
-
-        # What is asked for.
-        waits.append(ends)
-        last = place == places - 1
-        asked_all = turn == turns - 1 and asked and last
-        begins = waits.popleft() or (asked_all and shut)
-        if turn == turns - 1:
-            running = pending or (running and not (asked and last))
-            if asked:
-                place = 0 if last else place + 1
-            asked = running and room
-            pending = False
-        pending = pending or begins
-        turn = (turn + 1) % turns
-        room = room_next
-        if ends:
-            assert held is not None
-            busy, kind, announce = True, held[0], True
-            step += 1
-        elif asked_all:
-            busy, shut = shut, False
-
-        # The walker.
+        neurons.move(ended, taken)
         walking, left = (True, length - 1) if load else (walking and left != 0, left - 1)
         if moves:
             held = found

@@ -16,6 +16,9 @@ from .engine_estimate import EngineEstimate, Work, work_of
 from .neurons import bank_parts, own_leaks
 from .parts import Parts
 
+OF_A_BANK = ("bank", "neuron numbers", "neuron counters", "accumulate", "write")
+"""What a bank has beside its arithmetic."""
+
 
 class SlottedEstimate(EngineEstimate):
     """A slotted engine; of what nothing was measured."""
@@ -25,37 +28,49 @@ class SlottedEstimate(EngineEstimate):
         self._contents = contents
 
     def add_parts(self, parts: Parts, family: Family) -> None:
-        self._add_walker(parts)
-        self._add_sums(parts)
-        self._add_pass(parts)
+        for _, module in self.modules(family):
+            _add(parts, module)
 
     def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
-        for name, add in (("walker", self._add_walker), ("sums", self._add_sums), ("neurons", self._add_pass)):
+        for name, count in (("walker", self._walker), ("sums", self._sums), ("neurons", self._pass)):
             module = Parts()
-            add(module)
+            carries = count(module, family)
+            module.carries += carries
+            if family is Family.ICE40:  # whose adders are look-up tables with a carry
+                module.lut("slotted", carries)
             yield name, module
 
-    def _add_walker(self, parts: Parts) -> None:
+    def _walker(self, parts: Parts, family: Family) -> int:
         form = self._form
         counters = form.pointer_bits + form.length_bits
-        parts.adder("slotted", counters)
-        parts.lut("slotted", 14 + counters)
-        parts.ff("slotted", 2 * counters + 12 + form.slots * form.slot_layout.size)
+        parts.lut("slotted", 12 + counters)
+        parts.ff("slotted", 3 * counters + 12 + form.slots * form.slot_layout.size)
+        return counters
 
-    def _add_sums(self, parts: Parts) -> None:
-        """Each slot has two memories, which are read for words and for the pass in turn."""
+    def _sums(self, parts: Parts, family: Family) -> int:
+        """Each slot has two memories, which are read for words and for the pass in turn, and adds in both."""
         form = self._form
-        parts.adder("slotted", 3 * form.slots * form.sum_bits)
+        sums = form.slots * form.reach * form.sum_bits
         parts.lut("slotted", 2 * form.slots * (form.place_bits + 1))
-        parts.ff("slotted", form.slots * (form.slot_layout.size + 3 * form.sum_bits))
+        for name, shape in form.memories(family).items():
+            if name.startswith("sums") and shape.style == "distributed":  # a choice of one of its blocks
+                parts.lut("slotted", (-(-shape.depth // 16) - 1) * (shape.width + 1))
+        parts.ff("slotted", form.slots * (form.place_bits + form.reach * form.neurons.weight_bits) + 3 * sums)
+        parts.path("integrate", 2, form.sum_bits)
+        return 4 * sums
 
-    def _add_pass(self, parts: Parts) -> None:
-        """The arithmetic of a bank, once, behind a choice of the banks' sums, and a queue of spikes."""
+    def _pass(self, parts: Parts, family: Family) -> int:
+        """The arithmetic of a bank, behind a choice of the banks' sums, and a queue of spikes."""
         form = self._form
-        bank_parts(parts, form.neurons)
-        parts.lut("slotted", 40 + (form.banks - 1) * form.sum_bits)
-        parts.adder("slotted", form.sum_bits + 3 * address_bits(form.queued))
-        parts.ff("slotted", 6 * address_bits(form.outputs) + 6 * form.sum_bits + 3 * form.start_bits + 40)
+        bank = Parts()
+        bank_parts(bank, form.neurons)
+        bank.luts = {name: count for name, count in bank.luts.items() if name not in OF_A_BANK}
+        bank.ffs = {}
+        _add(parts, bank)
+        number, queue = address_bits(form.outputs), address_bits(form.queued)
+        parts.lut("slotted", 34 + (form.banks - 1) * form.sum_bits)
+        parts.ff("slotted", 6 * number + 8 * form.sum_bits + 4 * form.start_bits + 2 * form.neurons.parameter_bits + 60)
+        return number + form.sum_bits + form.start_bits + 3 * queue
 
     def multipliers(self, family: Family) -> int:
         return own_leaks(self._form.neurons)
@@ -79,3 +94,13 @@ class SlottedEstimate(EngineEstimate):
         ends = np.concatenate([[0], np.cumsum(full)])
         starts = np.array(self._contents.rows, np.int64) & ((1 << form.pointer_bits) - 1)
         return np.asarray(ends[starts + row_lengths(form, self._contents)] - ends[starts], np.int64)
+
+
+def _add(parts: Parts, module: Parts) -> None:
+    """Count a module among others."""
+    for name, count in module.luts.items():
+        parts.lut(name, count)
+    for name, count in module.ffs.items():
+        parts.ff(name, count)
+    parts.carries += module.carries
+    parts.paths |= module.paths
