@@ -62,7 +62,7 @@ def _length(path: list[dict[str, Any]]) -> float:
 
 def _hops(path: list[dict[str, Any]], blocks: list[str]) -> Iterable[Hop]:
     """Neighbouring arcs with the same driving block, joined."""
-    for block, group in groupby(path, key=lambda arc: _block(_driver(arc), blocks)):
+    for block, group in groupby(path, key=lambda arc: block_of(_driver(arc), blocks)):
         arcs = list(group)
         routing = sum(arc["delay"] for arc in arcs if arc["type"] == "routing")
         yield Hop(
@@ -79,7 +79,7 @@ def _driver(arc: dict[str, Any]) -> str:
     return cell.removeprefix("$gbuf_")
 
 
-def _block(cell: str, blocks: list[str]) -> str:
+def block_of(cell: str, blocks: list[str]) -> str:
     """The deepest module that a cell's name starts with: yosys names cells of a flattened design by their wires."""
     return next((block for block in blocks if cell.startswith(f"{block}.")), TOP)
 

@@ -27,6 +27,7 @@ from .capacity import check_capacity
 from .clock import ClockPlan, plan_clock
 from .critical_path import TOP, Timing, module_paths, read_timing
 from .devices import Device
+from .floorplan import PLACED, Floorplan, take_floorplan
 from .routed_memories import PlacedBlock, exchanged, find_blocks
 from .top import BoardTop, DeviceTop, SerialCore
 from .utilisation import Utilisation, count_cells, read_overflow, read_utilisation
@@ -93,7 +94,8 @@ class Exchange:
 class BuildResult:
     """A finished build. `files` are the names of what was written into the folder, logs aside; `tools` were used.
 
-    `seed` is that of the placement. `blocks` says where those are whose contents were exchanged.
+    `seed` is that of the placement. `blocks` says where those are whose contents were exchanged, `floorplan` where
+    all is.
     """
 
     bitstream: Path
@@ -104,6 +106,7 @@ class BuildResult:
     tools: tuple[str, ...]
     seed: int = 1
     blocks: Mapping[str, PlacedBlock] = field(default_factory=dict)
+    floorplan: Floorplan | None = None
 
 
 def build(
@@ -126,8 +129,8 @@ def build(
     device's pins are where nextpnr put them, so its bitstream serves for figures, not for a board. With an `exchange`
     its stand-in, in `top_laid.il`, is synthesised, and contents of its block RAMs give way to the true ones.
 
-    Raises `OptionError` for a bad option, `CapacityError` when the design does not fit, and `ToolError` when a tool
-    fails, and `TimingError` when the design, which stays in the folder, is too slow for its clock.
+    Raises OptionError, CapacityError where the design does not fit, ToolError, and TimingError where the design, which
+    stays in the folder, is too slow for its clock.
     """
     if seeds < 1 or not 0 <= seed <= seed + seeds - 1 <= _MAX_SEED:
         raise OptionError(f"a seed must lie in 0 to {_MAX_SEED}: {seed}; choose another")
@@ -135,7 +138,6 @@ def build(
     device = device_of(target)
     flow = _FLOWS[device.family]
     tick = _stages(progress, 4 + seeds)
-
     options, design = _emit_both(core, exchange, target, clock, folder)
     tick()
     emit_top_verilog(folder)
@@ -150,7 +152,7 @@ def build(
         tick()
     report, timing = best.restore()
     utilisation = read_utilisation(report, _nextpnr_log(folder), cells, device.family, device.capacity)
-    (folder / "top.json").unlink()
+    placed = take_floorplan(folder, device, paths)
     _check_timing(timing, folder)
     blocks = {} if exchange is None else _exchange(exchange, folder / flow.routed, device.family)
     _pack(flow, target, folder, native)
@@ -165,6 +167,7 @@ def build(
         tools=("yosys", flow.router, flow.packer),
         seed=best.seed,
         blocks=blocks,
+        floorplan=placed,
     )
 
 
@@ -173,7 +176,7 @@ class _Placed:
 
     def __init__(self, folder: Path, routed: str) -> None:
         self._folder = folder
-        self._names = (routed, "nextpnr.json", "logs/nextpnr.log")
+        self._names = (routed, PLACED, "nextpnr.json", "logs/nextpnr.log")
         self._best: tuple[dict[str, Any], Timing] | None = None
         self.seed = -1
 
@@ -358,6 +361,7 @@ def _place_and_route(
         *constraints,
         *(flow.routed_flag, flow.routed),
         *("--report", "nextpnr.json"),
+        *("--write", PLACED),
         "--timing-allow-fail",
         *options,
     ]

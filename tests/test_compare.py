@@ -11,6 +11,7 @@ import pytest
 from networks import chain, random_spikes
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.data.samples import Samples
+from spikeloom.compiler.flow.traces import traced
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.frontends.samples import read_samples
 from spikeloom.compiler.ir.network import Network
@@ -96,6 +97,41 @@ def test_the_command_prints_a_table_json_and_a_page(tmp_path: Path, capsys: pyte
     assert data["layers"][0]["starts"] == find_drift(REAL, shifted(INTEGER, "p0"), samples.spikes).layers[0].starts
     assert len(data["layers"][0]["share_changed_per_step"]) == 9
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<svg") == 1 and "Where it starts" in page
+    assert page.count("<svg") == 1 + len(data["traces"]["neurons"]) and "Where it starts" in page
     assert main([*command, "--html", str(tmp_path / "page.html")]) == 2
     assert "--force" in capsys.readouterr().err
+    assert main([*command, "--json", "--neurons", "p1:5,0"]) == 0
+    shown = json.loads(capsys.readouterr().out)["traces"]["neurons"]
+    assert [(trace["population"], trace["neuron"], len(trace["float"])) for trace in shown] == [
+        ("p1", 5, 9),
+        ("p1", 0, 9),
+    ]
+    for words, said in (
+        (["--json", "--neurons", "p1:6"], "neurons of 'p1' are 0 to 5: 6"),
+        (["--json", "--neurons", "p9:0"], "there is no 'p9'"),
+        (["--json", "--neurons", "p1"], "as hidden:0,5: 'p1'"),
+        (["--neurons", "p1:0"], "add --html FILE or --json"),
+    ):
+        assert main([*command, *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_membranes_of_equal_networks_are_equal_in_the_float_networks_units() -> None:
+    spikes = random_spikes(3, INTEGER, samples=1, steps=9)
+    raster, traces = traced(REAL, INTEGER, spikes)
+    assert {trace.population for trace in traces.neurons} == {"p0", "p1"} and traces.steps == 9
+    real = run_float(REAL, spikes, membranes=True)
+    for trace in traces.neurons:
+        membranes = real.populations[trace.population].membranes
+        assert membranes is not None
+        np.testing.assert_allclose(trace.real, membranes[0, :, trace.neuron])
+        np.testing.assert_allclose(trace.integer, trace.real, atol=0.5)  # the leak rounds
+        assert trace.spikes == raster.layers[("p0", "p1").index(trace.population)].rows[trace.neuron]
+
+
+def test_the_neurons_that_are_shown_fire_most_or_differ_first() -> None:
+    spikes = random_spikes(3, INTEGER, samples=1, steps=9)
+    _, traces = traced(REAL, shifted(INTEGER, "p0"), spikes)
+    fired = run_float(REAL, spikes).populations["p0"].spikes[0]
+    shown = [trace for trace in traces.neurons if trace.population == "p0"]
+    assert shown[0].neuron == fired.sum(axis=0).argmax() and set("fi") & set(shown[-1].spikes)

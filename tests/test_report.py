@@ -7,8 +7,10 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from spikeloom.compiler.report.facts import (
     ClassAccuracy,
     Device,
     Facts,
+    Floorplan,
     Latency,
     Link,
     Metrics,
@@ -40,6 +43,8 @@ from spikeloom.compiler.report.facts import (
     RasterLayer,
     Source,
     Timing,
+    Trace,
+    Traces,
 )
 from spikeloom.compiler.report.neurobench import NeuroBench
 from spikeloom.compiler.report.page import render_html
@@ -176,6 +181,31 @@ def facts(**changes: Any) -> Facts:
                 RasterLayer(population=NAMES[1], rows=["...."]),
             ],
         ),
+        traces=Traces(
+            sample=0,
+            steps=4,
+            neurons=[
+                Trace(
+                    population=NAMES[0],
+                    neuron=1,
+                    threshold=1.0,
+                    real=(-0.25, 0.5, 0.9, 0.1),
+                    integer=(-0.25, 0.46875, 0.1, 0.1),
+                    spikes="f.i.",
+                )
+            ],
+        ),
+        floorplan=Floorplan(
+            columns=26,
+            rows=32,
+            from_top=False,
+            tiles=[
+                (3, 4, "layer0.bank", "logic", 8),
+                (3, 5, "layer0.bank", "logic", 2),
+                (6, 1, "layer0.bank", "memory", 1),
+                (4, 4, "link", "logic", 7),
+            ],
+        ),
         warnings=("the clock is <slow> & steady",),
     )
     return replace(everything, **changes)
@@ -193,6 +223,8 @@ BARE: dict[str, Any] = {
     "activity": None,
     "accuracy": None,
     "raster": None,
+    "traces": None,
+    "floorplan": None,
     "warnings": (),
     "used": Resources(brams=4),
     "used_source": Source.ESTIMATED,
@@ -489,8 +521,8 @@ def test_text_and_page_have_the_same_chapters() -> None:
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value inside a report."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    """The way to every value inside a report, of lists to the first two."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
     for key, item in pairs:
         yield (*path, key)
         yield from leaves(item, (*path, key))
@@ -554,3 +586,29 @@ def test_a_wrong_value_is_named(path: tuple[Any, ...], value: Any, message: str)
     with pytest.raises(InputError) as caught:
         check_report(exchanged(report, path, value))
     assert str(caught.value).startswith(message)
+
+
+# ------------------------------------------------------------------------------------ weights, membranes, floorplan
+
+
+def test_weights_are_counted_by_code_without_zeros() -> None:
+    first = build_report(facts())["weights"][0]
+    codes = np.asarray(integer_network().projections[0].connectivity.codes).ravel()
+    assert (first["weights"], first["zeros"], first["bits"]) == (codes.size, np.count_nonzero(codes == 0), 4)
+    shown = dict(enumerate(first["counts"], first["lowest_code"]))
+    assert {c: n for c, n in shown.items() if n} == {c: n for c, n in Counter(codes.tolist()).items() if c}
+
+
+def test_membranes_and_places_stand_in_text_and_page() -> None:
+    report = build_report(facts())
+    text, page = text_of(report), render_html(report)
+    assert re.search(r"Membranes \(sample 0, 4 steps.*\n.*\n\S+ +1 +1 +1 +1 +0.8\n", text)
+    assert re.search(r"Floorplan .*26 by 32 tiles\) *\n.*\nlayer0.bank +10 +1 +3 to 6 +1 to 5 *\n", text)
+    assert "<h2>Floorplan</h2>" in page and "<title>layer0.bank, memory</title>" in page
+    assert f"<figcaption>Membrane of {escape(NAMES[0])}, neuron 1</figcaption>" in page
+
+
+def test_lines_below_zero_are_inside_their_drawing() -> None:
+    drawn = str(lines("membrane", "time step", {"float": [-0.5, 0.5]}))
+    heights = [float(point.split(",")[1]) for point in re.findall(r'points="([^"]+)"', drawn)[0].split()]
+    assert heights[0] > heights[1] and all(0 <= height <= 220 for height in heights)

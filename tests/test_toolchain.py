@@ -15,6 +15,7 @@ from spikeloom.boards import toolchain
 from spikeloom.boards.boards import Board, all_boards, find_board
 from spikeloom.boards.critical_path import module_paths, read_timing
 from spikeloom.boards.devices import DEVICES, Device, find_device
+from spikeloom.boards.floorplan import TileKind
 from spikeloom.boards.toolchain import BuildResult, build, synthesise_hierarchical
 from spikeloom.boards.utilisation import count_cells, read_overflow, read_utilisation
 from spikeloom.hdl.errors import CapacityError, OptionError, TimingError, ToolError
@@ -70,6 +71,17 @@ def test_the_figures_are_nextpnrs_own(ice40: BuildResult, ecp5: BuildResult) -> 
         assert 40 < utilisation.used.ffs < 150
         (figures,) = report["fmax"].values()
         assert result.timing.fmax_mhz == figures["achieved"]
+
+
+def test_the_floorplan_has_every_cell_once(ice40: BuildResult, ecp5: BuildResult) -> None:
+    for result, logic in ((ice40, ice40.utilisation.used.lcs), (ecp5, None)):
+        plan = result.floorplan
+        assert plan is not None
+        counts = {kind: sum(tile.cells for tile in plan.tiles if tile.kind == kind) for kind in TileKind}
+        assert counts[TileKind.MEMORY] == 1 and counts[TileKind.OTHER] > 0
+        assert counts[TileKind.LOGIC] == logic if logic is not None else counts[TileKind.LOGIC] > 100
+        assert all(0 <= tile.x < plan.columns and 0 <= tile.y < plan.rows for tile in plan.tiles)
+        assert sum(tile.cells for tile in plan.tiles if tile.block != "top") > 100
 
 
 def test_timing_is_told_in_our_modules(ice40: BuildResult, ecp5: BuildResult) -> None:

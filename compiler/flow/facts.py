@@ -15,6 +15,7 @@ from ...boards.devices import Device
 from ...boards.toolchain import LAID, BuildResult, synthesise_hierarchical
 from ...hdl.errors import listed, quoted
 from ...hdl.link.protocol import LinkFormat
+from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
 from ...sim import numbering
 from ...sim.recording import Recording
@@ -27,10 +28,11 @@ from ..lowering.error import PopulationError
 from ..output.build_folder import FLASH
 from ..plan.lean import Lean
 from ..plan.plan import Plan
-from ..report.facts import UART_BITS_PER_BYTE, Block, Facts, Link, Metrics, PathStep, Source, Timing
+from ..report.facts import UART_BITS_PER_BYTE, Block, Facts, Floorplan, Link, Metrics, PathStep, Source, Timing
 from ..report.facts import Device as ReportDevice
 from ..report.neurobench import neurobench
 from . import measure
+from .traces import traced
 
 _CORE = "spikeloom_core"
 
@@ -120,8 +122,8 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
         )
         facts = replace(facts, link=link)
     if samples is not None:
-        raster = measure.measure_raster(design.integers.source, ran, recording)
-        facts = replace(facts, activity=measure.measure_activity(ran, recording), raster=raster)
+        raster, traces = traced(design.integers.source, design.lean.whole, ran.spikes)
+        facts = replace(facts, activity=measure.measure_activity(ran, recording), raster=raster, traces=traces)
     if samples is not None and ran.labels is not None:
         accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
         facts = replace(facts, accuracy=accuracy)
@@ -156,6 +158,7 @@ def _static_facts(design: Design) -> Facts:
         path = tuple(PathStep(_block_name(design, hop.block), hop.logic_ns, hop.routing_ns) for hop in hops)
         timing = Timing(clock_mhz=clock_mhz, fmax_mhz=built.timing.fmax_mhz, critical_path=path)
         facts = replace(facts, used=built.utilisation.used, used_source=Source.MEASURED, timing=timing)
+        facts = replace(facts, floorplan=_floorplan(design, built))
     return facts
 
 
@@ -166,6 +169,15 @@ def _blocks(design: Design, folder: Path) -> tuple[Block, ...]:
         file = LAID
     resources = synthesise_hierarchical(folder / file, design.plan.family, top=top, native=design.native)
     return tuple(Block(_block_name(design, name), used) for name, used in resources.items() if used != Resources())
+
+
+def _floorplan(design: Design, built: BuildResult) -> Floorplan | None:
+    """Where nextpnr put which block."""
+    if (plan := built.floorplan) is None:
+        return None
+    tiles = [(tile.x, tile.y, _block_name(design, tile.block), str(tile.kind), tile.cells) for tile in plan.tiles]
+    from_top = design.plan.family == Family.ECP5
+    return Floorplan(columns=plan.columns, rows=plan.rows, from_top=from_top, tiles=tiles)
 
 
 def _block_name(design: Design, instance: str) -> str:

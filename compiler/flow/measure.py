@@ -156,16 +156,19 @@ def _by_class(labels: Labels, predicted: Labels, outputs: int) -> dict[str, Any]
     return {"classes": found, "confusion": confusion.tolist()}
 
 
-def measure_raster(source: Network, samples: Samples, recording: Recording) -> Raster:
-    """The spikes of the first sample, of the float network and of the recorded reference."""
-    real = run_float(source, samples.spikes[:1])
-    steps = min(samples.steps, RASTER_STEPS)
-    layers = []
-    for name, population in recording.populations.items():
-        fired = [part.spikes[0, :steps, :RASTER_NEURONS].T > 0 for part in (real.populations[name], population)]
-        letters = np.array(list(".fib"))[fired[0] + 2 * fired[1]]
+def measure_raster(real: Recording, integer: Recording, sample: int = 0) -> Raster:
+    """The spikes of a sample that both networks were run on, of float network and reference."""
+    layers, steps = [], min(real.spikes.shape[1], RASTER_STEPS)
+    for name in integer.populations:
+        letters = spike_letters(real, integer, name, sample)[:steps, :RASTER_NEURONS].T
         layers.append(RasterLayer(population=name, rows=["".join(row) for row in letters.tolist()]))
-    return Raster(sample=0, steps=steps, layers=layers)
+    return Raster(sample=sample, steps=steps, layers=layers)
+
+
+def spike_letters(real: Recording, integer: Recording, population: str, sample: int) -> npt.NDArray[np.str_]:
+    """The letters of `RasterLayer` [steps, neurons]."""
+    fired = [recording.populations[population].spikes[sample] > 0 for recording in (real, integer)]
+    return np.array(list(".fib"))[fired[0] + 2 * fired[1]]
 
 
 def known_accuracy(source: Network, built_as_it_is: bool) -> Accuracy | None:

@@ -68,7 +68,7 @@ from .link_facts import named_in, write_facts
 from .options import CompileOptions, silent
 from .writing import write_core_rtlil, write_core_verilog, write_flash, write_weights
 
-KEPT_FIGURES = ("utilization", "timing", "blocks")
+KEPT_FIGURES = ("utilization", "timing", "blocks", "floorplan")
 """What a report says of the logic, which stays."""
 
 
@@ -340,7 +340,7 @@ def _describe(
     write_facts(design, folder)
     count_reload(folder, built.layout)
     report, before = build_report(gather_facts(design, samples, folder, step, blocks=False)), built.build.report()
-    write_json(folder / REPORT, report | {name: before[name] for name in KEPT_FIGURES})
+    write_json(folder / REPORT, report | {name: before.get(name) for name in KEPT_FIGURES})
     options = {**built.build.options, "conventions": dict(conventions or {})}
     write_manifest(folder, inputs=inputs or {}, options=options, tools=built.build.manifest["tools"])
 

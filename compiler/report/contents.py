@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .placement import PLACED_FIGURES, placed_rows
 from .rows import (
     ENGINE_FIGURES,
     ERROR_COLUMNS,
@@ -15,6 +16,7 @@ from .rows import (
     neurobench_rows,
     semantics_rows,
 )
+from .weights import WEIGHT_FIGURES, weight_rows
 from .wording import accuracy_text, counted, expected, family_of, guess_text, number, resource_names, share
 
 Report = Mapping[str, Any]
@@ -215,6 +217,39 @@ def _classes(report: Report) -> Chapter | None:
     return Chapter("Classes", note, ("Class", "Samples", "Right", "Accuracy", "Interval", "Taken for"), rows, (1, 2, 3))
 
 
+def _membranes(report: Report) -> Chapter | None:
+    traces = report.get("traces")
+    if traces is None:
+        return None
+    rows = [
+        (
+            trace["population"],
+            number(trace["neuron"]),
+            "never fires" if trace["threshold"] is None else f"{trace['threshold']:.4g}",
+            number(sum(letter in "fb" for letter in trace["spikes"])),
+            number(sum(letter in "ib" for letter in trace["spikes"])),
+            f"{max((abs(a - b) for a, b in zip(trace['float'], trace['integer'], strict=False)), default=0):.3g}",
+        )
+        for trace in traces["neurons"]
+    ]
+    headings = ("Layer", "Neuron", "Threshold", "Float spikes", "Integer spikes", "Apart at most")
+    note = f"sample {traces['sample']}, {counted(traces['steps'], 'step')}: float network and integers, in its units"
+    return Chapter("Membranes", note, headings, rows, range(1, len(headings)))
+
+
+def _weights(report: Report) -> Chapter | None:
+    headings, rows = weight_rows(report.get("weights", ()))
+    return Chapter("Weights", "after quantisation", headings, rows, WEIGHT_FIGURES)
+
+
+def _floorplan(report: Report) -> Chapter | None:
+    placed = report.get("floorplan")
+    if placed is None:
+        return None
+    note = f"measured: where nextpnr put which block, on {placed['columns']} by {placed['rows']} tiles"
+    return Chapter("Floorplan", note, *placed_rows(placed), PLACED_FIGURES)
+
+
 def _semantics(report: Report) -> Chapter:
     headings, rows = semantics_rows(report["semantics"])
     note = "how each population computes, and how far its integers are from the network that was given"
@@ -237,8 +272,11 @@ _CHAPTERS: Iterable[Callable[[Report], Chapter | None]] = (
     _work,
     _neurobench,
     _blocks,
+    _floorplan,
+    _weights,
     _classes,
     _activity,
+    _membranes,
     _semantics,
     _build,
 )

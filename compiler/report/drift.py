@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .figures import membrane
 from .plots import Bar, bars, lines
 from .sheet import Section, Table, Tile, render_page
 from .wording import counted, number
@@ -84,6 +85,7 @@ def drift_page(data: Mapping[str, Any]) -> str:
             "the share of neurons whose number of spikes differs, step by step",
             [lines("Share of neurons that differ", "time step", per_step)],
         ),
+        *_membranes(data),
         Section("Layers", "a bin is a neuron in a step", table=Table(headings, rows, DRIFT_FIGURES)),
     ]
     return render_page(
@@ -94,6 +96,14 @@ def drift_page(data: Mapping[str, Any]) -> str:
         sections=sections,
         footer=f"Spikeloom comparison, schema {data['schema_version']}: the float executor and the integer reference.",
     )
+
+
+def _membranes(data: Mapping[str, Any]) -> list[Section]:
+    traces = data.get("traces")
+    if traces is None:
+        return []
+    note = f"of chosen neurons in sample {traces['sample']}, in the float network's units (--neurons chooses others)"
+    return [Section("Membranes", note, [membrane(trace) for trace in traces["neurons"]])]
 
 
 def _tiles(data: Mapping[str, Any]) -> list[Tile]:

@@ -154,6 +154,39 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One neuron in one sample: its membrane after each step in the float network and in the integers, both in the
+    float network's units, its spikes as in `RasterLayer`, and the threshold, None where it never fires."""
+
+    population: str
+    neuron: int
+    threshold: float | None
+    real: Sequence[float]
+    integer: Sequence[float]
+    spikes: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traces:
+    """Chosen neurons in one sample."""
+
+    sample: int
+    steps: int
+    neurons: Sequence[Trace]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floorplan:
+    """The tiles of a placed design: column, row, block, kind of tile ("logic", "memory", "other") and cells of each.
+    Rows are counted `from_top` or from below, as the device's tools do."""
+
+    columns: int
+    rows: int
+    from_top: bool
+    tiles: Sequence[tuple[int, int, str, str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metrics:
     """NeuroBench's metrics on `samples` samples; `stimulus` says which, as in `Latency`."""
 
@@ -189,6 +222,8 @@ class Facts:
     activity: Activity | None = None
     accuracy: Accuracy | None = None
     raster: Raster | None = None
+    traces: Traces | None = None
+    floorplan: Floorplan | None = None
     warnings: Sequence[str] = ()
     reloads: int = 0
 

@@ -1,12 +1,15 @@
-"""Figures of single samples and classes as inline SVG: rasters and confusion matrices (see `plots`)."""
+"""Figures as inline SVG (see `plots`): rasters, confusion matrices, histograms, floorplans."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup, escape
 
-from .plots import drawing, legend, ticks
+from .placement import KINDS, places
+from .plots import drawing, legend, lines, ticks
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 8, 46
 _SHARED, _COLOURS = ("both", "float only", "integers only"), (5, 0, 1)
@@ -42,10 +45,8 @@ def raster(title: str, rows: Sequence[str], steps: int) -> Markup:
     for neuron in sorted({0, neurons - 1}):
         y = _TOP + (neuron + 0.5) * pitch + 4
         parts.append(f'<text x="{_LEFT - 8}" y="{y:.1f}" text-anchor="end">{neuron}</text>')
-    parts.append(
-        f'<text x="{_LEFT + width / 2:.1f}" y="{height - 5}" text-anchor="middle">{escape(title)}, by time step</text>'
-    )
-    return drawing(title, legend(_SHARED, series=_COLOURS), _RASTER_WIDTH, height, parts)
+    parts.append(f'<text x="{_LEFT + width / 2:.1f}" y="{height - 5}" text-anchor="middle">time step</text>')
+    return drawing(title, legend(_SHARED, series=_COLOURS), _RASTER_WIDTH, height, parts, titled=True)
 
 
 def matrix(title: str, row: str, column: str, counts: Sequence[Sequence[int]]) -> Markup:
@@ -72,3 +73,69 @@ def matrix(title: str, row: str, column: str, counts: Sequence[Sequence[int]]) -
             middle = f'x="{_LEFT + number * cell + cell / 2:.1f}" y="{26 + cell * size + 16}" text-anchor="middle"'
             parts.append(f"<text {middle}>{number}</text>")
     return drawing(title, "", width, height, parts)
+
+
+def membrane(trace: Mapping[str, Any]) -> Markup:
+    """A neuron's membrane in both networks, step by step, with its threshold (`outcome.traces_data`)."""
+    series = {"float": trace["float"], "integers": trace["integer"]}
+    if trace["threshold"] is not None:
+        series["threshold"] = [trace["threshold"]] * len(trace["float"])
+    title = f"Membrane of {trace['population']}, neuron {trace['neuron']}"
+    return lines(title, "time step", series, titled=True)
+
+
+def histogram(title: str, lowest: int, width: int, counts: Sequence[int]) -> Markup:
+    """Columns of counts, each of `width` whole numbers from `lowest` on."""
+    room, across, height = 150, (_RASTER_WIDTH - _LEFT - _RIGHT) / max(1, len(counts)), 150 + _TOP + _BOTTOM + 10
+    top, most = _TOP + 10, max(max(counts, default=0), 1)
+    parts = [f'<path class="axis" d="M{_LEFT} {top + room}h{_RASTER_WIDTH - _LEFT - _RIGHT}"/>']
+    parts.append(f'<text x="{_LEFT - 8}" y="{top + 5}" text-anchor="end">{most:,}</text>')
+    parts.append(f'<text x="{_LEFT - 8}" y="{top + room + 4}" text-anchor="end">0</text>')
+    for place, count in enumerate(counts):
+        x, tall = _LEFT + place * across, room * count / most
+        first, last = lowest + place * width, lowest + (place + 1) * width - 1
+        hint = f"<title>{first}{'' if width == 1 else f' to {last}'}: {count:,}</title>"
+        box = f'x="{x:.1f}" y="{top + room - tall:.1f}" width="{max(1, across - 1):.1f}" height="{tall:.1f}"'
+        parts.append(f'<rect class="s0" {box}>{hint}</rect>')
+    for place in ticks(len(counts)):
+        middle = f'x="{_LEFT + (place + 0.5) * across:.1f}" y="{top + room + 19}" text-anchor="middle"'
+        parts.append(f"<text {middle}>{lowest + place * width}</text>")
+    middle = f'x="{_LEFT + (_RASTER_WIDTH - _LEFT - _RIGHT) / 2:.1f}" y="{height - 5}" text-anchor="middle"'
+    parts.append(f"<text {middle}>code, zeros left out</text>")
+    return drawing(title, "", _RASTER_WIDTH, height, parts, titled=True)
+
+
+_GROUPS = 5
+"""Parts of a floorplan that have a colour of their own."""
+
+
+def floorplan(title: str, placed: Mapping[str, Any]) -> Markup:
+    """A square for each tile in use, in the colour of what it holds; memories are framed (`placement`)."""
+    size = _RASTER_WIDTH / max(1, placed["columns"])
+    height = size * max(1, placed["rows"])
+    cells: Counter[str] = Counter()
+    for block in placed["blocks"]:
+        cells[_part_of(block["name"])] += block["logic"]
+    names = [name for name, _ in cells.most_common()]
+    parts = [f'<rect class="track" x="0" y="0" width="{_RASTER_WIDTH}" height="{height:.1f}"/>']
+    for block in reversed(placed["blocks"]):
+        number = min(names.index(_part_of(block["name"])), _GROUPS)
+        for kind in KINDS:
+            squares = "".join(_square(x, y, size, placed) for x, y, _ in places(block, kind))
+            style = f"s{number}{' framed' if kind == 'memory' else ''}"
+            if squares:
+                name = f"<title>{escape(block['name'])}, {kind}</title>"
+                parts.append(f'<path class="{style}" d="{squares}">{name}</path>')
+    shown = [*names[:_GROUPS], *(["others"] if len(names) > _GROUPS else [])]
+    return drawing(title, legend(shown), _RASTER_WIDTH, height, parts)
+
+
+def _part_of(block: str) -> str:
+    """What a block is part of: a part of an engine, or all that is beside the core under one name, as the link."""
+    return ".".join(block.split(".")[: 3 if block.startswith("core") else 1])
+
+
+def _square(x: int, y: int, size: float, placed: Mapping[str, Any]) -> str:
+    row = y if placed["from_top"] else placed["rows"] - 1 - y
+    side = f"{size * 0.88:.1f}"
+    return f"M{x * size:.1f} {row * size:.1f}h{side}v{side}h-{side}z"

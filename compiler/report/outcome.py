@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from .facts import Accuracy, Activity, Facts, Raster, Source
+from .facts import Accuracy, Activity, Facts, Raster, Source, Traces
 
 
 def activity_data(activity: Activity | None) -> dict[str, Any] | None:
@@ -65,6 +65,24 @@ def raster_data(raster: Raster | None) -> dict[str, Any] | None:
         return None
     layers = [{"population": layer.population, "rows": list(layer.rows)} for layer in raster.layers]
     return {"sample": raster.sample, "steps": raster.steps, "layers": layers, "source": Source.MEASURED}
+
+
+def traces_data(traces: Traces | None) -> dict[str, Any] | None:
+    """The membranes of chosen neurons in one sample."""
+    if traces is None:
+        return None
+    neurons = [
+        {
+            "population": trace.population,
+            "neuron": trace.neuron,
+            "threshold": None if trace.threshold is None else figure(trace.threshold),
+            "float": [figure(value) for value in trace.real],
+            "integer": [figure(value) for value in trace.integer],
+            "spikes": trace.spikes,
+        }
+        for trace in traces.neurons
+    ]
+    return {"sample": traces.sample, "steps": traces.steps, "neurons": neurons, "source": Source.MEASURED}
 
 
 def figure(value: Any) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from .contents import Chapter, chapters
-from .figures import matrix, raster
+from .figures import floorplan, histogram, matrix, membrane, raster
 from .plots import Bar, Stack, bars, lines, stacks
 from .sheet import Section, Table, Tile, render_page
 from .wording import (
@@ -248,6 +248,27 @@ def _activity(report: Mapping[str, Any]) -> Plots:
     return plots, note
 
 
+def _membranes(report: Mapping[str, Any]) -> Plots:
+    return [membrane(trace) for trace in report["traces"]["neurons"]], ""
+
+
+def _weights(report: Mapping[str, Any]) -> Plots:
+    plots = [
+        histogram(
+            f"Weights from {entry['pre']} to {entry['post']}",
+            entry["lowest_code"],
+            entry["bin_codes"],
+            entry["counts"],
+        )
+        for entry in report["weights"][:MAX_BLOCKS]
+    ]
+    return plots, ""
+
+
+def _floorplan(report: Mapping[str, Any]) -> Plots:
+    return [floorplan("Floorplan", report["floorplan"])], ""
+
+
 def _classes(report: Mapping[str, Any]) -> Plots:
     confusion = report["accuracy"].get("confusion")
     if confusion is None:
@@ -263,5 +284,8 @@ _PLOTS: Mapping[str, Callable[[Mapping[str, Any]], Plots]] = {
     "Blocks": _blocks,
     "Classes": _classes,
     "Activity": _activity,
+    "Membranes": _membranes,
+    "Weights": _weights,
+    "Floorplan": _floorplan,
 }
 """By the titles of chapters."""

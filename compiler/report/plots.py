@@ -71,16 +71,18 @@ def stacks(title: str, names: Sequence[str], rows: Sequence[Stack], mark: str | 
     return _chart(title, [legend(names, mark), *lines_])
 
 
-def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> Markup:
+def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]], *, titled: bool = False) -> Markup:
     """One line per series over whole numbers from 0, with a legend."""
-    highest = _round_up(max((max(values, default=0) for values in series.values()), default=0))
+    everything = [value for values in series.values() for value in values]
+    least = min(everything, default=0)
+    lowest, highest = -_round_up(-least) if least < 0 else 0.0, _round_up(max(everything, default=0))
     count = max((len(values) for values in series.values()), default=1)
     width, room = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     parts = []
     for tick in range(5):
-        y = _TOP + room * (1 - tick / 4)
+        y, shown = _TOP + room * (1 - tick / 4), lowest + (highest - lowest) * tick / 4
         parts.append(f'<path class="axis" d="M{_LEFT} {y:.1f}h{width}"/>')
-        parts.append(f'<text x="{_LEFT - 8}" y="{y + 5:.1f}" text-anchor="end">{highest * tick / 4:.4g}</text>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 5:.1f}" text-anchor="end">{shown:.4g}</text>')
     for step in ticks(count):
         x = _LEFT + width * step / max(1, count - 1)
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 20}" text-anchor="middle">{step}</text>')
@@ -88,17 +90,21 @@ def lines(title: str, x_label: str, series: Mapping[str, Sequence[float]]) -> Ma
     parts.append(f"<text {middle}>{escape(x_label)}</text>")
     for number, values in enumerate(series.values()):
         points = " ".join(
-            f"{_LEFT + width * step / max(1, count - 1):.1f},{_TOP + room * (1 - value / highest):.1f}"
+            f"{_LEFT + width * step / max(1, count - 1):.1f},{_TOP + room * (highest - value) / (highest - lowest):.1f}"
             for step, value in enumerate(values)
         )
         parts.append(f'<polyline class="line l{number % SERIES}" points="{points}"/>')
-    return drawing(title, legend(list(series)), _WIDTH, _HEIGHT, parts)
+    return drawing(title, legend(list(series)), _WIDTH, _HEIGHT, parts, titled=titled)
 
 
-def drawing(title: str, names: str, width: float, height: float, parts: Sequence[str]) -> Markup:
-    """An SVG under its legend."""
+def drawing(
+    title: str, names: str, width: float, height: float, parts: Sequence[str], *, titled: bool = False
+) -> Markup:
+    """An SVG under its legend, and where the page does not say elsewhere what it is, `titled`, under its title."""
+    caption = f"<figcaption>{escape(title)}</figcaption>" if titled else ""
     return Markup(
-        f'<figure>{names}<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{width / 12:.1f}rem" role="img" '
+        f"<figure>{caption}{names}"
+        f'<svg viewBox="0 0 {width:g} {height:g}" style="max-width:{width / 12:.1f}rem" role="img" '
         f'aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg></figure>"
     )

@@ -27,9 +27,11 @@ from ..plan.plan import MemoryUse
 from .encodings import ENCODINGS
 from .facts import Facts, Metrics, Source
 from .neurobench import RELEASE
-from .outcome import accuracy_data, activity_data, figure, raster_data
+from .outcome import accuracy_data, activity_data, figure, raster_data, traces_data
+from .placement import floorplan_data
 from .readout import readout_data
 from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
+from .weights import weights_data
 
 WEIGHT_ROLES = ("rows", "masks", "entries", "weights")
 """The memories that hold weights and where they go: what `stored_bits` counts and `entropy_bits` bounds."""
@@ -70,6 +72,9 @@ def build_report(facts: Facts) -> dict[str, Any]:
         "activity": activity_data(facts.activity),
         "accuracy": accuracy_data(facts),
         "raster": raster_data(facts.raster),
+        "traces": traces_data(facts.traces),
+        "weights": weights_data(facts.plan.network if facts.whole is None else facts.whole),
+        "floorplan": floorplan_data(facts.floorplan),
         "exchange": facts.exchange,
         "warnings": list(facts.warnings),
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-REPORT_SCHEMA = 2
+from .schema_of_samples import AccuracyData, ActivityData, RasterData, Source, TracesData
 
-Source = Literal["measured", "estimated"]
+REPORT_SCHEMA = 2
 
 
 class NetworkData(TypedDict):
@@ -257,50 +257,38 @@ class BlocksData(TypedDict):
     list: list[BlockData]
 
 
-class ActivityData(TypedDict):
-    samples: int
-    spikes_per_sample: dict[str, float]
-    rate_per_step: dict[str, list[float]]
+class WeightsData(TypedDict):
+    pre: str
+    post: str
+    bits: int
+    weights: int
+    zeros: int
+    lowest_code: int
+    highest_code: int
+    bin_codes: int
+    counts: list[int]
     source: Source
 
 
-ClassData = TypedDict(
-    "ClassData",
-    {
-        "class": int,
-        "samples": int,
-        "right": int,
-        "low": float,
-        "high": float,
-        "taken_for": list[list[int]],
-    },
-)
+class TilesData(TypedDict):
+    logic: list[list[int]]
+    memory: list[list[int]]
+    other: list[list[int]]
 
 
-class RasterLayerData(TypedDict):
-    population: str
-    rows: list[str]
+class PlacedBlockData(TypedDict):
+    name: str
+    logic: int
+    memory: int
+    other: int
+    tiles: TilesData
 
 
-class RasterData(TypedDict):
-    sample: int
-    steps: int
-    layers: list[RasterLayerData]
-    source: Source
-
-
-class AccuracyData(TypedDict):
-    samples: int
-    stimulus: NotRequired[str]
-    float: float | None
-    float_samples: NotRequired[int | None]
-    float_stimulus: NotRequired[str | None]
-    compressed: NotRequired[float | None]
-    integer: float | None
-    integer_interval: NotRequired[list[float] | None]
-    per_class: NotRequired[list[ClassData]]
-    confusion: NotRequired[list[list[int]] | None]
-    readout: NotRequired[str]
+class FloorplanData(TypedDict):
+    columns: int
+    rows: int
+    from_top: bool
+    blocks: list[PlacedBlockData]
     source: Source
 
 
@@ -359,5 +347,8 @@ class ReportData(TypedDict):
     activity: ActivityData | None
     accuracy: AccuracyData | None
     raster: NotRequired[RasterData | None]  # older reports do not say
+    traces: NotRequired[TracesData | None]  # older reports do not say
+    weights: NotRequired[list[WeightsData]]  # older reports do not say
+    floorplan: NotRequired[FloorplanData | None]  # older reports do not say
     exchange: NotRequired[ExchangeData | None]  # older reports do not say
     warnings: list[str]
