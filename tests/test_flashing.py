@@ -335,3 +335,6 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(
     assert (tmp_path / "called").exists()
     assert main(["flash", str(build), "--unprotect"]) == 2
     assert "--unprotect and --ftdi are for our own writer" in capsys.readouterr().err
+    (build / "top.bin").write_bytes(IMAGE[::-1])
+    assert main(["flash", str(build), "--tool", "iceprog", "--dry-run"]) == 2
+    assert "a build is written to a board as it was made: " in capsys.readouterr().err

@@ -232,7 +232,7 @@ CODING = ImageCoding(encoder=Encoder.RATE, steps=5, decoder=Decoder.COUNTS)
     ids=lambda options: "-".join(options),
 )
 def test_weights_are_exchanged_in_every_design_that_can_have_headroom(tmp_path: Path, options: dict[str, Any]) -> None:
-    made = compile_network(BUILT, tmp_path / "built", CompileOptions(headroom=0.3, **options))
+    made = compile_network(BUILT, tmp_path / "built", CompileOptions(headroom=1.5, **options))  # two bits for a bias
     images = np.random.default_rng(4).integers(0, 256, (3, 8)).astype(np.uint8) if "coding" in options else None
     spikes = SPIKES if images is None else encode(images, CODING)
     done = reload_weights(made, RETRAINED, samples=Samples(spikes=spikes, images=images))

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from ...boards.flash.loaders import OWN
     from ...boards.flash.plan import plan_flash, run_plan
     from ...boards.host.facts import read_facts
-    from ...hdl.errors import OptionError
+    from ...hdl.errors import InputError, OptionError
 
     if (options.unprotect or options.ftdi) and options.tool != OWN:
         raise OptionError(f"--unprotect and --ftdi are for our own writer: add --tool {OWN}")
@@ -51,6 +51,11 @@ def run(options: argparse.Namespace) -> int:
     facts = read_facts(build.path)
     loaders = () if facts.board is None else find_board(facts.board).loaders
     plan = plan_flash(build.path, facts, loaders, tool=options.tool, volatile=options.volatile)
+    if plan.file.name in build.changed_files():
+        raise InputError(
+            f"a build is written to a board as it was made: {plan.file} was changed since, and may be for another "
+            "device; compile again"
+        )
     _announce(plan, facts.board or "", options.ftdi)
     if options.dry_run:
         return 0

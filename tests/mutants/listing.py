@@ -914,6 +914,13 @@ HOST = (
         ("tests/test_flashing.py", "-k", "only_programmed or twice"),
     ),
     Mutant(
+        "a bitstream that took the place of a build's is flashed",
+        "compiler/cli/flash_command.py",
+        "if plan.file.name in build.changed_files():",
+        "if False:",
+        ("tests/test_flashing.py", "-k", "dry_run"),
+    ),
+    Mutant(
         "a host in C begins a step where the one before it in its frame ended",
         "boards/host/host.h.in",
         "if (n > step) spikeloom_put(line, 0xFF);",
