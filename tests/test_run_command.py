@@ -278,7 +278,9 @@ def test_the_command_serves_a_board_until_it_is_stopped(
             assert process.stdout is not None and process.stdout.readline().strip() == str(link)
             found = ran(capsys, build.path, "--port", link, "--data", data, "--check", "--timeout", 0.3)
             assert "accuracy: 75.00%" in found and "equal: 960 values" in found and "; 0 times" not in found
-            assert main(["board", str(build.path), "--link", str(link)]) == 2
+            assert failed(capsys, 2, "board", build.path, "--link", link).startswith("a link is made anew: ")
+            message = failed(capsys, 2, "board", build.path, "--link", tmp_path / "no" / "x")
+            assert message.startswith("a link needs a folder that can be written: ")
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     facts = read_facts(build.path)
     if options.link is not None and (options.link.exists() or options.link.is_symlink()):
         raise OptionError(f"a link is made anew: {options.link} exists; remove it or take another name")
+    if options.link is not None and not os.access(options.link.parent, os.W_OK):
+        raise OptionError(f"a link needs a folder that can be written: that of {options.link} is none; take another")
     with common.progress_bar("compiling the board (yosys, C++)"):
         program = board_program(build)
     flash = None if facts.flash is None else build.path / facts.flash
