@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from networks import chain, connect, random_population, random_spikes
+from networks import chain, connect, random_codes, random_population, random_spikes
 from spikeloom.boards.routed_memories import PORT_WIDTHS, PlacedBlock, exchanged, find_blocks, read_words
 from spikeloom.compiler.flow.exchange import block_words, identity_words
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
@@ -25,6 +25,7 @@ from spikeloom.compiler.plan.layout import (
     with_spare_bits,
 )
 from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.hdl.engines.bitmap_format import BitmapFormat
 from spikeloom.hdl.errors import CapacityError, InputError, ModelError, ToolError
 from spikeloom.hdl.memories.memory import NEVER_LOGIC, Family, MemoryShape
 from spikeloom.sim.amaranth_executor import run_amaranth
@@ -85,6 +86,21 @@ def test_a_core_with_other_weights_does_what_the_reference_does(kind: str) -> No
     spikes = random_spikes(3, RETRAINED, samples=2)
     got = run_amaranth(exchange(laid, RETRAINED), spikes, membranes=True)
     assert_equal(run_reference(RETRAINED, spikes, membranes=True), got)
+
+
+def full_enough(seed: int) -> Network:
+    """A network whose first weights are cheapest as bitmaps."""
+    codes = random_codes(np.random.default_rng(seed), 24, 40, density=0.6)
+    return changed(with_codes(chain(seed, (24, 40, 5)), codes, 4), "p0", fire=np.full(40, 60), sub=np.full(40, 60))
+
+
+def test_bitmaps_are_exchanged() -> None:
+    built, retrained = full_enough(1), full_enough(2)
+    laid = make_plan(with_spare_bits(built, 2), "ice40", pipelined_folding(built), headroom=0.2)
+    assert isinstance(laid.engines[0].form.rows, BitmapFormat)
+    spikes = random_spikes(3, retrained, samples=1, steps=3)
+    got = run_amaranth(exchange(laid, retrained), spikes, membranes=True)
+    assert_equal(run_reference(retrained, spikes, membranes=True), got)
 
 
 def convolution(seed: int, *, fire: int = 30) -> Network:
