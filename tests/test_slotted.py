@@ -36,7 +36,6 @@ def slots_of(network: Network, *lanes: int) -> Folding:
     ("sizes", "lanes", "place", "family", "stress"),
     [
         ((9, 5, 3), (2, 2), ResetPlace.NEXT, "ecp5", 3),
-        ((12, 13, 5), (8, 4), ResetPlace.SAME, "ice40", 7),
         ((5, 8, 1), (16, 2), ResetPlace.SNNTORCH_SAME, "ecp5", None),
     ],
 )
