@@ -148,7 +148,8 @@ def _searched_wide(network: Network, lanes: Sequence[int]) -> Mapping[str, Foldi
 
 def _searched_slotted(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
     firsts = ((folding.engines[0], folding) for folding in _weighed_slotted(network))
-    return {f"words of {e.lanes} slots": folding for e, folding in firsts if isinstance(e, SlottedFolding)}
+    wanted = ((e.lanes, folding) for e, folding in firsts if isinstance(e, SlottedFolding) and e.lanes in lanes)
+    return {f"words of {slots} slots": folding for slots, folding in wanted}
 
 
 SEARCHED: PerKind[Callable[[Network, Sequence[int]], Mapping[str, Folding]]] = PerKind(
