@@ -87,7 +87,7 @@ class SlottedFolding(EngineFolding):
         codes, weight_bits = weights.matrix()
         order = self.order(weights.network)
         neurons, parameters = weights.neurons(weight_bits, chosen=order, scarce=self.scarce)
-        spares = self.scarce is Scarce.BRAMS and self.groups > 1  # one group has its sums in pairs: too wide
+        spares = self.scarce == Scarce.BRAMS and self.groups > 1  # one group has its sums in pairs: too wide
         return encode_slotted(
             codes[:, order],
             neurons,
