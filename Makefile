@@ -8,7 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find package compiler hdl boards sim examples -name '*.py' -o -name '*.npz' -o -name '*.nir' -o -name '*.v' -o -name '*.cc' -o -name '*.toml' -o -name '*.json' -o -name '*.html' -o -name '*.css' -o -name py.typed)
+SOURCES := $(shell find package compiler hdl boards sim examples -name '*.py' -o -name '*.npz' -o -name '*.nir' -o -name '*.v' -o -name '*.cc' -o -name '*.toml' -o -name '*.json' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name py.typed)
 
 FUZZ_SECONDS ?= 300
 

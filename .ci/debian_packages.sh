@@ -29,6 +29,16 @@ if [ -n "$wanted" ]; then
     fi
 fi
 
+# The Studio's page is tried in a browser where there is one; without it these tests are skipped.
+if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
+    sudo=""
+    [ "$(id -u)" -eq 0 ] || sudo="sudo -n"
+    if ! { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } >/dev/null 2>&1
+    then
+        echo "Chromium could not be installed: tests of the Studio's page will be skipped." >&2
+    fi
+fi
+
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "Spikeloom needs Python 3.11 or newer: $("$python" --version). Point make at one: make PYTHON=/path/to/python3.11" >&2
     exit 1

@@ -241,11 +241,15 @@ def conventions(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_model(options: argparse.Namespace, path: Path | None = None) -> Network:
-    """The network of the NIR file `path` (`options.model` unless told) under the conventions and the readout that the
-    options name."""
-    from ..frontends.nir.reader import read_nir
+    """The network of the file `path` (`options.model` unless told) under the conventions and the readout that the
+    options name.
 
-    return with_readout(options, read_nir(path or options.model, **conventions(options)))
+    Weights that are quantised already are taken as they are, unless the options say how to compress.
+    """
+    from ..flow.models import read_model as read
+
+    compresses = any(getattr(options, name, None) is not None for name in ("method", "sparsity", "bits", "scheme"))
+    return with_readout(options, read(path or options.model, real=compresses, **conventions(options)))
 
 
 def with_readout(options: argparse.Namespace, network: Network) -> Network:

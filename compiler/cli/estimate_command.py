@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +13,7 @@ from . import common
 from .coding_options import check_coding_options, coding_of, coding_options
 
 if TYPE_CHECKING:
-    from ...boards.devices import Device
-    from ...hdl.link.protocol import LinkFormat
-    from ..data.samples import Samples
-    from ..estimate.estimate import Estimate
     from ..flow.options import CompileOptions
-    from ..plan.plan import Plan
-
-CYCLES, SAMPLES = 200_000, 100
-"""Samples are counted until they have so many cycles, and so many of them at most."""
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -61,35 +53,24 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
-    from ...boards.boards import device_of
-    from ..flow.compile import for_core, integers_of, link_on, plan_for, with_chosen_folding
-    from ..flow.options import check_coding, check_headroom, check_wide, plan_target_clock, require_target
+    from ..flow.estimation import estimate_network
     from ..frontends.samples import read_samples
-    from ..plan.readout import answered, require_answer
+    from ..plan.readout import answered
 
     common.add_board_file(options)
     check_coding_options(options)
-    wanted = _wanted(options)
-    check_headroom(replace(wanted, verilog_only=False))
-    target = require_target(wanted)
-    clock = plan_target_clock(target, wanted)
     source = answered(common.read_model(options))
-    require_answer(source)
     coding = coding_of(options, source)
-    wanted = replace(wanted, coding=coding)
-    check_coding(replace(wanted, verilog_only=target is None), source, None)
+    wanted = replace(_wanted(options), coding=coding)
     samples = None if options.data is None else read_samples(options.data, source, coding=coding)
-    integers = integers_of(source, wanted, samples, common.progress_bar)
-    wanted = replace(wanted, folding=common.folding_of(options, integers.network))
-    network = for_core(integers, wanted)[1].network
-    check_wide(wanted)
-    link = link_on(target, network, wanted)
-    wanted = with_chosen_folding(network, target, wanted, link, samples, common.progress_bar)
-    plan = plan_for(network, target, wanted, link)
-    device = None if target is None else device_of(target)
-    linked = device is not None and not plan.folding.wide
-    figures, activity = _estimated(plan, device, link if linked else None, samples, wanted)
-    summary = _summary(figures, device, clock.hz / 1e6) | {"host_link": linked, "activity": activity}
+    found = estimate_network(
+        source,
+        wanted,
+        samples,
+        folding=lambda network: common.folding_of(options, network),
+        step=common.progress_bar,
+    )
+    summary = found.data()
     if options.json:
         print(json.dumps(summary, indent=2))
     else:
@@ -116,45 +97,6 @@ def _wanted(options: argparse.Namespace) -> CompileOptions:
         packed=options.packed,
         **common.purpose_of(options),
     )
-
-
-def _estimated(
-    plan: Plan, device: Device | None, link: LinkFormat | None, samples: Samples | None, wanted: CompileOptions
-) -> tuple[Estimate, dict[str, Any]]:
-    """The estimate on as many samples as time allows, or on made-up ones, and what these are."""
-    from ...sim.reference import run_reference
-    from ..estimate.estimate import estimate
-    from ..flow.measure import affordable, random_samples
-
-    ran = random_samples(plan.network, wanted.seed, wanted.coding) if samples is None else samples.first(SAMPLES)
-    recording = run_reference(plan.network, ran.spikes)
-    ran = ran.first(affordable(plan, ran, recording, CYCLES, SAMPLES))
-    spikes = recording.trains(ran.spikes, len(ran))
-    figures = estimate(plan, device=None if device is None else device.id, link=link, spikes=spikes)
-    stimulus = "random" if samples is None else "samples"
-    return figures, {"samples": len(ran), "steps": ran.steps, "stimulus": stimulus}
-
-
-def _summary(figures: Estimate, device: Device | None, clock_mhz: float) -> dict[str, Any]:
-    """The estimate as JSON data."""
-    capacity = {} if device is None else asdict(device.capacity)
-    cycles = figures.cycles
-    assert figures.work is not None
-    return {
-        "device": None if device is None else device.id,
-        "family": "ice40" if device is None else device.family.value,
-        "resources": {
-            name: {"estimated": amount, "available": capacity.get(name)}
-            for name, amount in asdict(figures.resources).items()
-        },
-        "guessed_parts": list(figures.guessed),
-        "fits": None if device is None else figures.resources.fits(device.capacity),
-        "fmax_mhz": figures.fmax_mhz,
-        "clock_mhz": round(clock_mhz, 6),
-        "cycles_per_sample": None if cycles is None else round(cycles, 2),
-        "microseconds_per_sample": None if cycles is None else round(cycles / clock_mhz, 3),
-        "work_per_sample": {name: round(amount, 2) for name, amount in asdict(figures.work).items()},
-    }
 
 
 def _print(summary: dict[str, Any]) -> None:

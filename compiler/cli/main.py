@@ -6,7 +6,6 @@ Nothing heavy is imported here or at the top of a command's module, so that `spi
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import os
 import signal
@@ -16,7 +15,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn, TextIO
 
-from ...hdl.errors import InputError, SpikeloomError
+from ...hdl.errors import InputError
+from ..explain import explain, one_line
 from . import (
     board_command,
     boards_command,
@@ -37,6 +37,7 @@ from . import (
     report_command,
     run_command,
     simulate_command,
+    studio_command,
     sweep_command,
 )
 from .interrupts import Terminated, interruptible
@@ -58,6 +59,7 @@ COMMANDS = (
     run_command,
     board_command,
     reload_command,
+    studio_command,
     demo_command,
     completion_command,
 )
@@ -65,15 +67,12 @@ COMMANDS = (
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
-LONGEST_LINE = 2000
-"""Of an error or a warning, in characters."""
-
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(InputError.exit_status, f"{self.prog}: error: {_one_line(message)}; see {self.prog} --help\n")
+        self.exit(InputError.exit_status, f"{self.prog}: error: {one_line(message)}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -132,8 +131,8 @@ def _run(arguments: list[str], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        status, message = _explain(error)
-        print(f"spikeloom: error: {_one_line(message)}", file=sys.stderr)
+        status, message = explain(error)
+        print(f"spikeloom: error: {one_line(message)}", file=sys.stderr)
         return status
 
 
@@ -146,35 +145,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """A warning in one line, without the place in our code that Python would add."""
-    common.warn(_one_line(str(message)))
-
-
-def _explain(error: Exception) -> tuple[int, str]:
-    """The exit status and the line for an error."""
-    if isinstance(error, SpikeloomError):
-        return error.exit_status, str(error)
-    if (full := _disk_full(error)) is not None:
-        file = f" at {full.filename}" if full.filename is not None else ""
-        return 1, f"results need room: {full.strerror}{file}; make room, or write them elsewhere"
-    if isinstance(error, OSError) and error.strerror:
-        file = f": {error.filename}" if error.filename is not None else ""
-        mistake = isinstance(error, FileNotFoundError | FileExistsError | PermissionError | NotADirectoryError)
-        return InputError.exit_status if mistake else 1, f"{error.strerror}{file}"
-    if isinstance(error, MemoryError):
-        return 1, "out of memory; use fewer samples or a smaller network"
-    return 1, f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
-
-
-def _disk_full(error: BaseException | None) -> OSError | None:
-    """What a full disk raised, if that is how it began: a library may have tripped over it since."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return error
-        error = error.__context__
-    return None
-
-
-def _one_line(text: str) -> str:
-    """Text that may quote a hostile file, on one line, of bounded length and without control characters."""
-    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 400]}...{line[-397:]}"
+    common.warn(one_line(str(message)))

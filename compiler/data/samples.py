@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-import struct
-import tokenize
 import warnings
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +23,7 @@ from ...hdl.files import open_regular
 from ...hdl.images.coding import ImageCoding
 from ..ir.network import Network
 from ..ir.signed import least_value, sample_shapes, unsigned
+from .archives import BLOCK_BYTES, COMPRESSIONS, DAMAGES, HEADER_ERRORS, BoundedFile, first_line
 from .images import as_pixels, encode
 
 MAX_BYTES = 8 << 30
@@ -40,18 +38,10 @@ RATIO_FREE_BYTES = 64 << 20
 FEWEST_QUESTIONED = 10
 """Fewer labels may leave classes out by chance."""
 
-_BLOCK_BYTES = 4 << 20
 _MAX_FILE_BYTES = 64 << 30
 _MAX_HEADER_BYTES = 16 << 10
 _MAX_DIMENSIONS = 8
 _MAX_SIZE = 1 << 64
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What NumPy writes; others have damages and expansions of their own."""
-_DAMAGES = (zipfile.BadZipFile, zlib.error, struct.error, UnicodeDecodeError, OverflowError, EOFError)
-"""What `zipfile` raises on damaged files."""
-
-_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError)
-"""What NumPy's header parser, which evaluates a Python literal, raises on nonsense."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -120,12 +110,12 @@ def load_samples(
             return _read_file(file, path, network, coding, max_bytes)
     except FileNotFoundError:
         raise SampleError(f"samples must be an existing .npz file: {path} was not found") from None
-    except _DAMAGES as error:
-        raise SampleError(f"samples must be an intact .npz file (numpy.savez): {path}: {_first_line(error)}") from None
+    except DAMAGES as error:
+        raise SampleError(f"samples must be an intact .npz file (numpy.savez): {path}: {first_line(error)}") from None
     except OSError as error:
         raise SampleError(f"samples must be a readable .npz file: {path}: {error.strerror or error}") from None
     except (NotImplementedError, RuntimeError) as error:  # zipfile's words for odd compression and for encryption
-        raise SampleError(f"samples must be a plain .npz file: {path}: {_first_line(error)}") from None
+        raise SampleError(f"samples must be a plain .npz file: {path}: {first_line(error)}") from None
 
 
 def samples_of(spikes: npt.NDArray[Any], network: Network) -> Samples:
@@ -141,33 +131,8 @@ def samples_of(spikes: npt.NDArray[Any], network: Network) -> Samples:
 def _read_file(
     file: io.BufferedReader, path: Path, network: Network | None, coding: ImageCoding | None, max_bytes: int
 ) -> Samples:
-    with zipfile.ZipFile(_Bounded(file)) as archive:
+    with zipfile.ZipFile(BoundedFile(file)) as archive:
         return _read_archive(archive, path, network, coding, max_bytes)
-
-
-class _Bounded(io.BufferedIOBase):
-    """A file for `zipfile`, which reads tables of contents at once, whatever size they declare."""
-
-    def __init__(self, file: io.BufferedReader) -> None:
-        self._file = file
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """At most `size` bytes; BadZipFile where that is more than a block."""
-        if size is not None and size > _BLOCK_BYTES:
-            raise zipfile.BadZipFile("its table of contents is too large")
-        return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place; returns it."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """The place."""
-        return self._file.tell()
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
 
 
 def _read_archive(
@@ -212,7 +177,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
 
 def _read_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, max_bytes: int) -> _Header:
     """Read what one array declares, and refuse what cannot be true or would not fit."""
-    if info.compress_type not in _COMPRESSIONS:
+    if info.compress_type not in COMPRESSIONS:
         raise SampleError(
             f"samples must be a plain .npz file (numpy.savez_compressed): '{key}' is compressed otherwise"
         )
@@ -243,8 +208,8 @@ def _parse_header(start: bytes, key: str) -> _Header:
             shape, fortran_order, dtype = npy.read_array_header_2_0(stream)
         else:
             raise SampleError(f"'{key}' must be a plain array: its format version is {version}")
-    except _HEADER_ERRORS as error:
-        raise SampleError(f"'{key}' must be a NumPy array: {_first_line(error)}") from None
+    except HEADER_ERRORS as error:
+        raise SampleError(f"'{key}' must be a NumPy array: {first_line(error)}") from None
     if dtype.kind not in "biu":
         hint = "; round or encode it first" if dtype.kind == "f" else ""
         raise SampleError(f"'{key}' must be integers{'' if key == 'labels' else ' or bool'}: it is {dtype}{hint}")
@@ -253,10 +218,6 @@ def _parse_header(start: bytes, key: str) -> _Header:
     if len(shape) > _MAX_DIMENSIONS or any(size < 0 for size in shape):
         raise SampleError(f"'{key}' must have at most {_MAX_DIMENSIONS} dimensions: its shape is {quoted(shape)}")
     return _Header(key, shape, fortran_order, dtype, stream.tell())
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
 
 
 def _check_spikes_header(header: _Header, network: Network | None) -> None:
@@ -331,7 +292,7 @@ def _read_array(
     """Read an array block by block; with `narrow` = (type, least, largest), check and convert each block."""
     count = math.prod(header.shape)
     flat = np.empty(count, header.dtype if narrow is None else narrow[0])
-    per_block = max(1, _BLOCK_BYTES // header.dtype.itemsize)
+    per_block = max(1, BLOCK_BYTES // header.dtype.itemsize)
     with archive.open(info) as stream:
         stream.seek(header.offset)
         for start in range(0, count, per_block):

@@ -138,13 +138,11 @@ def measure_accuracy(source: Network, samples: Samples, labels: Labels, recordin
 
 def _by_class(labels: Labels, predicted: Labels, outputs: int) -> dict[str, Any]:
     """The samples of each class, and of all of them what they were taken for, where there are not too many classes."""
-    classes = max(outputs, int(labels.max()) + 1)
-    if classes > MAX_CLASSES:
+    confusion = confusion_of(labels, predicted, outputs)
+    if confusion is None:
         return {}
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (labels, predicted), 1)
     found = []
-    for label, row in enumerate(confusion.tolist()):
+    for label, row in enumerate(confusion):
         if (total := sum(row)) == 0:
             continue
         others = [(other, count) for other, count in enumerate(row) if count and other != label]
@@ -153,7 +151,18 @@ def _by_class(labels: Labels, predicted: Labels, outputs: int) -> dict[str, Any]
         found.append(
             ClassAccuracy(label=label, samples=total, right=row[label], interval=interval, taken_for=taken_for)
         )
-    return {"classes": found, "confusion": confusion.tolist()}
+    return {"classes": found, "confusion": confusion}
+
+
+def confusion_of(labels: Labels, predicted: Labels, outputs: int) -> list[list[int]] | None:
+    """Samples by label and predicted class, a list for each label; None where there are too many classes."""
+    classes = max(outputs, int(labels.max()) + 1)
+    if classes > MAX_CLASSES:
+        return None
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    counts: list[list[int]] = confusion.tolist()
+    return counts
 
 
 def measure_raster(real: Recording, integer: Recording, sample: int = 0) -> Raster:

@@ -19,9 +19,9 @@ _MOST_CELL_TEXT = 16
 """Classes up to which the cells of a matrix have their numbers in them."""
 
 
-def raster(title: str, rows: Sequence[str], steps: int) -> Markup:
+def raster(title: str, rows: Sequence[str], steps: int, *, named: bool = True) -> Markup:
     """A dot for each spike, steps to the right and neurons down: shared, of the float network alone, of the integers
-    alone. `rows` has a letter for each step of each neuron (`facts.RasterLayer`)."""
+    alone. `rows` has a letter for each step of each neuron (`facts.RasterLayer`). Without `named` it has no legend."""
     steps, neurons = max(1, steps), max(1, len(rows))
     pitch = max(2.0, min(9.0, 260 / neurons))
     width, room = _RASTER_WIDTH - _LEFT - _RIGHT, pitch * neurons
@@ -46,7 +46,8 @@ def raster(title: str, rows: Sequence[str], steps: int) -> Markup:
         y = _TOP + (neuron + 0.5) * pitch + 4
         parts.append(f'<text x="{_LEFT - 8}" y="{y:.1f}" text-anchor="end">{neuron}</text>')
     parts.append(f'<text x="{_LEFT + width / 2:.1f}" y="{height - 5}" text-anchor="middle">time step</text>')
-    return drawing(title, legend(_SHARED, series=_COLOURS), _RASTER_WIDTH, height, parts, titled=True)
+    names = legend(_SHARED, series=_COLOURS) if named else ""
+    return drawing(title, names, _RASTER_WIDTH, height, parts, titled=True)
 
 
 def matrix(title: str, row: str, column: str, counts: Sequence[Sequence[int]]) -> Markup:

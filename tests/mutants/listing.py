@@ -30,6 +30,37 @@ WIDE = "tests/test_wide_engine.py"
 SIMULATION = "tests/test_compression_simulation.py"
 QUANTISE = "tests/test_quantise.py"
 
+STUDIO = (
+    Mutant(
+        "a page of another origin may tell the Studio what to do",
+        "compiler/studio/access.py",
+        'if origin not in [f"http://{name}" for name in own]:',
+        "if False:",
+        ("tests/test_studio.py", "-k", "own_page"),
+    ),
+    Mutant(
+        "another name for this machine reaches the Studio",
+        "compiler/studio/access.py",
+        'if headers.get("Host", "") not in own:',
+        "if False:",
+        ("tests/test_studio.py", "-k", "another_name"),
+    ),
+    Mutant(
+        "any cookie opens the Studio",
+        "compiler/studio/access.py",
+        "return found is not None and self.is_token(found.value)",
+        "return found is not None",
+        ("tests/test_studio.py", "-k", "without_the_token"),
+    ),
+    Mutant(
+        "weights of a layer are read as inputs by outputs",
+        "compiler/frontends/weights.py",
+        'quantised = _codes(layer, weight.T, _of_neurons(layer, arrays, "scale", 1.0, outputs, least=0))',
+        'quantised = _codes(layer, weight.T[::-1], _of_neurons(layer, arrays, "scale", 1.0, outputs, least=0))',
+        ("tests/test_weights.py", "-k", "codes_are_kept"),
+    ),
+)
+
 MEMORIES = (
     Mutant(
         "a read does not see the word being written",
@@ -2041,4 +2072,5 @@ MUTANTS = (
     *RECURRENT_COMPRESSION,
     *INTERFACES,
     *RELOADING,
+    *STUDIO,
 )

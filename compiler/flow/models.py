@@ -1,0 +1,25 @@
+"""A network from whatever file holds it: NIR, or quantised weights as `.npz`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..ir.network import Network
+
+
+def read_model(path: str | Path, *, real: bool = False, **conventions: Any) -> Network:
+    """The network in `path`: quantised weights by `read_weights`, anything else by `read_nir`, whose errors these are.
+
+    With `real`, weights that are quantised already come as the float network that they stand for.
+    """
+    from ..frontends.weights import holds_weights, read_weights
+
+    if Path(path).suffix != ".nir" and holds_weights(Path(path)):
+        from ..lowering.quantise import quantise_codes
+
+        network, codes = read_weights(Path(path), **conventions)
+        return network if real else quantise_codes(network, codes)
+    from ..frontends.nir.reader import read_nir
+
+    return read_nir(path, **conventions)
