@@ -6,66 +6,92 @@ from collections.abc import Callable
 from functools import cache
 
 from ...hdl.engines.tap_format import TapContents, TapFormat
-from ..encodings.taps import taps_of
+from ..encodings.taps import job_taps
 from .tokens import EVENT, Token
 
 Tap = tuple[int, int, int]
 """A kind, a row and an origin."""
 
+Job = tuple[int, list[tuple[int, int] | None], bool]
+"""A kind, what comes of it cycle by cycle, and whether it is watched."""
+
 
 class TapFront:
-    """The registers of a tap generator in front of whatever takes its taps."""
+    """The registers of a tap generator in front of whatever takes its taps; addresses from `watched` on do not keep it
+    from being idle."""
 
-    def __init__(self, form: TapFormat, contents: TapContents) -> None:
+    def __init__(self, form: TapFormat, contents: TapContents, *, watched: int | None = None) -> None:
         self._waits = [(segment.first, form.wait(segment)) for segment in form.segments]
-        self._taps: Callable[[int], list[tuple[int, int] | None]] = cache(
-            lambda address: list(taps_of(form, contents, address))
+        self._jobs: Callable[[int], list[list[tuple[int, int] | None]]] = cache(
+            lambda address: list(job_taps(form, contents, address))
         )
+        self._watched = form.addresses if watched is None else watched
         self.out: Tap | None = None
         self._held: Token | None = None
         self._left = 0
-        self._kind = EVENT
-        self._active: list[tuple[int, int] | None] = []
+        self._job = 0
+        self._asked: Job | None = None
+        self._active: Job | None = None
         self._place = 0
+        self._fetched: Tap | None = None
+        self._seen = [False, False]  # whether the last two are watched
 
     @property
     def idle(self) -> bool:
-        """Whether no token is under way."""
-        return self.out is None and self._held is None and not self._active
+        """Whether no token is under way that is watched."""
+        if self._held is not None and (self._held[0] != EVENT or self._held[1] < self._watched):
+            return False
+        if (self._asked is not None and self._asked[2]) or (self._active is not None and self._active[2]):
+            return False
+        return not (self._fetched is not None and self._seen[0]) and not (self.out is not None and self._seen[1])
 
     def ready(self, taken: bool) -> bool:
         """Whether it takes a token in a cycle in which its own tap is `taken`, if it has one."""
-        return self._held is None or self._takes(taken)
+        return self._held is None or (self._takes(self.out is None or taken) and self._is_last_job)
 
     def move(self, token: Token | None, taken: bool) -> None:
         """A cycle: the token that it took, if any, and whether its own tap was `taken`."""
-        free, takes = self.out is None or taken, self._takes(taken)
-        ready, steps = self._held is None or takes, self._steps(free)
+        free = self.out is None or taken
+        walks, takes = self._walks(free), self._takes(free)
+        ready = self._held is None or (takes and self._is_last_job)
         if free:
-            shown = self._active[self._place] if self._active else None
-            self.out = None if shown is None else (self._kind, *shown)
+            active = self._active
+            shown = None if active is None else active[1][self._place]
+            self.out, self._seen[1] = self._fetched, self._seen[0]
+            self._fetched = None if active is None or shown is None else (active[0], *shown)
+            self._seen[0] = active is not None and active[2]
+        if walks:
+            self._active, self._place = self._asked, 0
+        elif free and self._active is not None:
+            self._place += 1
+            if self._place == len(self._active[1]):
+                self._active = None
         if takes:
             assert self._held is not None
-            self._kind, address = self._held
-            self._active = self._taps(address) if self._kind == EVENT else [(0, 0)]
-            self._place = 0
-        elif steps:
-            self._place += 1
-            if self._place == len(self._active):
-                self._active = []
+            kind, address = self._held
+            taps: list[tuple[int, int] | None] = self._jobs(address)[self._job] if kind == EVENT else [(0, 0)]
+            self._asked = (kind, taps, kind != EVENT or address < self._watched)
+            self._job += 1
+        elif walks:
+            self._asked = None
         if ready:
-            self._held = token
+            self._held, self._job = token, 0
             self._left = 0
             if token is not None and token[0] == EVENT:
                 self._left = next(wait for first, wait in reversed(self._waits) if first <= token[1])
         elif self._left:
             self._left -= 1
 
-    def _steps(self, free: bool) -> bool:
-        return bool(self._active) and (free or self._active[self._place] is None)
+    @property
+    def _is_last_job(self) -> bool:
+        assert self._held is not None
+        return self._held[0] != EVENT or self._job == len(self._jobs(self._held[1])) - 1
 
-    def _takes(self, taken: bool) -> bool:
-        if self._held is None or self._left:
-            return False
-        is_last = self._place == len(self._active) - 1
-        return not self._active or (is_last and self._steps(self.out is None or taken))
+    def _walks(self, free: bool) -> bool:
+        """Whether the taps of what was asked for begin."""
+        active = self._active
+        return self._asked is not None and (active is None or (free and self._place == len(active[1]) - 1))
+
+    def _takes(self, free: bool) -> bool:
+        """Whether a job of the token is asked for."""
+        return self._held is not None and not self._left and (self._asked is None or self._walks(free))

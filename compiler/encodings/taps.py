@@ -53,8 +53,8 @@ def encode_taps(
 ) -> tuple[TapFormat, TapContents]:
     """The format and the contents of a tap generator; without `choices` every address has all jobs of its segment."""
     jobs = [job for segment in segments for job in segment.jobs if isinstance(job, MapJob)]
-    down, down_words, rows_of = _axis([job.down for job in jobs])
-    across, across_words, columns_of = _axis([job.across for job in jobs])
+    down, down_words, down_counts, rows_of = _axis([job.down for job in jobs])
+    across, across_words, across_counts, columns_of = _axis([job.across for job in jobs])
     looks_up = any(segment.looked_up for segment in segments)
 
     def tables_of(job: OwnRow | MapJob) -> OwnRow | MapTaps:
@@ -77,11 +77,23 @@ def encode_taps(
         logic_luts=logic_luts,
     )
     words = tuple(choice.jobs | choice.number << form.choice_bits for choice in choices)
-    return form, TapContents(down=down_words, across=across_words, choices=words)
+    return form, TapContents(
+        down=down_words,
+        across=across_words,
+        down_counts=down_counts,
+        across_counts=across_counts,
+        choices=words,
+    )
 
 
 def taps_of(form: TapFormat, contents: TapContents, address: int) -> Iterator[tuple[int, int] | None]:
     """What a tap generator does with an event, cycle by cycle: a row and an origin, or None for a job without taps."""
+    for taps in job_taps(form, contents, address):
+        yield from taps
+
+
+def job_taps(form: TapFormat, contents: TapContents, address: int) -> Iterator[list[tuple[int, int] | None]]:
+    """The same for each job of the event."""
     segment = next(s for s in reversed(form.segments) if s.first <= address)
     number, chosen = address - segment.first, -1
     if form.chooses:
@@ -90,19 +102,19 @@ def taps_of(form: TapFormat, contents: TapContents, address: int) -> Iterator[tu
         number = word >> form.choice_bits if segment.looked_up else number
     for place, job in enumerate(segment.jobs):
         if not chosen >> place & 1:
-            yield None
+            yield [None]
         elif isinstance(job, OwnRow):
-            yield (address + job.offset) % (1 << (form.rows - 1).bit_length()), job.origin
+            yield [((address + job.offset) % (1 << (form.rows - 1).bit_length()), job.origin)]
         else:
             assert segment.places is not None
             channel, row, column = place_of(segment.places, number)
-            down = _words_at(form.down, contents.down, job.rows + row)
-            across = _words_at(form.across, contents.across, job.columns + column)
-            if not down or not across:
-                yield None
-            for row_part, origin_part in down:
-                for other_row, other_origin in across:
-                    yield row_part + other_row + channel, origin_part + other_origin
+            down = _words_at(form.down, contents.down, contents.down_counts, job.rows + row)
+            across = _words_at(form.across, contents.across, contents.across_counts, job.columns + column)
+            yield [
+                (row_part + other_row + channel, origin_part + other_origin)
+                for row_part, origin_part in down
+                for other_row, other_origin in across
+            ] or [None]
 
 
 def event_beats(form: SparseFormat, contents: SparseContents, of_rows: IntArray, without: int = 0) -> IntArray:
@@ -125,15 +137,16 @@ def place_of(places: Places, number: int) -> tuple[int, int, int]:
     return (rest, outer, inner) if places.planar else (inner, rest, outer)
 
 
-def _axis(parts: Sequence[Parts]) -> tuple[AxisFormat, tuple[int, ...], dict[Parts, int]]:
-    """One table for several, each of which is there once: its format, its words, and the first place of each."""
+def _axis(parts: Sequence[Parts]) -> tuple[AxisFormat, tuple[int, ...], tuple[int, ...], dict[Parts, int]]:
+    """One table for several, each of which is there once: its format, its words and numbers, and the first place of
+    each."""
     firsts: dict[Parts, int] = {}
     places = 0
     for part in parts:
         if part not in firsts:
             firsts[part] = places
             places += len(part)
-    every = [taps for part in firsts for taps in part] or [()]
+    every = [taps for part in firsts for taps in part] or [((0, 0),)]
     longest = max(map(len, every))
     row_bits, row_shift = _field([row for taps in every for row, _ in taps])
     origin_bits, origin_shift = _field([origin for taps in every for _, origin in taps])
@@ -147,7 +160,9 @@ def _axis(parts: Sequence[Parts]) -> tuple[AxisFormat, tuple[int, ...], dict[Par
         origin_shift=origin_shift,
     )
     words = [_word(form, taps, slot) for taps in every for slot in range(form.slots)]
-    return form, tuple(words), firsts
+    bits = (form.slots - 1).bit_length()
+    counts = [max(0, len(taps) - 1) | int(form.gaps and bool(taps)) << bits for taps in every]
+    return form, tuple(words), tuple(counts) if form.count_bits else (), firsts
 
 
 def _field(values: Sequence[int]) -> tuple[int, int]:
@@ -160,22 +175,22 @@ def _field(values: Sequence[int]) -> tuple[int, int]:
 
 
 def _word(form: AxisFormat, taps: tuple[tuple[int, int], ...], slot: int) -> int:
-    """The word of a slot; the words behind the last tap are never read."""
-    if slot >= len(taps):
-        return 1
-    row, origin = taps[slot]
-    fields = row >> form.row_shift | origin >> form.origin_shift << form.row_bits
-    return int(slot == len(taps) - 1) | form.gaps << 1 | fields << 1 + form.gaps
+    """The word of a slot; the words behind the last tap are never used."""
+    row, origin = taps[slot] if slot < len(taps) else (0, 0)
+    return row >> form.row_shift | origin >> form.origin_shift << form.row_bits
 
 
-def _words_at(form: AxisFormat, words: tuple[int, ...], place: int) -> list[tuple[int, int]]:
+def _words_at(
+    form: AxisFormat, words: tuple[int, ...], counts: tuple[int, ...], place: int
+) -> list[tuple[int, int]]:
     """The taps of a place."""
+    bits = (form.slots - 1).bit_length()
+    count = counts[place] if counts else 0
+    if form.gaps and not count >> bits:
+        return []
+    first = place * form.slots
     found = []
-    for word in words[place * form.slots : (place + 1) * form.slots]:
-        fields = word >> 1 + form.gaps
-        if not form.gaps or word >> 1 & 1:
-            row, origin = fields & ((1 << form.row_bits) - 1), fields >> form.row_bits
-            found.append((row << form.row_shift, origin << form.origin_shift))
-        if word & 1:
-            break
+    for word in words[first : first + (count & ((1 << bits) - 1)) + 1]:
+        row, origin = word & ((1 << form.row_bits) - 1), word >> form.row_bits
+        found.append((row << form.row_shift, origin << form.origin_shift))
     return found

@@ -20,6 +20,10 @@ from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape
 from ..streams.tokens import TokenKind, address_bits
 
 
+COUNT_LUTS = 64
+"""The numbers of taps are built from at most so many look-up tables: they are few, and asked for before the taps."""
+
+
 def tap_layout(rows: int, post: int) -> data.StructLayout:
     """The payload of a stream of taps: tokens whose EVENT adds the row `address` from the post neuron `origin` on."""
     return data.StructLayout(
@@ -80,8 +84,9 @@ class Segment:
 class AxisFormat:
     """A table of one axis: `slots` words, a power of two, for each of `places`.
 
-    A word is, low bits first: whether it is the place's last; with `gaps` whether it is a tap at all; the part of the
-    row's number in units of 2**`row_shift`; the part of the origin in units of 2**`origin_shift`.
+    A word is, low bits first: the part of the row's number in units of 2**`row_shift`; the part of the origin in units
+    of 2**`origin_shift`. How many taps a place has stands in a table of its own, of which a word is the number of the
+    last one's slot and, with `gaps`, whether there is any.
     """
 
     places: int
@@ -94,10 +99,18 @@ class AxisFormat:
 
     @property
     def width(self) -> int:
-        return 1 + self.gaps + self.row_bits + self.origin_bits
+        return max(1, self.row_bits + self.origin_bits)
+
+    @property
+    def count_bits(self) -> int:
+        """The width of a word of the table of numbers; 0 where every place has one tap, and there is none."""
+        return (self.slots - 1).bit_length() + self.gaps
 
     def memory(self, family: Family, logic_luts: int) -> MemoryShape:
         return MemoryShape(family, self.places * self.slots, self.width, logic_luts=logic_luts)
+
+    def count_memory(self, family: Family) -> MemoryShape:
+        return MemoryShape(family, self.places, self.count_bits, logic_luts=COUNT_LUTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,11 +160,14 @@ class TapFormat:
         return 2 * self.place_bits
 
     def memories(self, family: Family) -> dict[str, MemoryShape]:
-        """The memories by their role: `down` and `across` are the tables of the axes."""
+        """The memories by their role: `down` and `across` are the tables of the axes, with those of their counts."""
         shapes = {
             "down": self.down.memory(family, self.logic_luts),
             "across": self.across.memory(family, self.logic_luts),
         }
+        for role, axis in (("down", self.down), ("across", self.across)):
+            if axis.count_bits:
+                shapes[f"{role}_counts"] = axis.count_memory(family)
         if self.chooses:
             width = self.choice_bits + self.number_bits
             shapes["choices"] = MemoryShape(family, self.addresses, width, logic_luts=self.logic_luts)
@@ -164,4 +180,6 @@ class TapContents:
 
     down: tuple[int, ...]
     across: tuple[int, ...]
+    down_counts: tuple[int, ...] = ()
+    across_counts: tuple[int, ...] = ()
     choices: tuple[int, ...] = ()

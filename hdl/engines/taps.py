@@ -16,24 +16,49 @@ from .tap_format import AxisFormat, MapTaps, OwnRow, Places, Segment, TapContent
 
 
 class _Placed(NamedTuple):
-    """A token whose place is known; it is taken by `take`."""
+    """A job of a token whose place is known; it is taken by `take`."""
 
     ready: Value
     take: Signal
+    watched: Value
     kind: Signal
-    address: Signal
-    segment: Value
+    job: Value
+    chosen: Value
+    number: Value
     row: Value
     column: Value
-    channel: Value
-    choices: Value
 
 
-class _Tables(NamedTuple):
-    """The words of both axes under way."""
+class _Asked(NamedTuple):
+    """A job for which the numbers of its taps are being read; it is taken by `take`."""
 
-    down: ShapedMemory
-    across: ShapedMemory
+    valid: Signal
+    take: Signal
+    watched: Signal
+    kind: Signal
+    job: Signal
+    chosen: Signal
+    number: Signal
+    row: Signal
+    column: Signal
+
+
+class _Offered(NamedTuple):
+    """A slot of a job for which the tables are asked."""
+
+    valid: Value
+    watched: Value
+    kind: Value
+    number: Value
+    job: Value
+
+
+class _Axis(NamedTuple):
+    """The table of an axis, and that of the numbers of taps, where they differ."""
+
+    form: AxisFormat
+    words: ShapedMemory
+    counts: ShapedMemory | None
 
 
 class TapGenerator(wiring.Component):
@@ -44,10 +69,10 @@ class TapGenerator(wiring.Component):
     ==== === ===========================================
     i    in  stream of tokens over the addresses
     o    out stream of taps (`tap_layout`)
-    idle out no token is under way
+    idle out no token is under way but events that nobody watches: those from the address `watched` on
     ==== === ===========================================
 
-    Latency 3 cycles, and `TapFormat.wait` where places are found by division: 2 for every bit of a map's number, which
+    Latency 5 cycles, and `TapFormat.wait` where places are found by division: 2 for every bit of a map's number, which
     pass while the taps of the event before are made. Throughput one tap per cycle without a bubble between two taps,
     and none between two events as long as the division is hidden; one cycle for a job of an event without any tap, and
     for an end.
@@ -57,10 +82,13 @@ class TapGenerator(wiring.Component):
     o: stream.Interface
     idle: Signal
 
-    def __init__(self, form: TapFormat, contents: TapContents, family: Family) -> None:
+    def __init__(
+        self, form: TapFormat, contents: TapContents, family: Family, *, watched: int | None = None
+    ) -> None:
         self._format = form
         self._contents = contents
         self._family = family
+        self._watched = form.addresses if watched is None else watched
         super().__init__(
             {
                 "i": In(stream.Signature(token_layout(form.addresses))),
@@ -71,24 +99,38 @@ class TapGenerator(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        shapes = self._format.memories(self._family)
-        m.submodules.down = down = ShapedMemory(shapes["down"], self._contents.down)
-        m.submodules.across = across = ShapedMemory(shapes["across"], self._contents.across)
+        form, contents = self._format, self._contents
+        down = self._axis(m, "down", form.down, contents.down, contents.down_counts)
+        across = self._axis(m, "across", form.across, contents.across, contents.across_counts)
         placed, held = self._place(m)
-        active = self._tap(m, placed, _Tables(down, across))
-        m.d.comb += self.idle.eq(~Cat(held, active, self.o.valid).any())
+        asked = self._ask(m, placed, down, across)
+        walking = self._walk(m, asked, down, across)
+        m.d.comb += self.idle.eq(~Cat(held & placed.watched, asked.valid & asked.watched, walking).any())
         return m
+
+    def _axis(
+        self, m: Module, role: str, form: AxisFormat, words: Sequence[int], numbers: Sequence[int]
+    ) -> _Axis:
+        shapes = self._format.memories(self._family)
+        m.submodules[role] = table = ShapedMemory(shapes[role], words)
+        counts = None
+        if form.count_bits:
+            m.submodules[f"{role}_counts"] = counts = ShapedMemory(shapes[f"{role}_counts"], numbers)
+        return _Axis(form, table, counts)
 
     # -- stage 1: the place of an event ------------------------------------------------------------------------
 
     def _place(self, m: Module) -> tuple[_Placed, Signal]:
-        """Stage 1: a token waits until its place is known. Gives whether there is one, too."""
+        """Stage 1: a token waits until its place is known, then for each of its jobs to be taken. Gives whether there
+        is one, too."""
         form, token = self._format, self.i.payload
         held, kind, address = Signal(), Signal(TokenKind), Signal(address_bits(form.addresses))
         take = Signal()
         segment = Signal(range(len(form.segments)))
         coming = self._segment(token.address)
-        m.d.comb += self.i.ready.eq(~held | take)
+        job, is_last = self._next_job(m, segment, coming, take)
+        is_event = kind == TokenKind.EVENT
+        m.d.comb += self.i.ready.eq(~held | (take & (~is_event | is_last)))
         with m.If(self.i.ready):
             m.d.sync += [held.eq(self.i.valid), kind.eq(token.kind), address.eq(token.address), segment.eq(coming)]
         choices, looked_up = self._choose(m)
@@ -102,8 +144,32 @@ class TapGenerator(wiring.Component):
         else:
             parts = self._fields(number, segment)
         row, column, channel = parts
-        placed = _Placed(held & ~waits, take, kind, address, segment, row, column, channel, choices)
+        jobs = form.jobs
+        own = address + _constant(job, [j.offset if isinstance(j, OwnRow) else 0 for j in jobs])
+        placed = _Placed(
+            ready=held & ~waits,
+            take=take,
+            watched=Const(1, 1) if self._watched == form.addresses else ~is_event | (address < self._watched),
+            kind=kind,
+            job=job,
+            chosen=self._chosen(job, choices) if form.choice_bits else Const(1, 1),
+            number=Mux(self._is_map(job), channel, own),
+            row=row + _constant(job, [j.rows if isinstance(j, MapTaps) else 0 for j in jobs]),
+            column=column + _constant(job, [j.columns if isinstance(j, MapTaps) else 0 for j in jobs]),
+        )
         return placed, held
+
+    def _next_job(self, m: Module, segment: Signal, coming: Value, take: Signal) -> tuple[Value, Value]:
+        """The job of an event that is next, one more each time that one is taken; whether it is the event's last."""
+        form = self._format
+        if all(len(s.jobs) == 1 for s in form.segments):
+            return segment, Const(1, 1)
+        job = Signal(range(len(form.jobs)))
+        with m.If(self.i.ready):
+            m.d.sync += job.eq(_constant(coming, self._first_jobs))
+        with m.Elif(take):
+            m.d.sync += job.eq(job + 1)
+        return job, _constant(job, self._is_last_job)
 
     def _choose(self, m: Module) -> tuple[Value, Value | None]:
         """Which jobs an event has, and its number where that is looked up."""
@@ -157,80 +223,102 @@ class TapGenerator(wiring.Component):
         row, column, channel = (_select(segment, [part[axis] for part in named]) for axis in range(3))
         return (row, column, channel), left.any()
 
-    # -- stage 2: its taps -------------------------------------------------------------------------------------
+    # -- stage 2: how many taps a job has ----------------------------------------------------------------------
 
-    def _tap(self, m: Module, placed: _Placed, tables: _Tables) -> Signal:
-        """Stage 2: the words of both axes are there, and ask for the next ones. Stage 3 is the output register.
-
-        Gives whether stage 2 is taken.
-        """
+    def _ask(self, m: Module, placed: _Placed, down: _Axis, across: _Axis) -> _Asked:
+        """Stage 2: a job, while the numbers of its taps are read."""
         form = self._format
-        active, kind, address = Signal(), Signal(TokenKind), Signal.like(placed.address)
-        row, column = Signal.like(placed.row), Signal.like(placed.column)
-        channel = Signal.like(placed.channel)
-        job = Signal(range(len(form.jobs)))
-        down_slot, across_slot = Signal(range(form.down.slots)), Signal(range(form.across.slots))
-        choices = Signal.like(placed.choices)
-
-        is_event = kind == TokenKind.EVENT
-        is_map = _constant(job, [int(isinstance(j, MapTaps)) for j in form.jobs]) & is_event
-        down, across = _word(form.down, tables.down.read_data), _word(form.across, tables.across.read_data)
-        has_tap = ~is_map | (down.some & across.some)
-        if form.choice_bits:
-            has_tap = has_tap & (~is_event | self._chosen(job, choices))
-        ends_column = ~is_map | across.last
-        ends_job = ~has_tap | (ends_column & (~is_map | down.last))
-        ends_event = ends_job & (~is_event | _constant(job, self._is_last_job))
-        free = ~self.o.valid | self.o.ready
-        step = active & (~has_tap | free)
-        m.d.comb += placed.take.eq(placed.ready & (~active | (step & ends_event)))
-
-        first_job = _constant(placed.segment, self._first_jobs)
-        next_job = Mux(placed.take, first_job, job + ends_job) if len(form.jobs) > 1 else job
-        next_down = Mux(placed.take | ends_job, 0, down_slot + across.last)
-        next_across = Mux(placed.take | ends_job | across.last, 0, across_slot + 1)
-        enable = placed.take | step
-        self._ask(
-            m, tables.down, form.down, Mux(placed.take, placed.row, row) + self._down(next_job), next_down, enable
+        asked = _Asked(
+            valid=Signal(name="asked"),
+            take=Signal(name="asked_take"),
+            watched=Signal(name="asked_watched"),
+            kind=Signal(TokenKind, name="asked_kind"),
+            job=Signal(range(len(form.jobs)), name="asked_job"),
+            chosen=Signal(name="asked_chosen"),
+            number=Signal(address_bits(form.rows), name="asked_number"),
+            row=Signal(address_bits(form.down.places), name="asked_row"),
+            column=Signal(address_bits(form.across.places), name="asked_column"),
         )
-        place = Mux(placed.take, placed.column, column) + self._across(next_job)
-        self._ask(m, tables.across, form.across, place, next_across, enable)
-        with m.If(placed.take):
-            m.d.sync += [
-                active.eq(1),
-                kind.eq(placed.kind),
-                address.eq(placed.address),
-                row.eq(placed.row),
-                column.eq(placed.column),
-                channel.eq(placed.channel),
-                choices.eq(placed.choices),
-            ]
-        with m.Elif(step & ends_event):
-            m.d.sync += active.eq(0)
-        with m.If(enable):
-            m.d.sync += [job.eq(next_job), down_slot.eq(next_down), across_slot.eq(next_across)]
-
+        free = ~asked.valid | asked.take
+        m.d.comb += placed.take.eq(placed.ready & free)
         with m.If(free):
-            m.d.sync += self.o.valid.eq(active & has_tap)
-            with m.If(active):
-                m.d.sync += self.o.payload.kind.eq(kind)
-                self._place_row(m, job, is_map, (down, across), Mux(is_map, channel, address))
-        return active
+            m.d.sync += [
+                asked.valid.eq(placed.ready),
+                *(getattr(asked, name).eq(getattr(placed, name)) for name in asked._fields[2:]),
+            ]
+        for axis, place in ((down, placed.row), (across, placed.column)):
+            if axis.counts is not None:
+                m.d.comb += [axis.counts.read_address.eq(place), axis.counts.read_enable.eq(free)]
+        return asked
 
-    def _ask(self, m: Module, table: ShapedMemory, form: AxisFormat, place: Value, slot: Value, enable: Value) -> None:
-        """Read the word of a slot of a place."""
-        slot_bits = (form.slots - 1).bit_length()
-        m.d.comb += [table.read_address.eq(Cat(slot[:slot_bits], place)), table.read_enable.eq(enable)]
+    # -- stage 3: its taps, one after another ------------------------------------------------------------------
 
-    def _place_row(self, m: Module, job: Value, is_map: Value, words: tuple[_Word, _Word], number: Value) -> None:
-        """Put the row, to whose number `number` is added, and the origin of a tap into the output register."""
-        down, across = words
-        own = [j if isinstance(j, OwnRow) else OwnRow(offset=0, origin=0) for j in self._format.jobs]
-        offset, origin = _constant(job, [j.offset for j in own]), _constant(job, [j.origin for j in own])
-        m.d.sync += [
-            self.o.payload.address.eq(Mux(is_map, down.row + across.row, offset) + number),
-            self.o.payload.origin.eq(Mux(is_map, down.origin + across.origin, origin)),
-        ]
+    def _walk(self, m: Module, asked: _Asked, down: _Axis, across: _Axis) -> Value:
+        """Stage 3: the slots of a job, which the tables are asked for. Gives for it and the stages behind whether they
+        have a token that is watched."""
+        active, watched, kind, number = (Signal.like(s) for s in (asked.valid, asked.watched, asked.kind, asked.number))
+        job, row, column, shows = Signal.like(asked.job), Signal.like(asked.row), Signal.like(asked.column), Signal()
+        slots = [Signal(range(axis.form.slots), name=f"slot{n}") for n, axis in enumerate((down, across))]
+        lasts = [Signal.like(slot, name=f"last{n}") for n, slot in enumerate(slots)]
+        ends = [slot == last for slot, last in zip(slots, lasts, strict=True)]
+        free = ~self.o.valid | self.o.ready
+        m.d.comb += asked.take.eq(asked.valid & (~active | (free & ends[0] & ends[1])))
+
+        is_event = asked.kind == TokenKind.EVENT
+        is_map = is_event & self._is_map(asked.job)
+        (last_down, some_down), (last_across, some_across) = _count(down), _count(across)
+        has_taps = asked.chosen & some_down & some_across
+        with m.If(asked.take):
+            m.d.sync += [
+                *(mine.eq(its) for mine, its in ((watched, asked.watched), (kind, asked.kind), (number, asked.number))),
+                *(mine.eq(its) for mine, its in ((job, asked.job), (row, asked.row), (column, asked.column))),
+                active.eq(1),
+                shows.eq(~is_event | Mux(is_map, has_taps, asked.chosen)),
+                lasts[0].eq(Mux(is_map & has_taps, last_down, 0)),
+                lasts[1].eq(Mux(is_map & has_taps, last_across, 0)),
+                *(slot.eq(0) for slot in slots),
+            ]
+        with m.Elif(free):
+            m.d.sync += [
+                active.eq(active & ~(ends[0] & ends[1])),
+                slots[1].eq(Mux(ends[1], 0, slots[1] + 1)),
+                slots[0].eq(slots[0] + ends[1]),
+            ]
+        for axis, slot, place in ((down, slots[0], row), (across, slots[1], column)):
+            bits = (axis.form.slots - 1).bit_length()
+            m.d.comb += [axis.words.read_address.eq(Cat(slot[:bits], place)), axis.words.read_enable.eq(free)]
+        offered = _Offered(active & shows, watched, kind, number, job)
+        return Cat(active & watched, self._tap(m, offered, free, down, across))
+
+    # -- stages 4 and 5: the words of the tables are there, and added up ----------------------------------------
+
+    def _tap(self, m: Module, offered: _Offered, free: Value, down: _Axis, across: _Axis) -> Value:
+        """Gives for both whether they have a token that is watched."""
+        valid, watched, kind, number, job = (Signal.like(value, name=f"{name}4") for name, value in offered._asdict().items())
+        seen, base = Signal(), Signal.like(number)
+        row, origin = Signal.like(self.o.payload.address), Signal.like(self.o.payload.origin)
+        own_origin = Signal.like(origin)
+        (down_row, down_origin), (across_row, across_origin) = _parts(down), _parts(across)
+        is_map = self._is_map(job)
+        origins = [j.origin if isinstance(j, OwnRow) else 0 for j in self._format.jobs]
+        with m.If(free):
+            m.d.sync += [
+                *(mine.eq(its) for mine, its in zip((valid, watched, kind, number, job), offered, strict=True)),
+                self.o.valid.eq(valid),
+                self.o.payload.kind.eq(kind),
+                seen.eq(watched),
+                base.eq(number),
+                row.eq(down_row + across_row),
+                origin.eq(down_origin + across_origin),
+                own_origin.eq(_constant(job, origins)),
+            ]
+            with m.If(~is_map):
+                m.d.sync += [row.eq(0), origin.eq(0)]
+        m.d.comb += [self.o.payload.address.eq(row + base), self.o.payload.origin.eq(origin | own_origin)]
+        return Cat(valid & watched, self.o.valid & seen)
+
+    def _is_map(self, job: Value) -> Value:
+        return _constant(job, [int(isinstance(j, MapTaps)) for j in self._format.jobs])[:1]
 
     def _chosen(self, job: Value, choices: Value) -> Value:
         """Whether an event has a job: bit n of its choices is for the nth of its segment."""
@@ -243,14 +331,6 @@ class TapGenerator(wiring.Component):
         """Those of every segment; of one without any, those of another, which nobody looks at."""
         some = next(s.places for s in self._format.segments if s.places is not None)
         return [some if s.places is None else s.places for s in self._format.segments]
-
-    def _down(self, job: Value) -> Value:
-        """Where the places of a job begin in the table of rows."""
-        return _constant(job, [j.rows if isinstance(j, MapTaps) else 0 for j in self._format.jobs])
-
-    def _across(self, job: Value) -> Value:
-        """Where they begin in the table of columns."""
-        return _constant(job, [j.columns if isinstance(j, MapTaps) else 0 for j in self._format.jobs])
 
     @property
     def _first_jobs(self) -> list[int]:
@@ -282,20 +362,19 @@ def _select(index: Value, values: Sequence[Value]) -> Value:
     return Value.cast(select_from(values, index))
 
 
-class _Word(NamedTuple):
-    """A word of an axis table."""
+def _count(axis: _Axis) -> tuple[Value, Value]:
+    """The last slot of a place, and whether it has any tap."""
+    if axis.counts is None:
+        return Const(0, 1), Const(1, 1)
+    word, bits = axis.counts.read_data, (axis.form.slots - 1).bit_length()
+    return word[:bits] if bits else Const(0, 1), word[bits] if axis.form.gaps else Const(1, 1)
 
-    last: Value
-    some: Value
-    row: Value
-    origin: Value
 
-
-def _word(form: AxisFormat, word: Value) -> _Word:
-    low = 1 + form.gaps
-    row, origin = word[low : low + form.row_bits], word[low + form.row_bits :]
-    some = word[1] if form.gaps else Const(1, 1)
-    return _Word(word[0], some, row << form.row_shift, origin << form.origin_shift)
+def _parts(axis: _Axis) -> tuple[Value, Value]:
+    """What a word of an axis table adds to the row and to the origin."""
+    form, word = axis.form, axis.words.read_data
+    row, origin = word[: form.row_bits], word[form.row_bits : form.row_bits + form.origin_bits]
+    return row << form.row_shift, origin << form.origin_shift
 
 
 def _named(places: Places, inner: Value, outer: Value, quotient: Value) -> list[Value]:
