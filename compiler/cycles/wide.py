@@ -18,7 +18,7 @@ from ..plan.words import word_population
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
 from .taps import TapFront
-from .tokens import ABORT, ALL, END_OF_STEP, EVENT, Block, Token
+from .tokens import ABORT, ALL, END_OF_STEP, ENDS, EVENT, EVENTS, Block, Token
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 
@@ -107,8 +107,11 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     # In front of the state.
     found: Token | None = None
     numbered: Token | None = None
-    front = TapFront(form.taps, contents.taps)
+    front = TapFront(form.taps, contents.taps, watched=form.first_input if form.takes_ahead else None)
     work: Word | None = None
+    staged: Word | None = None
+    collides = False
+    first = ends[0] if form.takes_ahead else 0  # additions to the words before are of the next step
     # The state: words that are read and written, as (passes, word).
     read: tuple[bool, int] | None = None
     written: tuple[bool, int] | None = None
@@ -128,12 +131,33 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
 
     while True:
         clear, quiet, last = end != END_OF_STEP, end == ABORT, population == final
+        # What a pass looks at.
+        take_turn = job == PASS and (clear or not form.visits)
+        looks_at: int | None = None
+        if take_turn:
+            done = next_word == ends[population]
+            looks_at = None if done else next_word
+        else:
+            done = not visits
+            looks_at = visits[-1] if job == PASS and visits and fetched else None
+        once_more = repeats and again
+        if once_more:
+            looks_at = again_word
+        if repeats and any(stage is not None and stage[0] for stage in (read, written)):
+            looks_at = None
+        if waiting >= SPIKING_WORDS // 2:
+            looks_at = None
         # The words that are read.
-        collides = work is not None and any(s is not None and s[1] == work[1] for s in (read, written))
         busy = read is not None or written is not None
-        work_ready = work is not None and (not collides if work[0] == EVENT else job == INTEGRATE and not busy)
-        walker_ready = work is None or (work_ready and work[2] == 0)
+        ahead = staged is not None and staged[0] == EVENT and staged[1] < first
+        waits = collides or (ahead and looks_at is not None)
+        goes = staged is not None and (not waits if staged[0] == EVENT else job == INTEGRATE and not busy)
+        walker_ready = work is None or ((staged is None or goes) and work[2] == 0)
         taps_ready = front.ready(walker_ready)
+        adds = staged is not None and staged[0] == EVENT and goes
+        passing = looks_at is not None and not adds
+        takes = passing and not once_more
+
         leaves = last or job == END
         ending = job == END and announce
         if held:
@@ -141,31 +165,30 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             offered: Token | None = (EVENT, number) if last else None
         else:
             offered = (end, 0) if ending else None
-        ready = not locked and taps_ready
-        moves = numbered is None or ready
-        accepts = (found is None or moves) if form.renumbered else ready
+        returns = locked and bool(held) and not leaves
+        may = (not locked, not locked or (form.takes_ahead and population > 0 and end == END_OF_STEP and not returns))
+        moves = numbered is None or (taps_ready and may[numbered[0] == EVENT])
+        accepts = found is None or moves
+        ready = ALL * accepts if form.renumbered else taps_ready * (may[0] * ENDS | may[1] * EVENTS)
 
-        token, taken, _ = yield ALL * accepts, offered
+        token, taken, _ = yield ready, offered
 
         spike_taken = bool(held) and (taken if last else locked and taps_ready)
         # What goes to the taps.
         event = numbered if form.renumbered else token
         incoming: Token | None = None
-        if locked:
-            if held and not leaves:
-                address = (contents.names[name] if form.name_bits else name) * lanes + held[0]
-                incoming = (EVENT, address) if taps_ready else None
-        elif event is not None and taps_ready:
+        if returns:
+            address = (contents.names[name] if form.name_bits else name) * lanes + held[0]
+            incoming = (EVENT, address) if taps_ready else None
+        elif event is not None and taps_ready and may[event[0] == EVENT]:
             number = contents.inputs[event[1]] if form.renumbered else event[1] + form.first_input
             incoming = (event[0], number if event[0] == EVENT else 0)
-            locked = event[0] != EVENT
+            locked = locked or event[0] != EVENT
         if form.renumbered:
             numbered = found if moves else numbered
             found = token if accepts else found
 
-        # What a pass looks at.
-        looks_at: int | None = None
-        take_turn = False
+        # What the next pass looks at.
         put: int | None = None
         if written is not None:
             passes, word = written
@@ -174,29 +197,12 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             keep = keep and not clear
             if form.visits and (keep if passes else not touched[word]):
                 put = word
-        if job == PASS and (clear or not form.visits):
-            looks_at = next_word if next_word != ends[population] else None
-            take_turn = looks_at is not None
-            done = next_word == ends[population]
-        else:
-            looks_at = visits[-1] if job == PASS and visits and fetched else None
-            done = not visits
-        once_more = False
-        if repeats:
-            if again:
-                looks_at, take_turn, once_more = again_word, False, True
-            if (read is not None and read[0]) or (written is not None and written[0]):
-                looks_at = None
-        if waiting >= SPIKING_WORDS // 2:
-            looks_at = None
-        adds = work is not None and work[0] == EVENT and not collides
-        passing = looks_at is not None and not adds
-        takes = passing and not once_more
 
         # Turns.
-        settled = front.idle and work is None
-        drained = job == DRAIN and not busy and not again and not waiting and not held and (settled or last)
-        ended = work is not None and work[0] != EVENT and work_ready
+        busy_now = any(stage is not None and (stage[0] or stage[1] >= first) for stage in (read, written, staged))
+        settled = front.idle and not (work is not None and (work[0] != EVENT or work[1] >= first))
+        drained = job == DRAIN and not busy_now and not again and not waiting and not held and (settled or last)
+        ended = staged is not None and staged[0] != EVENT and goes
         releases = job == END and (not announce or bool(offered and taken))
         begins = ended or (drained and not last)
 
@@ -245,16 +251,16 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         if read is not None and read[0] and not quiet:
             counts = fires[step].get(read[1])
             fired = [] if counts is None else [lane for lane, count in enumerate(counts) if count > rounds]
+        adding = read is not None and not read[0]
+        read, before = None if not passing or looks_at is None else (True, looks_at), read
         if adds:
-            assert work is not None
-            read = (False, work[1])
-        else:
-            read = None if not passing or looks_at is None else (True, looks_at)
+            assert staged is not None
+            read = (False, staged[1])
         if job == PASS and done:
             job = DRAIN
         if ended:
-            assert work is not None
-            job, end, announce = PASS, work[0], True
+            assert staged is not None
+            job, end, announce = PASS, staged[0], True
             step += 1
         if drained:
             job = END if last else PASS
@@ -263,10 +269,17 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             job, population, locked = INTEGRATE, 0, False
 
         # The walker and the taps.
+        moves = staged is None or goes
+        coming = work if moves else staged
+        behind = [before[1]] if before is not None and adding else []
+        if moves and staged is not None and staged[0] == EVENT:
+            behind.append(staged[1])
+        collides = coming is not None and coming[1] in behind
+        staged = coming
         if walker_ready:
             tap = front.out
             work = None if tap is None else (tap[0], tap[2], of_words[tap[1]] - 1 if tap[0] == EVENT else 0)
-        elif work is not None and work_ready:
+        elif work is not None and moves:
             work = (work[0], work[1] + 1, work[2] - 1)
         front.move(incoming, walker_ready)
 

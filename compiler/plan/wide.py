@@ -99,6 +99,7 @@ class WideFolding(EngineFolding):
             renumbered=taps.inputs != tuple(range(taps.first_input, taps.first_input + weights.inputs)),
             name_bits=max(names).bit_length() if names else 0,
             visits=all(rests(network.population(name)) for name in self.populations),
+            takes_ahead=self._takes_ahead(network),
         )
         contents = WideContents(
             entries=taps.entries,
@@ -118,6 +119,12 @@ class WideFolding(EngineFolding):
                 there = np.flatnonzero(neurons >= 0)
                 if len(there):
                     yield self._monitor(network, place, there, neurons[there])
+
+    def _takes_ahead(self, network: Network) -> bool:
+        """Whether what comes from outside reaches the first of several populations alone."""
+        later = self.populations[1:]
+        outside = {p.post for p in network.projections if p.pre not in self.populations}
+        return bool(later) and outside.isdisjoint(later)
 
     def _words(self, network: Network) -> list[WordPopulation]:
         return [word_population(network, name, self.lanes) for name in self.populations]

@@ -5,7 +5,7 @@ What `spikeloom.hdl.engines.engine` is for one synapse at a time: it runs one po
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -16,6 +16,7 @@ from ..streams.tokens import TokenKind
 from .taps import TapGenerator
 from .wide_bank import WideBank
 from .wide_format import WideContents, WideFormat
+from .wide_wires import is_of_the_step
 from .words import Renumber, WordWalker
 
 
@@ -31,7 +32,8 @@ class WideEngine(wiring.Component):
     =========== === ========================================================
 
     A step takes, when nothing stalls, a cycle for each word that an event adds to and one for each word that a pass
-    looks at, and some 12 for each population; passes fill the cycles in which no taps are there.
+    looks at, and some 17 for each population; passes fill the cycles in which no taps are there, and where the inputs
+    reach the first population alone those of the next step fill what later populations leave.
     """
 
     i: stream.Interface
@@ -50,46 +52,47 @@ class WideEngine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._format
-        m.submodules.taps = taps = TapGenerator(form.taps, self._contents.taps, self._family)
+        watched = form.first_input if form.takes_ahead else None
+        m.submodules.taps = taps = TapGenerator(form.taps, self._contents.taps, self._family, watched=watched)
         m.submodules.walker = walker = WordWalker(form.rows, form.taps.rows, form.words, form.weight_words)
         m.submodules.bank = bank = WideBank(form, self._contents, self._family)
         wiring.connect(m, taps.o, walker.i)
         wiring.connect(m, walker.o, bank.i)
-        m.d.comb += bank.settled.eq(taps.idle & ~walker.o.valid)
+        m.d.comb += bank.settled.eq(taps.idle & ~(walker.o.valid & is_of_the_step(form, walker.o.payload)))
         self._steer(m, taps, bank)
         for number in range(len(form.monitors)):
             wiring.connect(m, getattr(bank, f"trace{number}"), wiring.flipped(getattr(self, f"trace{number}")))
         return m
 
     def _steer(self, m: Module, taps: TapGenerator, bank: WideBank) -> None:
-        """Spikes of the last population leave; the others' have taps, during which no input is taken."""
+        """Spikes of the last population leave; the others' have taps, during which no input is taken, but where it
+        `takes_ahead` those of the next step while there are no spikes."""
         events = self._inputs(m)
         spikes = bank.o
         locked = Signal(init=1)
         leaves = bank.last | (spikes.payload.kind != TokenKind.EVENT)
+        returns, is_event = locked & spikes.valid & ~leaves, events.payload.kind == TokenKind.EVENT
+        takes = ~locked | (bank.ahead & is_event & ~returns)
         m.d.comb += [
             self.o.valid.eq(spikes.valid & leaves),
             self.o.payload.kind.eq(spikes.payload.kind),
             self.o.payload.address.eq(self._outside(spikes.payload.lane, spikes.payload.name)),
-            spikes.ready.eq(self.o.ready),
+            spikes.ready.eq(Mux(leaves, self.o.ready, locked & taps.i.ready)),
+            taps.i.valid.eq(returns | (takes & events.valid)),
+            events.ready.eq(takes & taps.i.ready),
         ]
-        with m.If(locked):
+        with m.If(returns):
             m.d.comb += [
-                taps.i.valid.eq(spikes.valid & ~leaves),
                 taps.i.payload.kind.eq(TokenKind.EVENT),
                 taps.i.payload.address.eq(Cat(spikes.payload.lane, spikes.payload.name)),
             ]
-            with m.If(~leaves):
-                m.d.comb += spikes.ready.eq(taps.i.ready)
         with m.Else():
             m.d.comb += [
-                taps.i.valid.eq(events.valid),
                 taps.i.payload.kind.eq(events.payload.kind),
                 taps.i.payload.address.eq(events.payload.address + self._first_input),
-                events.ready.eq(taps.i.ready),
             ]
-            with m.If(events.valid & events.ready & (events.payload.kind != TokenKind.EVENT)):
-                m.d.sync += locked.eq(1)
+        with m.If(~locked & events.valid & events.ready & ~is_event):
+            m.d.sync += locked.eq(1)
         with m.If(bank.release):
             m.d.sync += locked.eq(0)
 

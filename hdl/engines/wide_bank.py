@@ -17,7 +17,7 @@ from ..neurons.wires import Job
 from ..streams.tokens import TokenKind, address_bits
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat, work_layout
 from .wide_lanes import Lane, ended, is_plain, left_over, plain_end
-from .wide_wires import Wires, most_rounds, of_population, of_rule, spike_layout
+from .wide_wires import Wires, is_of_the_step, most_rounds, of_population, of_rule, spike_layout
 
 
 class WideBank(wiring.Component):
@@ -31,11 +31,13 @@ class WideBank(wiring.Component):
     last    out the spikes are those of the last population
     settled in  nothing that a spike of a pass set off is still on its way to `i`
     release out pulse: the events of the next step may come
+    ahead   out those that reach the first population may, behind all spikes that are there (`WideFormat.takes_ahead`)
     trace*  out monitors, in the order of `WideFormat.monitored`
     ======= === ================================================================================================
 
     Throughput one word per cycle, added to or passed, but three cycles apart where two go to one word. What is added
-    goes before passes, whose spikes wait in a queue: passes fill the cycles in which no taps are there. A pass looks at
+    goes before passes, whose spikes wait in a queue: passes fill the cycles in which no taps are there. What is added
+    ahead of the next step waits for passes. A pass looks at
     every word of its population, or where it `visits` at those to which something was added since the last pass, or in
     which a neuron fired then. Where neurons fire several times in a step, a pass looks at a word every third cycle, and
     once more each time that one did.
@@ -49,6 +51,7 @@ class WideBank(wiring.Component):
     last: Signal
     settled: Signal
     release: Signal
+    ahead: Signal
 
     def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
         self._form = form
@@ -60,6 +63,7 @@ class WideBank(wiring.Component):
             "last": Out(1),
             "settled": In(1),
             "release": Out(1),
+            "ahead": Out(1),
         }
         super().__init__(ports | {f"trace{n}": Out(monitor) for n, monitor in enumerate(form.monitors)})
 
@@ -70,6 +74,7 @@ class WideBank(wiring.Component):
         if w.visits is not None:
             m.submodules.visits = w.visits
         valid, word, take, done = self._look(m, w)
+        self._stage(m, w)
         self._issue(m, w, valid & (w.waiting < SPIKING_WORDS // 2), word, take)
         self._second(m, w, self._first(m, w, self._read_parameters(m, word)))
         self._keep_spikes(m, w, word)
@@ -114,25 +119,46 @@ class WideBank(wiring.Component):
             return valid, word
         return (valid | w.again) & ~w.read.passes & ~w.written.passes, Mux(w.again, w.again_word, word)
 
+    def _stage(self, m: Module, w: Wires) -> None:
+        """What is to be added waits a cycle for its weights, in which it becomes known whether its word is free."""
+        work, staged = self.i.payload, w.staged
+        now = is_of_the_step(self._form, work)
+        m.d.comb += [
+            self.i.ready.eq(~staged.valid | w.goes),
+            w.entries.read_address.eq(work.weights),
+            w.entries.read_enable.eq(self.i.ready),
+        ]
+        behind_it = staged.valid & (staged.kind == TokenKind.EVENT) & (staged.word == work.word)
+        behind_last = w.read.adds & (w.read.word == work.word)
+        with m.If(self.i.ready):
+            m.d.sync += [
+                *(staged.valid.eq(self.i.valid), staged.kind.eq(work.kind), staged.word.eq(work.word)),
+                *(staged.now.eq(now), staged.collides.eq(behind_it | behind_last)),
+            ]
+        with m.Else():
+            m.d.sync += staged.collides.eq(w.read.adds & (w.read.word == staged.word))
+
     def _issue(self, m: Module, w: Wires, valid: Value, offered: Value, take: Signal) -> None:
         """The word that is read: one that is added to, or the one that a pass looks at."""
-        work = self.i.payload
-        is_event = work.kind == TokenKind.EVENT
-        stages = (w.read, w.written)
-        collides = reduce(or_, ((stage.passes | stage.adds) & (stage.word == work.word) for stage in stages))
-        adds = self.i.valid & is_event & ~collides
+        form, staged = self._form, w.staged
+        is_event = staged.kind == TokenKind.EVENT
+        waits = staged.collides | (valid & ~staged.now) if form.takes_ahead else staged.collides
+        adds = staged.valid & is_event & ~waits
         passes = valid & ~adds
-        word = Mux(adds, work.word, offered)
+        word = Mux(adds, staged.word, offered)
         m.d.comb += [
-            self.i.ready.eq(Mux(is_event, ~collides, (w.job == Job.INTEGRATE) & ~w.busy)),
+            w.goes.eq(Mux(is_event, ~waits, (w.job == Job.INTEGRATE) & ~w.busy)),
             take.eq(passes & ~w.again),
             w.state.read_address.eq(word),
             w.state.read_enable.eq(1),
-            w.entries.read_address.eq(work.weights),
-            w.entries.read_enable.eq(1),
         ]
-        m.d.sync += [w.read.passes.eq(passes), w.read.adds.eq(adds), w.read.word.eq(word)]
-        m.d.sync += [w.written.passes.eq(w.read.passes), w.written.adds.eq(w.read.adds)]
+        m.d.sync += [
+            *(w.read.passes.eq(passes), w.read.adds.eq(adds), w.read.word.eq(word), w.read.now.eq(staged.now)),
+            *(w.written.passes.eq(w.read.passes), w.written.adds.eq(w.read.adds), w.written.now.eq(w.read.now)),
+            w.weights.eq(w.entries.read_data),
+        ]
+        with m.If(~adds):
+            m.d.sync += w.weights.eq(0)
         with m.If(w.read.passes | w.read.adds):
             m.d.sync += w.written.word.eq(w.read.word)
 
@@ -178,9 +204,9 @@ class WideBank(wiring.Component):
         lanes = []
         for number, mine in enumerate(parameters):
             word = w.state.read_data.word_select(number, form.lane_bits)
-            weight = w.entries.read_data.word_select(number, neurons.weight_bits).as_signed()
+            weight = w.weights.word_select(number, neurons.weight_bits).as_signed()
             start, shifted = word[:bits].as_signed(), self._shifted(w.read.word, weight)
-            u, added = start, Mux(w.read.adds, shifted, 0)
+            u, added = start, shifted
             if neurons.bias_bits:
                 bias = Mux(w.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
                 u, added = start + bias, Mux(w.read.adds, shifted, bias)
@@ -337,8 +363,8 @@ class WideBank(wiring.Component):
     def _turn(self, m: Module, w: Wires, done: Value) -> None:
         """From step to step: integration, the pass of each population, and the end."""
         last = w.population == len(self._form.layouts) - 1
-        drained = (w.job == Job.DRAIN) & ~w.busy & ~w.again & ~w.waiting.any() & ~w.held & (self.settled | last)
-        accepts = self.i.valid & self.i.ready & (self.i.payload.kind != TokenKind.EVENT)
+        drained = (w.job == Job.DRAIN) & ~w.busy_now & ~w.again & ~w.waiting.any() & ~w.held & (self.settled | last)
+        accepts = w.staged.valid & w.goes & (w.staged.kind != TokenKind.EVENT)
         m.d.comb += w.begins.eq(accepts | (drained & ~last))
         with m.If((w.job == Job.PASS) & done):
             m.d.sync += w.job.eq(Job.DRAIN)
@@ -351,6 +377,8 @@ class WideBank(wiring.Component):
         with m.If((w.job == Job.END) & (self.o.ready | ~w.announce)):
             m.d.sync += [w.job.eq(Job.INTEGRATE), w.population.eq(0)]
             m.d.comb += self.release.eq(1)
+        if self._form.takes_ahead:
+            m.d.comb += self.ahead.eq(w.population.any() & (w.end == TokenKind.END_OF_STEP))
 
     # -- populations -------------------------------------------------------------------------------------------
 

@@ -71,7 +71,8 @@ class WideFormat(EngineFormat):
     `renumbered`; those before are the spikes of all but the last population. Where the `names` of words have bits, a
     table says by which number taps know the spikes of a word, or those of the last population are known outside; else
     it is the number of the word. Rows of weights are in `weight_words` words. Where it `visits`, a pass looks at the
-    words alone to which something came since the last one, or in which a neuron fired then.
+    words alone to which something came since the last one, or in which a neuron fired then. Where it `takes_ahead`,
+    inputs reach the first population alone: those of the next step are added while later populations pass.
     """
 
     inputs: int
@@ -85,6 +86,7 @@ class WideFormat(EngineFormat):
     renumbered: bool = False
     name_bits: int = 0
     visits: bool = False
+    takes_ahead: bool = False
 
     @property
     def outputs(self) -> int:

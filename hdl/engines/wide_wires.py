@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from amaranth import Cat, Mux, Signal
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.hdl import Value
 from amaranth.lib import data
 
@@ -23,11 +23,23 @@ def spike_layout(form: WideFormat) -> data.StructLayout:
 
 
 class Stage(NamedTuple):
-    """A word on its way: whether it is passed, or added to, and which it is."""
+    """A word on its way: whether it is passed, or added to, which it is, and whether this is of the step under way."""
 
     passes: Signal
     adds: Signal
     word: Signal
+    now: Signal
+
+
+class Staged(NamedTuple):
+    """What is to be added: whether there is something, its kind, the word, whether it is of the step under way, and
+    whether the word is still on its way from the addition before."""
+
+    valid: Signal
+    kind: Signal
+    word: Signal
+    now: Signal
+    collides: Signal
 
 
 class Wires:
@@ -49,9 +61,23 @@ class Wires:
         self.begins = Signal()  # a pass of a population
         word = address_bits(form.words)
         self.read, self.written = (
-            Stage(Signal(name=f"{name}_passes"), Signal(name=f"{name}_adds"), Signal(word, name=f"{name}_word"))
+            Stage(
+                Signal(name=f"{name}_passes"),
+                Signal(name=f"{name}_adds"),
+                Signal(word, name=f"{name}_word"),
+                Signal(name=f"{name}_now"),
+            )
             for name in ("read", "written")
         )
+        self.staged = Staged(
+            Signal(name="staged"),
+            Signal(TokenKind, name="staged_kind"),
+            Signal(word, name="staged_word"),
+            Signal(name="staged_now"),
+            Signal(name="collides"),
+        )
+        self.goes = Signal()  # what is staged is added, or ends the step
+        self.weights = Signal(form.lanes * form.neurons.weight_bits, reset_less=True)  # that are added to what is read
         self.fired = Signal(form.lanes)  # of the word that is written
         self.again = Signal()  # a word is looked at once more, as neurons have fired in it
         self.again_word = Signal(word)
@@ -64,6 +90,21 @@ class Wires:
     def busy(self) -> Value:
         """Whether a word is on its way."""
         return Cat(self.read.passes, self.read.adds, self.written.passes, self.written.adds).any()
+
+    @property
+    def busy_now(self) -> Value:
+        """Whether one of the step under way is, or is to be added to."""
+        read, written, staged = self.read, self.written, self.staged
+        adds = (read.adds & read.now, written.adds & written.now, staged.valid & staged.now)
+        return Cat(read.passes, written.passes, *adds).any()
+
+
+def is_of_the_step(form: WideFormat, work: data.View[data.StructLayout]) -> Value:
+    """Whether work (`work_layout`) belongs to the step under way while the passes of later populations run: then the
+    first one's words have additions of the next step alone."""
+    if not form.takes_ahead:
+        return Const(1, 1)
+    return (work.kind != TokenKind.EVENT) | (work.word >= form.ends[0])
 
 
 def most_rounds(form: WideFormat) -> int:
