@@ -110,7 +110,9 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     front = TapFront(form.taps, contents.taps, watched=form.first_input if form.takes_ahead else None)
     work: Word | None = None
     staged: Word | None = None
+    pending: Word | None = None
     collides = False
+    joining = form.words - 1  # the word for which what waits is added up
     first = ends[0] if form.takes_ahead else 0  # additions to the words before are of the next step
     # The state: words that are read and written, as (passes, word).
     read: tuple[bool, int] | None = None
@@ -149,12 +151,16 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             looks_at = None
         # The words that are read.
         busy = read is not None or written is not None
-        ahead = staged is not None and staged[0] == EVENT and staged[1] < first
+        is_event = pending is not None and pending[0] == EVENT
+        ahead = pending is not None and is_event and pending[1] < first
         waits = collides or (ahead and looks_at is not None)
-        goes = staged is not None and (not waits if staged[0] == EVENT else job == INTEGRATE and not busy)
-        walker_ready = work is None or ((staged is None or goes) and work[2] == 0)
+        goes = pending is not None and (not waits if is_event else job == INTEGRATE and not busy)
+        moves_up = pending is None or goes
+        joins = not moves_up and all(stage is not None and stage[:2] == (EVENT, joining) for stage in (staged, pending))
+        walked = staged is None or moves_up or joins
+        walker_ready = work is None or (walked and work[2] == 0)
         taps_ready = front.ready(walker_ready)
-        adds = staged is not None and staged[0] == EVENT and goes
+        adds = is_event and goes
         passing = looks_at is not None and not adds
         takes = passing and not once_more
 
@@ -199,10 +205,11 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
                 put = word
 
         # Turns.
-        busy_now = any(stage is not None and (stage[0] or stage[1] >= first) for stage in (read, written, staged))
+        on_their_way = (read, written, staged, pending)
+        busy_now = any(stage is not None and (stage[0] or stage[1] >= first) for stage in on_their_way)
         settled = front.idle and not (work is not None and (work[0] != EVENT or work[1] >= first))
         drained = job == DRAIN and not busy_now and not again and not waiting and not held and (settled or last)
-        ended = staged is not None and staged[0] != EVENT and goes
+        ended = goes and not is_event
         releases = job == END and (not announce or bool(offered and taken))
         begins = ended or (drained and not last)
 
@@ -254,13 +261,13 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         adding = read is not None and not read[0]
         read, before = None if not passing or looks_at is None else (True, looks_at), read
         if adds:
-            assert staged is not None
-            read = (False, staged[1])
+            assert pending is not None
+            read = (False, pending[1])
         if job == PASS and done:
             job = DRAIN
         if ended:
-            assert staged is not None
-            job, end, announce = PASS, staged[0], True
+            assert pending is not None
+            job, end, announce = PASS, pending[0], True
             step += 1
         if drained:
             job = END if last else PASS
@@ -269,17 +276,17 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             job, population, locked = INTEGRATE, 0, False
 
         # The walker and the taps.
-        moves = staged is None or goes
-        coming = work if moves else staged
         behind = [before[1]] if before is not None and adding else []
-        if moves and staged is not None and staged[0] == EVENT:
-            behind.append(staged[1])
-        collides = coming is not None and coming[1] in behind
-        staged = coming
+        if adds:
+            assert pending is not None
+            behind.append(pending[1])
+        pending = staged if moves_up else pending
+        collides = pending is not None and pending[1] in behind
+        staged = work if walked else staged
         if walker_ready:
             tap = front.out
             work = None if tap is None else (tap[0], tap[2], of_words[tap[1]] - 1 if tap[0] == EVENT else 0)
-        elif work is not None and moves:
+        elif work is not None and walked:
             work = (work[0], work[1] + 1, work[2] - 1)
         front.move(incoming, walker_ready)
 

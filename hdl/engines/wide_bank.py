@@ -35,7 +35,8 @@ class WideBank(wiring.Component):
     trace*  out monitors, in the order of `WideFormat.monitored`
     ======= === ================================================================================================
 
-    Throughput one word per cycle, added to or passed, but three cycles apart where two go to one word. What is added
+    Throughput one word per cycle, added to or passed, but three cycles apart where two go to one word; to the last word
+    where that is a population of its own also one per cycle, as what waits for it is added up. What is added
     goes before passes, whose spikes wait in a queue: passes fill the cycles in which no taps are there. What is added
     ahead of the next step waits for passes. A pass looks at
     every word of its population, or where it `visits` at those to which something was added since the last pass, or in
@@ -120,32 +121,46 @@ class WideBank(wiring.Component):
         return (valid | w.again) & ~w.read.passes & ~w.written.passes, Mux(w.again, w.again_word, word)
 
     def _stage(self, m: Module, w: Wires) -> None:
-        """What is to be added waits a cycle for its weights, in which it becomes known whether its word is free."""
-        work, staged = self.i.payload, w.staged
-        now = is_of_the_step(self._form, work)
+        """What is to be added waits for its weights, and then for its word, in which what is for the same one may join
+        it."""
+        work, staged, pending = self.i.payload, w.staged, w.pending
+        loads, joins = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(~staged.valid | w.goes),
+            loads.eq(~pending.valid | w.goes),
+            joins.eq(staged.valid & staged.joins & pending.joins & ~loads),
+            self.i.ready.eq(~staged.valid | loads | joins),
             w.entries.read_address.eq(work.weights),
             w.entries.read_enable.eq(self.i.ready),
         ]
-        behind_it = staged.valid & (staged.kind == TokenKind.EVENT) & (staged.word == work.word)
-        behind_last = w.read.adds & (w.read.word == work.word)
         with m.If(self.i.ready):
             m.d.sync += [
                 *(staged.valid.eq(self.i.valid), staged.kind.eq(work.kind), staged.word.eq(work.word)),
-                *(staged.now.eq(now), staged.collides.eq(behind_it | behind_last)),
+                staged.now.eq(is_of_the_step(self._form, work)),
+                staged.joins.eq((work.kind == TokenKind.EVENT) & (work.word == self._form.words - 1)),
             ]
+        behind_it = pending.valid & (pending.kind == TokenKind.EVENT) & (pending.word == staged.word)
+        with m.If(loads):
+            m.d.sync += [mine.eq(its) for mine, its in zip(pending, staged, strict=True)]
+            m.d.sync += w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))
         with m.Else():
-            m.d.sync += staged.collides.eq(w.read.adds & (w.read.word == staged.word))
+            m.d.sync += w.collides.eq(w.read.adds & (w.read.word == pending.word))
+        bits = self._form.neurons.weight_bits
+        for number, joined in enumerate(w.joined):
+            weight = w.entries.read_data.word_select(number, bits).as_signed()
+            with m.If(loads):
+                m.d.sync += joined.eq(weight)
+            if len(joined) > bits:
+                with m.Elif(joins):
+                    m.d.sync += joined.eq(joined + weight)
 
     def _issue(self, m: Module, w: Wires, valid: Value, offered: Value, take: Signal) -> None:
         """The word that is read: one that is added to, or the one that a pass looks at."""
-        form, staged = self._form, w.staged
-        is_event = staged.kind == TokenKind.EVENT
-        waits = staged.collides | (valid & ~staged.now) if form.takes_ahead else staged.collides
-        adds = staged.valid & is_event & ~waits
+        form, pending = self._form, w.pending
+        is_event = pending.kind == TokenKind.EVENT
+        waits = w.collides | (valid & ~pending.now) if form.takes_ahead else w.collides
+        adds = pending.valid & is_event & ~waits
         passes = valid & ~adds
-        word = Mux(adds, staged.word, offered)
+        word = Mux(adds, pending.word, offered)
         m.d.comb += [
             w.goes.eq(Mux(is_event, ~waits, (w.job == Job.INTEGRATE) & ~w.busy)),
             take.eq(passes & ~w.again),
@@ -153,12 +168,12 @@ class WideBank(wiring.Component):
             w.state.read_enable.eq(1),
         ]
         m.d.sync += [
-            *(w.read.passes.eq(passes), w.read.adds.eq(adds), w.read.word.eq(word), w.read.now.eq(staged.now)),
+            *(w.read.passes.eq(passes), w.read.adds.eq(adds), w.read.word.eq(word), w.read.now.eq(pending.now)),
             *(w.written.passes.eq(w.read.passes), w.written.adds.eq(w.read.adds), w.written.now.eq(w.read.now)),
-            w.weights.eq(w.entries.read_data),
+            *(weight.eq(joined) for weight, joined in zip(w.weights, w.joined, strict=True)),
         ]
         with m.If(~adds):
-            m.d.sync += w.weights.eq(0)
+            m.d.sync += [weight.eq(0) for weight in w.weights]
         with m.If(w.read.passes | w.read.adds):
             m.d.sync += w.written.word.eq(w.read.word)
 
@@ -204,8 +219,7 @@ class WideBank(wiring.Component):
         lanes = []
         for number, mine in enumerate(parameters):
             word = w.state.read_data.word_select(number, form.lane_bits)
-            weight = w.weights.word_select(number, neurons.weight_bits).as_signed()
-            start, shifted = word[:bits].as_signed(), self._shifted(w.read.word, weight)
+            start, shifted = word[:bits].as_signed(), self._shifted(w.read.word, w.weights[number])
             u, added = start, shifted
             if neurons.bias_bits:
                 bias = Mux(w.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
@@ -364,12 +378,12 @@ class WideBank(wiring.Component):
         """From step to step: integration, the pass of each population, and the end."""
         last = w.population == len(self._form.layouts) - 1
         drained = (w.job == Job.DRAIN) & ~w.busy_now & ~w.again & ~w.waiting.any() & ~w.held & (self.settled | last)
-        accepts = w.staged.valid & w.goes & (w.staged.kind != TokenKind.EVENT)
+        accepts = w.pending.valid & w.goes & (w.pending.kind != TokenKind.EVENT)
         m.d.comb += w.begins.eq(accepts | (drained & ~last))
         with m.If((w.job == Job.PASS) & done):
             m.d.sync += w.job.eq(Job.DRAIN)
         with m.If(accepts):
-            m.d.sync += [w.end.eq(self.i.payload.kind), w.announce.eq(1), w.job.eq(Job.PASS)]
+            m.d.sync += [w.end.eq(w.pending.kind), w.announce.eq(1), w.job.eq(Job.PASS)]
         with m.If(drained):
             m.d.sync += w.job.eq(Mux(last, Job.END, Job.PASS))
             with m.If(~last):

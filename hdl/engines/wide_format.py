@@ -148,6 +148,14 @@ class WideFormat(EngineFormat):
         return max(bits, bias + 1) + 1 if bias else bits
 
     @property
+    def joined_bits(self) -> tuple[int, ...]:
+        """The width of what is added to each lane at a time: of up to three weights, where those to the last word, all
+        of its population's, join."""
+        last, bits = self.layouts[-1], self.neurons.weight_bits
+        joining = last.channels if last.words == 1 else 0
+        return tuple(bits + 2 * (lane < joining) for lane in range(self.lanes))
+
+    @property
     def lane_bits(self) -> int:
         """The width of a neuron in a word of state."""
         return self.sum_bits + self.neurons.remembers_firing

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from amaranth import Cat, Const, Mux, Signal
-from amaranth.hdl import Value
+from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
 from ..memories.memory import Family, ShapedMemory
@@ -31,15 +31,22 @@ class Stage(NamedTuple):
     now: Signal
 
 
-class Staged(NamedTuple):
+class Waiting(NamedTuple):
     """What is to be added: whether there is something, its kind, the word, whether it is of the step under way, and
-    whether the word is still on its way from the addition before."""
+    whether it may be joined by others to the same word."""
 
     valid: Signal
     kind: Signal
     word: Signal
     now: Signal
-    collides: Signal
+    joins: Signal
+
+    @staticmethod
+    def named(name: str, word_bits: int) -> Waiting:
+        """Signals of that name."""
+        shapes = {"valid": 1, "kind": TokenKind, "word": word_bits, "now": 1, "joins": 1}
+        signals = (Signal(shape, name=f"{name}_{part}") for part, shape in shapes.items())
+        return Waiting(*signals)
 
 
 class Wires:
@@ -69,15 +76,12 @@ class Wires:
             )
             for name in ("read", "written")
         )
-        self.staged = Staged(
-            Signal(name="staged"),
-            Signal(TokenKind, name="staged_kind"),
-            Signal(word, name="staged_word"),
-            Signal(name="staged_now"),
-            Signal(name="collides"),
-        )
-        self.goes = Signal()  # what is staged is added, or ends the step
-        self.weights = Signal(form.lanes * form.neurons.weight_bits, reset_less=True)  # that are added to what is read
+        self.staged = Waiting.named("staged", word)  # whose weights are being read
+        self.pending = Waiting.named("pending", word)  # what is added next
+        self.collides = Signal()  # its word is still on its way from an addition before
+        self.goes = Signal()  # it is added, or ends the step
+        self.joined = [Signal(signed(bits), name=f"joined{n}") for n, bits in enumerate(form.joined_bits)]
+        self.weights = [Signal(signed(bits), name=f"weight{n}") for n, bits in enumerate(form.joined_bits)]
         self.fired = Signal(form.lanes)  # of the word that is written
         self.again = Signal()  # a word is looked at once more, as neurons have fired in it
         self.again_word = Signal(word)
@@ -94,8 +98,9 @@ class Wires:
     @property
     def busy_now(self) -> Value:
         """Whether one of the step under way is, or is to be added to."""
-        read, written, staged = self.read, self.written, self.staged
-        adds = (read.adds & read.now, written.adds & written.now, staged.valid & staged.now)
+        read, written = self.read, self.written
+        adds = [stage.adds & stage.now for stage in (read, written)]
+        adds += [stage.valid & stage.now for stage in (self.staged, self.pending)]
         return Cat(read.passes, written.passes, *adds).any()
 
 
