@@ -17,7 +17,7 @@ from ..plan.wide import WideFolding
 from ..plan.words import word_population
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
-from .taps import TapFront
+from .taps import Tap, TapFront
 from .tokens import ABORT, ALL, END_OF_STEP, ENDS, EVENT, EVENTS, Block, Token
 
 INTEGRATE, PASS, DRAIN, END = range(4)
@@ -108,6 +108,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     found: Token | None = None
     numbered: Token | None = None
     front = TapFront(form.taps, contents.taps, watched=form.first_input if form.takes_ahead else None)
+    kept: Tap | None = None  # by the skid
     work: Word | None = None
     staged: Word | None = None
     pending: Word | None = None
@@ -159,7 +160,8 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         joins = not moves_up and all(stage is not None and stage[:2] == (EVENT, joining) for stage in (staged, pending))
         walked = staged is None or moves_up or joins
         walker_ready = work is None or (walked and work[2] == 0)
-        taps_ready = front.ready(walker_ready)
+        taps_ready = front.ready(kept is None)
+        tap = front.out if kept is None else kept
         adds = is_event and goes
         passing = looks_at is not None and not adds
         takes = passing and not once_more
@@ -172,7 +174,8 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         else:
             offered = (end, 0) if ending else None
         returns = locked and bool(held) and not leaves
-        may = (not locked, not locked or (form.takes_ahead and population > 0 and end == END_OF_STEP and not returns))
+        goes_ahead = form.takes_ahead and population >= form.ahead_from and end == END_OF_STEP and not returns
+        may = (not locked, not locked or goes_ahead)
         moves = numbered is None or (taps_ready and may[numbered[0] == EVENT])
         accepts = found is None or moves
         ready = ALL * accepts if form.renumbered else taps_ready * (may[0] * ENDS | may[1] * EVENTS)
@@ -208,6 +211,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         on_their_way = (read, written, staged, pending)
         busy_now = any(stage is not None and (stage[0] or stage[1] >= first) for stage in on_their_way)
         settled = front.idle and not (work is not None and (work[0] != EVENT or work[1] >= first))
+        settled = settled and not (tap is not None and (tap[0] != EVENT or tap[2] >= first))
         drained = job == DRAIN and not busy_now and not again and not waiting and not held and (settled or last)
         ended = goes and not is_event
         releases = job == END and (not announce or bool(offered and taken))
@@ -284,11 +288,11 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         collides = pending is not None and pending[1] in behind
         staged = work if walked else staged
         if walker_ready:
-            tap = front.out
             work = None if tap is None else (tap[0], tap[2], of_words[tap[1]] - 1 if tap[0] == EVENT else 0)
         elif work is not None and walked:
             work = (work[0], work[1] + 1, work[2] - 1)
-        front.move(incoming, walker_ready)
+        front.move(incoming, kept is None)
+        kept = None if walker_ready else tap
 
 
 def _place(ends: tuple[int, ...], word: int) -> int:

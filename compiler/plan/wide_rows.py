@@ -17,7 +17,7 @@ from ..ir.maps import MapShape
 from .kernels import Reading, axis_parts
 from .step_edges import Synapses
 from .weights import AddressRange, EngineWeights
-from .words import WordPopulation, filled_numbers
+from .words import WordPopulation, filled_numbers, power_of_two
 
 NOWHERE = MapJob(down=((),), across=((),))
 """The taps of what nobody hears."""
@@ -46,10 +46,10 @@ def plan_words(weights: EngineWeights, populations: Sequence[WordPopulation], lo
     count = len(weights.heard.own)
     for addresses in list(weights.address_ranges())[:count]:
         plan.hear_own(addresses)
-    first_input = plan.addresses
     for addresses in list(weights.address_ranges())[count:]:
         plan.hear_source(addresses)
     segments = plan.segments
+    first_input = segments[count].first
     if all(segment.places is None for segment in segments):
         segments = [replace(segment, places=ONE_PLACE) for segment in segments]
     form, contents = encode_taps(
@@ -99,6 +99,8 @@ class _Plan:
         numbers, count, places = np.arange(len(addresses.neurons)), len(addresses.neurons), None
         if read is not None:
             numbers, count, places = filled_numbers(read, addresses.neurons)
+            size = power_of_two(count)
+            self.addresses = -(-self.addresses // size) * size  # so that the low bits of an address say a place
         self.inputs += (self.addresses + numbers).tolist()
         neurons = np.full(count, -1)
         neurons[numbers] = addresses.neurons

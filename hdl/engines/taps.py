@@ -134,22 +134,22 @@ class TapGenerator(wiring.Component):
         with m.If(self.i.ready):
             m.d.sync += [held.eq(self.i.valid), kind.eq(token.kind), address.eq(token.address), segment.eq(coming)]
         choices, looked_up = self._choose(m)
-        number = address - _constant(segment, [s.first for s in form.segments])
+        numbers = [self._number(s, address) for s in form.segments]
         if looked_up is not None:
-            number = Mux(_constant(segment, [int(s.looked_up) for s in form.segments]), looked_up, number)
-        number = number[: form.place_bits]
+            some = [looked_up if s.looked_up else n for s, n in zip(form.segments, numbers, strict=True)]
+            numbers = [value[: form.place_bits] for value in some]
         waits = Const(0, 1)
         if form.divides:
-            parts, waits = self._divide(m, number, coming, segment)
+            parts, waits = self._divide(m, _select(segment, numbers), coming, segment)
         else:
-            parts = self._fields(number, segment)
+            parts = self._fields(numbers, segment)
         row, column, channel = parts
         jobs = form.jobs
         own = address + _constant(job, [j.offset if isinstance(j, OwnRow) else 0 for j in jobs])
         placed = _Placed(
             ready=held & ~waits,
             take=take,
-            watched=Const(1, 1) if self._watched == form.addresses else ~is_event | (address < self._watched),
+            watched=~is_event | _constant(segment, [int(s.first < self._watched) for s in form.segments]),
             kind=kind,
             job=job,
             chosen=self._chosen(job, choices) if form.choice_bits else Const(1, 1),
@@ -184,10 +184,15 @@ class TapGenerator(wiring.Component):
         choices = words.read_data[: form.choice_bits]
         return choices, words.read_data[form.choice_bits :] if form.number_bits else None
 
-    def _fields(self, number: Value, segment: Value) -> tuple[Value, Value, Value]:
-        """Row, column and channel as bits of a number."""
+    def _number(self, segment: Segment, address: Value) -> Value:
+        """What says a place, where `address` lies in the segment: its low bits, where these are 0 in the first one."""
+        bits = self._format.place_bits
+        return address[:bits] if segment.first % (1 << bits) == 0 else (address - segment.first)[:bits]
+
+    def _fields(self, numbers: Sequence[Value], segment: Value) -> tuple[Value, Value, Value]:
+        """Row, column and channel as bits of the segment's number."""
         parts: list[list[Value]] = []
-        for places in self._places:
+        for places, number in zip(self._places, numbers, strict=True):
             low, high = (places.inner - 1).bit_length(), (places.outer - 1).bit_length()
             parts.append(_named(places, number[:low], number[low : low + high], number[low + high :]))
         row, column, channel = ([part[axis] for part in parts] for axis in range(3))

@@ -13,11 +13,12 @@ from amaranth.lib.wiring import In, Out
 from ..memories.memory import Family
 from ..streams.beats import multiple
 from ..streams.tokens import TokenKind
+from .tap_format import tap_layout
 from .taps import TapGenerator
 from .wide_bank import WideBank
 from .wide_format import WideContents, WideFormat
 from .wide_wires import is_of_the_step
-from .words import Renumber, WordWalker
+from .words import Renumber, Skid, WordWalker
 
 
 class WideEngine(wiring.Component):
@@ -56,9 +57,15 @@ class WideEngine(wiring.Component):
         m.submodules.taps = taps = TapGenerator(form.taps, self._contents.taps, self._family, watched=watched)
         m.submodules.walker = walker = WordWalker(form.rows, form.taps.rows, form.words, form.weight_words)
         m.submodules.bank = bank = WideBank(form, self._contents, self._family)
-        wiring.connect(m, taps.o, walker.i)
+        m.submodules.skid = skid = Skid(tap_layout(form.taps.rows, form.words))
+        wiring.connect(m, taps.o, skid.i)
+        wiring.connect(m, skid.o, walker.i)
         wiring.connect(m, walker.o, bank.i)
-        m.d.comb += bank.settled.eq(taps.idle & ~(walker.o.valid & is_of_the_step(form, walker.o.payload)))
+        tap, work = skid.o.payload, walker.o.payload
+        waits = skid.o.valid & is_of_the_step(form, tap.kind, tap.origin)
+        m.d.comb += bank.settled.eq(
+            taps.idle & ~waits & ~(walker.o.valid & is_of_the_step(form, work.kind, work.word))
+        )
         self._steer(m, taps, bank)
         for number in range(len(form.monitors)):
             wiring.connect(m, getattr(bank, f"trace{number}"), wiring.flipped(getattr(self, f"trace{number}")))

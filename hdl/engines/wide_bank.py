@@ -16,7 +16,7 @@ from ..neurons.dynamics import parameters_of
 from ..neurons.wires import Job
 from ..streams.tokens import TokenKind, address_bits
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat, work_layout
-from .wide_lanes import Lane, ended, is_plain, left_over, plain_end
+from .wide_lanes import Lane, ended, is_plain, left_over, plain_end, subtracted_at_once
 from .wide_wires import Wires, is_of_the_step, most_rounds, of_population, of_rule, spike_layout
 
 
@@ -135,7 +135,7 @@ class WideBank(wiring.Component):
         with m.If(self.i.ready):
             m.d.sync += [
                 *(staged.valid.eq(self.i.valid), staged.kind.eq(work.kind), staged.word.eq(work.word)),
-                staged.now.eq(is_of_the_step(self._form, work)),
+                staged.now.eq(is_of_the_step(self._form, work.kind, work.word)),
                 staged.joins.eq((work.kind == TokenKind.EVENT) & (work.word == self._form.words - 1)),
             ]
         behind_it = pending.valid & (pending.kind == TokenKind.EVENT) & (pending.word == staged.word)
@@ -224,9 +224,9 @@ class WideBank(wiring.Component):
             if neurons.bias_bits:
                 bias = Mux(w.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
                 u, added = start + bias, Mux(w.read.adds, shifted, bias)
-            spike = of_rule(
-                self._form, w.read.word, [u > mine["fire"] if rule.fires else Const(0, 1) for rule in neurons.rules]
-            )
+            # The sign of a difference takes a carry chain; that one is above the other is a tree behind it.
+            above = (mine["fire"] - u)[-1]
+            spike = of_rule(self._form, w.read.word, [above if rule.fires else Const(0, 1) for rule in neurons.rules])
             m.d.sync += w.fired[number].eq(spike & fires)
             lanes.append(self._registered(m, w, start + added, spike & fires, word[bits:], mine))
         return lanes
@@ -237,6 +237,8 @@ class WideBank(wiring.Component):
         """A lane in the second stage, as it is written and as it is shown."""
         totals = [Signal(signed(self._form.sum_bits), name=name, reset_less=True) for name in ("total", "shown")]
         spikes = [Signal(name=name) for name in ("fired", "shown_fired")]
+        if is_plain(self._form.neurons):
+            parameters = subtracted_at_once(parameters)
         held = {name: Signal(value.shape(), name=f"{name}2", reset_less=True) for name, value in parameters.items()}
         bit = Signal(int(self._form.neurons.remembers_firing), name="kept")
         m.d.sync += [
@@ -392,7 +394,7 @@ class WideBank(wiring.Component):
             m.d.sync += [w.job.eq(Job.INTEGRATE), w.population.eq(0)]
             m.d.comb += self.release.eq(1)
         if self._form.takes_ahead:
-            m.d.comb += self.ahead.eq(w.population.any() & (w.end == TokenKind.END_OF_STEP))
+            m.d.comb += self.ahead.eq((w.population >= self._form.ahead_from) & (w.end == TokenKind.END_OF_STEP))
 
     # -- populations -------------------------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ from .tap_format import TapContents, TapFormat
 if TYPE_CHECKING:
     from .wide import WideEngine
 
+AHEAD_FROM = 2
+"""From the pass of which population on inputs of the next step are added, or that of the last: before, the spikes that
+come soon would wait for them."""
+
 SPIKING_WORDS = 16
 """How many words of spikes wait until their events are made: of a pass that runs ahead of the taps."""
 
@@ -146,6 +150,11 @@ class WideFormat(EngineFormat):
         """The width of every sum inside a step, the bias among it."""
         bits, bias = self.neurons.accumulator_bits, self.neurons.bias_bits
         return max(bits, bias + 1) + 1 if bias else bits
+
+    @property
+    def ahead_from(self) -> int:
+        """From the pass of which population on inputs of the next step are added."""
+        return min(AHEAD_FROM, len(self.layouts) - 1)
 
     @property
     def joined_bits(self) -> tuple[int, ...]:

@@ -37,6 +37,11 @@ def is_plain(form: NeuronFormat) -> bool:
     )
 
 
+def subtracted_at_once(parameters: Mapping[str, Value]) -> dict[str, Value]:
+    """The same parameters, of which `fire` is what a spike subtracts, as nothing is compared any more."""
+    return {**parameters, "fire": parameters["fire"] + parameters["sub_delta"], "sub_delta": Const(0, 1)}
+
+
 def plain_end(form: NeuronFormat, lane: Lane, choose: Choose, passes: Value, bits: int) -> Value:
     """V of a plain neuron at the end of a step, `bits` wide; the total where it does not pass and has not fired.
 

@@ -104,12 +104,12 @@ class Wires:
         return Cat(read.passes, written.passes, *adds).any()
 
 
-def is_of_the_step(form: WideFormat, work: data.View[data.StructLayout]) -> Value:
-    """Whether work (`work_layout`) belongs to the step under way while the passes of later populations run: then the
+def is_of_the_step(form: WideFormat, kind: Value, word: Value) -> Value:
+    """Whether what is for a word belongs to the step under way while the passes of later populations run: then the
     first one's words have additions of the next step alone."""
     if not form.takes_ahead:
         return Const(1, 1)
-    return (work.kind != TokenKind.EVENT) | (work.word >= form.ends[0])
+    return (kind != TokenKind.EVENT) | (word >= form.ends[0])
 
 
 def most_rounds(form: WideFormat) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.hdl import Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import MemoryShape, ShapedMemory, select_from
@@ -74,6 +74,38 @@ class WordWalker(wiring.Component):
 def _first_word(section: WordRows, row: Value) -> Value:
     """Where a row of a section starts."""
     return multiple(row, section.words) + (section.first_word - section.first_row * section.words)
+
+
+class Skid(wiring.Component):
+    """Keeps what comes when nobody takes it, so that `i.ready` is a register: no path leads through it from one
+    handshake to the other. Latency 0 cycles, throughput one payload per cycle.
+
+    ==== === ==================================
+    Port Dir Meaning
+    ==== === ==================================
+    i    in  stream of payloads
+    o    out the same
+    ==== === ==================================
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, layout: data.StructLayout) -> None:
+        super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        kept, payload = Signal(), Signal.like(self.i.payload.as_value())
+        m.d.comb += [
+            self.i.ready.eq(~kept),
+            self.o.valid.eq(kept | self.i.valid),
+            self.o.payload.as_value().eq(Mux(kept, payload, self.i.payload.as_value())),
+        ]
+        m.d.sync += kept.eq(self.o.valid & ~self.o.ready)
+        with m.If(~kept):
+            m.d.sync += payload.eq(self.i.payload.as_value())
+        return m
 
 
 class Renumber(wiring.Component):

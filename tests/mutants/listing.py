@@ -431,8 +431,8 @@ TAPS = (
     Mutant(
         "an event has the taps of its first column alone",
         "hdl/engines/taps.py",
-        "ends_column = ~is_map | across.last",
-        "ends_column = Const(1, 1)",
+        "lasts[1].eq(Mux(is_map & has_taps, last_across, 0))",
+        "lasts[1].eq(0)",
         ("tests/test_taps.py", "-k", "cycles_of_the_model"),
     ),
     Mutant(
@@ -445,8 +445,8 @@ TAPS = (
     Mutant(
         "a job is done that an event does not have",
         "hdl/engines/taps.py",
-        "has_tap = has_tap & (~is_event | self._chosen(job, choices))",
-        "has_tap = has_tap & (~is_event | 1)",
+        "shows.eq(~is_event | Mux(is_map, has_taps, asked.chosen))",
+        "shows.eq(~is_event | Mux(is_map, has_taps, 1))",
         ("tests/test_taps.py", "-k", "cycles_of_the_model"),
     ),
     Mutant(
@@ -1861,8 +1861,22 @@ WORDS = (
     Mutant(
         "a word is read again before it is written",
         "hdl/engines/wide_bank.py",
-        "stages = (w.read, w.written)",
-        "stages = (w.written,)",
+        "w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))",
+        "w.collides.eq(w.read.adds & (w.read.word == staged.word))",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "what joins is forgotten",
+        "hdl/engines/wide_bank.py",
+        "m.d.sync += joined.eq(joined + weight)",
+        "m.d.sync += joined.eq(joined)",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "a pass does not wait for additions of its own step",
+        "hdl/engines/wide_wires.py",
+        "(word >= form.ends[0])",
+        "(word >= form.ends[-1])",
         (WIDE, "-k", "words_do"),
     ),
     Mutant(
@@ -1917,8 +1931,8 @@ WORDS = (
     Mutant(
         "the cycles of a word that is on its way are not waited for",
         "compiler/cycles/wide.py",
-        "for s in (read, written))",
-        "for s in (read,))",
+        "behind = [before[1]] if before is not None and adding else []",
+        "behind = []",
         (WIDE, "-k", "words_do"),
     ),
 )
