@@ -113,7 +113,6 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     staged: Word | None = None
     pending: Word | None = None
     collides = False
-    joining = form.words - 1  # the word for which what waits is added up
     first = ends[0] if form.takes_ahead else 0  # additions to the words before are of the next step
     # The state: words that are read and written, as (passes, word).
     read: tuple[bool, int] | None = None
@@ -157,7 +156,9 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         waits = collides or (ahead and looks_at is not None)
         goes = pending is not None and (not waits if is_event else job == INTEGRATE and not busy)
         moves_up = pending is None or goes
-        joins = not moves_up and all(stage is not None and stage[:2] == (EVENT, joining) for stage in (staged, pending))
+        joins = not moves_up and all(
+            stage is not None and stage[:2] == (EVENT, form.joining) for stage in (staged, pending)
+        )
         walked = staged is None or moves_up or joins
         walker_ready = work is None or (walked and work[2] == 0)
         taps_ready = front.ready(kept is None)

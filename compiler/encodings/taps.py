@@ -180,9 +180,7 @@ def _word(form: AxisFormat, taps: tuple[tuple[int, int], ...], slot: int) -> int
     return row >> form.row_shift | origin >> form.origin_shift << form.row_bits
 
 
-def _words_at(
-    form: AxisFormat, words: tuple[int, ...], counts: tuple[int, ...], place: int
-) -> list[tuple[int, int]]:
+def _words_at(form: AxisFormat, words: tuple[int, ...], counts: tuple[int, ...], place: int) -> list[tuple[int, int]]:
     """The taps of a place."""
     bits = (form.slots - 1).bit_length()
     count = counts[place] if counts else 0

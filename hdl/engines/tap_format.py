@@ -19,7 +19,6 @@ from amaranth.lib import data
 from ..memories.memory import LOGIC_ROM_LUTS, Family, MemoryShape
 from ..streams.tokens import TokenKind, address_bits
 
-
 COUNT_LUTS = 64
 """The numbers of taps are built from at most so many look-up tables: they are few, and asked for before the taps."""
 

@@ -47,10 +47,10 @@ class _Offered(NamedTuple):
     """A slot of a job for which the tables are asked."""
 
     valid: Value
-    watched: Value
-    kind: Value
-    number: Value
-    job: Value
+    watched: Signal
+    kind: Signal
+    number: Signal
+    job: Signal
 
 
 class _Axis(NamedTuple):
@@ -82,9 +82,7 @@ class TapGenerator(wiring.Component):
     o: stream.Interface
     idle: Signal
 
-    def __init__(
-        self, form: TapFormat, contents: TapContents, family: Family, *, watched: int | None = None
-    ) -> None:
+    def __init__(self, form: TapFormat, contents: TapContents, family: Family, *, watched: int | None = None) -> None:
         self._format = form
         self._contents = contents
         self._family = family
@@ -108,9 +106,7 @@ class TapGenerator(wiring.Component):
         m.d.comb += self.idle.eq(~Cat(held & placed.watched, asked.valid & asked.watched, walking).any())
         return m
 
-    def _axis(
-        self, m: Module, role: str, form: AxisFormat, words: Sequence[int], numbers: Sequence[int]
-    ) -> _Axis:
+    def _axis(self, m: Module, role: str, form: AxisFormat, words: Sequence[int], numbers: Sequence[int]) -> _Axis:
         shapes = self._format.memories(self._family)
         m.submodules[role] = table = ShapedMemory(shapes[role], words)
         counts = None
@@ -299,28 +295,28 @@ class TapGenerator(wiring.Component):
 
     def _tap(self, m: Module, offered: _Offered, free: Value, down: _Axis, across: _Axis) -> Value:
         """Gives for both whether they have a token that is watched."""
-        valid, watched, kind, number, job = (Signal.like(value, name=f"{name}4") for name, value in offered._asdict().items())
-        seen, base = Signal(), Signal.like(number)
+        mine = _Offered(*(Signal.like(value, name=f"{name}4") for name, value in offered._asdict().items()))
+        seen, base = Signal(), Signal.like(mine.number)
         row, origin = Signal.like(self.o.payload.address), Signal.like(self.o.payload.origin)
         own_origin = Signal.like(origin)
         (down_row, down_origin), (across_row, across_origin) = _parts(down), _parts(across)
-        is_map = self._is_map(job)
+        is_map = self._is_map(mine.job)
         origins = [j.origin if isinstance(j, OwnRow) else 0 for j in self._format.jobs]
         with m.If(free):
             m.d.sync += [
-                *(mine.eq(its) for mine, its in zip((valid, watched, kind, number, job), offered, strict=True)),
-                self.o.valid.eq(valid),
-                self.o.payload.kind.eq(kind),
-                seen.eq(watched),
-                base.eq(number),
+                *(one.eq(its) for one, its in zip(mine, offered, strict=True)),
+                self.o.valid.eq(mine.valid),
+                self.o.payload.kind.eq(mine.kind),
+                seen.eq(mine.watched),
+                base.eq(mine.number),
                 row.eq(down_row + across_row),
                 origin.eq(down_origin + across_origin),
-                own_origin.eq(_constant(job, origins)),
+                own_origin.eq(_constant(mine.job, origins)),
             ]
             with m.If(~is_map):
                 m.d.sync += [row.eq(0), origin.eq(0)]
         m.d.comb += [self.o.payload.address.eq(row + base), self.o.payload.origin.eq(origin | own_origin)]
-        return Cat(valid & watched, self.o.valid & seen)
+        return Cat(mine.valid & mine.watched, self.o.valid & seen)
 
     def _is_map(self, job: Value) -> Value:
         return _constant(job, [int(isinstance(j, MapTaps)) for j in self._format.jobs])[:1]

@@ -63,9 +63,7 @@ class WideEngine(wiring.Component):
         wiring.connect(m, walker.o, bank.i)
         tap, work = skid.o.payload, walker.o.payload
         waits = skid.o.valid & is_of_the_step(form, tap.kind, tap.origin)
-        m.d.comb += bank.settled.eq(
-            taps.idle & ~waits & ~(walker.o.valid & is_of_the_step(form, work.kind, work.word))
-        )
+        m.d.comb += bank.settled.eq(taps.idle & ~waits & ~(walker.o.valid & is_of_the_step(form, work.kind, work.word)))
         self._steer(m, taps, bank)
         for number in range(len(form.monitors)):
             wiring.connect(m, getattr(bank, f"trace{number}"), wiring.flipped(getattr(self, f"trace{number}")))

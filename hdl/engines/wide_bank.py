@@ -17,7 +17,8 @@ from ..neurons.wires import Job
 from ..streams.tokens import TokenKind, address_bits
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat, work_layout
 from .wide_lanes import Lane, ended, is_plain, left_over, plain_end, subtracted_at_once
-from .wide_wires import Wires, is_of_the_step, most_rounds, of_population, of_rule, spike_layout
+from .wide_waiting import wait_for_words
+from .wide_wires import Wires, most_rounds, of_population, of_rule, spike_layout
 
 
 class WideBank(wiring.Component):
@@ -75,7 +76,7 @@ class WideBank(wiring.Component):
         if w.visits is not None:
             m.submodules.visits = w.visits
         valid, word, take, done = self._look(m, w)
-        self._stage(m, w)
+        wait_for_words(m, w, self._form, self.i)
         self._issue(m, w, valid & (w.waiting < SPIKING_WORDS // 2), word, take)
         self._second(m, w, self._first(m, w, self._read_parameters(m, word)))
         self._keep_spikes(m, w, word)
@@ -119,39 +120,6 @@ class WideBank(wiring.Component):
         if not self._form.neurons.repeats:
             return valid, word
         return (valid | w.again) & ~w.read.passes & ~w.written.passes, Mux(w.again, w.again_word, word)
-
-    def _stage(self, m: Module, w: Wires) -> None:
-        """What is to be added waits for its weights, and then for its word, in which what is for the same one may join
-        it."""
-        work, staged, pending = self.i.payload, w.staged, w.pending
-        loads, joins = Signal(), Signal()
-        m.d.comb += [
-            loads.eq(~pending.valid | w.goes),
-            joins.eq(staged.valid & staged.joins & pending.joins & ~loads),
-            self.i.ready.eq(~staged.valid | loads | joins),
-            w.entries.read_address.eq(work.weights),
-            w.entries.read_enable.eq(self.i.ready),
-        ]
-        with m.If(self.i.ready):
-            m.d.sync += [
-                *(staged.valid.eq(self.i.valid), staged.kind.eq(work.kind), staged.word.eq(work.word)),
-                staged.now.eq(is_of_the_step(self._form, work.kind, work.word)),
-                staged.joins.eq((work.kind == TokenKind.EVENT) & (work.word == self._form.words - 1)),
-            ]
-        behind_it = pending.valid & (pending.kind == TokenKind.EVENT) & (pending.word == staged.word)
-        with m.If(loads):
-            m.d.sync += [mine.eq(its) for mine, its in zip(pending, staged, strict=True)]
-            m.d.sync += w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))
-        with m.Else():
-            m.d.sync += w.collides.eq(w.read.adds & (w.read.word == pending.word))
-        bits = self._form.neurons.weight_bits
-        for number, joined in enumerate(w.joined):
-            weight = w.entries.read_data.word_select(number, bits).as_signed()
-            with m.If(loads):
-                m.d.sync += joined.eq(weight)
-            if len(joined) > bits:
-                with m.Elif(joins):
-                    m.d.sync += joined.eq(joined + weight)
 
     def _issue(self, m: Module, w: Wires, valid: Value, offered: Value, take: Signal) -> None:
         """The word that is read: one that is added to, or the one that a pass looks at."""

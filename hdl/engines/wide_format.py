@@ -157,11 +157,16 @@ class WideFormat(EngineFormat):
         return min(AHEAD_FROM, len(self.layouts) - 1)
 
     @property
+    def joining(self) -> int | None:
+        """The word for which what waits is added up: that of the last population, where it has no other."""
+        return self.words - 1 if self.layouts[-1].words == 1 else None
+
+    @property
     def joined_bits(self) -> tuple[int, ...]:
-        """The width of what is added to each lane at a time: of up to three weights, where those to the last word, all
-        of its population's, join."""
-        last, bits = self.layouts[-1], self.neurons.weight_bits
-        joining = last.channels if last.words == 1 else 0
+        """The width of what is added to each lane at a time: of up to three weights, where those to one word
+        join."""
+        bits = self.neurons.weight_bits
+        joining = 0 if self.joining is None else self.layouts[-1].channels
         return tuple(bits + 2 * (lane < joining) for lane in range(self.lanes))
 
     @property

@@ -1860,14 +1860,14 @@ INTERFACES = (
 WORDS = (
     Mutant(
         "a word is read again before it is written",
-        "hdl/engines/wide_bank.py",
+        "hdl/engines/wide_waiting.py",
         "w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))",
         "w.collides.eq(w.read.adds & (w.read.word == staged.word))",
         (WIDE, "-k", "words_do"),
     ),
     Mutant(
         "what joins is forgotten",
-        "hdl/engines/wide_bank.py",
+        "hdl/engines/wide_waiting.py",
         "m.d.sync += joined.eq(joined + weight)",
         "m.d.sync += joined.eq(joined)",
         (WIDE, "-k", "words_do"),

@@ -1,0 +1,44 @@
+"""What a wide engine is to add waits for its weights, then for its word."""
+
+from __future__ import annotations
+
+from amaranth import Const, Module, Signal
+from amaranth.lib import stream
+
+from ..streams.tokens import TokenKind
+from .wide_format import WideFormat
+from .wide_wires import Wires, is_of_the_step
+
+
+def wait_for_words(m: Module, w: Wires, form: WideFormat, i: stream.Interface) -> None:
+    """What is to be added waits for its weights, and then for its word, in which what is for the same one may join
+    it."""
+    work, staged, pending = i.payload, w.staged, w.pending
+    is_event, loads, joins = work.kind == TokenKind.EVENT, Signal(), Signal()
+    m.d.comb += [
+        loads.eq(~pending.valid | w.goes),
+        joins.eq(staged.valid & staged.joins & pending.joins & ~loads),
+        i.ready.eq(~staged.valid | loads | joins),
+        w.entries.read_address.eq(work.weights),
+        w.entries.read_enable.eq(i.ready),
+    ]
+    with m.If(i.ready):
+        m.d.sync += [
+            *(staged.valid.eq(i.valid), staged.kind.eq(work.kind), staged.word.eq(work.word)),
+            staged.now.eq(is_of_the_step(form, work.kind, work.word)),
+            staged.joins.eq(Const(0, 1) if form.joining is None else is_event & (work.word == form.joining)),
+        ]
+    behind_it = pending.valid & (pending.kind == TokenKind.EVENT) & (pending.word == staged.word)
+    with m.If(loads):
+        m.d.sync += [mine.eq(its) for mine, its in zip(pending, staged, strict=True)]
+        m.d.sync += w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))
+    with m.Else():
+        m.d.sync += w.collides.eq(w.read.adds & (w.read.word == pending.word))
+    bits = form.neurons.weight_bits
+    for number, joined in enumerate(w.joined):
+        weight = w.entries.read_data.word_select(number, bits).as_signed()
+        with m.If(loads):
+            m.d.sync += joined.eq(weight)
+        if len(joined) > bits:
+            with m.Elif(joins):
+                m.d.sync += joined.eq(joined + weight)
