@@ -148,8 +148,8 @@ def check_golden(case: Any, lanes: int, samples: slice, steps: slice) -> bool:
         np.testing.assert_array_equal(got.populations[name].spikes, spikes[samples, steps], err_msg=name)
         np.testing.assert_array_equal(got.populations[name].membranes, membranes[samples, steps], err_msg=name)
     if case.network.output_fires:
-        shipped = run_shipped(plan, case.spikes[samples], stress=lanes)
-        np.testing.assert_array_equal(shipped, case.expected[case.network.output][0][samples])
+        shipped = run_shipped(plan, case.spikes[samples, steps], stress=lanes)
+        np.testing.assert_array_equal(shipped, case.expected[case.network.output][0][samples, steps])
     return True
 
 
@@ -159,10 +159,22 @@ def test_words_agree_with_golden_maps() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lanes", [2, 4, 16])
-def test_words_agree_with_every_golden_map(lanes: int) -> None:
-    found = [check_golden(case, lanes, slice(None), slice(None)) for case in GOLDEN]
-    assert not GOLDEN or sum(found) > 10
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.name)
+def test_words_agree_with_every_golden_map(case: Any) -> None:
+    """A case at a time, on one sample: all of them, of all sizes, took hours to simulate. Every second one is in words of
+    16 neurons."""
+    check_golden(case, 16 if GOLDEN.index(case) % 2 else 4, slice(1), slice(None))
+
+
+@pytest.mark.slow
+def test_words_can_have_some_golden_maps() -> None:
+    def folds(case: Any) -> bool:
+        try:
+            return bool(make_plan(case.network, "ecp5", one_engine(case.network, 4)))
+        except ModelError:
+            return False
+
+    assert not GOLDEN or sum(map(folds, GOLDEN)) > 10
 
 
 def test_an_idle_layer_costs_a_few_cycles_a_step() -> None:

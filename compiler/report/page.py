@@ -39,6 +39,8 @@ ROLE_NAMES = {
     "taps": "delays",
     "down": "axes of maps",
     "across": "axes of maps",
+    "down_counts": "axes of maps",
+    "across_counts": "axes of maps",
     "choices": "axes of maps",
     "pool": "spikes of windows",
     "sums": "sums of windows",

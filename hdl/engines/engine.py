@@ -156,7 +156,7 @@ class SparseEngine(wiring.Component):
     stalls; the length of a bitmap row is the sum of max(1, synapses) over its chunks. Several take the sum over all of
     them, with the events that they send each other, and n + 8 each; the last one's n + 4 are hidden behind the next
     step's events if no input reaches it and its spikes do not return. Spikes that return walk their row once, with what
-    they send on (see ReturnPath). An event of a map walks a row for each of its taps, which come 3 cycles later (see
+    they send on (see ReturnPath). An event of a map walks a row for each of its taps, which come 5 cycles later (see
     TapGenerator).
     """
 
