@@ -69,11 +69,20 @@ def map_at_the_end() -> Network:
     return replace(joined(*layers), input_shape=INPUTS)
 
 
+def few_outputs() -> Network:
+    """Matrices, the last of which has one word, for which events join; its inputs reach the first population alone."""
+    rng = np.random.default_rng(3)
+    first = Dense(weights=weights(rng, size_of(INPUTS), 8))
+    layers = ((INPUT, "a", first, 0), ("a", "b", Dense(weights=weights(rng, 8, 4)), 0))
+    return replace(joined(*layers), input_shape=INPUTS)
+
+
 NETWORKS: dict[str, tuple[Callable[[], Network], Changes | None]] = {
     "words": (rows_of_words, {}),
     "words with leaks": (rows_of_words, None),
     "several spikes": (rows_of_words, {"max_spikes": 3}),
     "several spikes and a floor": (map_at_the_end, {"max_spikes": 255, "v_min": np.array(-9)}),
+    "few outputs": (few_outputs, {}),
     "a floor": (map_at_the_end, {"v_min": np.array(-9)}),
 }
 
@@ -107,7 +116,7 @@ def agrees(plan: Plan, spikes: np.ndarray) -> None:
     assert np.all(np.max(busy_cycles(plan, trains), axis=0) <= cycles)
 
 
-@pytest.mark.parametrize("name", ["words", "several spikes and a floor"])
+@pytest.mark.parametrize("name", ["words", "few outputs", "several spikes and a floor"])
 def test_words_do_what_the_reference_does_in_the_cycles_of_the_model(name: str) -> None:
     network = network_of(name)
     agrees(make_plan(network, "ecp5", one_engine(network, 4)), random_spikes(7, network, 2, 2, 0.5))
@@ -127,7 +136,13 @@ def test_what_the_networks_have() -> None:
         name: make_plan(n, "ecp5", one_engine(n, 4)).engines[0].form for name in NETWORKS for n in [network_of(name)]
     }
     assert [name for name, form in forms.items() if not form.visits] == ["words with leaks"]
-    assert all(form.name_bits for form in forms.values())
+    assert [name for name, form in forms.items() if not form.name_bits] == ["few outputs"]
+    assert [name for name, form in forms.items() if form.joining] == ["few outputs"]
+    assert [name for name, form in forms.items() if not form.takes_ahead] == [
+        "words",
+        "words with leaks",
+        "several spikes",
+    ]
     assert forms["words"].renumbered and not forms["a floor"].renumbered
     assert {section.words for section in forms["words"].rows} == {1, 2, 3}
     assert {rule.limited for rule in forms["several spikes"].neurons.rules} >= {True}
@@ -161,7 +176,7 @@ def test_words_agree_with_golden_maps() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.name)
 def test_words_agree_with_every_golden_map(case: Any) -> None:
-    """A case at a time, on one sample: all of them, of all sizes, took hours to simulate. Every second one is in words of
+    """A case at a time, on one sample, as all of them in all sizes take hours to simulate; every second one in words of
     16 neurons."""
     check_golden(case, 16 if GOLDEN.index(case) % 2 else 4, slice(1), slice(None))
 

@@ -138,7 +138,7 @@ class WideBank(wiring.Component):
         m.d.sync += [
             *(w.read.passes.eq(passes), w.read.adds.eq(adds), w.read.word.eq(word), w.read.now.eq(pending.now)),
             *(w.written.passes.eq(w.read.passes), w.written.adds.eq(w.read.adds), w.written.now.eq(w.read.now)),
-            *(weight.eq(joined) for weight, joined in zip(w.weights, w.joined, strict=True)),
+            *(weight.eq(both) for weight, both in zip(w.weights, w.both, strict=True)),
         ]
         with m.If(~adds):
             m.d.sync += [weight.eq(0) for weight in w.weights]

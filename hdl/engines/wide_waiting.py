@@ -34,11 +34,16 @@ def wait_for_words(m: Module, w: Wires, form: WideFormat, i: stream.Interface) -
         m.d.sync += w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))
     with m.Else():
         m.d.sync += w.collides.eq(w.read.adds & (w.read.word == pending.word))
-    bits = form.neurons.weight_bits
-    for number, joined in enumerate(w.joined):
-        weight = w.entries.read_data.word_select(number, bits).as_signed()
+    # Registers of their own for the last that came and for the sum before it: nothing is added to what memory says.
+    for number, (fresh, before, both) in enumerate(zip(w.fresh, w.before, w.both, strict=True)):
+        weight = w.entries.read_data.word_select(number, form.neurons.weight_bits).as_signed()
+        with m.If(loads | joins):
+            m.d.sync += fresh.eq(weight)
+        if len(both) == len(fresh):
+            m.d.comb += both.eq(fresh)
+            continue
+        m.d.comb += both.eq(before + fresh)
         with m.If(loads):
-            m.d.sync += joined.eq(weight)
-        if len(joined) > bits:
-            with m.Elif(joins):
-                m.d.sync += joined.eq(joined + weight)
+            m.d.sync += before.eq(0)
+        with m.Elif(joins):
+            m.d.sync += before.eq(both)

@@ -80,8 +80,12 @@ class Wires:
         self.pending = Waiting.named("pending", word)  # what is added next
         self.collides = Signal()  # its word is still on its way from an addition before
         self.goes = Signal()  # it is added, or ends the step
-        self.joined = [Signal(signed(bits), name=f"joined{n}") for n, bits in enumerate(form.joined_bits)]
-        self.weights = [Signal(signed(bits), name=f"weight{n}") for n, bits in enumerate(form.joined_bits)]
+        weight, joined = form.neurons.weight_bits, form.joined_bits
+        # The weights of what is pending: of the last that came, the sum of those that it joined, and both.
+        self.fresh = [Signal(signed(weight), name=f"fresh{n}") for n in range(form.lanes)]
+        self.before = [Signal(signed(bits), name=f"before{n}") for n, bits in enumerate(joined)]
+        self.both = [Signal(signed(bits), name=f"both{n}") for n, bits in enumerate(joined)]
+        self.weights = [Signal(signed(bits), name=f"weight{n}") for n, bits in enumerate(joined)]
         self.fired = Signal(form.lanes)  # of the word that is written
         self.again = Signal()  # a word is looked at once more, as neurons have fired in it
         self.again_word = Signal(word)

@@ -1868,8 +1868,8 @@ WORDS = (
     Mutant(
         "what joins is forgotten",
         "hdl/engines/wide_waiting.py",
-        "m.d.sync += joined.eq(joined + weight)",
-        "m.d.sync += joined.eq(joined)",
+        "m.d.sync += before.eq(both)",
+        "m.d.sync += before.eq(before)",
         (WIDE, "-k", "words_do"),
     ),
     Mutant(
