@@ -18,7 +18,7 @@ PYTEST := -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-lo
 
 LEFTOVERS := build/lib build/bdist.* spikeloom.egg-info
 
-.PHONY: setup demo test test-slow fuzz mutants lint clean
+.PHONY: setup demo docs test test-slow fuzz mutants lint clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -43,6 +43,11 @@ $(VENV)/.ready: $(VENV)/.python $(SOURCES)
 
 demo: setup
 	$(BIN)/spikeloom demo --output build/demo --force
+
+# The documentation site, in build/docs; links that lead nowhere are errors, and nothing is fetched.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 lint: setup
 	$(BIN)/ruff check .
