@@ -125,6 +125,11 @@ def compression_options() -> argparse.ArgumentParser:
     group.add_argument("--bits", type=whole(1, 16), metavar="N", help="bits of a weight; 1 with the scheme binary")
     group.add_argument("--scheme", choices=SCHEMES, help="default: fixed_point")
     group.add_argument(
+        "--shared-leaks",
+        action="store_true",
+        help="one leak for all neurons of a population, the mean of theirs: hardware then needs no multiplication",
+    )
+    group.add_argument(
         "--layer",
         action="append",
         default=[],

@@ -91,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
         bits=options.bits,
         scheme=options.scheme,
         layers=overrides_of(options.layer),
+        shared_leaks=options.shared_leaks,
         wide=options.wide,
         weights=options.weights,
         clock_mhz=options.clock_mhz,

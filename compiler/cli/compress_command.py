@@ -159,6 +159,7 @@ def _recipe(options: argparse.Namespace) -> Recipe:
         operation_weight=options.operation_weight,
         pattern=options.pattern,
         activity_threshold=options.activity_threshold,
+        shared_leaks=options.shared_leaks,
         distil=not options.no_distil,
         overrides=overrides_of(options.layer),
         exact=options.exact,

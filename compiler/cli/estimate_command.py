@@ -90,6 +90,7 @@ def _wanted(options: argparse.Namespace) -> CompileOptions:
         bits=options.bits,
         scheme=options.scheme,
         layers=overrides_of(options.layer),
+        shared_leaks=options.shared_leaks,
         weights=options.weights,
         clock_mhz=options.clock_mhz,
         verilog_only=True,

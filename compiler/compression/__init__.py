@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .activity import measured_rates
     from .apply import compress
     from .finetune import FineTune
+    from .leaks import share_leaks
     from .material import Arrays, Images, Recordings
     from .pruning import NeuronPruningReport, PruningReport, prune_neurons, prune_weights
     from .quantization import QuantizedWeights, quantize_delays, quantize_weights
@@ -35,6 +36,7 @@ _MODULES = {
     "prune_weights": "pruning",
     "quantize_delays": "quantization",
     "quantize_weights": "quantization",
+    "share_leaks": "leaks",
 }
 """Where each public name lives."""
 
@@ -55,6 +57,7 @@ __all__ = [
     "prune_weights",
     "quantize_delays",
     "quantize_weights",
+    "share_leaks",
 ]
 
 

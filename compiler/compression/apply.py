@@ -22,6 +22,7 @@ from ..neurons.observe import calibration_inputs, observe
 from .baseline import pruned, quantised
 from .finetune import FineTune
 from .job import Job
+from .leaks import share_leaks
 from .loss import membrane_losses
 from .magnitude import silenced, warn_of_silenced
 from .meter import Progress
@@ -60,7 +61,8 @@ def compress(
         network, _ = prune_neurons(network, recipe.activity_threshold, spike_rates=rates)
         sources = _observed(network, calibration)
     _warn_of_zeros(network, recipe)
-    compressed = _compressed(replace(job, network=network), calibration, finetune, progress)
+    shared = share_leaks(network) if recipe.shared_leaks else network
+    compressed = _compressed(replace(job, network=shared), calibration, finetune, progress)
     if refine is not None and compressed.is_integer:
         compressed = refine(compressed)
     warn_of_silenced(network, compressed)

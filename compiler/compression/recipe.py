@@ -61,6 +61,7 @@ class Recipe:
     fire often go sooner: less work for the hardware, at some cost in accuracy. `distil` ends osbc by training towards
     the original network on the calibration samples. `activity_threshold` first removes the hidden neurons that fire
     less than so many spikes per step on the samples (`prune_neurons`), and the rest is said of what remains.
+    `shared_leaks` gives the neurons of a population one leak, the mean of theirs (`share_leaks`).
     `overrides` holds what differs for the weights into a population, by its name. `exact` chooses exact elimination
     whatever it costs in time, `memory_budget` is in bytes, `device` torch's; magnitude needs none of them.
 
@@ -76,6 +77,7 @@ class Recipe:
     pattern: str | None = None
     distil: bool = True
     activity_threshold: float = 0.0
+    shared_leaks: bool = False
     overrides: Mapping[str, Override] = field(default_factory=dict)
     exact: bool = False
     memory_budget: int = 4 << 30
@@ -111,7 +113,7 @@ class Recipe:
     def changes_nothing(self) -> bool:
         """Whether a float network would come back as it is."""
         targets: list[Recipe | Override] = [self, *self.overrides.values()]
-        structure = self.pattern is not None or self.activity_threshold > 0
+        structure = self.pattern is not None or self.activity_threshold > 0 or self.shared_leaks
         return not structure and all(
             not t.sparsity and t.bits is None and t.scheme in (None, "fixed_point") for t in targets
         )

@@ -332,7 +332,7 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
     wanted = {name: getattr(options, name) for name in ("method", "sparsity", "bits", "scheme")}
     if source.is_integer:
         given = [f"--{name} {value}" for name, value in wanted.items() if value is not None]
-        given += [f"--layer {text}" for text in layer_texts(options.layers)]
+        given += [f"--layer {text}" for text in layer_texts(options.layers)] + ["--shared-leaks"] * options.shared_leaks
         if given:
             raise OptionError(f"an integer network is built as it is: it is quantised already; leave out {given[0]}")
         real = dequantise(source)
@@ -342,7 +342,8 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
         method = options.method or default_method(calibrated=samples is not None)
         chosen: dict[str, Any] = {"bits": ONLY_BITS.get(options.scheme or "", DEFAULT_BITS)}
         chosen |= {name: value for name, value in wanted.items() if value is not None}
-        recipe = Recipe(**chosen | {"method": method, "overrides": options.layers})
+        chosen |= {"overrides": options.layers, "shared_leaks": options.shared_leaks}
+        recipe = Recipe(**chosen | {"method": method})
         spikes = None if samples is None else samples.spikes
         refine = None
         if spikes is not None and _saves_block_rams(options):

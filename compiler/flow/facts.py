@@ -32,6 +32,7 @@ from ..report.facts import UART_BITS_PER_BYTE, Block, Facts, Floorplan, Link, Me
 from ..report.facts import Device as ReportDevice
 from ..report.neurobench import neurobench
 from . import measure
+from .leaks import leak_warning
 from .traces import traced
 
 _CORE = "spikeloom_core"
@@ -200,6 +201,8 @@ def _warnings(design: Design, recording: Recording, *, calibrated: bool) -> Iter
     """What a user should know; `recording` is what the integer network did, on the calibration samples or on
     random ones."""
     yield from design.integers.warnings
+    if (leaks := leak_warning(design.plan, None if design.device is None else design.device.id)) is not None:
+        yield leaks
     asleep = [name for name in recording.populations if _is_silent(design, recording, name)]
     if calibrated:
         for name in asleep:

@@ -24,18 +24,18 @@ from ..plan.folding import Folding
 class CompileOptions:
     """What to build. `board` or `device` is an id of `spikeloom boards`.
 
-    `method`, `sparsity`, `bits`, `scheme` and, by population, `layers` say how to compress a float network (`Recipe`):
-    by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and torch is installed,
-    else by magnitude. `folding` says which engine runs which populations, by default the smallest core's; `minimise`
-    (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`). `wide` makes the core's
-    input bring beats of several events, for a design of one's own: with `verilog_only` and without a board. `weights`
-    is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does not suffice. With a `coding`
-    the device takes images. `clock_mhz` defaults to the board's, `baud` to the fastest that its serial bridge and the
-    clock have in common; `packed` says whether the host link is (`link.packing`), by default where that pays; with
-    `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds` placements from that one on the
-    fastest stays. With `verilog_only` no bitstream is made, and a target only chooses the family of its memories. With
-    `headroom` other weights can take the place of the network's in the finished bitstream, that share more of them
-    (`reload_weights`).
+    `method`, `sparsity`, `bits`, `scheme`, `shared_leaks` and, by population, `layers` say how to compress a float
+    network (`Recipe`): by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and
+    torch is installed, else by magnitude. `folding` says which engine runs which populations, by default the smallest
+    core's; `minimise` (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`).
+    `wide` makes the core's input bring beats of several events, for a design of one's own: with `verilog_only` and
+    without a board. `weights` is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does
+    not suffice. With a `coding` the device takes images. `clock_mhz` defaults to the board's, `baud` to the fastest
+    that its serial bridge and the clock have in common; `packed` says whether the host link is (`link.packing`), by
+    default where that pays; with `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds`
+    placements from that one on the fastest stays. With `verilog_only` no bitstream is made, and a target only chooses
+    the family of its memories. With `headroom` other weights can take the place of the network's in the finished
+    bitstream, that share more of them (`reload_weights`).
     """
 
     board: str | None = None
@@ -45,6 +45,7 @@ class CompileOptions:
     bits: int | None = None
     scheme: str | None = None
     layers: Mapping[str, Override] = field(default_factory=dict)
+    shared_leaks: bool = False
     folding: Folding | None = None
     minimise: str | None = None
     latency_us: float | None = None

@@ -200,6 +200,7 @@ def _integers(built: _Built, source: Network, samples: Samples | None, step: Ste
         scheme=options.get("scheme"),
         headroom=built.layout.headroom,
         layers=overrides_of([_layer_text(layer) for layer in options.get("layers") or ()]),
+        shared_leaks=bool(options.get("shared_leaks")),
     )
     given = integers_of(source, recipe, samples, step)
     before = read_nir(built.build.source_file)
