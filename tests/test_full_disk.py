@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from spikeloom.compiler import write_nir
-from spikeloom.compiler.cli.main import LONGEST_LINE, main
+from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.data.samples import load_samples
+from spikeloom.compiler.explain import LONGEST_LINE
 from spikeloom.compiler.lowering.quantise import quantise
 from test_cli import data, model, small_network  # noqa: F401  the fixtures
 

@@ -168,6 +168,13 @@ def test_a_pt_file_is_told_how_to_come(client: Client) -> None:
     status, body = client.upload("model.pt", b"PK")
     assert status == 409 and b"write_nir(from_snntorch" in body
     assert client.upload("run.sh", b"x")[0] == 409
+    for name, length, words in (
+        ("a.pt", "5", b"write_nir"),
+        ("a.npz", str(1 << 40), b"put it into the folder instead"),
+    ):
+        status, body = client.post("/offer", name=name, length=length)
+        assert status == 409 and words in body
+    assert client.post("/offer", name="a.npz", length="5")[0] == 200
 
 
 def test_uploads_are_bounded_before_they_are_read(client: Client) -> None:

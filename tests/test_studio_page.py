@@ -88,7 +88,7 @@ def test_the_tutorials_walk(page: Any, chromium: Any, server: Server, tmp_path: 
     page.click("[data-view=design]")
     report = page.frame_locator("#viewer iframe")
     for title in ("Utilisation", "Critical path", "Memory map", "Classes", "Activity", "Verified"):
-        assert report.get_by_role("heading", name=title, exact=True).count() == 1
+        until(lambda title=title: report.get_by_role("heading", name=title, exact=True).count() == 1)
     page.click("#viewer [data-close]")
     for link, name in (("Bitstream", "design-top.bin"), ("Save report", "design.html")):
         with page.expect_download() as download:

@@ -6,6 +6,7 @@ them goes, and no connection is held open.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import mimetypes
@@ -20,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ...hdl.errors import InputError, OptionError, SpikeloomError
 from ..explain import explain, one_line
-from . import views
+from . import uploads, views
 from .access import NAMES, Access
 from .studio import PANELS, Studio
 
@@ -32,6 +33,8 @@ PORTS = 20
 
 MAX_FORM_BYTES = 1 << 16
 IDLE_SECONDS = 60
+DRAINED_BLOCKS = 64
+"""Of a mebibyte, that are read of a file after it was refused."""
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -44,6 +47,7 @@ _STATIC = {
 }
 """Files by room: plots look as they do in reports."""
 
+_LENGTH = "a request says how long it is: this one does not; reload the page"
 _NO_TOKEN = "the Studio is opened by the address that spikeloom studio printed, which has a token: open that"
 
 
@@ -71,6 +75,19 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A window that went away is nothing to tell of."""
+
+
+class _Body:
+    """The body of a request, whose end is where its length says."""
+
+    def __init__(self, stream: Any, length: int) -> None:
+        self._stream, self._left = stream, length
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+        block: bytes = self._stream.read(min(size, self._left)) if self._left > 0 else b""
+        self._left -= len(block)
+        return block
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -107,10 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
             serve(parts.path, query)
         except (ConnectionError, TimeoutError):
             self.close_connection = True
-        except SpikeloomError as error:
-            self._refuse(HTTPStatus.CONFLICT, one_line(str(error)))
         except Exception as error:
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, one_line(explain(error)[1]))
+            self._refuse(*_refusal(error))
 
     # -- what is served ----------------------------------------------------------------------------------------
 
@@ -154,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             actions[path]()
         elif path == "/settings":
             studio.choose(form)
+        elif path == "/offer":
+            uploads.check(form.get("name", ""), _whole(form.get("length", "")))
         elif path == "/run":
             studio.run(form.get("build", ""), simulated=form.get("where") != "board")
         else:
@@ -167,20 +184,24 @@ class _Handler(BaseHTTPRequestHandler):
             raise InputError("a form is text: this one is not; reload the page") from None
 
     def _upload(self, name: str, length: int) -> None:
-        """What is not read of a file that is refused is not read at all: the connection ends."""
+        """A file that is refused is read a little further, so that a browser that still sends it hears why."""
+        body = _Body(self.rfile, length)
         try:
-            self.server.studio.upload(name, length, self.rfile)
-        except BaseException:
+            self.server.studio.upload(name, length, body)
+        except Exception as error:
             self.close_connection = True
-            raise
+            self._refuse(*_refusal(error))
+            with contextlib.suppress(OSError):
+                for _ in range(DRAINED_BLOCKS):
+                    if not body.read(1 << 20):
+                        break
+            return
         self._json(self.server.studio.state())
 
     def _length(self) -> int:
-        text = self.headers.get("Content-Length", "")
-        if not text.isascii() or not text.isdigit() or len(text) > 18 or self.headers.get("Transfer-Encoding"):
-            self.close_connection = True
-            raise InputError("a request says how long it is: this one does not; reload the page")
-        return int(text)
+        if self.headers.get("Transfer-Encoding"):
+            raise InputError(_LENGTH)
+        return _whole(self.headers.get("Content-Length", ""))
 
     # -- answers -----------------------------------------------------------------------------------------------
 
@@ -226,6 +247,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+
+def _whole(text: str) -> int:
+    """A length in bytes. Raises InputError."""
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InputError(_LENGTH)
+    return int(text)
+
+
+def _refusal(error: Exception) -> tuple[HTTPStatus, str]:
+    """How an error is told."""
+    mistake = isinstance(error, SpikeloomError)
+    return HTTPStatus.CONFLICT if mistake else HTTPStatus.INTERNAL_SERVER_ERROR, one_line(explain(error)[1])
 
 
 def _plain(headers: Message) -> dict[str, str]:

@@ -105,7 +105,8 @@ async function watch() {
 async function upload(files) {
   for (const file of files) {
     live.textContent = `loading ${file.name}`;
-    await post(`/upload?name=${encodeURIComponent(file.name)}`, file);
+    const offer = new URLSearchParams({ name: file.name, length: file.size });
+    if (await post("/offer", offer)) await post(`/upload?name=${encodeURIComponent(file.name)}`, file);
   }
 }
 

@@ -30,11 +30,8 @@ _ADVICE = {
 }
 
 
-def receive(folder: Path, name: str, length: int, stream: Stream) -> str:
-    """Write `length` bytes of a stream to a new file in the folder; returns its name.
-
-    Raises InputError for a kind of file that is not taken, for one that is too large and for one that ends early.
-    """
+def check(name: str, length: int) -> None:
+    """InputError for a kind of file that is not taken, and for one that is empty or too large."""
     suffix = Path(name).suffix.lower()
     if suffix not in MODELS:
         advice = _ADVICE.get(suffix, "load a NIR file (.nir), quantised weights or samples (.npz)")
@@ -43,7 +40,17 @@ def receive(folder: Path, name: str, length: int, stream: Stream) -> str:
         raise InputError(
             f"files have 1 to {MAX_UPLOAD_BYTES:,} bytes: {quoted(name)} has {length:,}; put it into the folder instead"
         )
-    target = _free(folder, re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(name).stem).strip("._-")[:60] or "file", suffix)
+
+
+def receive(folder: Path, name: str, length: int, stream: Stream) -> str:
+    """Write `length` bytes of a stream to a new file in the folder; returns its name.
+
+    Raises InputError as `check` does, and for a file that ends early.
+    """
+    check(name, length)
+    target = _free(
+        folder, re.sub(r"[^A-Za-z0-9_.-]+", "_", Path(name).stem).strip("._-")[:60] or "file", Path(name).suffix.lower()
+    )
     with replacement(target) as temporary, temporary.open("wb") as file:
         left = length
         while left:
