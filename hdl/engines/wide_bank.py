@@ -195,8 +195,10 @@ class WideBank(wiring.Component):
             # The sign of a difference takes a carry chain; that one is above the other is a tree behind it.
             above = (mine["fire"] - u)[-1]
             spike = of_rule(self._form, w.read.word, [above if rule.fires else Const(0, 1) for rule in neurons.rules])
-            m.d.sync += w.fired[number].eq(spike & fires)
-            lanes.append(self._registered(m, w, start + added, spike & fires, word[bits:], mine))
+            m.d.sync += w.fired[number].eq(spike)
+            lanes.append(self._registered(m, w, start + added, spike, word[bits:], mine))
+            with m.If(~fires):  # a register's reset, as no gate must stand behind the longest carry chain
+                m.d.sync += [w.fired[number].eq(0), *(shown.fired.eq(0) for shown in lanes[-1])]
         return lanes
 
     def _registered(
