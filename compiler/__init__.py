@@ -1,7 +1,7 @@
 """The compiler: from a trained network to integers, a plan of hardware and a report of what it costs.
 
 The names that users need, each imported from its module when it is first asked for: the command line starts at once,
-and torch is loaded only by those who call `from_snntorch`.
+and torch is loaded only by those who call `from_snntorch` or `from_relu`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .data.samples import Samples, load_samples
     from .frontends.nir.reader import read_nir
     from .frontends.nir.writer import write_nir
+    from .frontends.relu import from_relu
     from .frontends.snntorch.frontend import from_snntorch
     from .ir.connectivity import Dense, Quantised
     from .ir.network import Network, Population, Projection
@@ -44,6 +45,7 @@ _MODULES = {
     "Samples": "data.samples",
     "compress": "compression.apply",
     "dequantise": "lowering.quantise",
+    "from_relu": "frontends.relu",
     "from_snntorch": "frontends.snntorch.frontend",
     "load_samples": "data.samples",
     "make_plan": "plan.plan",
@@ -74,6 +76,7 @@ __all__ = [
     "Samples",
     "compress",
     "dequantise",
+    "from_relu",
     "from_snntorch",
     "load_samples",
     "make_plan",

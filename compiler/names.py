@@ -6,6 +6,9 @@ Nothing is imported here, so that the command line starts at once.
 METHODS = ("magnitude", "activity", "obc", "osbc")
 """The methods of compression."""
 
+KEEP = "keep"
+"""The method that changes no weight: those that lie on a grid become its codes."""
+
 BASELINES = ("magnitude", "activity")
 """Those that make up for nothing; what pruning by itself knows."""
 

@@ -12,6 +12,7 @@ import pytest
 from compressing import compress_weights
 from spikeloom.compiler.compression import moments
 from spikeloom.compiler.compression.finetune import FineTune
+from spikeloom.compiler.compression.one_shot import _bounded
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import IF, LI, LIF, Arithmetic, CubaLIF, Dynamics, IntegerDynamics
@@ -281,3 +282,11 @@ def test_importing_the_modules_loads_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_long_samples_are_distilled_in_as_many_updates_on_fewer_samples() -> None:
+    options = FineTune(epochs=70, batch_size=100)
+    assert _bounded(options, np.zeros((400, 20, 3), np.uint8)) is options
+    long = _bounded(options, np.zeros((88, 320, 3), np.uint8))
+    assert (long.batch_size, long.epochs) == (31, 23)
+    assert _bounded(options, np.zeros((12, 5000, 3), np.uint8)) is options

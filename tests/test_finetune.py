@@ -18,10 +18,11 @@ from spikeloom.compiler.compression.grid import Grid
 from spikeloom.compiler.compression.one_shot import FITTING
 from spikeloom.compiler.compression.simulation import inputs_of, layers_of, simulate
 from spikeloom.compiler.compression.surrogate import SLOPE
+from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
-from spikeloom.compiler.ir.neurons import LI, LIF, IntegerDynamics, ResetMode, ResetPlace
+from spikeloom.compiler.ir.neurons import LI, LIF, Arithmetic, IntegerDynamics, ResetMode, ResetPlace
 from spikeloom.compiler.lowering.quantise import dequantise
 from spikeloom.hdl.errors import OptionError, SampleError
 from spikeloom.sim.float_executor import run_float
@@ -329,3 +330,50 @@ def test_warped_copies_are_for_labelled_images_where_many_weights_stay() -> None
     assert same(network(), False, True, 0.8)  # flat inputs without a pattern are no image
     assert not same(image, False, True, 0.8)
     assert same(image, False, None, 0.8) and same(image, True, None, 0.5)
+
+
+# ------------------------------------------------------------------------------------------------------------ leaks
+
+
+@pytest.mark.parametrize("mode", list(ResetMode))
+@pytest.mark.parametrize("place", [ResetPlace.SAME, ResetPlace.NEXT])
+def test_the_gradient_of_a_leak_is_that_of_a_membrane_stepped_by_autograd(mode: ResetMode, place: ResetPlace) -> None:
+    net = network(reset_mode=mode, reset_place=place, v_reset=0.1 if mode is ResetMode.VALUE else 0.0)
+    layer = layers_of(net, dtype=torch.float64)[0]
+    x = inputs_of(spikes(5), dtype=torch.float64)
+    outer = torch.randn((2, 8, 5, 20), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gradients = []
+    for stepped in (False, True):
+        beta = layer.beta.clone().requires_grad_()
+        trained = layer.leaking(beta)
+        if stepped:
+            fired, membranes = _stepped(net, x @ layer.weight + layer.bias, trained)
+        else:
+            answer = simulate([trained], x, surrogate=True)["hidden"]
+            fired, membranes = answer.spikes, answer.membranes
+        (outer[0] * fired + outer[1] * membranes).sum().backward()
+        gradients.append(beta.grad)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_leaks_are_trained_where_asked_and_kept_by_integers_and_files(tmp_path: Path) -> None:
+    for bits in (None, 6):
+        small = tuned(bits=bits, finetune=training(epochs=4, leaks=True))
+        write_nir(small, tmp_path / f"{bits}.nir")
+        again = read_nir(tmp_path / f"{bits}.nir")
+        for before, after, read in zip(network().populations, small.populations, again.populations, strict=True):
+            kept = _kept_shares(after)
+            assert len(np.unique(kept)) > 3 and np.abs(kept - 0.7).max() < 0.2
+            np.testing.assert_allclose(_kept_shares(read), kept, rtol=1e-6)
+            assert np.all(before.dynamics.beta == 0.7)
+    assert all(np.all(p.dynamics.beta == 0.7) for p in tuned(finetune=training()).populations)
+
+
+def _kept_shares(population: Population) -> np.ndarray:
+    dynamics: Any = population.dynamics
+    return dynamics.decay.kept if isinstance(dynamics, IntegerDynamics) else dynamics.beta
+
+
+def test_leaks_that_scale_inputs_are_not_trained() -> None:
+    with pytest.raises(OptionError, match=r"leaks are trained where membranes leak to 0.*'hidden'"):
+        tuned(network(v_leak=0.1, arithmetic=Arithmetic.EULER), finetune=training(leaks=True))

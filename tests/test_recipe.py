@@ -360,3 +360,19 @@ def test_what_cannot_be_compressed_is_refused() -> None:
         compress(network(), Recipe(overrides={"hiden": Override(bits=4)}))
     with pytest.raises(OptionError, match="the network has 'hidden', 'out'"):
         compress(network(), Recipe(overrides={"x": Override(bits=4)}))
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_neurons_that_compression_silences_are_reported(bits: int | None) -> None:
+    """One neuron lives on small weights, all of the same size, and those go first."""
+    net = network()
+    weights = net.projections[0].connectivity.real.copy()
+    weights[:, 5] = 0.02
+    first = replace(net.projections[0], connectivity=Dense(weights=weights))
+    small = replace(net.populations[0], dynamics=LIF(beta=0.9, threshold=np.where(np.arange(12) == 5, 0.2, 1.0)))
+    net = replace(net, populations=(small, net.populations[1]), projections=(first, net.projections[1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = compress(net, Recipe(sparsity=0.2, bits=bits), spikes(20, 3))[1]
+    assert report.quieted["hidden"] == (5,)
+    assert "hidden" not in compress(net, Recipe(bits=8), spikes(20, 3))[1].quieted

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..names import DIALECTS, FIRES, FOLDS, METHODS, OBJECTIVES, ONLY_DECODERS, READOUTS, RESETS, SCHEMES, TAUS
+from ..names import DIALECTS, FIRES, FOLDS, KEEP, METHODS, OBJECTIVES, ONLY_DECODERS, READOUTS, RESETS, SCHEMES, TAUS
 from .progress import Progress as Progress
 from .progress import progress_bar as progress_bar
 from .progress import tell as tell
@@ -119,7 +119,10 @@ def compression_options() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False)
     group = parent.add_argument_group("compression (of float networks; docs/compression.md)")
     group.add_argument(
-        "--method", choices=METHODS, help="default: osbc where there are samples and torch is installed, else magnitude"
+        "--method",
+        choices=(*METHODS, KEEP),
+        help="default: keep where nothing is pruned and weights lie on a grid already, else osbc where there are "
+        "samples and torch is installed, else magnitude",
     )
     group.add_argument("--sparsity", type=real(0, 1), metavar="S", help="share of all weights to prune")
     group.add_argument("--bits", type=whole(1, 16), metavar="N", help="bits of a weight; 1 with the scheme binary")

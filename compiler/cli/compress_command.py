@@ -94,6 +94,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="train on copies that vary: warped images, recordings of events turned, moved, thinned and jittered; "
         "default: as is best for the epochs and the weights that stay",
     )
+    group.add_argument("--train-leaks", action="store_true", help="train the leak of each neuron too")
     group.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices: faster")
 
 
@@ -110,8 +111,8 @@ def run(options: argparse.Namespace) -> int:
     from ..output.build_folder import check_file
 
     check_file(options.output, force=options.force)
-    recipe = _recipe(options)
     network = common.read_model(options)
+    recipe = _recipe(options, network)
     calibration = read_samples(options.data, network)
     finetune, training = _training(options, network, calibration)
     given = None if options.test is None else read_samples(options.test, network)
@@ -144,16 +145,22 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(options: argparse.Namespace) -> Recipe:
+def _recipe(options: argparse.Namespace, network: Network) -> Recipe:
     from ..compression.grid import ONLY_BITS
+    from ..compression.kept import WIDEST, method_of
     from ..compression.overrides import overrides_of
-    from ..compression.recipe import Recipe, default_method
+    from ..compression.recipe import Recipe
+    from ..names import KEEP
 
     scheme = options.scheme or "fixed_point"
+    changes = (options.sparsity, options.layer, options.scheme, options.pattern, options.activity_threshold)
+    bits = ONLY_BITS.get(scheme) if options.bits is None else options.bits
+    grid = None if any(changes) or options.finetune else bits
+    method = options.method or method_of(network, grid, calibrated=True)
     return Recipe(
-        method=options.method or default_method(calibrated=True),
+        method=method,
         sparsity=options.sparsity or 0.0,
-        bits=ONLY_BITS.get(scheme) if options.bits is None else options.bits,
+        bits=WIDEST if bits is None and method == KEEP else bits,
         scheme=scheme,
         scope=options.scope,
         operation_weight=options.operation_weight,
@@ -177,9 +184,10 @@ def _training(
     from ..frontends.samples import read_samples
 
     if options.finetune is None:
-        for name in ("teacher", "encoder", "augment"):
-            if getattr(options, name) is not None:
-                raise OptionError(f"--{name} is for training: no --finetune is given; give labelled samples")
+        for name in ("teacher", "encoder", "augment", "train_leaks"):
+            if getattr(options, name):
+                option = name.replace("_", "-")
+                raise OptionError(f"--{option} is for training: no --finetune is given; give labelled samples")
         return None, None
     coding = _coding(options, network, calibration.steps)
     samples = read_samples(options.finetune, network, coding=coding)
@@ -190,6 +198,7 @@ def _training(
         teacher=None if options.teacher is None else common.read_model(options, options.teacher),
         epochs=options.epochs,
         warp={"none": False, "warp": True}.get(options.augment),
+        leaks=options.train_leaks,
         mixed_precision=options.mixed_precision,
     )
     return finetune, samples
@@ -240,6 +249,7 @@ def _summary(network: Network, report: CompressionReport, comparison: Comparison
         "removed": report.removed,
         "silenced": {name: list(neurons) for name, neurons in report.silenced.items()},
         "silent": list(report.silent),
+        "quieted": {name: list(neurons) for name, neurons in report.quieted.items()},
         "accuracy": None if comparison is None else asdict(comparison),
     }
 
@@ -266,6 +276,9 @@ def _print(network: Network, report: CompressionReport, comparison: Comparison |
     print(f"{report.sparsity:.2%} of all weights are zero; {level}; {report.seconds:.1f} s")
     if report.removed:
         print("neurons removed: " + ", ".join(f"{count} of {name}" for name, count in report.removed.items()))
+    if report.quieted:
+        fell = ", ".join(f"{len(neurons)} of {name}" for name, neurons in report.quieted.items())
+        print(f"neurons that fired on the calibration samples and no longer do: {fell}")
     if comparison is not None:
         low, high = comparison.change_interval
         print(

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import OptionError, SampleError, installing, quoted
+from ...hdl.errors import ModelError, OptionError, SampleError, installing, quoted
 from ..ir.arrays import SpikeArray, SpikesByPopulation
 from ..ir.network import Network
 from ..lowering.error import quantisation_error
-from ..names import CALIBRATED
+from ..lowering.quantise import dequantise
+from ..names import CALIBRATED, KEEP
 from ..neurons.contract import contract_form
 from ..neurons.observe import calibration_inputs, observe
 from .baseline import pruned, quantised
 from .finetune import FineTune
 from .job import Job
+from .kept import formats_of, kept
 from .leaks import share_leaks
 from .loss import membrane_losses
 from .magnitude import silenced, warn_of_silenced
@@ -68,11 +70,14 @@ def compress(
     warn_of_silenced(network, compressed)
     return compressed, CompressionReport(
         recipe=recipe,
-        projections=projection_reports(whole, compressed, job.formats or {}),
+        projections=projection_reports(
+            whole, compressed, formats_of(compressed) if recipe.method == KEEP else job.formats or {}
+        ),
         errors=quantisation_error(_like(network, compressed), compressed) if compressed.is_integer else (),
         removed={p.name: whole.size_of(p.name) - p.size for p in network.populations if p.size < whole.size_of(p.name)},
         silenced=silenced(network, compressed),
         silent=silent,
+        quieted={} if calibration is None or sources is None else _quieted(sources, compressed, calibration),
         losses={} if sources is None else membrane_losses(network, compressed, sources),
         seconds=time.monotonic() - started,
     )
@@ -130,6 +135,22 @@ def _silent(network: Network, sources: SpikesByPopulation) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _quieted(
+    sources: SpikesByPopulation, compressed: Network, calibration: npt.NDArray[Any]
+) -> dict[str, tuple[int, ...]]:
+    """The neurons that fire on the samples before compression and not any more after it, population by population.
+
+    None are named where integers have no float view (`dequantise`).
+    """
+    try:
+        real = dequantise(compressed) if compressed.is_integer else compressed
+    except ModelError:
+        return {}
+    after = _observed(real, calibration)
+    fell = {p.name: sources[p.name].any(axis=(0, 1)) & ~after[p.name].any(axis=(0, 1)) for p in compressed.populations}
+    return {name: tuple(map(int, np.flatnonzero(which))) for name, which in fell.items() if which.any()}
+
+
 def _warn_of_zeros(network: Network, recipe: Recipe) -> None:
     """Say so where a network has more zeros already than it is to have."""
     zeros = zeros_of(network)
@@ -147,6 +168,10 @@ def _warn_of_zeros(network: Network, recipe: Recipe) -> None:
 def _compressed(
     job: Job, calibration: npt.NDArray[Any] | None, finetune: FineTune | None, progress: Progress | None
 ) -> Network:
+    if job.recipe.method == KEEP and job.recipe.bits is not None:
+        if finetune is not None:
+            raise OptionError("weights that are kept are not trained: got fine-tuning with keep; leave one out")
+        return kept(job.network, job.recipe.bits, calibration)
     if job.recipe.method == "magnitude" and finetune is None:  # needs neither samples nor torch
         masked = pruned(job.network, job.shares)
         return masked if job.formats is None else quantised(masked, job.formats, calibration)

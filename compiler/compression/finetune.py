@@ -46,6 +46,9 @@ MANY_EPOCHS = 40
 BOLD, CAREFUL = 8e-3, 5e-3
 """Learning rates, in units of a typical threshold of 1."""
 
+LONGEST = 0.999
+"""Of a membrane whose leak is trained a step leaves so much at most."""
+
 RISES_FOR = 0.1
 """The share of the training in which the learning rate rises."""
 
@@ -66,6 +69,7 @@ class FineTune:
     more than `ROOMY` of the weights stay or the epochs are `MANY_EPOCHS`, as fewer epochs leave sparse networks no time
     for images that no test asks for, and never with material that varies by itself in more than its code. `blend` is
     the share of samples that are blends, fresh in every epoch, where unlabelled samples are no images.
+    `leaks` trains what the membrane of each neuron keeps from step to step too.
     `mixed_precision` multiplies spikes and weights in bfloat16, which takes half the time where the processor has it
     (membranes stay float32). Everything random comes from `seed`.
     """
@@ -83,6 +87,7 @@ class FineTune:
     surplus: float = 3.0
     warp: bool | None = None
     blend: float = 0.7
+    leaks: bool = False
     mixed_precision: bool = False
     seed: int = 0
 
@@ -130,7 +135,7 @@ class Weights:
     """The compressed weights of one population: `shadow` [fan-in, n] (real), `bias` (n,), the mask `kept`.
 
     With `scales` (n,) the weights are `scales` times codes of `grid`: the rounded shadow. Where they are `shared` all
-    are equal.
+    are equal. `beta` (n,) is what membranes keep, where that is trained.
     """
 
     shadow: torch.Tensor
@@ -140,6 +145,7 @@ class Weights:
     least_scales: torch.Tensor | None = None
     grid: Grid | None = None
     shared: bool = False
+    beta: torch.Tensor | None = None
 
     def copy(self) -> Weights:
         """Weights that can be trained without changing these."""
@@ -185,6 +191,9 @@ def finetune(
     teacher = Teacher(layers, output, readout) if options.teacher is None else Teacher.of(options.teacher, device)
     batches = Batches(layers, options.samples or Arrays(spikes=calibration), teacher, options, image, generator)
     assert options.learning_rate is not None
+    if options.leaks:
+        for layer, item in zip(layers, weights, strict=True):
+            item.beta = layer.beta.clone() if layer.form.leaky else None
     optimiser = torch.optim.Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step / total))
@@ -206,9 +215,9 @@ def finetune(
                 progress(done, total)
     for item in weights:
         item.shadow.requires_grad_(False)
-        item.bias.requires_grad_(False)
-        if item.scales is not None:
-            item.scales.requires_grad_(False)
+        for value in (item.bias, item.scales, item.beta):
+            if value is not None:
+                value.requires_grad_(False)
 
 
 def _parameters(weights: Sequence[Weights], rate: float) -> list[dict[str, Any]]:
@@ -218,6 +227,8 @@ def _parameters(weights: Sequence[Weights], rate: float) -> list[dict[str, Any]]
         groups.append({"params": [item.shadow.requires_grad_(), item.bias.requires_grad_()], "lr": rate})
         if item.scales is not None:
             groups.append({"params": [item.scales.requires_grad_()], "lr": 0.1 * rate})
+        if item.beta is not None:
+            groups.append({"params": [item.beta.requires_grad_()], "lr": rate})
     return groups
 
 
@@ -256,11 +267,14 @@ def staying(weights: Sequence[Weights], prunings: Sequence[_Pruning] = ()) -> fl
 
 
 def _stay_on_grid(weights: Sequence[Weights]) -> None:
-    """Hold scales where constants fit, and shadows within the codes: beyond them no gradient would bring them back."""
+    """Hold leaks above none, scales where constants fit, and shadows within the codes: beyond them no gradient would
+    bring them back."""
     import torch
 
     with torch.no_grad():
         for item in weights:
+            if item.beta is not None:
+                item.beta.clamp_(0, LONGEST)
             if item.scales is not None and item.least_scales is not None and item.grid is not None:
                 scales = item.scales.mean().expand_as(item.scales) if item.shared else item.scales
                 item.scales.copy_(torch.maximum(scales, item.least_scales))
@@ -274,6 +288,7 @@ def _loss(
     from torch.nn import functional
 
     real, biases = [w.effective() for w in weights], [w.bias for w in weights]
+    layers = [x if w.beta is None else x.leaking(w.beta) for x, w in zip(layers, weights, strict=True)]
     with precision(options, batch.inputs):
         answer = simulate(layers, batch.inputs, real, biases, surrogate=True)
     given = scores(answer[output], readout)

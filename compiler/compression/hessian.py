@@ -22,6 +22,7 @@ import numpy as np
 from ..ir.arrays import IntArray
 from ..neurons.contract import Kept, NeuronModel
 from ..neurons.step import TENSORS, steps
+from .rare import MOST_KEPT, is_rare, second_moments
 from .simulation import Layer
 
 if TYPE_CHECKING:
@@ -103,16 +104,16 @@ def problems_of(
 def leak_groups(layer: Layer) -> Iterator[tuple[IntArray, float | None, float]]:
     """The neurons that share a leak (synaptic, membrane); where there are too many leaks, neighbours share the mean."""
     form = layer.form
-    beta = form.beta.astype(np.float32)
-    alpha = np.zeros_like(beta) if form.alpha is None else form.alpha.astype(np.float32)
-    pairs, group = np.unique(np.stack([beta, alpha], axis=1), axis=0, return_inverse=True)
+    beta = form.beta
+    alpha = np.zeros_like(beta) if form.alpha is None else form.alpha
+    pairs, group = np.unique(np.stack([beta, alpha], axis=1).astype(np.float32), axis=0, return_inverse=True)
     group = group.reshape(-1)
     if len(pairs) > MAX_LEAKS:
         group = group * MAX_LEAKS // len(pairs)
     for number in np.unique(group):
         neurons = np.flatnonzero(group == number)
         mean_alpha = None if form.alpha is None else float(form.alpha[neurons].mean())
-        yield neurons, mean_alpha, float(form.beta[neurons].mean())
+        yield neurons, mean_alpha, float(beta[neurons].mean())
 
 
 def filtered(x: torch.Tensor, alpha: float | None, beta: float, model: NeuronModel) -> torch.Tensor:
@@ -144,6 +145,10 @@ class _Moments:
 
         steps, samples, fan_in = inputs.shape
         size = fan_in + 1
+        scale = 2.0 / (steps * samples)
+        if seen is inputs and (kept := _kept_by_trace(layer, alpha, beta, loss)) is not None and is_rare(inputs):
+            self.seen = self.cross = second_moments(inputs, kept) * scale
+            return
         self.seen = torch.zeros(size, size, dtype=torch.float64, device=inputs.device)
         self.cross = self.seen.clone()
         block = max(1, memory_budget // (6 * 8 * steps * size))
@@ -154,9 +159,16 @@ class _Moments:
             self.seen += x.T @ x
             if seen is not inputs:
                 self.cross += x.T @ original
-        scale = 2.0 / (steps * samples)
         self.seen *= scale
         self.cross = self.seen if seen is inputs else self.cross * scale
+
+
+def _kept_by_trace(layer: Layer, alpha: float | None, beta: float, loss: Loss) -> float | None:
+    """What a trace keeps from step to step where that is a plain leak that `second_moments` takes; else None."""
+    if loss is Loss.CURRENT:
+        return 0.0
+    kept = beta if layer.model.leak is not None else 1.0
+    return kept if alpha is None and kept <= MOST_KEPT else None
 
 
 def _trace(layer: Layer, spikes: torch.Tensor, alpha: float | None, beta: float, loss: Loss) -> torch.Tensor:

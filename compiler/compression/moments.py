@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ DAMPING = 0.03
 
 def fitted(job: Job, layers: Sequence[Layer], data: Calibration, meter: Meter) -> list[Weights]:
     """Masks by loss and the weights that suit them, in sequential mode where that is better."""
-    problems = [_problems(job, x, x.weight, x.bias, gather(x, data.spikes)) for x in layers]
+    problems = [_problems(job, x, x.weight, x.bias, data.spikes) for x in layers]
     kept = _kept(job, layers, problems, meter)
     plain = [_weights(job, layer, p, k) for layer, p, k in zip(layers, problems, kept, strict=True)]
     if job.recipe.method == "obc" or all(pre == INPUT for layer in layers for pre, _ in layer.sources):
@@ -56,7 +56,7 @@ def rounded(job: Job, layers: Sequence[Layer], data: Calibration, weights: Seque
         seen |= {name: response.spikes for name, response in own.items() if response.spikes is not None}
         for index in group:
             layer, item = layers[index], weights[index]
-            problems = _problems(job, layer, real[index], item.bias, gather(layer, seen))
+            problems = _problems(job, layer, real[index], item.bias, seen)
             masks = [item.kept[:, _index(p.neurons, layer)].T for p in problems]
             result[index] = _weights(job, layer, problems, masks)
     return result
@@ -67,9 +67,11 @@ def _problems(
     layer: Layer,
     weight: torch.Tensor,
     bias: torch.Tensor,
-    inputs: torch.Tensor,
+    spikes: Mapping[str, torch.Tensor],
     seen: torch.Tensor | None = None,
 ) -> list[Problem]:
+    """The problems of a population that hears `spikes`, by population, and what it has `seen` instead."""
+    inputs = gather(layer, spikes)
     problems = problems_of(
         layer,
         weight,
@@ -100,8 +102,7 @@ def _sequential(
         for index in group:
             layer = layers[index]
             if any(pre != INPUT for pre, _ in layer.sources):
-                heard = gather(layer, known)
-                problems = _problems(job, layer, layer.weight, layer.bias, gather(layer, data.spikes), heard)
+                problems = _problems(job, layer, layer.weight, layer.bias, data.spikes, gather(layer, known))
                 result[index] = _weights(job, layer, problems, kept[index])
                 real[index] = result[index].effective()
         own = respond_together(layers, group, seen, real, [item.bias for item in result])

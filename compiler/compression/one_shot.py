@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError, SampleError, quoted
+from ...hdl.errors import ModelError, OptionError, SampleError, quoted
 from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
+from ..ir.neurons import Arithmetic
 from ..ir.signed import least_value, unsigned
 from ..lowering.quantise import dequantise, quantise_codes
 from ..names import FITTED
@@ -53,6 +54,9 @@ SPARSE = 0.25
 BRISK = FineTune(epochs=70, batch_size=100, learning_rate=3e-3, temperature=1.0, hidden=0.05)
 GENTLE = FineTune(epochs=30, batch_size=100, learning_rate=3e-4, temperature=1.0, hidden=1.0)
 """Distillation on the calibration samples."""
+
+BATCH_STEPS, LEAST_BATCH = 10_000, 16
+"""An update of distillation sees steps of so many samples in all, of so many samples at least."""
 
 ON_GRID = (0.4, 0.2)
 ON_COARSE_GRID = (0.8, 0.4)
@@ -163,14 +167,15 @@ def _compressed(
     layers = layers_of(job.network, job.recipe.device)
     data = Calibration.of(job.network, layers, samples, job.recipe.device)
     if finetune is not None and finetune.epochs > 0:
-        return _network(job, layers, _tuned(job, layers, data, finetune, progress), samples)
+        return _network(job, *_tuned(job, layers, data, finetune, progress), samples)
     distilled = job.recipe.method == "osbc" and job.recipe.distil and (distil is None or distil.epochs > 0)
-    work = _work(distil or BRISK, samples)
+    work = _work(distil or _bounded(BRISK, data.samples), samples)
     meter = Meter(progress, (FITTING, work) if distilled else (FITTING,))
     weights = _one_shot(job, layers, data, meter)
     if distilled:
         meter.next()
-        trained = _trained(job, layers, data, weights, distil or _distillation(weights), meter)
+        chosen = distil or _bounded(_distillation(weights), data.samples)
+        trained = _trained(job, layers, data, weights, chosen, meter)
         weights = data.better(layers, weights, trained)
     meter.report(1, 1)
     network = _network(job, layers, weights, samples)
@@ -185,8 +190,14 @@ def _one_shot(job: Job, layers: Sequence[Layer], data: Calibration, meter: Meter
 
 def _tuned(
     job: Job, layers: Sequence[Layer], data: Calibration, training: FineTune, progress: Progress | None
-) -> list[Weights]:
-    """Real weights pruned in one shot, trained, and pruned further on the way; then rounded and trained on the grid."""
+) -> tuple[Sequence[Layer], list[Weights]]:
+    """Real weights pruned in one shot, trained, and pruned further on the way; then rounded and trained on the grid.
+
+    The layers come back with their leaks where those are trained.
+    """
+    if training.leaks:
+        _require_trainable_leaks(job.network)
+        training = replace(training, teacher=training.teacher or job.network)  # whose leaks stay
     coarse = job.formats is not None and all(f.grid.limit == 1 for f in job.formats.values())
     if coarse and training.warp is None:
         training = replace(training, warp=False)
@@ -203,13 +214,32 @@ def _tuned(
     weights = _one_shot(begin, layers, data, meter)
     meter.next()
     weights = _trained(job, layers, data, weights, phases[0], meter, () if begin.shares is job.shares else job.shares)
+    layers = _with_leaks(layers, weights)
     meter.next()
     if job.formats is not None:
         weights = rounded(job, layers, data, weights)
         if last:
             weights = _trained(job, layers, data, weights, phases[1], meter)
+            layers = _with_leaks(layers, weights)
     meter.report(1, 1)
-    return weights
+    return layers, weights
+
+
+def _require_trainable_leaks(network: Network) -> None:
+    """OptionError where a leak does more than to keep a share of the membrane."""
+    for population in network.populations:
+        dynamics = population.dynamics
+        plain = getattr(dynamics, "arithmetic", Arithmetic.DECAY) is Arithmetic.DECAY
+        if not plain or np.any(getattr(dynamics, "v_leak", 0)):
+            raise OptionError(
+                f"leaks are trained where membranes leak to 0 and inputs are not scaled by the leak: those of "
+                f"{quoted(population.name)} do not; leave out leaks"
+            )
+
+
+def _with_leaks(layers: Sequence[Layer], weights: Sequence[Weights]) -> Sequence[Layer]:
+    """The layers with the leaks that were trained, if any."""
+    return [x if w.beta is None else x.leaking(w.beta).settled() for x, w in zip(layers, weights, strict=True)]
 
 
 def _staying(job: Job) -> float:
@@ -225,6 +255,16 @@ def _distillation(weights: Sequence[Weights]) -> FineTune:
     """How to distil these weights unless told."""
     kept = sum(int(w.kept.sum()) for w in weights)
     return BRISK if kept <= SPARSE * sum(w.kept.numel() for w in weights) else GENTLE
+
+
+def _bounded(training: FineTune, samples: SpikeArray) -> FineTune:
+    """The same for long samples in as many updates, each on fewer of them: what an update learns is in few already."""
+    count, steps = samples.shape[:2]
+    batch = max(LEAST_BATCH, BATCH_STEPS // steps)
+    if batch >= min(training.batch_size, count):
+        return training
+    updates = training.epochs * -(-count // training.batch_size)
+    return replace(training, batch_size=batch, epochs=max(1, round(updates / -(-count // batch))))
 
 
 def _trained(

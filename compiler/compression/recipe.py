@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from ...hdl.errors import OptionError, installing, quoted
-from ..names import FITTED, METHODS, SCOPES
+from ..names import FITTED, KEEP, METHODS, SCOPES
 from .allocation import check_operation_weight
 from .grid import ONLY_BITS, Format, check_scheme
 from .magnitude import check_sparsity
@@ -65,6 +65,9 @@ class Recipe:
     `overrides` holds what differs for the weights into a population, by its name. `exact` chooses exact elimination
     whatever it costs in time, `memory_budget` is in bytes, `device` torch's; magnitude needs none of them.
 
+    The method "keep" changes no weight: those of quantisation-aware training, which lie on a grid of `bits` at most,
+    become its codes (`kept`).
+
     Raises OptionError for values out of range and for pairs that make no sense.
     """
 
@@ -84,8 +87,9 @@ class Recipe:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise OptionError(f"a compression method is one of {', '.join(METHODS)}: got {quoted(self.method)}")
+        if self.method not in (*METHODS, KEEP):
+            known = ", ".join((*METHODS, KEEP))
+            raise OptionError(f"a compression method is one of {known}: got {quoted(self.method)}")
         check_sparsity(self.sparsity)
         check_scheme(self.scheme)
         if self.bits is not None:
@@ -108,6 +112,17 @@ class Recipe:
             raise OptionError(f"a memory budget is a number of bytes, 1 or more: got {quoted(self.memory_budget)}")
         for override in self.overrides.values():
             override.format_beside(self.bits, self.scheme)
+        if self.method == KEEP:
+            self._require_nothing_else()
+
+    def _require_nothing_else(self) -> None:
+        """OptionError where weights that are to be kept are to be changed too."""
+        changes = self.sparsity or self.pattern or self.overrides or self.activity_threshold
+        if changes or self.scheme != "fixed_point" or self.bits is None:
+            raise OptionError(
+                f"{KEEP} takes all weights as they are, at most as wide as `bits`: got a recipe that changes them; "
+                "leave the rest out, or choose another method"
+            )
 
     @property
     def changes_nothing(self) -> bool:

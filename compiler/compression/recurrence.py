@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.network import INPUT
 from ..neurons.step import TENSORS, State, step
+from .rare import summed
 from .sources import gather
 from .surrogate import slope
 
@@ -67,7 +68,7 @@ class _Stepped:
         count = len(next(iter(spikes.values())))
         if outer:  # all steps at once
             arriving = gather(layer, spikes, outer)
-            self.currents = arriving @ torch.cat([parts[n] for n in outer]) + bias
+            self.currents = summed(arriving, torch.cat([parts[n] for n in outer])) + bias
         else:
             samples = next(iter(spikes.values())).shape[1] * layer.view.members
             self.currents = bias.expand(count, samples, -1)

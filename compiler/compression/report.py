@@ -34,7 +34,8 @@ class CompressionReport:
     """What compression did.
 
     `removed` counts the neurons by population that were removed, `silenced` lists those that lost their last input
-    synapse (numbered as they are now), `silent` the populations that do not fire on the calibration samples. `losses`
+    synapse (numbered as they are now), `silent` the populations that do not fire on the calibration samples, `quieted`
+    the neurons that fired on them before compression and do not now. `losses`
     are `membrane_losses` by population, `errors` how far the synapses and neurons of an integer network are from the
     original ones; each is empty where there is nothing to measure. `seconds` is the time that it took.
     """
@@ -45,6 +46,7 @@ class CompressionReport:
     removed: dict[str, int]
     silenced: dict[str, tuple[int, ...]]
     silent: tuple[str, ...]
+    quieted: dict[str, tuple[int, ...]]
     losses: dict[str, float]
     seconds: float
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, quoted
 from ..ir.network import INPUT, Network
-from ..ir.neurons import Drive, ResetMode
-from ..neurons.contract import ContractForm, NeuronModel, contract_form
-from ..neurons.step import TENSORS, steps
+from ..ir.neurons import Drive, ResetMode, ResetPlace
+from ..neurons.contract import ContractForm, Kept, NeuronModel, contract_form
+from ..neurons.step import TENSORS, State, steps
+from .rare import summed
 from .recurrence import groups_of, is_recurrent, step_through
 from .sources import gather
 from .surrogate import slope
@@ -65,6 +66,19 @@ class Layer:
     def v_reset(self) -> torch.Tensor:
         value: torch.Tensor = self.model.v_reset
         return value
+
+    def leaking(self, beta: torch.Tensor) -> Layer:
+        """The same neurons with other leaks of their membranes, (groups,)."""
+        return replace(self, beta=beta, model=replace(self.model, leak=Kept(beta)))
+
+    def settled(self) -> Layer:
+        """The same with the leaks as the network has them: `form` knows them too."""
+        beta = np.asarray(self.beta.detach().cpu().double().numpy())
+        population = self.form.population
+        neurons: Any = population.dynamics
+        dynamics = replace(neurons, beta=beta[self.view.groups])
+        form = replace(self.form, beta=beta, population=replace(population, dynamics=dynamics))
+        return replace(self.leaking(self.beta.detach()), form=form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +168,14 @@ def respond_together(
         }
     (index,) = group
     layer = layers[index]
-    return {layer.name: respond(layer, gather(layer, spikes) @ weights[index] + biases[index], surrogate)}
+    return {layer.name: respond(layer, summed(gather(layer, spikes), weights[index]) + biases[index], surrogate)}
 
 
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
     """A population's response to the input currents of its groups [steps, samples * members, groups], with the bias."""
-    spikes, membranes = _steps().apply(currents, layer) if surrogate else _stepped(layer, currents, _Course())
+    spikes, membranes = (
+        _steps().apply(currents, layer.beta, layer) if surrogate else _stepped(layer, currents, _Course())
+    )
     by_neuron = layer.view.by_neuron
     return Response(by_neuron(spikes) if layer.model.spiking else None, by_neuron(membranes))
 
@@ -167,17 +183,18 @@ def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Re
 @dataclass(eq=False)
 class _Course:
     """What gradients need of a population's steps beside spikes and membranes, where it has it: 1 where the floor ended
-    a step, else 0, and by how much thresholds were higher."""
+    a step, else 0, by how much thresholds were higher, and where leaks are trained the membranes that leaked."""
 
     floored: torch.Tensor | None = None
     raised: torch.Tensor | None = None
+    leaked: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, model: NeuronModel, currents: torch.Tensor) -> _Course:
+    def of(cls, model: NeuronModel, currents: torch.Tensor, leaks: bool) -> _Course:
         """Room for all steps."""
         import torch
 
-        present = (model.v_min is not None, model.jump is not None)
+        present = (model.v_min is not None, model.jump is not None, leaks)
         return cls(*(torch.empty_like(currents) if there else None for there in present))
 
 
@@ -186,13 +203,24 @@ def _stepped(layer: Layer, currents: torch.Tensor, course: _Course) -> tuple[tor
     import torch
 
     membranes, spikes = torch.empty_like(currents), torch.empty_like(currents)
+    kept = torch.zeros_like(currents[0])
     for t, state in enumerate(steps(TENSORS, layer.model, currents, torch.zeros_like(currents[0]))):
         spikes[t], membranes[t] = state.spiked, state.u
         if course.floored is not None:
             course.floored[t] = state.v <= layer.model.v_min
         if course.raised is not None:
             course.raised[t] = state.a
+        if course.leaked is not None:
+            course.leaked[t] = kept
+            kept = _leaking_next(layer.model, state)
     return spikes, membranes
+
+
+def _leaking_next(model: NeuronModel, state: State) -> torch.Tensor:
+    """What the leak of the next step takes of: the membrane, or what a late reset makes of it."""
+    late = model.spiking and model.reset_place is ResetPlace.NEXT and model.reset_mode is ResetMode.VALUE
+    kept: torch.Tensor = TENSORS.chosen(state.spiked, model.v_reset, state.v) if late else state.v
+    return kept
 
 
 def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor | None = None) -> None:
@@ -204,7 +232,7 @@ def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor 
 
 @functools.cache
 def _steps() -> Any:
-    """The autograd function `(currents, layer) -> (spikes, membranes)`.
+    """The autograd function `(currents, beta, layer) -> (spikes, membranes)`; `beta` are the layer's own leaks.
 
     One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value or ended
     on the floor: spikes count as constants in resets and in thresholds that adapt. So the gradient of all steps is one
@@ -214,16 +242,18 @@ def _steps() -> Any:
 
     class Steps(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, currents: torch.Tensor, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
-            course = _Course.of(layer.model, currents)
+        def forward(
+            ctx: Any, currents: torch.Tensor, beta: torch.Tensor, layer: Layer
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            course = _Course.of(layer.model, currents, ctx.needs_input_grad[1])
             spikes, membranes = _stepped(layer, currents, course)
             ctx.layer = layer
-            ctx.save_for_backward(spikes, membranes, course.floored, course.raised)
+            ctx.save_for_backward(spikes, membranes, course.floored, course.raised, course.leaked)
             return spikes, membranes
 
         @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-            spikes, membranes, floored, raised = ctx.saved_tensors
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+            spikes, membranes, floored, raised, leaked = ctx.saved_tensors
             layer = ctx.layer
             if layer.model.spiking:
                 gradient = gradients[0] * slope(layer, membranes, raised)
@@ -235,10 +265,11 @@ def _steps() -> Any:
             if floored is not None:
                 passes = 1 - floored if passes is None else passes * (1 - floored)
             _leaky_sum(gradient, layer.beta, passes)
+            leaks = None if leaked is None else (gradient * leaked).sum(dim=(0, 1))
             if layer.alpha is not None:
                 if layer.model.drive is Drive.OLD:
                     gradient = torch.cat([gradient[1:], torch.zeros_like(gradient[:1])])
                 _leaky_sum(gradient, layer.alpha)
-            return gradient, None
+            return gradient, leaks, None
 
     return Steps

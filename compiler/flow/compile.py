@@ -21,8 +21,9 @@ from ...hdl.resources import Resources
 from ...sim.reference import run_reference
 from ..compression.apply import compress
 from ..compression.grid import ONLY_BITS
+from ..compression.kept import method_of
 from ..compression.overrides import layer_texts
-from ..compression.recipe import Recipe, default_method
+from ..compression.recipe import Recipe
 from ..compression.report import with_origin
 from ..data.samples import Samples
 from ..encodings.room import Room
@@ -339,10 +340,12 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
         return Integers(source, real, _errors_of_integers(source, real))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        method = options.method or default_method(calibrated=samples is not None)
         chosen: dict[str, Any] = {"bits": ONLY_BITS.get(options.scheme or "", DEFAULT_BITS)}
         chosen |= {name: value for name, value in wanted.items() if value is not None}
         chosen |= {"overrides": options.layers, "shared_leaks": options.shared_leaks}
+        prunes = bool(options.sparsity or options.layers or options.scheme)
+        grid = None if prunes or options.method else chosen["bits"]
+        method = options.method or method_of(source, grid, calibrated=samples is not None)
         recipe = Recipe(**chosen | {"method": method})
         spikes = None if samples is None else samples.spikes
         refine = None

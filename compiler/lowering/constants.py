@@ -13,8 +13,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from ...hdl.errors import ModelError, quoted
 from ..ir.arrays import FloatArray, IntArray
 from ..ir.bounds import signed_bits
+from ..ir.connectivity import Quantised
 from ..ir.network import Population
 from ..ir.neurons import Fire, IntegerDynamics, Kind, ResetMode, several
 from ..ir.verifier import MAX_STATE_BITS
@@ -79,3 +81,35 @@ def _rounded(values: FloatArray, units: Sequence[Fraction]) -> IntArray:
     """values / units to the nearest integer, ties up, exactly."""
     half = Fraction(1, 2)
     return np.array([math.floor(Fraction(v) / u + half) for v, u in zip(values.tolist(), units, strict=True)], np.int64)
+
+
+def largest_constant(form: ContractForm) -> FloatArray:
+    """The largest size of each neuron's real constants, (n,)."""
+    constants = (form.threshold, form.sub, form.v_reset, form.bias, form.jump)
+    return np.maximum.reduce([np.abs(x) for x in constants if x is not None])
+
+
+def require_narrow(form: ContractForm, scale: FloatArray, most_bits: int) -> None:
+    """ModelError where a constant, in units of `scale` (n,), is beyond membranes of `most_bits`."""
+    units = largest_constant(form) / scale
+    if float(units.max()) > 1 << (most_bits - 2):
+        neuron = int(np.argmax(units))
+        raise ModelError(
+            f"a membrane has at most {most_bits} bits: a constant of neuron {neuron} of population "
+            f"{quoted(form.population.name)} is {units[neuron]:.3g} times the scale of its weights; choose another "
+            "method than keep, which gives them a coarser scale"
+        )
+
+
+def proven_bits(form: ContractForm, weights: Sequence[Quantised], largest_value: int) -> int:
+    """A width that every membrane fits without fraction bits: the largest input, added up over the leak, and what a
+    threshold that adapts adds up to, which a late reset subtracts."""
+    pairs = zip(form.projections, weights, strict=True)
+    drive = sum(p.connectivity.totals(np.abs(w.codes)).astype(np.float64) for p, w in pairs) * largest_value
+    drive = drive + np.abs(form.bias) / weights[0].scale
+    for keep in (form.alpha, form.beta):
+        if keep is not None:
+            drive = drive / np.where(keep < 1, 1.0 - keep, 1.0)
+    if form.jump is not None and form.rho is not None:
+        drive = drive + np.abs(form.jump) / weights[0].scale / np.where(form.rho < 1, 1.0 - form.rho, 1.0)
+    return 2 + math.ceil(math.log2(max(1.0, float(drive.max()))))

@@ -34,7 +34,14 @@ from ..neurons.contract import ContractForm, contract_form
 from ..neurons.observe import calibration_inputs, observe
 from ..neurons.reachable import may_fire, most_spikes, reachable_membranes
 from .activity import activity_of
-from .constants import constant_bits, integer_neurons, with_state_bits
+from .constants import (
+    constant_bits,
+    integer_neurons,
+    largest_constant,
+    proven_bits,
+    require_narrow,
+    with_state_bits,
+)
 from .error import PopulationError, quantisation_error
 from .leak import Leaks, choose_decay
 from .rehearsal import MAX_FRACTION_BITS, Trial, may_integrate, slowest_leak, starting_fraction_bits
@@ -88,21 +95,21 @@ def quantise(
 
 
 def quantise_codes(
-    network: Network, weights: Sequence[Quantised], calibration: npt.NDArray[Any] | None = None
+    network: Network, weights: Sequence[Quantised], calibration: npt.NDArray[Any] | None = None, *, exact: bool = False
 ) -> Network:
     """The integer network of a float network with these weights, one `Quantised` per projection, in their order.
 
     Their real values stand for the network's own weights, whose places they take. Only the neurons are quantised, as
     `quantise` does it; neurons whose weights are so small beside their threshold that they would widen everybody's
-    membranes get a coarser scale, and their codes are rounded to it. Raises ModelError besides for codes of another
-    shape, and for projections into one population (of a readout: into any of its neurons) whose scales, times the gain,
-    differ.
+    membranes get a coarser scale, and their codes are rounded to it, unless codes are to stay `exact`. Raises
+    ModelError besides for codes of another shape, for projections into one population (of a readout: into any of its
+    neurons) whose scales, times the gain, differ, and where exact codes leave a threshold too large for any membrane.
     """
     given = {id(p): w for p, w in zip(network.projections, weights, strict=True)}
 
     def codes(form: ContractForm, sources: SpikesByPopulation | None) -> list[Quantised]:
         weights = _contract_codes(form, [given[id(p)] for p in form.projections])
-        return weights if form.read else _coarsened(form, weights, sources, network.largest_value)
+        return weights if form.read else _coarsened(form, weights, sources, network.largest_value, exact)
 
     return _quantised(network, codes, calibration)
 
@@ -170,15 +177,10 @@ def _scales(form: ContractForm, columns: Columns, weights: FloatArray, activity:
     scales = search_scales(weights, activity, bits, shared)
     scales = np.where(scales > 0, scales, (bias.max(keepdims=True) if shared else bias) / limit)
     scales = np.broadcast_to(np.where(scales > 0, scales, 1.0), (weights.shape[1],))
-    constants = columns.joined(_largest_constant(form), np.maximum)
+    constants = columns.joined(largest_constant(form), np.maximum)
     if shared:
         constants = constants.max(keepdims=True)
     return np.maximum(scales, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
-
-
-def _largest_constant(form: ContractForm) -> FloatArray:
-    constants = (form.threshold, form.sub, form.v_reset, form.bias, form.jump)
-    return np.maximum.reduce([np.abs(x) for x in constants if x is not None])
 
 
 def _may_fire(form: ContractForm, sources: SpikesByPopulation | None, largest_value: int) -> npt.NDArray[np.bool_]:
@@ -196,7 +198,7 @@ def _without_quiet_outliers(
 
     Neurons that training left without use have tiny weights, and would widen everybody's membranes.
     """
-    constants = columns.joined(_largest_constant(form), np.maximum)
+    constants = columns.joined(largest_constant(form), np.maximum)
     active = columns.joined(fires, np.logical_or)
     if not active.any() or not np.any(constants[active] > 0):
         return scale
@@ -226,15 +228,24 @@ def _contract_codes(form: ContractForm, weights: Sequence[Quantised]) -> list[Qu
 
 
 def _coarsened(
-    form: ContractForm, weights: Sequence[Quantised], sources: SpikesByPopulation | None, largest_value: int
+    form: ContractForm,
+    weights: Sequence[Quantised],
+    sources: SpikesByPopulation | None,
+    largest_value: int,
+    exact: bool,
 ) -> list[Quantised]:
-    """The same weights, with coarser scales and rounded codes for neurons that they hardly move."""
+    """The same weights, with coarser scales and rounded codes for neurons that they hardly move; `exact` codes stay,
+    and neurons without any get the scale of their constants."""
     columns = _columns(form)
     limit, scale = largest_code(weights[0].bits), columns.joined(weights[0].scale, np.maximum)
-    constants = columns.joined(_largest_constant(form), np.maximum)
+    constants = columns.joined(largest_constant(form), np.maximum)
     codes = columns.stacked([w.codes for w in weights])
     empty = ~np.any(codes, axis=0)
     wanted = np.where(empty & (constants > 0), constants / limit, scale)
+    if exact:
+        weights = [replace(w, scale=columns.spread(wanted)) for w in weights]
+        require_narrow(form, weights[0].scale, MAX_STATE_BITS)
+        return weights
     wanted = np.maximum(wanted, constants / min(limit * CONSTANT_SPAN, 1 << (MAX_STATE_BITS - 2)))
     wanted = _without_quiet_outliers(form, columns, wanted, _may_fire(form, sources, largest_value))
     rounded = columns.split(np.where(wanted == scale, codes, np.rint(codes * (scale / wanted))))
@@ -253,7 +264,7 @@ def _quantise_neurons(
     trial = None if sources is None else Trial.of(network, form, weights, scale, sources, max(0, widest))
     if trial is None or not trial.informative:
         leaks = _unmeasured_leaks(form)
-        roomy = MAX_STATE_BITS - _proven_bits(form, weights, network.largest_value)
+        roomy = MAX_STATE_BITS - proven_bits(form, weights, network.largest_value)
         fraction_bits = max(0, min(_unmeasured_fraction_bits(form, scale), widest, roomy))
         largest = None
     else:
@@ -295,20 +306,6 @@ def _unmeasured_fraction_bits(form: ContractForm, scale: FloatArray) -> int:
         return most
     stuck = 0.5 / slowest_leak(form)
     return min(most, max(0, math.ceil(math.log2(stuck / (STUCK_SHARE * float(np.median(fire[fire > 0])))))))
-
-
-def _proven_bits(form: ContractForm, weights: Sequence[Quantised], largest_value: int) -> int:
-    """A width that every membrane fits without fraction bits: the largest input, added up over the leak, and what a
-    threshold that adapts adds up to, which a late reset subtracts."""
-    pairs = zip(form.projections, weights, strict=True)
-    drive = sum(p.connectivity.totals(np.abs(w.codes)).astype(np.float64) for p, w in pairs) * largest_value
-    drive = drive + np.abs(form.bias) / weights[0].scale
-    for keep in (form.alpha, form.beta):
-        if keep is not None:
-            drive = drive / np.where(keep < 1, 1.0 - keep, 1.0)
-    if form.jump is not None and form.rho is not None:
-        drive = drive + np.abs(form.jump) / weights[0].scale / np.where(form.rho < 1, 1.0 - form.rho, 1.0)
-    return 2 + math.ceil(math.log2(max(1.0, float(drive.max()))))
 
 
 def _calibrated_bits(population: Population, largest: float | None) -> int:

@@ -115,18 +115,30 @@ class _Search:
 def _lattice(weights: FloatArray, largest: FloatArray, best: FloatArray, limit: int, shared: bool) -> FloatArray:
     """Replace the scale where all weights are small multiples of one number by that number."""
     columns = weights.reshape(-1, 1) if shared else weights
-    result = best.copy()
+    found = grid_scales(columns, largest, min(limit, _LATTICE_CODES), _LATTICE_ERROR)
+    return np.where(found > 0, found, best)
+
+
+def grid_scales(columns: FloatArray, largest: FloatArray, limit: int, error: float) -> FloatArray:
+    """The largest number of which all weights of a column [fan-in, columns] are multiples, `limit` times at most.
+
+    `largest` (columns,) are their largest sizes, `error` is how far a weight may be off, as a share of the largest. 0
+    where there is none.
+    """
+    result = np.zeros_like(largest)
     waiting = np.flatnonzero(largest > 0)
-    for code in range(1, min(limit, _LATTICE_CODES) + 1):
-        some = waiting[_on_lattice(columns[:32], largest / code, waiting, code)]  # most fail on their first weights
-        fits = some[_on_lattice(columns, largest / code, some, code)]
+    for code in range(1, limit + 1):
+        if not len(waiting):
+            break
+        some = waiting[_on_lattice(columns[:32], largest / code, waiting, code * error)]  # most fail on their first
+        fits = some[_on_lattice(columns, largest / code, some, code * error)]
         result[fits] = largest[fits] / code
         waiting = np.setdiff1d(waiting, fits)
     return result
 
 
 def _on_lattice(
-    columns: FloatArray, scales: FloatArray, which: npt.NDArray[np.intp], code: int
+    columns: FloatArray, scales: FloatArray, which: npt.NDArray[np.intp], error: float
 ) -> npt.NDArray[np.bool_]:
     ratio = columns[:, which] / scales[which]
-    return np.abs(ratio - np.rint(ratio)).max(axis=0, initial=0.0) < _LATTICE_ERROR * code
+    return np.abs(ratio - np.rint(ratio)).max(axis=0, initial=0.0) < error
