@@ -164,17 +164,18 @@ def test_no_path_leads_out_of_the_folder(client: Client, path: str) -> None:
     assert client.ask("GET", path)[0] in (404, 409)
 
 
-def test_a_pt_file_is_told_how_to_come(client: Client) -> None:
-    status, body = client.upload("model.pt", b"PK")
-    assert status == 409 and b"write_nir(from_snntorch" in body
+def test_other_files_are_told_what_is_taken(client: Client) -> None:
+    status, body = client.upload("model.onnx", b"PK")
+    assert status == 409 and b"a state dict (.pt)" in body
     assert client.upload("run.sh", b"x")[0] == 409
     for name, length, words in (
-        ("a.pt", "5", b"write_nir"),
+        ("a.h5", "5", b"load a NIR file"),
         ("a.npz", str(1 << 40), b"put it into the folder instead"),
     ):
         status, body = client.post("/offer", name=name, length=length)
         assert status == 409 and words in body
-    assert client.post("/offer", name="a.npz", length="5")[0] == 200
+    for name in ("a.npz", "a.pt", "A.PTH"):
+        assert client.post("/offer", name=name, length="5")[0] == 200
 
 
 def test_uploads_are_bounded_before_they_are_read(client: Client) -> None:

@@ -134,10 +134,10 @@ def test_every_other_button(page: Any, server: Server, tmp_path: Path) -> None:
 
 
 def test_a_message_says_what_to_do_and_goes(page: Any, tmp_path: Path) -> None:
-    (tmp_path / "model.pt").write_bytes(b"PK")
-    page.set_input_files("#upload", tmp_path / "model.pt")
+    (tmp_path / "model.onnx").write_bytes(b"PK")
+    page.set_input_files("#upload", tmp_path / "model.onnx")
     page.wait_for_selector("#problem:not([hidden])")
-    assert "write_nir(from_snntorch" in page.inner_text("#problem")
+    assert "a state dict (.pt)" in page.inner_text("#problem")
     page.click("#problem [data-close]")
     assert page.locator("#problem").is_hidden()
 

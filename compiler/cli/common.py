@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ..plan.folding import Folding
 
 
+MODEL = "a NIR file, quantised weights (.npz) or a state dict (.pt)"
+"""What a command takes as one."""
+
+
 def whole(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
     """An argparse type: a whole number in a range."""
 

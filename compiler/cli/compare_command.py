@@ -23,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Run a float network and its integers, of a build folder or as compress writes them, on the same "
         "samples, and count layer by layer where their spikes differ.",
     )
-    parser.add_argument("model", type=Path, metavar="FLOAT_MODEL", help="a NIR file: the network before quantisation")
+    parser.add_argument("model", type=Path, metavar="FLOAT_MODEL", help="the network before quantisation")
     parser.add_argument("integers", type=Path, metavar="DIR_OR_MODEL", help="a build folder, or an integer NIR file")
     parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="the samples to run")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")

@@ -28,7 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Compile a NIR file to a build folder: bitstream, RTLIL, Verilog, integer network and report. "
         "Without --board or --device, --emit verilog makes the bare core for an iCE40.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=common.MODEL)
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--board", metavar="BOARD", help="the board to build for (see spikeloom boards)")
     common.board_file_option(target)

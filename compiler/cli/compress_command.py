@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Prune a float network, quantise it (--bits), and write the result as a NIR file that simulate and "
         "compile take as it is.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=common.MODEL)
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
     _add_training(parser)
     parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")

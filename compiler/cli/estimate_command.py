@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Estimate resources, clock, cycles and work of a NIR file's design with its host link, or without "
         "--board and --device of the core alone for an iCE40 (docs/hardware.md says how good the figures are).",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=common.MODEL)
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--board", metavar="BOARD", help="the board that it is for (see spikeloom boards)")
     common.board_file_option(target)

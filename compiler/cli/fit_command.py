@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Search sparsity, bits, structure and folding of a float network for a board or device, verify the "
         "best by synthesis, place and route, and write its build folder.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=common.MODEL)
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--board", metavar="BOARD", help="the board to fit (see spikeloom boards)")
     target.add_argument("--device", metavar="DEVICE", help="the FPGA to fit, or ice40 (UP5K), ecp5 (25F), artix7")

@@ -20,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Show what a NIR file, or the network of a build folder, holds: populations with shapes, leaks, "
         "thresholds and sparsity, by the names that --layer takes, and the projections between them.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file or a build folder")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=f"{common.MODEL}, or a build folder")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     return parser

@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         "old build stays until the new one is complete.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="a build folder")
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=common.MODEL)
     parser.add_argument("--data", type=Path, metavar="SAMPLES.npz", help="samples to quantise and compare with")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="compare the first N samples only")
     parser.add_argument("--output", type=Path, metavar="NEW", help="another folder for the new build (default: DIR)")

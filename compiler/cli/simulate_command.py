@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Run a build folder or a NIR file on samples and print the predicted classes. The float executor "
         "runs float networks, every other one integer networks (from spikeloom compress --bits, or compile).",
     )
-    parser.add_argument("model", type=Path, metavar="DIR_OR_MODEL", help="a build folder or a NIR file")
+    parser.add_argument("model", type=Path, metavar="DIR_OR_MODEL", help=f"a build folder, or {common.MODEL}")
     parser.add_argument("--data", type=Path, required=True, metavar="SAMPLES.npz", help="spikes and optional labels")
     parser.add_argument("--executor", choices=EXECUTORS, default="reference", help="what runs it (default: reference)")
     parser.add_argument("--simulator", choices=SIMULATORS, default="icarus", help="for verilog and netlist")

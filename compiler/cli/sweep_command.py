@@ -44,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         description="Compress a float network by each method to each sparsity and width, and print accuracies on test "
         "samples with what the design should cost.",
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a NIR file")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=common.MODEL)
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
     parser.add_argument("--test", type=Path, required=True, metavar="TEST.npz", help="labelled samples to judge by")
     parser.add_argument("--methods", type=listed(method), default=["magnitude", "obc", "osbc"], metavar="M,...")

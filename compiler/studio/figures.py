@@ -17,6 +17,7 @@ from ...sim.evaluation import wilson
 from ...sim.float_executor import run_float
 from ...sim.reference import run_reference
 from ..data.samples import Samples
+from ..explain import one_line
 from ..flow.estimation import estimate_network
 from ..flow.measure import confusion_of, measure_raster
 from ..flow.models import read_model
@@ -46,6 +47,7 @@ class Figures:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._read: dict[str, tuple[Any, Any]] = {}
+        self._told: dict[str, list[str]] = {}  # by the reader, of each file
         self._plain: tuple[Any, dict[str, Any]] | None = None
 
     def network(self, settings: Settings) -> Found:
@@ -53,7 +55,8 @@ class Figures:
         given, weights = self._model(settings, real=False), self._is_weights(settings)
         shown = _weights_of(given)
         left_out = max(0, len(given.projections) - MOST_PLOTS)
-        yield inspect_network(given) | {"histograms": shown, "left_out": left_out, "weights": weights}
+        told = self._told[settings.model]
+        yield inspect_network(given) | {"histograms": shown, "left_out": left_out, "weights": weights, "told": told}
 
     def samples(self, settings: Settings) -> Found:
         """How many, of what length, and every spike of the first."""
@@ -122,12 +125,13 @@ class Figures:
         kept = self._read.get(str(key))
         if kept is not None and kept[0] == (name, stamp):
             return kept[1]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
             found = read(self._folder / name)
         if self._stamp(name) != stamp:
             raise InputError(f"a file stays as it is while it is read: {plain(name)} changed; load it again")
         self._read[str(key)] = (name, stamp), found
+        self._told[name] = [one_line(str(warning.message)) for warning in caught]
         return found
 
     def _stamp(self, name: str) -> Stamp | None:

@@ -13,10 +13,13 @@ from ...boards.devices import DEVICES
 from ...hdl.errors import OptionError, quoted
 from ...hdl.files import read_regular
 from ..flow.options import CompileOptions
+from ..frontends.snntorch.checkpoint import SUFFIXES, is_checkpoint
 from ..frontends.weights import holds_weights
 from ..names import DIALECTS, METHODS, RESETS
 
-MODELS = (".nir", ".npz")
+MODELS = (".nir", ".npz", *SUFFIXES)
+"""Of files that may hold a network."""
+
 WIDTHS = (2, 3, 4, 5, 6, 7, 8, 16)
 """Bits of a weight that the fixed-point scheme has a format for (docs/compression.md)."""
 
@@ -129,7 +132,12 @@ def read_settings(path: Path) -> Settings:
 
 def models_in(folder: Path) -> list[str]:
     """The names of files that may hold a network."""
-    return [name for name in _files(folder) if name.endswith(".nir") or holds_weights(folder / name)]
+    return [name for name in _files(folder) if is_model(folder / name)]
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file may hold a network: by its name, or by the names of its arrays."""
+    return path.suffix == ".nir" or is_checkpoint(path) or holds_weights(path)
 
 
 def samples_in(folder: Path) -> list[str]:

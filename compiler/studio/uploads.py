@@ -22,20 +22,14 @@ class Stream(Protocol):
         """At most so many bytes; none at the end."""
 
 
-_ADVICE = {
-    ".pt": "a .pt file holds parameters without the module they belong to: in Python, "
-    "write_nir(from_snntorch(model, input_shape=...), 'mine.nir'), and load that",
-    ".pth": "a .pth file holds parameters without the module they belong to: in Python, "
-    "write_nir(from_snntorch(model, input_shape=...), 'mine.nir'), and load that",
-}
-
-
 def check(name: str, length: int) -> None:
     """InputError for a kind of file that is not taken, and for one that is empty or too large."""
     suffix = Path(name).suffix.lower()
     if suffix not in MODELS:
-        advice = _ADVICE.get(suffix, "load a NIR file (.nir), quantised weights or samples (.npz)")
-        raise InputError(f"files are .nir or .npz: {quoted(name)} is not; {advice}")
+        raise InputError(
+            f"files are .nir, .npz, .pt or .pth: {quoted(name)} is not; load a NIR file (.nir), quantised weights or "
+            "samples (.npz), or a state dict (.pt)"
+        )
     if not 0 < length <= MAX_UPLOAD_BYTES:
         raise InputError(
             f"files have 1 to {MAX_UPLOAD_BYTES:,} bytes: {quoted(name)} has {length:,}; put it into the folder instead"

@@ -70,15 +70,22 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _check_module(module: Any) -> None:
+def require_torch() -> None:
+    """ModelError where torch or snnTorch are not installed."""
     try:
         import snntorch  # noqa: F401
-        import torch
+        import torch  # noqa: F401
     except ImportError as error:
         raise ModelError(
             f"reading a snnTorch module needs torch and snntorch: {error.name} is missing; "
             f"install them with {installing('torch')}"
         ) from None
+
+
+def _check_module(module: Any) -> None:
+    require_torch()
+    import torch
+
     from .remedies import check_not_wrapped
 
     if not isinstance(module, torch.nn.Module):
