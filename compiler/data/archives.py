@@ -32,7 +32,9 @@ class BoundedFile(io.BufferedIOBase):
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place; returns it."""
+        """Go to a place; returns it. BadZipFile for one before the start, which a damaged table may name."""
+        if whence == io.SEEK_SET and offset < 0:
+            raise zipfile.BadZipFile("its table of contents is damaged")
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
