@@ -17,7 +17,7 @@ MODEL = Path(__file__).resolve().parent.parent / "examples" / "digits.nir"
 ASKED = {
     "spikeloom comp": "compile compress compare completion",
     "spikeloom compile M --board ices": "icestick icesugar icesugar-pro",
-    "spikeloom compile M --fold ": "shared pipelined wide",
+    "spikeloom compile M --fold ": "shared pipelined slotted wide",
     "spikeloom compile M --layer hidden": "hidden_neurons:sparsity= hidden_neurons:bits= hidden_neurons:scheme=",
     "spikeloom compile no.nir --layer hidden": "",
 }

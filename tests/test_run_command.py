@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tty
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -266,25 +267,41 @@ def test_a_simulated_board_needs_a_compiler(
     assert message.startswith("a simulated board needs a C++ compiler: neither g++ nor clang++ is on PATH; install one")
 
 
+@contextmanager
+def served(build: BuildFolder, link: Path, *options: str) -> Iterator[None]:
+    """The command that serves a board, until it is stopped as a terminal does it."""
+    program = "import sys; from spikeloom.compiler.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "board", str(build.path), "--link", str(link), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline().strip() == str(link)
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+
+
 def test_the_command_serves_a_board_until_it_is_stopped(
     build: BuildFolder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     link = tmp_path / "board"
-    program = "import sys; from spikeloom.compiler.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", program, "board", str(build.path), "--link", str(link)]
-    command += ["--faults", "lost=900,flipped=900,doubled=900,pulled=1500"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None and process.stdout.readline().strip() == str(link)
-            found = ran(capsys, build.path, "--port", link, "--data", data, "--check", "--timeout", 0.3)
-            assert "accuracy: 75.00%" in found and "equal: 960 values" in found and "; 0 times" not in found
-            assert failed(capsys, 2, "board", build.path, "--link", link).startswith("a link is made anew: ")
-            message = failed(capsys, 2, "board", build.path, "--link", tmp_path / "no" / "x")
-            assert message.startswith("a link needs a folder that can be written: ")
-        finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+    with served(build, link):
+        found = ran(capsys, build.path, "--port", link, "--data", data, "--check")
+        assert "accuracy: 75.00%" in found and "equal: 960 values" in found
+        assert failed(capsys, 2, "board", build.path, "--link", link).startswith("a link is made anew: ")
+        message = failed(capsys, 2, "board", build.path, "--link", tmp_path / "no" / "x")
+        assert message.startswith("a link needs a folder that can be written: ")
     assert not link.is_symlink()
+
+
+@pytest.mark.slow
+def test_samples_come_through_a_bad_cable(
+    build: BuildFolder, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "board"
+    with served(build, link, "--faults", "lost=900,flipped=900,doubled=900,pulled=1500"):
+        found = ran(capsys, build.path, "--port", link, "--data", data, "--check", "--timeout", 2)
+    assert "accuracy: 75.00%" in found and "equal: 960 values" in found and "; 0 times" not in found
 
 
 def test_running_loads_no_torch(build: BuildFolder, port: str, data: Path) -> None:

@@ -119,7 +119,7 @@ def agrees(plan: Plan, spikes: np.ndarray) -> None:
 @pytest.mark.parametrize("name", ["words", "few outputs", "several spikes and a floor"])
 def test_words_do_what_the_reference_does_in_the_cycles_of_the_model(name: str) -> None:
     network = network_of(name)
-    agrees(make_plan(network, "ecp5", one_engine(network, 4)), random_spikes(7, network, 2, 2, 0.5))
+    agrees(make_plan(network, "ecp5", one_engine(network, 4)), random_spikes(7, network, 2, 3, 0.5))
 
 
 @pytest.mark.slow
