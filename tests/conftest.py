@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def pytest_report_header() -> list[str]:
     """Which larger sets were not found, so that nobody takes a skip for a pass."""
     missing = [words for name, words in SETS.items() if not (shared_folder() / name).is_dir()]
     return [f"not found in {shared_folder()}: {'; '.join(missing)}; set SPIKELOOM_SHARED"] if missing else []
+
+
+@pytest.hookimpl(tryfirst=True)  # before slow tests are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test marked `thinned(n)` every n-th case, by its name, is tried by CI; the others are slow."""
+    for item in items:
+        thinned = item.get_closest_marker("thinned")
+        if thinned is not None and zlib.crc32(item.name.encode()) % thinned.args[0]:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

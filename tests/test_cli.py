@@ -499,6 +499,7 @@ def test_a_host_reads_the_links_format_from_the_build(built: Path, tmp_path: Pat
         LinkFormat.from_build(tmp_path)
 
 
+@pytest.mark.slow
 def test_another_process_gives_the_same_bitstream(built: Path, tmp_path: Path) -> None:
     model, data = built.parent / "model ü.nir", built.parent / "samples.npz"
     assert main(["compile", str(model), *TARGET, "--data", str(data), "--output", str(tmp_path / "again")]) == 0
@@ -675,6 +676,7 @@ def test_verilog_of_an_integer_network_needs_no_target(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "top.il").exists()
 
 
+@pytest.mark.slow
 def test_a_build_remembers_its_folding(model: Path, data: Path, tmp_path: Path, capsys: Any) -> None:
     folding = tmp_path / "f.json"
     folding.write_text('{"engines": [{"populations": ["hidden"]}, {"populations": ["out"]}]}')

@@ -79,6 +79,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("drive", list(Drive))
 @pytest.mark.parametrize("place", list(ResetPlace))
 @pytest.mark.parametrize("way", WAYS)

@@ -139,6 +139,7 @@ def test_the_result_is_json_and_a_picture(real: FitResult) -> None:
     assert ElementTree.fromstring(real.svg()).tag.endswith("svg")
 
 
+@pytest.mark.slow
 def test_artix7_is_synthesised_and_says_so() -> None:
     result = fitted(target="artix7", trials=2, data=None)
     lines = result.summary().splitlines()
@@ -388,6 +389,7 @@ def test_the_same_seed_gives_the_same_result_whatever_the_workers(no_tools: list
     assert first.data() == second.data()
 
 
+@pytest.mark.slow
 def test_a_scheduler_finds_the_same(no_tools: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(evaluation, "LANES", (2, 4, 8))  # as in the other process

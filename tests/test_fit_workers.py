@@ -179,6 +179,7 @@ def test_a_scheduler_without_workers() -> None:
         make_crew(0, 1, local.scheduler_address, print)
 
 
+@pytest.mark.slow
 def test_the_search_goes_on_without_the_scheduler() -> None:
     heard: list[str] = []
     local = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50)

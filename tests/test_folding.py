@@ -70,6 +70,7 @@ def folded(network: Network, name: str, way: dict[str, object]) -> Folding:
     return Folding(engines=tuple(engines))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(f"{key}={value}" for key, value in way.items()) or "1")
 @pytest.mark.parametrize(("name", "family"), [("a", "ice40"), ("c", "ecp5"), ("d", "ice40")])
 def test_an_engine_per_population(name: str, family: str, way: dict[str, object]) -> None:

@@ -218,7 +218,7 @@ def test_a_build_folder_has_the_network_and_the_numbering(built: BuildFolder) ->
     assert "numbering.json" in built.manifest["outputs"] and not built.changed_files()
 
 
-@pytest.mark.parametrize("level", ["rtl", "netlist"])
+@pytest.mark.parametrize("level", ["rtl", pytest.param("netlist", marks=pytest.mark.slow)])
 def test_regressions_cover_the_network(built: BuildFolder, level: str) -> None:
     result = regress(network(), built.path, SPIKES, level=level)
     assert result.left_out == 3
@@ -268,6 +268,7 @@ def test_numberings_that_are_none_are_refused(tmp_path: Path, content: str) -> N
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_command_line_says_who_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], built: BuildFolder
 ) -> None:

@@ -186,7 +186,8 @@ SEVERAL: dict[str, Any] = {"max_spikes": 3, "reset_place": ResetPlace.SAME}
 
 
 @pytest.mark.parametrize(
-    ("inputs", "outputs", "changes"), [(6, 5, {}), (300, 5, {}), (6, 300, {}), (6, 5, SEVERAL), (6, 300, SEVERAL)]
+    ("inputs", "outputs", "changes"),
+    [(6, 5, {}), (300, 5, {}), (6, 300, {}), (6, 5, SEVERAL), pytest.param(6, 300, SEVERAL, marks=pytest.mark.slow)],
 )
 def test_samples_back_to_back(inputs: int, outputs: int, changes: dict[str, Any]) -> None:
     net = network(inputs, outputs, **changes)

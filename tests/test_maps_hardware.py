@@ -142,6 +142,7 @@ def agrees(plan: Plan, spikes: np.ndarray) -> None:
     assert np.all(np.max(busy_cycles(plan, trains), axis=0) <= cycles)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("fold", [shared_folding, pipelined_folding], ids=["shared", "pipelined"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_core_does_what_the_reference_does_in_the_cycles_of_the_model(name: str, fold: Any) -> None:

@@ -257,6 +257,7 @@ def vector_at_the_end(network: Network) -> Folding:
 FOLDINGS = {"shared": shared_folding, "pipelined": pipelined_folding, "vector": vector_at_the_end}
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("fold", FOLDINGS.values(), ids=FOLDINGS.keys())
 @pytest.mark.parametrize("by", KINDS)
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -460,6 +461,7 @@ def with_bits(network: Network, bits: int) -> Network:
     return replace(network, populations=(*network.populations[:-1], wide))
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize(
     ("by", "bits", "outputs"),
     [

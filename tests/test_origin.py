@@ -228,6 +228,7 @@ def test_without_labels_a_report_says_what_the_network_knows(folder: Path, capsy
     assert half is not None and half.integer is None and half.real == origin.compressed.share
 
 
+@pytest.mark.slow
 def test_a_pruned_network_that_is_quantised_later_has_both_steps(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

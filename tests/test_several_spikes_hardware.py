@@ -85,6 +85,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fold_with", [shared_folding, pipelined_folding])
 def test_every_rule(kind: str, fold_with: Any) -> None:
@@ -105,6 +106,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("make", [mixed, recurrent, lambda: several(6, (9, 6, 5), sub=np.array(-1))])
 def test_lanes_and_vectors_have_them_too(way: str, make: Any) -> None:

@@ -130,6 +130,7 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "net.nir"
 
 
+@pytest.mark.slow
 def test_it_is_compiled_reported_and_regressed(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, data = model.with_name("build"), str(model.with_name("data.npz"))
     argv = ["compile", str(model), "--emit", "verilog", "--wide", "--folding", str(model.with_name("folding.json"))]
