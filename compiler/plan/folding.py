@@ -85,14 +85,12 @@ def _runs(network: Network) -> list[tuple[str, ...]]:
 def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.BRAMS) -> Folding:
     """An engine per population; `lanes` of each, or as many as it has neurons, but one of membranes that are read and
     where maps are."""
-    return Folding(
-        engines=tuple(
-            engine_folding(
-                (p.name,), lanes=min(lanes, p.size) if _may_have_lanes(network, p.name) else 1, scarce=scarce
-            )
-            for p in network.populations
-        )
-    )
+    engines = []
+    for population in network.populations:
+        names = (population.name,)
+        several = _suits(network, LanesFolding(populations=names, lanes=2))
+        engines.append(engine_folding(names, lanes=min(lanes, population.size) if several else 1, scarce=scarce))
+    return Folding(engines=tuple(engines))
 
 
 def wide_folding(network: Network, lanes: int = WORD_LANES) -> Folding:
@@ -100,7 +98,7 @@ def wide_folding(network: Network, lanes: int = WORD_LANES) -> Folding:
     engines = []
     for engine in shared_folding(network).engines:
         wide = WideFolding(populations=engine.populations, lanes=lanes)
-        engines.append(wide if wide.refusal(network) is None and not _gives_membranes(network, wide) else engine)
+        engines.append(wide if wide.refusal(network) is None and _suits(network, wide) else engine)
     return Folding(engines=tuple(engines))
 
 
@@ -111,20 +109,16 @@ def slotted_folding(network: Network, lanes: int = SLOTS) -> Folding:
     for number, population in enumerate(network.populations):
         slots = min(2 if number else lanes, most_slots(population.size))
         slotted = SlottedFolding(populations=(population.name,), lanes=slots)
-        possible = slotted.refusal(network) is None and not _gives_membranes(network, slotted)
-        possible = possible and all(slotted.can_have(p.connectivity) for p in network.projections_into(population.name))
+        possible = slotted.refusal(network) is None and _suits(network, slotted)
         engines.append(slotted if possible else engine_folding((population.name,)))
     return Folding(engines=tuple(engines))
 
 
-def _gives_membranes(network: Network, engine: EngineFolding) -> bool:
-    return membranes_leave(network, engine.populations[-1])
-
-
-def _may_have_lanes(network: Network, name: str) -> bool:
-    lanes = LanesFolding(populations=(name,), lanes=2)
-    possible = all(lanes.can_have(projection.connectivity) for projection in network.projections_into(name))
-    return possible and not membranes_leave(network, name)
+def _suits(network: Network, engine: EngineFolding) -> bool:
+    """Whether an engine of several neurons at a time can have its synapses, and has no membranes to give."""
+    into = (projection for name in engine.populations for projection in network.projections_into(name))
+    possible = all(engine.can_have(projection.connectivity) for projection in into)
+    return possible and not membranes_leave(network, engine.populations[-1])
 
 
 def membranes_leave(network: Network, name: str) -> bool:
