@@ -181,6 +181,14 @@ def rests(population: Population) -> bool:
     return stays and (dynamics.v_min is None or bool(np.all(dynamics.v_min <= dynamics.fire)))
 
 
+def beyond_plain(population: Population) -> str | None:
+    """What neurons have, if anything, beside a membrane and a threshold: as what an engine without that has instead."""
+    dynamics = _integer(population)
+    if dynamics.decay_syn is not None:
+        return "no synaptic currents"
+    return None if dynamics.decay_a is None else "fixed thresholds"
+
+
 def with_blocks(form: NeuronFormat, population: Population) -> NeuronFormat:
     """A form of one population that passes by blocks of neurons to which nothing came, where that is exact."""
     passes_all = form.shared or form.skips or form.gives_membranes

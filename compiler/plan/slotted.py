@@ -15,8 +15,8 @@ from ..encodings.cost import Scarce
 from ..encodings.slotted import encode_slotted
 from ..ir.arrays import IntArray
 from ..ir.network import Network
-from ..ir.neurons import IntegerDynamics
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
+from .neurons import beyond_plain
 from .slot_assignment import slot_order
 from .weights import EngineWeights
 
@@ -68,15 +68,8 @@ class SlottedFolding(EngineFolding):
     def refusal(self, network: Network) -> str | None:
         """What its population has that no slotted engine has, if anything."""
         population = network.population(self.first)
-        dynamics = population.dynamics
-        assert isinstance(dynamics, IntegerDynamics)
-        if dynamics.decay_syn is not None:
-            return "no synaptic currents"
-        if dynamics.decay_a is not None:
-            return "fixed thresholds"
-        if population.max_spikes > 1:
-            return "neurons that fire once in a step"
-        return None
+        several = "neurons that fire once in a step" if population.max_spikes > 1 else None
+        return beyond_plain(population) or several
 
     def keeps_membranes(self, network: Network) -> str | None:
         return f"membranes do not leave a slotted engine: that of {quoted(self.first)} is one; the nearest is sparse"

@@ -20,7 +20,7 @@ from ..ir.network import Network
 from ..ir.neurons import IntegerDynamics
 from .engine_folding import EngineFolding, EngineKind, Monitor
 from .maps import map_orders
-from .neurons import plan_neurons, rests
+from .neurons import beyond_plain, plan_neurons, rests
 from .weights import EngineWeights
 from .wide_rows import plan_words
 from .words import WordPopulation, power_of_two, word_population
@@ -135,13 +135,10 @@ def _beyond(network: Network, name: str) -> str | None:
     population = network.population(name)
     dynamics = population.dynamics
     assert isinstance(dynamics, IntegerDynamics)
-    if dynamics.decay_syn is not None:
-        return "no synaptic currents"
-    if dynamics.decay_a is not None:
-        return "fixed thresholds"
-    if population.max_spikes > 1 and (np.any(dynamics.fire < 0) or np.any(dynamics.sub < 0)):
+    problem = beyond_plain(population)
+    if problem is None and population.max_spikes > 1 and (np.any(dynamics.fire < 0) or np.any(dynamics.sub < 0)):
         return "thresholds of 0 or more where neurons fire several times in a step"
-    return None
+    return problem
 
 
 def _names(populations: Sequence[WordPopulation]) -> tuple[int, ...]:
