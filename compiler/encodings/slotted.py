@@ -10,7 +10,7 @@ from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
 from ...hdl.memories.memory import DISTRIBUTED_DEPTH
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..ir.arrays import IntArray
-from ..ir.bounds import signed_bits
+from ..ir.bounds import matrix_sum_bits
 
 
 def encode_slotted(
@@ -29,14 +29,12 @@ def encode_slotted(
     `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
     follows. `slots` and the rest are as in SlottedFormat. Raises ValueError where that does.
     """
-    largest = np.broadcast_to(np.asarray(x_max, np.int64), codes.shape[:1])[:, None]
-    low, high = (np.minimum(codes, 0) * largest).sum(axis=0), (np.maximum(codes, 0) * largest).sum(axis=0)
     words = [row_words(row, slots, banks, groups) for row in codes]
     lengths = [len(row) for row in words]
     form = SlottedFormat(
         pre=codes.shape[0],
         neurons=neurons,
-        sum_bits=signed_bits(int(low.min()), int(high.max())),
+        sum_bits=matrix_sum_bits(codes, x_max),
         slots=slots,
         banks=banks,
         groups=groups,

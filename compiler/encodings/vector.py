@@ -12,7 +12,7 @@ from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import BeatShape, TokenKind
 from ..ir.arrays import IntArray
-from ..ir.bounds import signed_bits
+from ..ir.bounds import matrix_sum_bits
 from .room import Room, require_room
 
 
@@ -33,9 +33,7 @@ def encode_vector(
     `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
     follows, which `room` widens. `lanes` and the rest are as in VectorFormat. Raises ValueError where that does.
     """
-    largest = np.broadcast_to(np.asarray(x_max, np.int64), codes.shape[:1])[:, None]
-    low, high = (np.minimum(codes, 0) * largest).sum(axis=0), (np.maximum(codes, 0) * largest).sum(axis=0)
-    sum_bits = signed_bits(int(low.min()), int(high.max()))
+    sum_bits = matrix_sum_bits(codes, x_max)
     if room is not None:
         wide = sum_bits + room.bits if room.form is None else room.form.sum_bits
         require_room("the sums of a step", wide, sum_bits, "bit")
