@@ -14,6 +14,7 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data, wiring
 
 from ..memories.memory import Family, MemoryShape
+from ..neurons.dynamics import with_bias
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .format import EngineFormat
@@ -148,8 +149,7 @@ class WideFormat(EngineFormat):
     @property
     def sum_bits(self) -> int:
         """The width of every sum inside a step, the bias among it."""
-        bits, bias = self.neurons.accumulator_bits, self.neurons.bias_bits
-        return max(bits, bias + 1) + 1 if bias else bits
+        return with_bias(self.neurons, self.neurons.accumulator_bits)
 
     @property
     def ahead_from(self) -> int:
