@@ -7,7 +7,7 @@ from amaranth.hdl import Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..memories.memory import Family, MemoryShape, ShapedMemory
+from ..memories.memory import Family, ShapedMemory
 from .slotted_format import SlottedFormat
 
 
@@ -56,7 +56,7 @@ class SlottedSums(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        form = self._form
+        form, shapes = self._form, self._form.memories(self._family)
         set_added, added = Signal(), Signal(2)
         m.d.sync += [set_added.eq(self.set), added.eq(self.valid << self.odd)]
         looked: list[list[Value]] = []  # of each slot, the sums of its banks
@@ -66,9 +66,8 @@ class SlottedSums(wiring.Component):
             weights = [self._weight(m, slot, bank, f"weight{number}_{bank}") for bank in range(form.reach)]
             words = []
             for turn in range(2):
-                shape: MemoryShape = form.memories(self._family)[f"sums{2 * number + turn}"]
-                memory = ShapedMemory(shape, transparent=False)
-                m.submodules[f"sums{2 * number + turn}"] = memory
+                role = f"sums{2 * number + turn}"
+                m.submodules[role] = memory = ShapedMemory(shapes[role], transparent=False)
                 adds = self.odd == turn
                 sums = [memory.read_data.word_select(bank, form.sum_bits).as_signed() for bank in range(form.reach)]
                 totals = [(held + weight)[: form.sum_bits] for held, weight in zip(sums, weights, strict=True)]
