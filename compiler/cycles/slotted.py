@@ -32,7 +32,7 @@ class SlottedCycles(EngineCycles):
     def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
         """The longer of walks and passes, which work on different steps."""
         walks = events @ np.maximum(1, self._lengths) + steps
-        return np.maximum(np.asarray(walks, np.float64), steps * self._form.turns * self._form.places)
+        return np.maximum(np.asarray(walks, np.float64), steps * self._form.banks * self._form.places)
 
 
 def slotted_cycles(

@@ -27,7 +27,7 @@ class SlottedEngine(wiring.Component):
     ====== === ===========================================
 
     Throughput, when nothing stalls: the larger of the sum over a step's events of max(1, words of the row) + 1, and
-    `turns` * (places + 1) + 3 cycles per step. Behind the pointer into the words nothing ever waits, so that no path
+    banks * (places + 1) + 3 cycles per step. Behind the pointer into the words nothing ever waits, so that no path
     leads from the output to the input.
     """
 

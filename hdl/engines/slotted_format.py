@@ -101,11 +101,6 @@ class SlottedFormat(EngineFormat):
         return address_bits(self.places)
 
     @property
-    def turns(self) -> int:
-        """Cycles in which a pass takes a place of every bank: a power of two."""
-        return self.banks
-
-    @property
     def reach(self) -> int:
         """Banks of a group, whose sums lie side by side."""
         return self.banks // self.groups

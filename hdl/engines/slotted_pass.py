@@ -38,7 +38,7 @@ class SlottedPass(wiring.Component):
     trace  out monitor without back-pressure, one beat per neuron and step, in order
     ====== === ===============================================================================================
 
-    Passes are `turns` * (places + 1) + 3 cycles apart when the output does not stall. No neuron waits on its way, as
+    Passes are banks * (places + 1) + 3 cycles apart when the output does not stall. No neuron waits on its way, as
     none is asked for while half of the queue of spikes is taken. END_OF_SAMPLE clears every state word in the same
     pass; ABORT, and the start after a reset, run clearing passes without spikes or trace.
     """
@@ -78,7 +78,7 @@ class SlottedPass(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         form = self._form
-        turn, room = Signal(range(form.turns)), Signal()
+        turn, room = Signal(range(form.banks)), Signal()
         kind, announce = Signal(TokenKind, init=TokenKind.ABORT), Signal()
         m.d.sync += turn.eq(turn + 1)
         m.d.comb += [self.odd.eq(turn[0]), self.look.eq(self.past ^ self.shut)]
@@ -98,7 +98,7 @@ class SlottedPass(wiring.Component):
         shape = form.memories(self._family)["state"]
         m.submodules.state = state = ShapedMemory(shape, transparent=False)
         word = data.View(form.state_layout, state.read_data)
-        banks = ((t - form.sum_latency) % form.turns % form.banks for t in range(form.turns))
+        banks = [(t - form.sum_latency) % form.banks for t in range(form.banks)]  # whose sums are there in each turn
         totals = select_from([self.totals[bank] for bank in banks], turn)
         comes = _later(m, Value.cast(totals), 1)
         start, other = _later(m, Cat(word.start), 2), _later(m, Cat(word.other), 4)
@@ -120,7 +120,7 @@ class SlottedPass(wiring.Component):
         """Whether a neuron's place is looked at, bank by bank; whether it is the last neuron; whether it was the last
         place."""
         form = self._form
-        last_turn, last_place = turn == form.turns - 1, self.place == form.places - 1
+        last_turn, last_place = turn == form.banks - 1, self.place == form.places - 1
         pending = Signal(init=1)
         running, asked = Signal(), Signal()
         goes_on = pending | (running & ~(asked & last_place))
