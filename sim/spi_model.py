@@ -10,7 +10,7 @@ from cocotb.triggers import Event, Timer
 
 from ..hdl.link.protocol import END, ESCAPE
 from ..hdl.link.spi import STUFFED
-from .uart_model import FramingError
+from .uart_model import level_of
 
 _REST_BITS = 2
 """How long the device is selected before the first edge, in bits."""
@@ -66,15 +66,8 @@ class SpiHost:
         for bit in range(7, -1, -1):
             self._to_device.value = byte >> bit & 1
             await Timer(half, "ps")
-            found = found << 1 | self._level()
+            found = found << 1 | level_of(self._from_device)
             self._clock.value = 1
             await Timer(self._bit_ps - half, "ps")
             self._clock.value = 0
         return found
-
-    def _level(self) -> int:
-        value = self._from_device.value
-        try:
-            return int(value)
-        except ValueError:
-            raise FramingError(f"the device's line is {value}") from None

@@ -14,6 +14,15 @@ class FramingError(Exception):
     """A byte from the device without its stop bit, or a line of unknown level."""
 
 
+def level_of(pin: Any) -> int:
+    """The level of a pin that the device drives. Raises FramingError for one that is neither 0 nor 1."""
+    value = pin.value
+    try:
+        return int(value)
+    except ValueError:
+        raise FramingError(f"the device's line is {value}") from None
+
+
 class UartHost:
     """Drives the pin that the device receives on and listens to the pin that it sends on.
 
@@ -38,27 +47,20 @@ class UartHost:
     async def receive(self, on_byte: Callable[[int], None]) -> None:
         """Pass every byte from the device to `on_byte`. Raises FramingError."""
         while True:
-            if self._level() == 1:
+            if level_of(self._from_device) == 1:
                 await FallingEdge(self._from_device)
             await Timer(self._bit_ps // 2, "ps")
-            if self._level() == 1:
+            if level_of(self._from_device) == 1:
                 continue  # a glitch, no start bit
             byte = 0
             for bit in range(_DATA_BITS):
                 await Timer(self._bit_ps, "ps")
-                byte |= self._level() << bit
+                byte |= level_of(self._from_device) << bit
             await Timer(self._bit_ps, "ps")
-            if self._level() == 0:
+            if level_of(self._from_device) == 0:
                 raise FramingError(f"byte {byte:#04x} from the device has no stop bit")
             on_byte(byte)
 
     async def _put(self, level: int) -> None:
         self._to_device.value = level
         await Timer(self._bit_ps, "ps")
-
-    def _level(self) -> int:
-        value = self._from_device.value
-        try:
-            return int(value)
-        except ValueError:
-            raise FramingError(f"the device's line is {value}") from None
