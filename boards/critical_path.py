@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -38,7 +38,7 @@ class Timing:
         return self.fmax_mhz >= self.constraint_mhz
 
 
-def read_timing(report: Mapping[str, Any], blocks: Iterable[str]) -> Timing:
+def read_timing(report: Mapping[str, Any], blocks: Collection[str]) -> Timing:
     """The tightest clock in nextpnr's report; `blocks` are the instance paths of the design's modules."""
     clock, figures = min(report["fmax"].items(), key=lambda item: item[1]["achieved"] / item[1]["constraint"])
     edges = {f"posedge {clock}", f"negedge {clock}"}
@@ -47,7 +47,7 @@ def read_timing(report: Mapping[str, Any], blocks: Iterable[str]) -> Timing:
     return Timing(
         constraint_mhz=float(figures["constraint"]),
         fmax_mhz=float(figures["achieved"]),
-        critical_path=tuple(_hops(longest, sorted(blocks, key=len, reverse=True))),
+        critical_path=tuple(_hops(longest, blocks)),
     )
 
 
@@ -60,7 +60,7 @@ def _length(path: list[dict[str, Any]]) -> float:
     return float(sum(arc["delay"] for arc in path))
 
 
-def _hops(path: list[dict[str, Any]], blocks: list[str]) -> Iterable[Hop]:
+def _hops(path: list[dict[str, Any]], blocks: Collection[str]) -> Iterable[Hop]:
     """Neighbouring arcs with the same driving block, joined."""
     for block, group in groupby(path, key=lambda arc: block_of(_driver(arc), blocks)):
         arcs = list(group)
@@ -79,9 +79,9 @@ def _driver(arc: dict[str, Any]) -> str:
     return cell.removeprefix("$gbuf_")
 
 
-def block_of(cell: str, blocks: list[str]) -> str:
+def block_of(cell: str, blocks: Collection[str]) -> str:
     """The deepest module that a cell's name starts with: yosys names cells of a flattened design by their wires."""
-    return next((block for block in blocks if cell.startswith(f"{block}.")), TOP)
+    return max((block for block in blocks if cell.startswith(f"{block}.")), key=len, default=TOP)
 
 
 def _signal(cell: str, block: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -81,7 +81,7 @@ class Floorplan:
     tiles: tuple[Tile, ...]
 
 
-def take_floorplan(folder: Path, device: Device, blocks: Iterable[str]) -> Floorplan:
+def take_floorplan(folder: Path, device: Device, blocks: Collection[str]) -> Floorplan:
     """Where the cells of the placed design of a folder are; nextpnr's two designs go.
 
     `blocks` are the instance paths of our modules.
@@ -92,15 +92,14 @@ def take_floorplan(folder: Path, device: Device, blocks: Iterable[str]) -> Floor
     return read_floorplan(cells, device, blocks)
 
 
-def read_floorplan(cells: Mapping[str, Any], device: Device, blocks: Iterable[str]) -> Floorplan:
+def read_floorplan(cells: Mapping[str, Any], device: Device, blocks: Collection[str]) -> Floorplan:
     """What nextpnr's design says of its cells."""
-    deepest = sorted(blocks, key=len, reverse=True)
     counts: Counter[tuple[int, int, str, TileKind]] = Counter()
     for name, cell in cells.items():
         place = _PLACE.match(cell.get("attributes", {}).get("NEXTPNR_BEL", ""))
         if place is not None:
             kind = _KINDS.get(cell["type"], TileKind.OTHER)
-            counts[int(place[1]), int(place[2]), block_of(name, deepest), kind] += 1
+            counts[int(place[1]), int(place[2]), block_of(name, blocks), kind] += 1
     tiles = [Tile(x=x, y=y, block=block, kind=kind, cells=n) for (x, y, block, kind), n in sorted(counts.items())]
     columns, rows = GRIDS[device.flag]
     return Floorplan(columns=columns, rows=rows, tiles=tuple(tiles))
