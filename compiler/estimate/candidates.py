@@ -20,7 +20,7 @@ from ..plan.folding import (
 )
 from ..plan.kinds import PerKind, engine_folding
 from ..plan.maps import listens_to_maps
-from ..plan.slotted import SlottedFolding, most_slots
+from ..plan.slotted import SlottedFolding
 from ..plan.vector import VectorFolding
 from ..plan.wide import WideFolding
 
@@ -105,11 +105,16 @@ def _weighed_wide(network: Network) -> Iterator[Folding]:
 
 
 def _weighed_slotted(network: Network) -> Iterator[Folding]:
-    """Words of several slots for the first population, of two for those behind it, which hear fewer events."""
+    return (folding for _, folding in _slotted(network))
+
+
+def _slotted(network: Network) -> Iterator[tuple[int, Folding]]:
+    """How many slots words have for the first population, where it can have them, and the folding."""
     for slots in SLOTS:
         folding = slotted_folding(network, slots)
-        if isinstance(folding.engines[0], SlottedFolding) and slots <= most_slots(network.populations[0].size):
-            yield folding
+        first = folding.engines[0]
+        if isinstance(first, SlottedFolding) and first.lanes == slots:
+            yield slots, folding
 
 
 WEIGHED: PerKind[Callable[[Network], Iterator[Folding]]] = PerKind(
@@ -147,9 +152,7 @@ def _searched_wide(network: Network, lanes: Sequence[int]) -> Mapping[str, Foldi
 
 
 def _searched_slotted(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
-    firsts = ((folding.engines[0], folding) for folding in _weighed_slotted(network))
-    wanted = ((e.lanes, folding) for e, folding in firsts if isinstance(e, SlottedFolding) and e.lanes in lanes)
-    return {f"words of {slots} slots": folding for slots, folding in wanted}
+    return {f"words of {slots} slots": folding for slots, folding in _slotted(network) if slots in lanes}
 
 
 SEARCHED: PerKind[Callable[[Network, Sequence[int]], Mapping[str, Folding]]] = PerKind(
