@@ -54,6 +54,16 @@ class Parts:
         """A path from register to register: look-up tables one behind the other, and bits of carry chains."""
         self.paths.add((kind, levels, carries))
 
+    def join(self, module: Parts) -> None:
+        """Count what a module is made of among the others."""
+        for name, count in module.luts.items():
+            self.lut(name, count)
+        for name, count in module.ffs.items():
+            self.ff(name, count)
+        self.carries += module.carries
+        self.rams += module.rams
+        self.paths |= module.paths
+
 
 # ------------------------------------------------------------------------------------------------------ walker
 

@@ -29,7 +29,7 @@ class SlottedEstimate(EngineEstimate):
 
     def add_parts(self, parts: Parts, family: Family) -> None:
         for _, module in self.modules(family):
-            _add(parts, module)
+            parts.join(module)
 
     def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
         for name, count in (("walker", self._walker), ("sums", self._sums), ("neurons", self._pass)):
@@ -66,7 +66,7 @@ class SlottedEstimate(EngineEstimate):
         bank_parts(bank, form.neurons)
         bank.luts = {name: count for name, count in bank.luts.items() if name not in OF_A_BANK}
         bank.ffs = {}
-        _add(parts, bank)
+        parts.join(bank)
         number, queue = address_bits(form.outputs), address_bits(form.queued)
         parts.lut("slotted", 34 + (form.banks - 1) * form.sum_bits)
         parts.ff("slotted", 6 * number + 8 * form.sum_bits + 4 * form.start_bits + 2 * form.neurons.parameter_bits + 60)
@@ -94,13 +94,3 @@ class SlottedEstimate(EngineEstimate):
         ends = np.concatenate([[0], np.cumsum(full)])
         starts = np.array(self._contents.rows, np.int64) & ((1 << form.pointer_bits) - 1)
         return np.asarray(ends[starts + row_lengths(form, self._contents)] - ends[starts], np.int64)
-
-
-def _add(parts: Parts, module: Parts) -> None:
-    """Count a module among others."""
-    for name, count in module.luts.items():
-        parts.lut(name, count)
-    for name, count in module.ffs.items():
-        parts.ff(name, count)
-    parts.carries += module.carries
-    parts.paths |= module.paths
