@@ -23,7 +23,7 @@ class Device:
     `flag`, `package` and `speed` are nextpnr's options; a board brings its own package and speed grade, the ones here
     are for a build without a board. `luts`, `ffs` and `lcs` of the capacity overlap: an iCE40 logic cell is one LUT
     with its carry and flip-flop, an ECP5 COMB cell is one LUT with half a carry. `clock_hz` is what a build without a
-    board is timed for unless told otherwise.
+    board is timed for unless told otherwise. `grid` is its columns and rows of tiles, as nextpnr counts them.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Device:
     family: Family
     capacity: Resources
     flag: str
+    grid: tuple[int, int]
     package: str
     speed: int | None = None
     clock_hz: float = 12e6
@@ -46,18 +47,21 @@ class Device:
         return max(depth * width for depth, width in self.bram_shapes)
 
 
-def _ice40(id: str, name: str, package: str, lcs: int, brams: int, spram: int = 0, dsps: int = 0) -> Device:
+def _ice40(
+    id: str, name: str, grid: tuple[int, int], package: str, lcs: int, brams: int, spram: int = 0, dsps: int = 0
+) -> Device:
     capacity = Resources(luts=lcs, ffs=lcs, lcs=lcs, brams=brams, spram=spram, dsps=dsps)
-    return Device(id=id, name=name, family=Family.ICE40, capacity=capacity, flag=f"--{id}", package=package)
+    return Device(id=id, name=name, family=Family.ICE40, capacity=capacity, flag=f"--{id}", grid=grid, package=package)
 
 
-def _ecp5(id: str, flag: str, luts: int, brams: int, dsps: int, speed: int = 6) -> Device:
+def _ecp5(id: str, flag: str, grid: tuple[int, int], luts: int, brams: int, dsps: int, speed: int = 6) -> Device:
     return Device(
         id=id,
         name=id.upper(),
         family=Family.ECP5,
         capacity=Resources(luts=luts, ffs=luts, lcs=luts, brams=brams, dsps=dsps),
         flag=flag,
+        grid=grid,
         package="CABGA381",
         speed=speed,
         clock_hz=25e6,
@@ -67,18 +71,18 @@ def _ecp5(id: str, flag: str, luts: int, brams: int, dsps: int, speed: int = 6) 
 DEVICES: dict[str, Device] = {
     device.id: device
     for device in (
-        _ice40("lp1k", "iCE40LP1K", "cm121", 1280, 16),
-        _ice40("hx1k", "iCE40HX1K", "tq144", 1280, 16),
-        _ice40("u4k", "iCE5LP4K", "sg48", 3520, 20, dsps=4),
-        _ice40("up5k", "iCE40UP5K", "sg48", 5280, 30, spram=4, dsps=8),
-        _ice40("lp8k", "iCE40LP8K", "cm225", 7680, 32),
-        _ice40("hx8k", "iCE40HX8K", "ct256", 7680, 32),
-        _ecp5("lfe5u-12f", "--12k", 24288, 56, 28),
-        _ecp5("lfe5u-25f", "--25k", 24288, 56, 28),
-        _ecp5("lfe5u-45f", "--45k", 43848, 108, 72),
-        _ecp5("lfe5u-85f", "--85k", 83640, 208, 156),
-        _ecp5("lfe5um5g-45f", "--um5g-45k", 43848, 108, 72, speed=8),
-        _ecp5("lfe5um5g-85f", "--um5g-85k", 83640, 208, 156, speed=8),
+        _ice40("lp1k", "iCE40LP1K", (14, 18), "cm121", 1280, 16),
+        _ice40("hx1k", "iCE40HX1K", (14, 18), "tq144", 1280, 16),
+        _ice40("u4k", "iCE5LP4K", (26, 22), "sg48", 3520, 20, dsps=4),
+        _ice40("up5k", "iCE40UP5K", (26, 32), "sg48", 5280, 30, spram=4, dsps=8),
+        _ice40("lp8k", "iCE40LP8K", (34, 34), "cm225", 7680, 32),
+        _ice40("hx8k", "iCE40HX8K", (34, 34), "ct256", 7680, 32),
+        _ecp5("lfe5u-12f", "--12k", (73, 51), 24288, 56, 28),
+        _ecp5("lfe5u-25f", "--25k", (73, 51), 24288, 56, 28),
+        _ecp5("lfe5u-45f", "--45k", (91, 72), 43848, 108, 72),
+        _ecp5("lfe5u-85f", "--85k", (127, 96), 83640, 208, 156),
+        _ecp5("lfe5um5g-45f", "--um5g-45k", (91, 72), 43848, 108, 72, speed=8),
+        _ecp5("lfe5um5g-85f", "--um5g-85k", (127, 96), 83640, 208, 156, speed=8),
     )
 }
 

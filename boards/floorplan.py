@@ -21,22 +21,6 @@ from .devices import Device
 SYNTHESISED, PLACED = "top.json", "placed.json"
 """The design as nextpnr reads it, and as it writes it, with the place of each cell."""
 
-GRIDS = {
-    "--lp1k": (14, 18),
-    "--hx1k": (14, 18),
-    "--u4k": (26, 22),
-    "--up5k": (26, 32),
-    "--lp8k": (34, 34),
-    "--hx8k": (34, 34),
-    "--12k": (73, 51),
-    "--25k": (73, 51),
-    "--45k": (91, 72),
-    "--85k": (127, 96),
-    "--um5g-45k": (91, 72),
-    "--um5g-85k": (127, 96),
-}
-"""Columns and rows of tiles, by nextpnr's option for the device."""
-
 _PLACE = re.compile(r"X(\d+)/Y(\d+)/(\w+)")
 
 
@@ -101,5 +85,5 @@ def read_floorplan(cells: Mapping[str, Any], device: Device, blocks: Collection[
             kind = _KINDS.get(cell["type"], TileKind.OTHER)
             counts[int(place[1]), int(place[2]), block_of(name, blocks), kind] += 1
     tiles = [Tile(x=x, y=y, block=block, kind=kind, cells=n) for (x, y, block, kind), n in sorted(counts.items())]
-    columns, rows = GRIDS[device.flag]
+    columns, rows = device.grid
     return Floorplan(columns=columns, rows=rows, tiles=tuple(tiles))
