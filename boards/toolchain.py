@@ -27,7 +27,7 @@ from .capacity import check_capacity
 from .clock import ClockPlan, plan_clock
 from .critical_path import TOP, Timing, module_paths, read_timing
 from .devices import Device
-from .floorplan import PLACED, Floorplan, take_floorplan
+from .floorplan import PLACED, SYNTHESISED, Floorplan, take_floorplan
 from .routed_memories import PlacedBlock, exchanged, find_blocks
 from .top import BoardTop, DeviceTop, SerialCore
 from .utilisation import Utilisation, count_cells, read_overflow, read_utilisation
@@ -314,7 +314,7 @@ def _emit(core: SerialCore, target: Board | Device, clock: ClockPlan, folder: Pa
 def _synthesise(device: Device, folder: Path, native: bool, il_file: str) -> dict[str, int]:
     """Write top.json; returns the number of cells of each type."""
     passes = synthesis_passes(device.family, TOP, dsp=device.capacity.dsps > 0)
-    script = [f"read_rtlil {il_file}", *passes, _STATISTICS, "write_json top.json"]
+    script = [f"read_rtlil {il_file}", *passes, _STATISTICS, f"write_json {SYNTHESISED}"]
     _yosys(folder, script, "yosys", native)
     return _statistics(folder, "design", "num_cells_by_type")
 
@@ -357,7 +357,7 @@ def _place_and_route(
         *find_tool(flow.router, native),
         "--quiet",
         *("--log", "logs/nextpnr.log"),
-        *("--json", "top.json"),
+        *("--json", SYNTHESISED),
         *constraints,
         *(flow.routed_flag, flow.routed),
         *("--report", "nextpnr.json"),
