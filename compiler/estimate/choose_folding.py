@@ -92,8 +92,7 @@ def choose_folding(
     `rates` are mean events per step of the input and every population. With a `capacity` the design, with its `link`,
     must fit it by the estimate. Warns where the choice rests on prices that are a guess. With `wide` only foldings are
     weighed whose first engine takes beats, as the core's input then brings them; with `headroom` only those whose
-    memories can have it. Raises CapacityError where no folding
-    is fast enough or fits, naming the nearest.
+    memories can have it. Raises CapacityError where no folding is fast enough or fits, naming the nearest.
     """
     foldings = list(wide_foldings(network) if wide else candidate_foldings(network))
     if headroom is not None:

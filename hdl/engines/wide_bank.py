@@ -36,13 +36,12 @@ class WideBank(wiring.Component):
     trace*  out monitors, in the order of `WideFormat.monitored`
     ======= === ================================================================================================
 
-    Throughput one word per cycle, added to or passed, but three cycles apart where two go to one word; to the last word
-    where that is a population of its own also one per cycle, as what waits for it is added up. What is added
-    goes before passes, whose spikes wait in a queue: passes fill the cycles in which no taps are there. What is added
-    ahead of the next step waits for passes. A pass looks at
-    every word of its population, or where it `visits` at those to which something was added since the last pass, or in
-    which a neuron fired then. Where neurons fire several times in a step, a pass looks at a word every third cycle, and
-    once more each time that one did.
+    Throughput one word per cycle, added to or passed, but three cycles apart where two go to one word. Where the last
+    population is a single word, that too takes an addition per cycle, as those that wait for it are added up. Additions
+    of the step under way go before passes, whose spikes wait in a queue: passes fill the cycles in which no taps are
+    there. Those of the next step wait for passes. A pass looks at every word of its population, or where it `visits` at
+    those to which something was added since the last pass, or in which a neuron fired then. Where neurons fire several
+    times in a step, a pass looks at a word every third cycle, and once more each time that one did.
 
     END_OF_SAMPLE clears every word in the same pass; ABORT, and the start after a reset, run a clearing pass without
     spikes or trace.
