@@ -15,7 +15,7 @@ from ..ir.arrays import SpikeArray, SpikesByPopulation
 from ..ir.fingerprint import fingerprint
 from ..ir.network import INPUT, Network
 from ..ir.signed import least_value, sample_shapes, unsigned
-from .contract import ContractForm
+from .contract import ContractForm, contract_form
 from .currents import current_at, on_grid, split_by_delay
 from .step import ARRAYS, State, step
 
@@ -50,6 +50,12 @@ def observe(network: Network, populations: Sequence[ContractForm], inputs: Spike
     """
     name = fingerprint(network.largest_value, list(populations), inputs)
     return dict(observation(Run(name, network.largest_value, tuple(populations), inputs)))
+
+
+def observed(network: Network, samples: npt.NDArray[Any]) -> dict[str, SpikeArray]:
+    """What a float network does on the first of these samples (`calibration_inputs`), as `observe` says it."""
+    forms = [contract_form(network, population) for population in network.populations]
+    return observe(network, forms, calibration_inputs(network, samples))
 
 
 @dataclass(frozen=True)
