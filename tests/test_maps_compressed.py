@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from spikeloom.compiler.compression.allocation import price_of
 from spikeloom.compiler.compression.apply import compress
+from spikeloom.compiler.compression.finetune import FineTune
+from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.compression.simulation import inputs_of, layers_of, simulate
 from spikeloom.compiler.ir.arrays import SpikeArray
@@ -128,8 +130,15 @@ def test_sums_that_are_pooled_are_not_fitted_but_pruned() -> None:
     net = network(after="max")
     with pytest.raises(ModelError, match="takes sums as they are: those of 'input' -> 'a' are pooled; use magnitude"):
         compress(net, Recipe(method="osbc", sparsity=0.4), samples())
-    found, _ = compress(net, Recipe(method="magnitude", sparsity=0.4, bits=6), samples())
+    recipe = Recipe(method="magnitude", sparsity=0.4, bits=6)
+    found, _ = compress(net, recipe, samples())
     assert not found.projections[0].connectivity.is_linear
+    flat = samples().reshape(8, 14, -1)
+    with pytest.raises(ModelError, match="are pooled; use magnitude, without fine-tuning"):
+        compress_weights(net, recipe, flat, finetune=FineTune(epochs=1))
+    same = compress_weights(net, recipe, flat)
+    for one, other in zip(found.projections, same.projections, strict=True):
+        np.testing.assert_array_equal(one.connectivity.codes, other.connectivity.codes)
 
 
 def test_operations_of_a_weight_are_counted_at_all_its_places() -> None:

@@ -44,9 +44,18 @@ def pruned(network: Network, shares: Sequence[Share], rates: Mapping[str, FloatA
     )
 
 
-def quantised(network: Network, formats: Mapping[str, Format], calibration: npt.NDArray[Any] | None = None) -> Network:
-    """The integer network with the weights into each population rounded to its format, at scales by a clip search."""
-    return quantise_codes(network, nearest_codes(network, formats, calibration), calibration)
+def by_magnitude(
+    network: Network,
+    shares: Sequence[Share],
+    formats: Mapping[str, Format] | None,
+    calibration: npt.NDArray[Any] | None = None,
+) -> Network:
+    """The network without its smallest weights; with formats an integer one, whose weights are rounded to these at
+    scales by a clip search."""
+    masked = pruned(network, shares)
+    if formats is None:
+        return masked
+    return quantise_codes(masked, nearest_codes(masked, formats, calibration), calibration)
 
 
 def nearest_codes(

@@ -33,7 +33,7 @@ from ..lowering.quantise import dequantise, quantise_codes
 from ..names import FITTED
 from ..neurons.observe import calibration_inputs
 from .allocation import Share
-from .baseline import nearest_codes, pruned
+from .baseline import by_magnitude, nearest_codes, pruned
 from .calibration import Calibration
 from .finetune import FineTune, Weights
 from .finetune import finetune as train
@@ -96,7 +96,10 @@ def compress_weights(
     samples = _samples(network, calibration)
     if finetune is not None:
         finetune = _trainable(network, finetune)
-    result = _compressed(job, samples, distil, finetune, progress)
+    if recipe.method == "magnitude" and finetune is None:
+        result = by_magnitude(job.network, job.shares, job.formats, samples)
+    else:
+        result = _compressed(job, samples, distil, finetune, progress)
     _warn_of_empty(network, result)
     return result
 

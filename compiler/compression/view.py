@@ -45,7 +45,7 @@ class View:
             if own.pools_sums:
                 raise ModelError(
                     f"compression on data takes sums as they are: those of {quoted(projection.pre)} -> "
-                    f"{quoted(projection.post)} are pooled; use magnitude"
+                    f"{quoted(projection.post)} are pooled; use magnitude, without fine-tuning"
                 )
             if len(own.alike()) > 1 or not np.array_equal(own.scale_groups(), groups):
                 arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
