@@ -132,6 +132,12 @@ def test_help_and_version_load_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"
+    script = (
+        "import sys; from spikeloom.compiler.cli.main import main; main(['boards']); "
+        "print([m for m in ('torch', 'numpy', 'h5py') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
     version = subprocess.run([COMMAND, "--version"], capture_output=True, text=True, env={"PATH": "/bin"}, check=True)
     assert version.stdout.startswith("spikeloom 0.")
 

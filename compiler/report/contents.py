@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .placement import PLACED_FIGURES, placed_rows
 from .rows import (
     ENGINE_FIGURES,
     ERROR_COLUMNS,
     MEMORY_FIGURES,
+    PLACED_FIGURES,
+    WEIGHT_FIGURES,
     engine_rows,
     memory_rows,
     neurobench_rows,
+    placed_rows,
     semantics_rows,
+    weight_rows,
 )
-from .weights import WEIGHT_FIGURES, weight_rows
 from .wording import accuracy_text, counted, expected, family_of, guess_text, number, resource_names, share
 
 Report = Mapping[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from .placement import KINDS, places
 from .plots import drawing, legend, lines, ticks
+from .rows import KINDS, places
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 8, 46
 _SHARED, _COLOURS = ("both", "float only", "integers only"), (5, 0, 1)

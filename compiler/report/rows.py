@@ -7,6 +7,9 @@ from typing import Any
 
 from .wording import encoding_text, keeps_text, number
 
+KINDS = ("logic", "memory", "other")
+"""What cells stand in: logic, block RAM and SPRAM, all else (pins, clocks, multipliers)."""
+
 
 def engine_rows(engines: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and rows of the table of engines."""
@@ -107,3 +110,49 @@ def _fires(entry: Mapping[str, Any]) -> str:
 
 ERROR_COLUMNS = range(5, 9)
 """The columns of `semantics_rows` that hold figures."""
+
+
+def weight_rows(projections: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows of the weights, a projection each."""
+    headings = ("From", "To", "Bits", "Weights", "Zero", "Codes")
+    rows: list[tuple[str, ...]] = [
+        (
+            entry["pre"],
+            entry["post"],
+            str(entry["bits"]),
+            number(entry["weights"]),
+            f"{entry['zeros'] / max(1, entry['weights']):.1%}",
+            f"{entry['lowest_code']} to {entry['highest_code']}",
+        )
+        for entry in projections
+    ]
+    return headings, rows
+
+
+WEIGHT_FIGURES = (2, 3, 4, 5)
+"""The columns of `weight_rows` that hold figures."""
+
+
+def placed_rows(floorplan: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows of a floorplan, a block each."""
+    headings = ("Block", "Cells", "Memories", "Columns", "Rows")
+    rows: list[tuple[str, ...]] = []
+    for block in floorplan["blocks"]:
+        tiles = [place for kind in KINDS for place in places(block, kind)]
+        columns, rows_ = ([place[axis] for place in tiles] for axis in (0, 1))
+        cells = (number(block[kind]) for kind in ("logic", "memory"))
+        rows.append((block["name"], *cells, _range(columns), _range(rows_)))
+    return headings, rows
+
+
+def places(block: Mapping[str, Any], kind: str) -> list[list[int]]:
+    """The tiles of a block in a report, each column, row and cells."""
+    return [tile for tile in block["tiles"][kind] if len(tile) == 3]
+
+
+PLACED_FIGURES = (1, 2, 3, 4)
+"""The columns of `placed_rows` that hold figures."""
+
+
+def _range(numbers: list[int]) -> str:
+    return f"{min(numbers)} to {max(numbers)}" if numbers else ""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..ir.network import Network, Projection
 from .facts import Source
-from .wording import number
 
 MOST_BINS = 32
 """Bins of a histogram; codes of 5 bits and fewer have one each."""
@@ -39,24 +37,3 @@ def _projection(projection: Projection) -> dict[str, Any]:
         "counts": counts.tolist(),
         "source": Source.MEASURED,
     }
-
-
-def weight_rows(projections: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and rows, a projection each."""
-    headings = ("From", "To", "Bits", "Weights", "Zero", "Codes")
-    rows: list[tuple[str, ...]] = [
-        (
-            entry["pre"],
-            entry["post"],
-            str(entry["bits"]),
-            number(entry["weights"]),
-            f"{entry['zeros'] / max(1, entry['weights']):.1%}",
-            f"{entry['lowest_code']} to {entry['highest_code']}",
-        )
-        for entry in projections
-    ]
-    return headings, rows
-
-
-WEIGHT_FIGURES = (2, 3, 4, 5)
-"""The columns of `weight_rows` that hold figures."""
