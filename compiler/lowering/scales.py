@@ -131,6 +131,8 @@ def grid_scales(columns: FloatArray, largest: FloatArray, limit: int, error: flo
         if not len(waiting):
             break
         some = waiting[_on_lattice(columns[:32], largest / code, waiting, code * error)]  # most fail on their first
+        if not len(some):
+            continue
         fits = some[_on_lattice(columns, largest / code, some, code * error)]
         result[fits] = largest[fits] / code
         waiting = np.setdiff1d(waiting, fits)
