@@ -7,7 +7,7 @@ scale of which all weights of a neuron are whole multiples. Codes with a common 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ...hdl.errors import ModelError, quoted
 from ..ir.arrays import FloatArray
 from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
-from ..ir.network import Network, Population
+from ..ir.network import Network, Population, Projection
 from ..lowering.quantise import MIN_WEIGHT_BITS, quantise_codes
 from ..lowering.scales import grid_scales, largest_code
 from ..names import KEEP
@@ -32,30 +32,26 @@ GRID_ERROR = 1e-6
 """Weights on a grid are multiples of its step to this relative error: they were rounded to float32 twice."""
 
 
+class OffGridError(ModelError):
+    """Weights that are to be kept lie on no grid."""
+
+
 def kept(network: Network, bits: int, calibration: npt.NDArray[Any] | None = None) -> Network:
     """The integer network of a float network whose weights lie on grids of `bits` at most, its codes exact.
 
     Each population has the narrowest codes that hold its own. Raises ModelError, with the population and the neuron,
     where weights lie on no such grid.
     """
-    found = {population.name: _grid(network, population, bits) for population in network.populations}
-    for name, grid in found.items():
-        if isinstance(grid, str):
-            raise ModelError(
-                f"weights kept as they are lie on a grid of at most {bits} bits: those into {quoted(name)} do not "
-                f"({grid}); choose another method, or more bits"
-            )
-    codes = []
-    for projection in network.projections:
-        grid = found[projection.post]
-        assert not isinstance(grid, str)
-        codes.append(grid[id(projection)])
-    return quantise_codes(network, codes, calibration, exact=True)
+    return quantise_codes(network, _codes(network, bits), calibration, exact=True)
 
 
 def lies_on_grid(network: Network, bits: int) -> bool:
-    """Whether `kept` takes the network."""
-    return all(not isinstance(_grid(network, population, bits), str) for population in network.populations)
+    """Whether the weights lie on grids of `bits` at most."""
+    try:
+        _codes(network, bits)
+    except OffGridError:
+        return False
+    return True
 
 
 def method_of(network: Network, bits: int | None, *, calibrated: bool) -> str:
@@ -72,31 +68,39 @@ def formats_of(network: Network) -> dict[str, Format]:
     return {name: Format(w.bits, w.scheme) for name, w in weights.items()}
 
 
-def _grid(network: Network, population: Population, bits: int) -> Mapping[int, Quantised] | str:
-    """The codes into a population, by the identity of their projections, or why there are none."""
+def _codes(network: Network, bits: int) -> list[Quantised]:
+    """The codes of the projections, in their order; OffGridError where a population's weights lie on none."""
+    found = {id(p): w for population in network.populations for p, w in _grid(network, population, bits)}
+    return [found[id(projection)] for projection in network.projections]
+
+
+def _grid(network: Network, population: Population, bits: int) -> Iterator[tuple[Projection, Quantised]]:
+    """The projections into a population with their codes."""
     form = contract_form(network, population)
     columns = Columns.of([p.connectivity for p in form.projections])
     weights = columns.stacked([p.connectivity.real for p in form.projections])
     limit = largest_code(bits)
     if form.read:
         if np.ptp(form.gain) > 0:
-            return "the neurons of a readout differ in the gain of their inputs"
+            raise _off_grid(population, bits, "the neurons of a readout differ in the gain of their inputs")
         scale = _steps(weights.reshape(-1, 1), limit)[0] * np.ones(columns.count)
-        reason = "a readout has one grid for all its neurons"
     else:
         scale = _steps(weights, limit)
-        reason = f"the first is neuron {np.flatnonzero(columns.spread(scale) == 0)[:1].sum()}"
-    used = np.any(weights != 0, axis=0)
-    if np.any(scale[used] == 0):
-        return reason
-    scale = np.where(scale > 0, scale, 1.0)
+    if np.any(scale == 0):
+        first = np.flatnonzero(columns.spread(scale) == 0)[0]
+        reason = "a readout has one grid for all its neurons" if form.read else f"the first is neuron {first}"
+        raise _off_grid(population, bits, reason)
     codes = np.rint(weights / scale).astype(np.int64)
     width = max(MIN_WEIGHT_BITS, 1 + int(np.abs(codes).max(initial=0)).bit_length())
-    whole = columns.split(codes)
-    return {
-        id(p): Quantised(codes=c, bits=width, scale=columns.spread(scale))
-        for p, c in zip(form.projections, whole, strict=True)
-    }
+    for projection, whole in zip(form.projections, columns.split(codes), strict=True):
+        yield projection, Quantised(codes=whole, bits=width, scale=columns.spread(scale))
+
+
+def _off_grid(population: Population, bits: int, reason: str) -> OffGridError:
+    return OffGridError(
+        f"weights kept as they are lie on a grid of at most {bits} bits: those into {quoted(population.name)} do not "
+        f"({reason}); choose another method, or more bits"
+    )
 
 
 def _steps(weights: FloatArray, limit: int) -> FloatArray:
