@@ -18,6 +18,7 @@ from ..ir.arrays import FloatArray
 from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
+from ..ir.verifier import MAX_WEIGHT_BITS
 from ..lowering.quantise import MIN_WEIGHT_BITS, quantise_codes
 from ..lowering.scales import grid_scales, largest_code
 from ..names import KEEP
@@ -30,6 +31,9 @@ WIDEST = 8
 
 GRID_ERROR = 1e-6
 """Weights on a grid are multiples of its step to this relative error: they were rounded to float32 twice."""
+
+_WIDTHS = range(MIN_WEIGHT_BITS, MAX_WEIGHT_BITS + 1)
+"""Bits of codes; a recipe refuses others."""
 
 
 class OffGridError(ModelError):
@@ -57,7 +61,7 @@ def lies_on_grid(network: Network, bits: int) -> bool:
 def method_of(network: Network, bits: int | None, *, calibrated: bool) -> str:
     """The method where none is chosen: that of a network whose weights lie on a grid of `bits` (None: whose weights are
     to change) is to keep them, that of others the default."""
-    if bits is not None and bits >= MIN_WEIGHT_BITS and not network.is_integer and lies_on_grid(network, bits):
+    if bits is not None and bits in _WIDTHS and not network.is_integer and lies_on_grid(network, bits):
         return KEEP
     return default_method(calibrated)
 
