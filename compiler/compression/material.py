@@ -22,9 +22,6 @@ from ..ir.arrays import IntArray, SpikeArray
 
 Labels = npt.NDArray[np.int64]
 
-LARGEST_COUNT = 255
-"""Inputs are counts of a byte."""
-
 WHITE = 256
 """A pixel p spikes in p of so many steps."""
 
