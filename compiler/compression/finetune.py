@@ -186,7 +186,7 @@ def finetune(
 
     generator = torch.Generator().manual_seed(options.seed)
     prunings = [_Pruning.of(share, layers, weights) for share in shares]
-    options = options.settled(staying(weights, prunings))
+    options = options.settled(_staying(weights, prunings))
     device = str(layers[0].weight.device)
     teacher = Teacher(layers, output, readout) if options.teacher is None else Teacher.of(options.teacher, device)
     batches = Batches(layers, options.samples or Arrays(spikes=calibration), teacher, options, image, generator)
@@ -260,7 +260,7 @@ class _Pruning:
             item.kept = mask
 
 
-def staying(weights: Sequence[Weights], prunings: Sequence[_Pruning] = ()) -> float:
+def _staying(weights: Sequence[Weights], prunings: Sequence[_Pruning]) -> float:
     """The share of all weights that stay."""
     kept = sum(min(p.first, p.last) for p in prunings) if prunings else sum(int(w.kept.sum()) for w in weights)
     return kept / sum(w.kept.numel() for w in weights)
