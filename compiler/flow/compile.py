@@ -343,8 +343,8 @@ def integers_of(source: Network, options: CompileOptions, samples: Samples | Non
         chosen: dict[str, Any] = {"bits": ONLY_BITS.get(options.scheme or "", DEFAULT_BITS)}
         chosen |= {name: value for name, value in wanted.items() if value is not None}
         chosen |= {"overrides": options.layers, "shared_leaks": options.shared_leaks}
-        prunes = bool(options.sparsity or options.layers or options.scheme)
-        grid = None if prunes or options.method else chosen["bits"]
+        changes = options.sparsity or options.layers or options.scheme
+        grid = None if changes else chosen["bits"]
         method = options.method or method_of(source, grid, calibrated=samples is not None)
         recipe = Recipe(**chosen | {"method": method})
         spikes = None if samples is None else samples.spikes
