@@ -15,6 +15,8 @@ from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
 from spikeloom.compiler.encodings.vector import count_beats, pack_beats
 from spikeloom.compiler.estimate.candidates import wide_foldings
+from spikeloom.compiler.flow.estimation import estimate_network
+from spikeloom.compiler.flow.options import CompileOptions
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan.folding import Folding, folding_data, input_beats, read_folding
 from spikeloom.compiler.plan.kinds import engine_folding
@@ -158,6 +160,11 @@ def test_estimates_are_of_the_core_alone(model: Path, capsys: pytest.CaptureFixt
     assert summary["cycles_per_sample"] == round(float(np.mean(cycles_of(plan))), 2)
     assert main(argv) == 0
     assert "Estimate (the core alone, lfe5u-25f)" in capsys.readouterr().out
+
+
+def test_estimates_widen_a_narrow_folding_where_asked() -> None:
+    options = CompileOptions(verilog_only=True, wide=True, folding=replace(wide(2), wide=False))
+    assert estimate_network(NETWORK, options).plan.folding == wide(2)
 
 
 RULE = "a wide input is for a design of your own: the host link sends one event at a time"

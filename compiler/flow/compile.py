@@ -121,7 +121,7 @@ def compile_network(
     integers = _answering(source, options, samples, step, chosen=source is given)
     integers, lean = for_core(integers, options)
     network, link = lean.network, link_on(target, lean.network, options)
-    options = with_wide_input(network, with_chosen_folding(network, target, options, link, samples, step))
+    options = with_chosen_folding(network, target, options, link, samples, step)
     plan = plan_for(network, target, options, link)
     if target is not None:
         check_design(plan, target, None if options.verilog_only else link)
@@ -238,7 +238,7 @@ def _recorded(options: CompileOptions, design: Design) -> dict[str, Any]:
     return recorded | ({} if design.integers.recipe is None else recipe_options(design.integers.recipe))
 
 
-def with_wide_input(network: Network, options: CompileOptions) -> CompileOptions:
+def _with_wide_input(network: Network, options: CompileOptions) -> CompileOptions:
     """The options with a wide input in the folding, where it is wanted."""
     if not options.wide:
         return options
@@ -254,9 +254,10 @@ def with_chosen_folding(
     samples: Samples | None,
     step: Step = silent,
 ) -> CompileOptions:
-    """The options with the folding that serves their purpose, for the activity on the first samples or made-up ones."""
+    """The options with the folding that serves their purpose, if any, for the activity on the first samples or made-up
+    ones; its input is wide where that is wanted."""
     if options.minimise is options.latency_us is options.samples_per_s is None:
-        return options
+        return _with_wide_input(network, options)
     if options.folding is not None:
         raise OptionError("a folding is given or chosen: leave out the folding, or what to minimise and the targets")
     ran = random_samples(network, options.seed) if samples is None else samples.first(CHOICE_SAMPLES)
@@ -281,7 +282,7 @@ def with_chosen_folding(
             headroom=options.headroom,
             progress=progress,
         )
-    return replace(options, folding=folding)
+    return _with_wide_input(network, replace(options, folding=folding))
 
 
 def link_on(target: Board | Device | None, network: Network, options: CompileOptions) -> LinkFormat:
