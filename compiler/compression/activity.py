@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..ir.arrays import FloatArray
 from ..ir.network import INPUT, Network
 from ..neurons.contract import ContractForm, contract_form
-from ..neurons.observe import calibration_inputs, observe
+from ..neurons.observe import observed
 from .layers import Graph
 
 INPUT_RATE = 0.1
@@ -35,8 +35,7 @@ def measured_rates(network: Network, samples: npt.NDArray[Any]) -> list[FloatArr
     In the form that `prune_weights` and `prune_neurons` take as `spike_rates`. Raises SampleError for bad samples,
     ModelError for an integer network.
     """
-    form = [contract_form(network, population) for population in network.populations]
-    sources = observe(network, form, calibration_inputs(network, samples))
+    sources = observed(network, samples)
     names = (INPUT, *(p.name for p in network.populations))
     return [sources[name].mean(axis=(0, 1), dtype=np.float64) for name in names]
 

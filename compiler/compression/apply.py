@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError, OptionError, SampleError, installing, quoted
+from ...hdl.errors import OptionError, SampleError, installing, quoted
 from ..ir.arrays import SpikeArray, SpikesByPopulation
 from ..ir.network import Network
 from ..lowering.error import quantisation_error
-from ..lowering.quantise import dequantise
 from ..names import CALIBRATED, KEEP
-from ..neurons.contract import contract_form
-from ..neurons.observe import calibration_inputs, observe
+from ..neurons.observe import calibration_inputs, observed
 from .baseline import by_magnitude
 from .finetune import FineTune
+from .firing import Firing
 from .job import Job
 from .kept import formats_of, kept
 from .leaks import share_leaks
@@ -77,7 +76,7 @@ def compress(
         removed={p.name: whole.size_of(p.name) - p.size for p in network.populations if p.size < whole.size_of(p.name)},
         silenced=silenced(network, compressed),
         silent=silent,
-        quieted={} if calibration is None or sources is None else _quieted(sources, compressed, calibration),
+        firing=None if calibration is None else Firing(before=network, after=compressed, samples=calibration),
         losses={} if sources is None else membrane_losses(network, compressed, sources),
         seconds=time.monotonic() - started,
     )
@@ -117,10 +116,9 @@ def _check_torch(recipe: Recipe) -> None:
 
 def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, SpikeArray]:
     """What the network's neurons do on the samples; SampleError for samples that do not suit or hold no spike."""
-    inputs = calibration_inputs(network, calibration)
-    if not inputs.any():
+    if not calibration_inputs(network, calibration).any():
         raise SampleError("calibration samples hold spikes: these hold none; give the inputs that the network will see")
-    return observe(network, [contract_form(network, population) for population in network.populations], inputs)
+    return observed(network, calibration)
 
 
 def _silent(network: Network, sources: SpikesByPopulation) -> tuple[str, ...]:
@@ -133,22 +131,6 @@ def _silent(network: Network, sources: SpikesByPopulation) -> tuple[str, ...]:
             stacklevel=3,
         )
     return tuple(names)
-
-
-def _quieted(
-    sources: SpikesByPopulation, compressed: Network, calibration: npt.NDArray[Any]
-) -> dict[str, tuple[int, ...]]:
-    """The neurons that fire on the samples before compression and not any more after it, population by population.
-
-    None are named where integers have no float view (`dequantise`).
-    """
-    try:
-        real = dequantise(compressed) if compressed.is_integer else compressed
-    except ModelError:
-        return {}
-    after = _observed(real, calibration)
-    fell = {p.name: sources[p.name].any(axis=(0, 1)) & ~after[p.name].any(axis=(0, 1)) for p in compressed.populations}
-    return {name: tuple(map(int, np.flatnonzero(which))) for name, which in fell.items() if which.any()}
 
 
 def _warn_of_zeros(network: Network, recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ from ..ir.network import Network
 from ..ir.origin import ERRORS, Compression, Judged, LayerCompression, Origin
 from ..ir.verifier import MAX_REAL
 from ..lowering.error import PopulationError
+from .firing import Firing
 from .grid import Format
 from .recipe import Recipe
 
@@ -34,8 +35,8 @@ class CompressionReport:
     """What compression did.
 
     `removed` counts the neurons by population that were removed, `silenced` lists those that lost their last input
-    synapse (numbered as they are now), `silent` the populations that do not fire on the calibration samples, `quieted`
-    the neurons that fired on them before compression and do not now. `losses`
+    synapse (numbered as they are now), `silent` the populations that do not fire on the calibration samples, `firing`
+    knows which neurons fired on them before compression and do not now (`quieted`). `losses`
     are `membrane_losses` by population, `errors` how far the synapses and neurons of an integer network are from the
     original ones; each is empty where there is nothing to measure. `seconds` is the time that it took.
     """
@@ -46,9 +47,17 @@ class CompressionReport:
     removed: dict[str, int]
     silenced: dict[str, tuple[int, ...]]
     silent: tuple[str, ...]
-    quieted: dict[str, tuple[int, ...]]
     losses: dict[str, float]
     seconds: float
+    firing: Firing | None = None
+
+    @property
+    def quieted(self) -> dict[str, tuple[int, ...]]:
+        """The neurons that fired on the calibration samples before compression and do not now, by population.
+
+        Simulates the compressed network when it is asked for first. Empty without samples.
+        """
+        return {} if self.firing is None else self.firing.quieted
 
     @property
     def sparsity(self) -> float:
