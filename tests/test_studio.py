@@ -94,6 +94,16 @@ def test_a_network_is_estimated_with_and_without_compression(client: Client) -> 
     assert status == 200 and b"Spikeloom Studio" in page
 
 
+def test_what_becomes_new_while_the_page_is_made_is_fetched_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = client.server.studio
+    before = studio.versions["builds"]
+    monkeypatch.setattr(studio.builds, "all", lambda: studio._moved() or [])
+    page = client.ask("GET", "/")[2].decode()
+    assert f'data-panel="builds" data-version="{before}"' in page and studio.versions["builds"] == before + 1
+
+
 def test_the_page_answers_while_figures_take_long_and_the_latest_choice_counts(client: Client) -> None:
     client.post("/settings", model="tiny.npz", samples="samples.npz", sparsity="0.6")
     client.panel("estimates", "--sparsity 0.6", "Without compression")

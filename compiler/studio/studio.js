@@ -4,7 +4,9 @@
 const live = document.getElementById("live");
 const problem = document.getElementById("problem");
 const viewer = document.getElementById("viewer");
-let have = null;
+const have = Object.fromEntries(
+  [...document.querySelectorAll("[data-panel]")].map((panel) => [panel.dataset.panel, Number(panel.dataset.version)]),
+);
 let later = 0;
 let asked = {};
 
@@ -60,9 +62,7 @@ async function show(state) {
     say(name);
   }
   document.getElementById("start").disabled = state.running;
-  const stale = Object.keys(state.versions).filter((name) => have && have[name] !== state.versions[name]);
-  have ??= {};
-  for (const name of Object.keys(state.versions)) if (!stale.includes(name)) have[name] = state.versions[name];
+  const stale = Object.keys(state.versions).filter((name) => have[name] !== state.versions[name]);
   await Promise.all(stale.map((name) => renew(name, state.versions[name])));
   document.body.classList.toggle("busy", state.busy.length > 0);
   return state.busy.length > 0 || state.running;
@@ -70,7 +70,6 @@ async function show(state) {
 
 async function renew(name, version) {
   const panel = document.querySelector(`[data-panel="${name}"]`);
-  if (!panel) return void (have[name] = version);
   if (panel.contains(document.activeElement) && /^(SELECT|INPUT)$/.test(document.activeElement.tagName)) return;
   const answer = await fetch(`/panel/${name}`);
   if (!answer.ok) return;

@@ -42,7 +42,7 @@ class Studio:
         self._kept = self.folder / commands.HIDDEN / "settings.json"
         self._mutex = threading.RLock()
         self.settings = read_settings(self._kept)
-        self.versions = dict.fromkeys((*PANELS, "settings"), 1)
+        self.versions = dict.fromkeys(PANELS, 1)
         self.found: dict[str, dict[str, Any]] = {}
         self.busy: set[str] = set()
         self._ticked = 0.0
@@ -66,7 +66,7 @@ class Studio:
             changed = {name for name, value in self.settings.data().items() if before.data()[name] != value}
             if not changed:
                 return
-            self._touch("settings", "files", "estimates", "pipeline")
+            self._touch("files", "estimates", "pipeline")
             write_json(self._kept, self.settings.data())
         kinds = (("network", _OF_FILES), ("samples", _OF_FILES), ("estimates", _OF_ESTIMATES))
         self._ask(kind for kind, names in kinds if names & changed)

@@ -21,7 +21,8 @@ STATES = {"waiting": "waits", "running": "runs", "done": "done", "failed": "fail
 
 
 def page(studio: Studio) -> str:
-    """The page that a window loads."""
+    """The page that a window loads. What becomes new while it is rendered is fetched again: versions come first."""
+    versions = dict(studio.versions)
     return _template("page.html").render(
         folder=str(studio.folder),
         boards=[(board.id, f"{board.name} ({board.device.id})") for board in all_boards()],
@@ -29,6 +30,7 @@ def page(studio: Studio) -> str:
         methods=METHODS,
         widths=WIDTHS,
         settings=studio.settings,
+        versions=versions,
         panels={name: panel(studio, name) for name in _CONTEXTS},
     )
 
