@@ -104,6 +104,17 @@ def test_what_becomes_new_while_the_page_is_made_is_fetched_again(
     assert f'data-panel="builds" data-version="{before}"' in page and studio.versions["builds"] == before + 1
 
 
+def test_panels_are_new_where_a_choice_shows(client: Client) -> None:
+    client.post("/settings", model="tiny.npz", samples="samples.npz", build="one")
+    client.panel("estimates", "Without compression")
+    before = dict(client.server.studio.versions)
+    client.post("/settings", build="two")
+    assert {name for name, at in client.server.studio.versions.items() if at != before[name]} == {"pipeline"}
+    client.post("/settings", samples="unlabelled.npz")  # without samples builds are not run
+    assert all(at > before[name] for name, at in client.server.studio.versions.items())
+    client.post("/settings", samples="samples.npz")
+
+
 def test_the_page_answers_while_figures_take_long_and_the_latest_choice_counts(client: Client) -> None:
     client.post("/settings", model="tiny.npz", samples="samples.npz", sparsity="0.6")
     client.panel("estimates", "--sparsity 0.6", "Without compression")

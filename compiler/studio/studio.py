@@ -31,6 +31,8 @@ TICK_SECONDS = 1.0
 
 _OF_FILES = {"model", "samples", "dialect", "dt", "reset"}
 _OF_ESTIMATES = _OF_FILES | {"target", "method", "sparsity", "bits"}
+_SHOWN = (("files", _OF_FILES), ("builds", {"samples"}))
+"""What panels show of the settings, beside those whose figures depend on them."""
 
 
 class Studio:
@@ -66,7 +68,7 @@ class Studio:
             changed = {name for name, value in self.settings.data().items() if before.data()[name] != value}
             if not changed:
                 return
-            self._touch("files", "estimates", "pipeline")
+            self._touch("pipeline", *(panel for panel, names in _SHOWN if names & changed))
             write_json(self._kept, self.settings.data())
         kinds = (("network", _OF_FILES), ("samples", _OF_FILES), ("estimates", _OF_ESTIMATES))
         self._ask(kind for kind, names in kinds if names & changed)
