@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from .wording import number
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,22 @@ def render_page(
     footer: str,
 ) -> str:
     """The page. All text is escaped, by the template."""
-    return _template().render(
-        title=title, subtitle=subtitle, tiles=tiles, warnings=warnings, sections=sections, footer=footer
+    return (
+        templates(Path(__file__).parent)
+        .get_template("page.html")
+        .render(title=title, subtitle=subtitle, tiles=tiles, warnings=warnings, sections=sections, footer=footer)
     )
 
 
 @cache
-def _template() -> Template:
+def templates(folder: Path) -> Environment:
+    """The templates in a folder. They escape all that they are given, and refuse a name that they are not given."""
     pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return pages.get_template("page.html")
+    pages.filters["number"] = number
+    return pages

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from ...boards.boards import all_boards
 from ...boards.devices import DEVICES
 from ..names import DIALECTS, METHODS, RESETS
-from ..report.wording import number, resource_names
+from ..report.sheet import templates
+from ..report.wording import resource_names
 from . import commands
 from .settings import WIDTHS
 from .studio import Studio
@@ -122,14 +122,5 @@ _CONTEXTS: dict[str, Callable[[Studio], dict[str, Any]]] = {
 }
 
 
-@cache
 def _template(name: str) -> Template:
-    pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters["number"] = number
-    return pages.get_template(name)
+    return templates(Path(__file__).parent).get_template(name)
