@@ -124,10 +124,14 @@ def read_settings(path: Path) -> Settings:
     try:
         data = json.loads(read_regular(path, "settings", 1 << 16))
         known = {field.name for field in fields(Settings)}
-        texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in data.items()}
-        return Settings().changed({name: text for name, text in texts.items() if name in known})
+        return Settings().changed({name: text for name, text in texts_of(data).items() if name in known})
     except (OSError, ValueError, AttributeError, OptionError, RecursionError):
         return Settings()
+
+
+def texts_of(data: Mapping[str, Any]) -> dict[str, str]:
+    """JSON data as a page says it, which `Settings.changed` takes."""
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in data.items()}
 
 
 def models_in(folder: Path) -> list[str]:

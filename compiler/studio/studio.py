@@ -19,7 +19,7 @@ from ..output.build_folder import write_json
 from . import commands, uploads
 from .builds import Builds
 from .pipeline import Pipeline
-from .settings import Settings, models_in, read_settings, samples_in
+from .settings import Settings, models_in, read_settings, samples_in, texts_of
 from .worker import Worker
 
 PANELS = ("files", "network", "samples", "estimates", "pipeline", "builds")
@@ -167,8 +167,7 @@ def steps_of(wish: dict[str, Any]) -> tuple[commands.Step, ...]:
     data = wish["settings"]
     if not isinstance(data, dict):
         raise InputError("a record holds settings")
-    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in data.items()}
-    settings = Settings().changed(texts)
+    settings = Settings().changed(texts_of(data))
     if "build" in wish:
         build = Settings().changed({"build": str(wish["build"])}).build
         return commands.running(settings, build, simulated=bool(wish["simulated"]))
