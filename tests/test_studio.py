@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -272,6 +274,21 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
         list(figures.Figures(tmp_path).network(Settings(model="tiny.npz")))
     with pytest.raises(InputError, match="is gone; load it again"):
         list(figures.Figures(tmp_path).network(Settings(model="none.npz")))
+
+
+def test_what_a_reader_told_stays_with_its_conventions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_weights(tmp_path / "tiny.npz")
+    read = figures.read_model
+
+    def telling(path: Path, **options: Any) -> object:
+        warnings.warn(f"read as {options['dialect']}", stacklevel=1)
+        return read(path, **options | {"dialect": None})
+
+    monkeypatch.setattr(figures, "read_model", telling)
+    shown = figures.Figures(tmp_path)
+    for dialect in ("norse", "nir", "norse"):
+        (found,) = shown.network(Settings(model="tiny.npz", dialect=dialect))
+        assert found["told"] == [f"read as {dialect}"]
 
 
 def test_a_network_of_200_populations_is_shown(tmp_path: Path) -> None:

@@ -46,16 +46,14 @@ class Figures:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._read: dict[str, tuple[Any, Any]] = {}
-        self._told: dict[str, list[str]] = {}  # by the reader, of each file
+        self._read: dict[str, tuple[Any, tuple[Any, list[str]]]] = {}
         self._plain: tuple[Any, dict[str, Any]] | None = None
 
     def network(self, settings: Settings) -> Found:
         """The network, layer by layer, and what the samples are."""
-        given, weights = self._model(settings, real=False), self._is_weights(settings)
+        (given, told), weights = self._told_model(settings, real=False), self._is_weights(settings)
         shown = _weights_of(given)
         left_out = max(0, len(given.projections) - MOST_PLOTS)
-        told = self._told[settings.model]
         yield inspect_network(given) | {"histograms": shown, "left_out": left_out, "weights": weights, "told": told}
 
     def samples(self, settings: Settings) -> Found:
@@ -103,11 +101,13 @@ class Figures:
     # -- files -------------------------------------------------------------------------------------------------
 
     def _model(self, settings: Settings, *, real: bool) -> Network:
+        return self._told_model(settings, real=real)[0]
+
+    def _told_model(self, settings: Settings, *, real: bool) -> tuple[Network, list[str]]:
         def read(path: Path) -> Network:
             return read_model(path, real=real, **settings.conventions)
 
-        network: Network = self._kept(settings.model, ("model", real, str(settings.conventions)), read)
-        return network
+        return self._kept(settings.model, ("model", real, str(settings.conventions)), read)
 
     def _is_weights(self, settings: Settings) -> bool:
         return not settings.model.endswith(".nir") and holds_weights(self._folder / settings.model)
@@ -116,11 +116,12 @@ class Figures:
         if not settings.samples:
             return None
         shape = (network.input_shape, network.x_min, network.x_max, network.class_count)
-        read: Samples = self._kept(settings.samples, ("samples", shape), lambda path: read_samples(path, network))
-        return read
+        samples: Samples = self._kept(settings.samples, ("samples", shape), lambda path: read_samples(path, network))[0]
+        return samples
 
-    def _kept(self, name: str, key: Any, read: Callable[[Path], Any]) -> Any:
-        """What a file holds: read once for each of its contents, and refused where these change under the reader."""
+    def _kept(self, name: str, key: Any, read: Callable[[Path], Any]) -> tuple[Any, list[str]]:
+        """What a file holds, and what its reader told: read once for each of its contents, and refused where these
+        change under the reader."""
         stamp = self._stamp(name)
         kept = self._read.get(str(key))
         if kept is not None and kept[0] == (name, stamp):
@@ -130,9 +131,9 @@ class Figures:
             found = read(self._folder / name)
         if self._stamp(name) != stamp:
             raise InputError(f"a file stays as it is while it is read: {plain(name)} changed; load it again")
-        self._read[str(key)] = (name, stamp), found
-        self._told[name] = [one_line(str(warning.message)) for warning in caught]
-        return found
+        told = [one_line(str(warning.message)) for warning in caught]
+        self._read[str(key)] = (name, stamp), (found, told)
+        return found, told
 
     def _stamp(self, name: str) -> Stamp | None:
         if not name:
