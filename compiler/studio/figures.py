@@ -18,7 +18,7 @@ from ...sim.float_executor import run_float
 from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..explain import one_line
-from ..flow.estimation import estimate_network
+from ..flow.estimation import Estimation, estimate_network
 from ..flow.measure import confusion_of, measure_raster
 from ..flow.models import read_model
 from ..frontends.samples import read_samples
@@ -96,7 +96,7 @@ class Figures:
         network = found.integers.network
         data |= {"synapses": sum(p.connectivity.synapses for p in network.projections)}
         data |= {"possible": sum(p.connectivity.possible_synapses for p in network.projections)}
-        return data | (_behaviour(found.integers.source, network, found.ran) if samples is not None else {})
+        return data | (_behaviour(found) if samples is not None else {})
 
     # -- files -------------------------------------------------------------------------------------------------
 
@@ -162,18 +162,19 @@ def _input_raster(samples: Samples) -> Markup:
     return raster("Input spikes of sample 0", rows, steps, named=False)
 
 
-def _behaviour(source: Network, integer: Network, ran: Samples) -> dict[str, Any]:
+def _behaviour(estimation: Estimation) -> dict[str, Any]:
     """Of the integers on the samples: accuracy with its interval, spikes against those of the float network, and what
     classes are taken for."""
-    recording = run_reference(integer, ran.spikes)
-    found = measure_raster(run_float(source, ran.spikes[:1]), recording)
+    integers, ran, recording = estimation.integers, estimation.ran, estimation.recording
+    first = ran.spikes[:1]  # once more, with the neurons that the core, and so `recording`, leaves out
+    found = measure_raster(run_float(integers.source, first), run_reference(integers.network, first))
     rasters = [(layer.population, raster(layer.population, layer.rows, found.steps)) for layer in found.layers]
     differing = sum(row.count("f") + row.count("i") for layer in found.layers for row in layer.rows)
     shown = {"rasters": rasters[:MOST_PLOTS], "differing": differing, "bins": _bins(found.layers)}
     if ran.labels is None:
         return shown
     right = int((recording.predicted == ran.labels).sum())
-    confusion = confusion_of(ran.labels, recording.predicted, integer.class_count)
+    confusion = confusion_of(ran.labels, recording.predicted, integers.network.class_count)
     return shown | {
         "accuracy": right / len(ran),
         "interval": wilson(right, len(ran)),
