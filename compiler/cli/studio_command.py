@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
+    import webbrowser
+
     from ...hdl.errors import OptionError
     from ..studio.server import PORT, Server
     from ..studio.studio import Studio
