@@ -276,7 +276,7 @@ def test_the_command_line_says_who_is_missing(
     np.savez("s.npz", spikes=SPIKES)
     assert main(["regress", str(built.path), "--data", "s.npz"]) == 0
     shown = capsys.readouterr().out
-    assert "3 neurons can never fire and the core lacks them: in the reference they did not" in shown
+    assert "3 neurons that can never fire: the core lacks them, in the reference they did not" in shown
     said = "14 neurons (3 that never fire are not in the core)"
     assert main(["report", str(built.path)]) == 0
     assert said in capsys.readouterr().out

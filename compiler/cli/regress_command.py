@@ -143,7 +143,7 @@ def _cores(options: argparse.Namespace, build: BuildFolder, network: Network, sa
         _say(options, f"equal: {result.readings_compared:,} readings and classes of the output, by {network.reading}")
     if result.left_out:
         left_out = counted(result.left_out, "neuron")
-        _say(options, f"{left_out} can never fire and the core lacks them: in the reference they did not")
+        _say(options, f"{left_out} that can never fire: the core lacks them, in the reference they did not")
     for file in result.waves:
         _say(options, f"waveforms: {file}")
     if build.coding is not None:

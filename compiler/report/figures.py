@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -85,25 +86,45 @@ def membrane(trace: Mapping[str, Any]) -> Markup:
     return lines(title, "time step", series, titled=True)
 
 
-def histogram(title: str, lowest: int, width: int, counts: Sequence[int]) -> Markup:
-    """Columns of counts, each of `width` whole numbers from `lowest` on."""
-    room, across, height = 150, (_RASTER_WIDTH - _LEFT - _RIGHT) / max(1, len(counts)), 150 + _TOP + _BOTTOM + 10
-    top, most = _TOP + 10, max(max(counts, default=0), 1)
-    parts = [f'<path class="axis" d="M{_LEFT} {top + room}h{_RASTER_WIDTH - _LEFT - _RIGHT}"/>']
-    parts.append(f'<text x="{_LEFT - 8}" y="{top + 5}" text-anchor="end">{most:,}</text>')
-    parts.append(f'<text x="{_LEFT - 8}" y="{top + room + 4}" text-anchor="end">0</text>')
-    for place, count in enumerate(counts):
-        x, tall = _LEFT + place * across, room * count / most
-        first, last = lowest + place * width, lowest + (place + 1) * width - 1
-        hint = f"<title>{first}{'' if width == 1 else f' to {last}'}: {count:,}</title>"
-        box = f'x="{x:.1f}" y="{top + room - tall:.1f}" width="{max(1, across - 1):.1f}" height="{tall:.1f}"'
+@dataclass(frozen=True)
+class Bins:
+    """How many weights are `lowest` + place * `width` or more, and less than that of the next place."""
+
+    lowest: float
+    width: float
+    counts: Sequence[int]
+
+    @property
+    def whole(self) -> bool:
+        """Whether they hold whole numbers."""
+        return isinstance(self.lowest, int) and isinstance(self.width, int)
+
+    def name(self, place: int) -> str:
+        """What a bin holds: the only number, or the first and the last, or the one in the middle."""
+        if not self.whole:
+            return f"{self.lowest + (place + 0.5) * self.width:.3g}"
+        first, last = self.lowest + place * self.width, self.lowest + (place + 1) * self.width - 1
+        return f"{first}" if first == last else f"{first} to {last}"
+
+
+def histogram(title: str, bins: Bins) -> Markup:
+    """A column for each bin of weights (`weights.bins_of`)."""
+    width, room, base = _RASTER_WIDTH - _LEFT - _RIGHT, 150, _TOP + 160
+    across, most = width / max(1, len(bins.counts)), max(max(bins.counts, default=0), 1)
+    parts = [f'<path class="axis" d="M{_LEFT} {base}h{width}"/>']
+    parts.append(f'<text x="{_LEFT - 8}" y="{base - room + 5}" text-anchor="end">{most:,}</text>')
+    parts.append(f'<text x="{_LEFT - 8}" y="{base + 4}" text-anchor="end">0</text>')
+    for place, count in enumerate(bins.counts):
+        x, tall = _LEFT + place * across, max(1.0, room * count / most) if count else 0.0
+        hint = f"<title>{bins.name(place)}: {count:,}</title>"
+        box = f'x="{x:.1f}" y="{base - tall:.1f}" width="{max(1, across - 1):.1f}" height="{tall:.1f}"'
         parts.append(f'<rect class="s0" {box}>{hint}</rect>')
-    for place in ticks(len(counts)):
-        middle = f'x="{_LEFT + (place + 0.5) * across:.1f}" y="{top + room + 19}" text-anchor="middle"'
-        parts.append(f"<text {middle}>{lowest + place * width}</text>")
-    middle = f'x="{_LEFT + (_RASTER_WIDTH - _LEFT - _RIGHT) / 2:.1f}" y="{height - 5}" text-anchor="middle"'
-    parts.append(f"<text {middle}>code, zeros left out</text>")
-    return drawing(title, "", _RASTER_WIDTH, height, parts, titled=True)
+    for place in ticks(len(bins.counts)):
+        middle = f'x="{_LEFT + (place + 0.5) * across:.1f}" y="{base + 19}" text-anchor="middle"'
+        parts.append(f"<text {middle}>{bins.name(place).split()[0]}</text>")
+    middle = f'x="{_LEFT + width / 2:.1f}" y="{base + _BOTTOM - 5}" text-anchor="middle"'
+    parts.append(f"<text {middle}>{'code' if bins.whole else 'weight'}, zeros left out</text>")
+    return drawing(title, "", _RASTER_WIDTH, base + _BOTTOM, parts, titled=True)
 
 
 _GROUPS = 5

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from .contents import Chapter, chapters
-from .figures import floorplan, histogram, matrix, membrane, raster
+from .figures import Bins, floorplan, histogram, matrix, membrane, raster
 from .plots import Bar, Stack, bars, lines, stacks
 from .sheet import Section, Table, Tile, render_page
 from .wording import (
@@ -258,9 +258,7 @@ def _weights(report: Mapping[str, Any]) -> Plots:
     plots = [
         histogram(
             f"Weights from {entry['pre']} to {entry['post']}",
-            entry["lowest_code"],
-            entry["bin_codes"],
-            entry["counts"],
+            Bins(entry["lowest_code"], entry["bin_codes"], entry["counts"]),
         )
         for entry in report["weights"][:MAX_BLOCKS]
     ]

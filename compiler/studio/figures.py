@@ -24,9 +24,9 @@ from ..flow.models import read_model
 from ..frontends.samples import read_samples
 from ..frontends.weights import holds_weights
 from ..ir.network import Network
-from ..report.figures import matrix, raster
-from ..report.histogram import weight_histogram
+from ..report.figures import histogram, matrix, raster
 from ..report.inspection import inspect_network
+from ..report.weights import bins_of
 from .settings import Settings
 
 CYCLES = 20_000
@@ -145,13 +145,12 @@ class Figures:
         return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _weights_of(network: Network) -> list[tuple[str, Markup]]:
+def _weights_of(network: Network) -> list[Markup]:
     found = []
     for projection in network.projections[:MOST_PLOTS]:
-        name = f"{projection.pre} to {projection.post}"
         connectivity = projection.connectivity
         values = connectivity.codes if connectivity.is_integer else connectivity.real
-        found.append((name, weight_histogram(f"Weights, {name}", values)))
+        found.append(histogram(f"Weights from {projection.pre} to {projection.post}", bins_of(values)))
     return found
 
 
