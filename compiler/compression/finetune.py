@@ -14,7 +14,7 @@ others on the way (`gradual`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ...hdl.errors import OptionError, SampleError
 from ..ir.network import Network
 from ..ir.readout import Readout
+from .adam import Adam
 from .allocation import Share, zeros
 from .answers import divergence, scores
 from .augmentation import ImageShape
@@ -194,18 +195,16 @@ def finetune(
     if options.leaks:
         for layer, item in zip(layers, weights, strict=True):
             item.beta = layer.beta.clone() if layer.form.leaky else None
-    optimiser = torch.optim.Adam(_parameters(weights, options.learning_rate))
+    optimiser = Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step / total))
     between = max(1, int(PRUNED_BY * total) // STAGES)
     done = 0
     for _ in range(options.epochs):
         for batch in batches.epoch():
-            optimiser.zero_grad()
+            optimiser.forget()
             loss = _loss(layers, weights, batch, output, options, readout)
             loss.backward()
-            optimiser.step()
-            schedule.step()
+            optimiser.step(_one_cycle(done / total))
             _stay_on_grid(weights)
             done += 1
             if done % between == 0 or done == total:
@@ -220,16 +219,11 @@ def finetune(
                 value.requires_grad_(False)
 
 
-def _parameters(weights: Sequence[Weights], rate: float) -> list[dict[str, Any]]:
+def _parameters(weights: Sequence[Weights], rate: float) -> Iterator[tuple[torch.Tensor, float]]:
     """What is trained, with its learning rate."""
-    groups: list[dict[str, Any]] = []
     for item in weights:
-        groups.append({"params": [item.shadow.requires_grad_(), item.bias.requires_grad_()], "lr": rate})
-        if item.scales is not None:
-            groups.append({"params": [item.scales.requires_grad_()], "lr": 0.1 * rate})
-        if item.beta is not None:
-            groups.append({"params": [item.beta.requires_grad_()], "lr": rate})
-    return groups
+        own = ((item.shadow, rate), (item.bias, rate), (item.scales, 0.1 * rate), (item.beta, rate))
+        yield from ((value, pace) for value, pace in own if value is not None)
 
 
 def _one_cycle(share: float) -> float:
@@ -252,9 +246,9 @@ class _Pruning:
         size = sum(w.kept.numel() for w in members)
         return cls(members, sum(int(w.kept.sum()) for w in members), size - zeros(size, share.sparsity))
 
-    def prune(self, optimiser: torch.optim.Adam, share: float) -> None:
+    def prune(self, optimiser: Adam, share: float) -> None:
         """Keep what that share of the training leaves."""
-        values = [w.shadow.detach().square() * optimiser.state[w.shadow]["exp_avg_sq"] for w in self.weights]
+        values = [w.shadow.detach().square() * optimiser.square_of(w.shadow) for w in self.weights]
         masks = most_valuable(values, [w.kept for w in self.weights], synapses_at(share, self.first, self.last))
         for item, mask in zip(self.weights, masks, strict=True):
             item.kept = mask

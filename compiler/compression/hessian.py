@@ -22,7 +22,7 @@ import numpy as np
 from ..ir.arrays import IntArray
 from ..neurons.contract import Kept, NeuronModel
 from ..neurons.step import TENSORS, steps
-from .rare import MOST_KEPT, is_rare, second_moments
+from .rare import BLOCK, MOST_KEPT, is_rare, second_moments
 from .simulation import Layer
 
 if TYPE_CHECKING:
@@ -149,18 +149,20 @@ class _Moments:
         if seen is inputs and (kept := _kept_by_trace(layer, alpha, beta, loss)) is not None and is_rare(inputs):
             self.seen = self.cross = second_moments(inputs, kept) * scale
             return
-        self.seen = torch.zeros(size, size, dtype=torch.float64, device=inputs.device)
-        self.cross = self.seen.clone()
-        block = max(1, memory_budget // (6 * 8 * steps * size))
+        fires = _fires(inputs) if seen is inputs else _fires(inputs) | _fires(seen)
+        active = torch.cat([fires, fires.new_ones(1)]).nonzero()[:, 0]  # silent inputs have moments of 0
+        small = torch.zeros(len(active), len(active), dtype=torch.float64, device=inputs.device)
+        cross = small.clone()
+        block = max(1, min(BLOCK, memory_budget // (6 * 8 * size)) // steps)
         for start in range(0, samples, block):
             part = slice(start, start + block)
-            x = _trace(layer, seen[:, part], alpha, beta, loss)
-            original = x if seen is inputs else _trace(layer, inputs[:, part], alpha, beta, loss)
-            self.seen += x.T @ x
+            x = _trace(layer, seen[:, part, fires], alpha, beta, loss)
+            original = x if seen is inputs else _trace(layer, inputs[:, part, fires], alpha, beta, loss)
+            small += x.T @ x
             if seen is not inputs:
-                self.cross += x.T @ original
-        self.seen *= scale
-        self.cross = self.seen if seen is inputs else self.cross * scale
+                cross += x.T @ original
+        self.seen = _among(size, active, small * scale)
+        self.cross = self.seen if seen is inputs else _among(size, active, cross * scale)
 
 
 def _kept_by_trace(layer: Layer, alpha: float | None, beta: float, loss: Loss) -> float | None:
@@ -171,11 +173,26 @@ def _kept_by_trace(layer: Layer, alpha: float | None, beta: float, loss: Loss) -
     return kept if alpha is None and kept <= MOST_KEPT else None
 
 
-def _trace(layer: Layer, spikes: torch.Tensor, alpha: float | None, beta: float, loss: Loss) -> torch.Tensor:
-    """Traces [steps * samples, fan-in + 1] with the bias's own trace last, float64."""
+def _fires(spikes: torch.Tensor) -> torch.Tensor:
+    """Which inputs of `spikes` [steps, samples, fan-in] ever fire."""
     import torch
 
-    x = torch.cat([spikes, torch.ones_like(spikes[:, :, :1])], dim=2).double()
+    blocks = spikes.split(max(1, BLOCK // len(spikes)), dim=1)
+    return torch.stack([(block != 0).any(dim=0).any(dim=0) for block in blocks]).any(dim=0)
+
+
+def _among(size: int, active: torch.Tensor, moments: torch.Tensor) -> torch.Tensor:
+    """The `moments` of the `active` inputs among those of all [size, size]."""
+    result = moments.new_zeros(size, size)
+    result[active[:, None], active] = moments
+    return result
+
+
+def _trace(layer: Layer, spikes: torch.Tensor, alpha: float | None, beta: float, loss: Loss) -> torch.Tensor:
+    """Traces [steps * samples, fan-in + 1] with the bias's own trace last."""
+    import torch
+
+    x = torch.cat([spikes, torch.ones(*spikes.shape[:2], 1, dtype=spikes.dtype, device=spikes.device)], dim=2)
     if loss is Loss.MEMBRANE:
         x = filtered(x, alpha, beta, layer.model)
     return x.reshape(-1, x.shape[2])

@@ -30,7 +30,7 @@ from .staged import eliminate_in_stages, thinned
 if TYPE_CHECKING:
     import torch
 
-EXACT_OPERATIONS = 1e11
+EXACT_OPERATIONS = 5e10
 """Layers whose exact elimination takes more multiplications (2/3 rows d^3) are thinned before, unless told."""
 
 DAMPING = 0.03
