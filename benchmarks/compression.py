@@ -4,6 +4,8 @@
         [--plot FILE.svg]
     python benchmarks/compression.py NETWORK.nir --mnist FOLDER --trade
     python benchmarks/compression.py --growth
+    python benchmarks/compression.py NETWORK.nir ... --mnist FOLDER --losses [--images 2000] [--only 95 97,4 ...]
+        [--tuned EPOCHS]
 
 NETWORK.nir is a trained float network with 784 inputs, as `benchmarks/mnist.py` writes it, rate coded over `--steps`
 steps; FOLDER holds MNIST's IDX files. Calibration are `--images`
@@ -12,7 +14,9 @@ all 10,000 test images, which nothing else sees, and its spread the standard dev
 synaptic events per test sample. Stored bits count a code per remaining weight; the entropy bound is what an ideal code
 for all weights, zeros included, would take. `--trade` shows instead accuracy and operations by how much operations
 count in what is pruned (`operation_weight`), `--growth` how time and memory of the exact elimination, and of that after
-thinning, grow with a layer's size.
+thinning, grow with a layer's size. `--losses` shows what compression costs several networks and in the mean, beside the
+goals that were set, on the last 5,000 training images, which no network was trained on, and on the test images; with
+`--tuned` after as many epochs on the other 55,000, the original their teacher.
 """
 
 from __future__ import annotations
@@ -26,18 +30,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from mnist import Labels, Spikes, rate_code, read_images
+from measuring.losses import Setting, Subject
+from measuring.losses import table as table_of_losses
+from mnist import VALIDATION, Labels, Spikes, rate_code, read_images
 from spikeloom.compiler.compression.allocation import allocate, kept_after
 from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.hessian import Problem
+from spikeloom.compiler.compression.material import Images
 from spikeloom.compiler.compression.obs import Order, eliminate, eliminate_kept, refit
 from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.compression.staged import thinned
+from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.connectivity import Connectivity
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.names import METHODS
+from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 
@@ -209,6 +218,67 @@ def trade(network: Network, arguments: argparse.Namespace) -> None:
         print(f"{weight:7}{right:10.2f}{operations:12.0f}", flush=True)
 
 
+ONE_SHOT = tuple(
+    Setting(sparsity=sparsity, bits=bits, goal=goal)
+    for sparsity, bits, goal in (
+        (0.95, None, 0.7),
+        (0.97, None, 1.3),
+        (0.98, None, 2.4),
+        (0.95, 4, 0.6),
+        (0.97, 4, 1.3),
+    )
+)
+TUNED = tuple(
+    Setting(sparsity=sparsity, bits=bits, goal=goal)
+    for sparsity, bits, goal in (
+        (0.95, None, 0.0),
+        (0.97, None, 0.2),
+        (0.98, None, 0.6),
+        (0.95, 4, 0.1),
+        (0.97, 4, 0.3),
+    )
+)
+"""What is measured on several networks, with the points that may be lost in the mean."""
+
+
+def losses(files: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Print what compression costs networks for MNIST."""
+    pixels, labels = read_images(arguments.mnist, "train")
+    test_pixels, test_labels = read_images(arguments.mnist, "t10k")
+    steps, count, held = arguments.steps, arguments.images, slice(len(pixels) - VALIDATION, None)
+    judges = {
+        "validation": Samples(spikes=rate_code(pixels[held], steps, seed=4), labels=labels[held]),
+        "test": Samples(spikes=rate_code(test_pixels, steps, seed=2), labels=test_labels),
+    }
+    calibrations = [
+        rate_code(pixels[k : k + count], steps, seed=1 + k) for k in range(0, count * arguments.seeds, count)
+    ]
+    training = None
+    if arguments.tuned:
+        own = slice(0, len(pixels) - VALIDATION)
+        material = Images(
+            pixels=pixels[own], labels=labels[own], coding=ImageCoding(encoder=Encoder.RATE, steps=steps, x_max=1)
+        )
+        training = FineTune(material=material, epochs=arguments.tuned, mixed_precision=arguments.mixed_precision)
+    subjects = [
+        Subject(
+            name=Path(file).stem,
+            network=read_nir(file),
+            calibrations=calibrations,
+            judges=judges,
+            training=training,
+        )
+        for file in files
+    ]
+    settings = TUNED if arguments.tuned else ONE_SHOT
+    table_of_losses(subjects, [s for s in settings if arguments.only is None or _name(s) in arguments.only])
+
+
+def _name(setting: Setting) -> str:
+    """A setting as `--only` says it: 95, or 97,4 with bits."""
+    return f"{100 * setting.sparsity:g}" + ("" if setting.bits is None else f",{setting.bits}")
+
+
 def growth() -> None:
     """Print what pruning one layer of 128 neurons to 95 % takes, by its number of inputs."""
     print(f"{'':7}{'exact':>14}{'':8}{'thinned to a quarter first':>34}")
@@ -261,7 +331,7 @@ def cost(problem: Problem, ordered: Callable[[Problem], Order]) -> tuple[float, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", nargs="?", help="a trained float network, .nir")
+    parser.add_argument("network", nargs="*", help="a trained float network, .nir")
     parser.add_argument("--mnist", type=Path, metavar="FOLDER", help="MNIST's IDX files")
     parser.add_argument("--images", type=int, default=400, help="calibration images")
     parser.add_argument("--steps", type=int, default=20)
@@ -273,18 +343,27 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE")
     parser.add_argument("--growth", action="store_true", help="time and memory by a layer's size instead")
     parser.add_argument("--trade", action="store_true", help="accuracy by how much operations count instead")
+    parser.add_argument("--losses", action="store_true", help="what several networks lose instead")
+    parser.add_argument("--only", nargs="+", metavar="S[,BITS]", help="of these settings only, as 95 or 97,4")
+    parser.add_argument("--tuned", type=int, default=0, metavar="EPOCHS", help="after as many epochs of training")
     arguments = parser.parse_args()
     if arguments.growth:
         growth()
         return
-    if arguments.network is None:
+    if not arguments.network:
         parser.error("a network is needed, or --growth")
     if arguments.mnist is None:
         parser.error("MNIST's images are needed: --mnist FOLDER of its IDX files")
-    if arguments.trade:
-        trade(read_nir(arguments.network), arguments)
+    if arguments.losses:
+        losses(arguments.network, arguments)
         return
-    original, rows = mnist(read_nir(arguments.network), arguments)
+    if len(arguments.network) > 1:
+        parser.error("several networks are for --losses: give one")
+    (network,) = map(read_nir, arguments.network)
+    if arguments.trade:
+        trade(network, arguments)
+        return
+    original, rows = mnist(network, arguments)
     if arguments.plot:
         plot(rows, original, arguments.plot)
 
