@@ -14,8 +14,8 @@ from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.encodings import bitmap as encode_bitmap
 from spikeloom.compiler.encodings.bitmap import bitmap_beats, bitmap_contents, bitmap_forms
 from spikeloom.compiler.encodings.directory import LEAST_USE
+from spikeloom.compiler.encodings.row_weights import RowWeights
 from spikeloom.compiler.encodings.rows import encode_rows, row_lengths
-from spikeloom.compiler.ir.arrays import IntArray
 from spikeloom.compiler.ir.connectivity import Quantised
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
@@ -34,10 +34,11 @@ def test_every_format_decodes_to_the_weights(
 ) -> None:
     monkeypatch.setattr(encode_bitmap, "LEAST_USE", 0.0)
     codes = random_codes(np.random.default_rng(1), *shape, bits=5, density=density)
-    forms = [form for form, _ in bitmap_forms(codes, 5)]
+    weights = RowWeights.of(codes)
+    forms = [form for form, _ in bitmap_forms(weights, 5)]
     assert forms
     for form in forms:
-        contents = bitmap_contents(codes, form)
+        contents = bitmap_contents(weights, form)
         assert np.array_equal(decode_bitmap(form, contents), codes)
         assert len(contents.rows) == -(-shape[0] // form.group)
         assert len(contents.masks) == shape[0] * form.row_chunks
@@ -48,7 +49,7 @@ def test_every_format_decodes_to_the_weights(
 
 def test_few_levels_are_stored_as_their_numbers() -> None:
     codes = np.sign(random_codes(np.random.default_rng(2), 128, 64, bits=4, density=0.5)) * 5
-    form, contents = encode_rows(codes, 4, Family.ICE40)
+    form, contents = encode_rows(RowWeights.of(codes), 4, Family.ICE40)
     assert isinstance(form, BitmapFormat)
     assert (form.levels, form.entry_bits) == ((-5, 5), 1)
     assert np.array_equal(decode_rows(form, contents), codes)
@@ -57,15 +58,16 @@ def test_few_levels_are_stored_as_their_numbers() -> None:
 @pytest.mark.parametrize(("density", "bitmaps"), [(0.05, False), (0.4, True), (1.0, False)])
 def test_bitmaps_are_for_medium_density(density: float, bitmaps: bool) -> None:
     codes = random_codes(np.random.default_rng(3), 128, 64, bits=8, density=density)
-    form, contents = encode_rows(codes, 8, Family.ICE40)
+    form, contents = encode_rows(RowWeights.of(codes), 8, Family.ICE40)
     assert isinstance(form, BitmapFormat) == bitmaps
     assert np.array_equal(decode_rows(form, contents), codes)
 
 
 def test_empty_chunks_cost_few_cycles() -> None:
     codes = random_codes(np.random.default_rng(4), 60, 100, density=0.3)
-    for form, _ in bitmap_forms(codes, 4):
-        beats = bitmap_beats(form, bitmap_contents(codes, form))
+    weights = RowWeights.of(codes)
+    for form, _ in bitmap_forms(weights, 4):
+        beats = bitmap_beats(form, bitmap_contents(weights, form))
         assert np.count_nonzero(codes) <= beats.sum() <= np.count_nonzero(codes) / LEAST_USE
 
 
@@ -73,7 +75,7 @@ def with_bitmaps(chunk_bits: int) -> Callable[..., tuple[BitmapFormat, BitmapCon
     """In place of `encode_rows`: chunks of at most so many bits, in groups of two where that is possible."""
 
     def encode(
-        codes: IntArray,
+        weights: RowWeights,
         weight_bits: int,
         family: Family,
         sections: object = None,
@@ -81,9 +83,9 @@ def with_bitmaps(chunk_bits: int) -> Callable[..., tuple[BitmapFormat, BitmapCon
         *_: object,
         **__: object,
     ) -> tuple[BitmapFormat, BitmapContents]:
-        forms = [form for form, _ in bitmap_forms(codes, weight_bits) if form.chunk_bits <= chunk_bits]
+        forms = [form for form, _ in bitmap_forms(weights, weight_bits) if form.chunk_bits <= chunk_bits]
         form = max(forms, key=lambda form: (form.chunk_bits, form.group == 2, form.align))
-        return replace(form, first_spram=spram), bitmap_contents(codes, form)
+        return replace(form, first_spram=spram), bitmap_contents(weights, form)
 
     return encode
 
@@ -164,7 +166,7 @@ def test_rows_without_synapses() -> None:
     weights = Quantised(codes=codes, bits=4)
     emptied = replace(projection, connectivity=replace(projection.connectivity, weights=weights))  # type: ignore[type-var]
     network = replace(network, projections=(emptied, network.projections[1]))
-    form, contents = encode_rows(codes, 4, Family.ICE40)
+    form, contents = encode_rows(RowWeights.of(codes), 4, Family.ICE40)
     assert isinstance(form, BitmapFormat)
     assert row_lengths(form, contents)[0] == form.row_chunks
     assert_hardware_agrees(network, pipelined_folding(network), "ice40", samples=1)

@@ -72,10 +72,10 @@ def test_all_that_fire_wait_in_the_queue() -> None:
 
 
 def test_any_synapse_of_a_group_takes_either_of_its_slots() -> None:
-    row = np.array([3, -1, 0, 0, 2, 0, 7, 0])
+    row = [(0, 3), (1, -1), (4, 2), (6, 7)]
     assert row_words(row, 4, 2, 2) == [[(3, 0, 0), (-1, 0, 0), (2, 2, 0), None], [(7, 3, 0), None, None, None]]
     assert row_words(row, 2, 2, 1) == [[(3, 0, 0), (-1, 0, 1)], [(2, 2, 0), (7, 3, 0)]]
-    assert row_words(np.zeros(8, np.int64), 4, 2, 2) == []
+    assert row_words([], 4, 2, 2) == []
 
 
 def test_neurons_are_spread_so_that_rows_have_few_words() -> None:

@@ -17,6 +17,7 @@ from amaranth.sim import Simulator, SimulatorContext
 from decoding import decode_vector
 from golden import GoldenCase, golden_cases
 from networks import chain, random_spikes
+from spikeloom.compiler.encodings.row_weights import RowWeights
 from spikeloom.compiler.encodings.vector import encode_vector, pack_beats
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Kind, ResetMode, ResetPlace
@@ -54,7 +55,7 @@ def encoded(network: Network, number: int, fold: Fold) -> tuple[VectorFormat, Ve
     shift = projection.shift
     neurons, parameters = plan_neurons(network, [population], projection.weights.bits, [shift], overlaps=False)
     return encode_vector(
-        projection.weights.codes,
+        RowWeights.of(projection.weights.codes),
         neurons,
         parameters,
         lanes=fold.lanes or population.size,

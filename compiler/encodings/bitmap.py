@@ -18,6 +18,7 @@ from .directory import (
     group_starts,
     row_starts,
 )
+from .row_weights import RowWeights
 
 GROUPS = (1, 2, 4)
 """How many rows may share a word of the directory."""
@@ -29,11 +30,12 @@ CHUNK_BIT_LUTS, SPARED_LUTS = 4, 35
 """LUTs of the walker per bit of a chunk, and those of compressed rows' walker that it does without: sums of indices."""
 
 
-def bitmap_forms(codes: IntArray, weight_bits: int) -> Iterator[tuple[BitmapFormat, int]]:
-    """Every format of bitmaps for weights [rows, post] that wastes few cycles on empty chunks and rows, with the LUTs
+def bitmap_forms(weights: RowWeights, weight_bits: int) -> Iterator[tuple[BitmapFormat, int]]:
+    """Every format of bitmaps for weights that wastes few cycles on empty chunks and rows, with the LUTs
     that it takes beyond those of compressed rows."""
-    count, post = codes.shape
-    lengths = np.count_nonzero(codes, axis=1).astype(np.int64)
+    count, post = weights.shape
+    lengths = weights.lengths
+    choices = list(code_choices(weights.code, weight_bits))
     for chunks in (1 << power for power in range((post - 1).bit_length())):
         form = BitmapFormat(
             rows=count,
@@ -46,7 +48,7 @@ def bitmap_forms(codes: IntArray, weight_bits: int) -> Iterator[tuple[BitmapForm
         )
         if form.chunk_bits > MOST_CHUNK_BITS or form.row_chunks != chunks:
             continue
-        if LEAST_USE * _beats(codes, form).sum() > np.maximum(1, lengths).sum():
+        if LEAST_USE * _beats(weights, form) > np.maximum(1, lengths).sum():
             continue
         luts = CHUNK_BIT_LUTS * form.chunk_bits - SPARED_LUTS
         for group in GROUPS:
@@ -54,24 +56,26 @@ def bitmap_forms(codes: IntArray, weight_bits: int) -> Iterator[tuple[BitmapForm
                 entries = max(1, group_starts(lengths, group, align)[1])
                 grouped = replace(form, entries=entries, group=group, align=align)
                 sums = (group - 1) * 2 * form.length_bits
-                for choice in code_choices(codes, weight_bits):
+                for choice in choices:
                     coded = replace(grouped, levels=choice.levels, code_bits=choice.bits)
                     yield coded, choice.luts + luts + sums
 
 
-def bitmap_contents(codes: IntArray, form: BitmapFormat) -> BitmapContents:
+def bitmap_contents(weights: RowWeights, form: BitmapFormat) -> BitmapContents:
     """The memories' contents in a format of `bitmap_forms`."""
-    lengths = np.count_nonzero(codes, axis=1).astype(np.int64)
+    lengths = weights.lengths
     starts, _ = group_starts(lengths, form.group, form.align)
     entries = [0] * form.entries
-    for row, start in zip(codes, row_starts(lengths, starts, form.group).tolist(), strict=True):
-        kept = [code_of(form, weight) for weight in row[row != 0].tolist()]
-        entries[start : start + len(kept)] = kept
-    return BitmapContents(
-        rows=directory_words(form, lengths, starts),
-        masks=tuple(sum(1 << bit for bit in np.flatnonzero(chunk).tolist()) for chunk in _chunks(codes, form)),
-        entries=tuple(entries),
-    )
+    codes = [code_of(form, weight) for weight in weights.code.tolist()]
+    ends = np.cumsum(lengths).tolist()
+    for start, end, length in zip(
+        row_starts(lengths, starts, form.group).tolist(), ends, lengths.tolist(), strict=True
+    ):
+        entries[start : start + length] = codes[end - length : end]
+    masks = [0] * (form.rows * form.row_chunks)
+    for chunk, bit in zip(_chunks(weights, form).tolist(), (weights.post % form.chunk_bits).tolist(), strict=True):
+        masks[chunk] |= 1 << bit
+    return BitmapContents(rows=directory_words(form, lengths, starts), masks=tuple(masks), entries=tuple(entries))
 
 
 def chunk_posts(form: BitmapFormat, contents: BitmapContents, row: int) -> list[list[int]]:
@@ -90,12 +94,12 @@ def bitmap_beats(form: BitmapFormat, contents: BitmapContents) -> IntArray:
     return per_row
 
 
-def _chunks(codes: IntArray, form: BitmapFormat) -> IntArray:
-    """The weights [chunks, cells] in the order of the masks."""
-    padding = form.row_chunks * form.chunk_bits - form.post
-    return np.pad(codes, ((0, 0), (0, padding))).reshape(-1, form.chunk_bits)
+def _chunks(weights: RowWeights, form: BitmapFormat) -> IntArray:
+    """The number of the chunk of each weight, in the order of the masks."""
+    return weights.row * form.row_chunks + weights.post // form.chunk_bits
 
 
-def _beats(codes: IntArray, form: BitmapFormat) -> IntArray:
-    """The cycles of every chunk."""
-    return np.maximum(1, np.count_nonzero(_chunks(codes, form), axis=1))
+def _beats(weights: RowWeights, form: BitmapFormat) -> int:
+    """The cycles of all chunks."""
+    full = len(np.unique(_chunks(weights, form)))
+    return len(weights.code) + form.rows * form.row_chunks - full

@@ -26,9 +26,9 @@ class Codes:
 
 
 def code_choices(codes: IntArray, weight_bits: int) -> Iterator[Codes]:
-    """The weights themselves, and the numbers of their levels where those are narrower."""
+    """The weights themselves, `codes` that are not 0, and the numbers of their levels where those are narrower."""
     yield Codes(levels=None, bits=weight_bits, luts=0)
-    levels = np.unique(codes[codes != 0]).tolist()
+    levels = np.unique(codes).tolist()
     bits = max(1, (len(levels) - 1).bit_length()) if levels else 1
     if levels and bits < weight_bits:
         padded = (*levels, *[levels[-1]] * ((1 << bits) - len(levels)))

@@ -6,7 +6,7 @@ That is compressed rows (`spikeloom.hdl.engines.row_format`) or bitmaps (`spikel
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -30,6 +30,7 @@ from .directory import (
     row_starts,
 )
 from .room import NoRoomError, Room, require_room
+from .row_weights import RowWeights
 
 GROUPS = (1, 2, 4, 8)
 """How many rows may share a word of the directory."""
@@ -41,17 +42,8 @@ LUT_BITS = 64
 START = (Section(first_row=0, first_post=0),)
 
 
-@dataclass(frozen=True, eq=False)
-class _Gaps:
-    """The synapses in row order: `row`, `post`, and `gap` >= 0, the neurons skipped before each."""
-
-    row: IntArray
-    post: IntArray
-    gap: IntArray
-
-
 def encode_rows(
-    codes: IntArray,
+    weights: RowWeights,
     weight_bits: int,
     family: Family,
     sections: Sequence[Section] = START,
@@ -60,7 +52,7 @@ def encode_rows(
     placed_in: int | None = None,
     room: Room | None = None,
 ) -> tuple[Rows, RowsContents]:
-    """The rows of integer weights [rows, post] in the encoding with the fewest SPRAMs, then the least of block RAMs and
+    """The rows of integer weights in the encoding with the fewest SPRAMs, then the least of block RAMs and
     LUTs, weighed by what is `scarce`, then the fewest bits.
 
     `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
@@ -70,12 +62,12 @@ def encode_rows(
     where it is known how they were, these weights are, or NoRoomError is raised.
     """
     if room is not None and room.form is not None:
-        return room.form, _refilled(room.form, codes, weight_bits, sections)
-    gaps = _gaps(codes, sections)
+        return room.form, _refilled(room.form, weights, weight_bits, sections)
+    gaps = _gaps(weights, sections)
     compressed: Iterator[tuple[Rows, int]] = chain.from_iterable(
-        _forms(codes, gaps, choice, weight_bits, sections) for choice in code_choices(codes, weight_bits)
+        _forms(weights, gaps, choice, weight_bits, sections) for choice in code_choices(weights.code, weight_bits)
     )
-    bitmaps = bitmap_forms(codes, weight_bits) if len(sections) == 1 and placed_in is None else iter(())
+    bitmaps = bitmap_forms(weights, weight_bits) if len(sections) == 1 and placed_in is None else iter(())
     best = min(
         (
             (replace(form, first_spram=first_spram, logic_luts=NEVER_LOGIC if room else LOGIC_LUTS[scarce]), luts)
@@ -85,12 +77,12 @@ def encode_rows(
         key=lambda candidate: _cost(candidate[0], candidate[1], family, scarce),
     )[0]
     if room is not None and not best.uniform:
-        most = min(codes.shape[1], room.words(best.longest_row))
+        most = min(weights.shape[1], room.words(best.longest_row))
         best = replace(best, entries=room.words(best.entries), longest_row=max(best.longest_row, most))
     if isinstance(best, BitmapFormat):
-        return best, bitmap_contents(codes, best)
+        return best, bitmap_contents(weights, best)
     placed = best if placed_in is None else replace(best, post=placed_in, placed=True)
-    return placed, _contents(codes, gaps, best)
+    return placed, _contents(weights, gaps, best)
 
 
 def row_lengths(form: Rows, contents: RowsContents) -> IntArray:
@@ -118,35 +110,39 @@ def first_post(form: RowFormat, row: int) -> int:
 # ------------------------------------------------------------------------------------------------- candidates
 
 
-def _gaps(codes: IntArray, sections: Sequence[Section]) -> _Gaps:
-    row, post = (axis.astype(np.int64) for axis in np.nonzero(codes))
-    starts = np.zeros(len(codes), np.int64)
+def _gaps(weights: RowWeights, sections: Sequence[Section]) -> IntArray:
+    """The neurons skipped before each synapse."""
+    row, post = weights.row, weights.post
+    starts = np.zeros(weights.shape[0], np.int64)
     for section in sections:
         starts[section.first_row :] = section.first_post
     is_first = np.ones(len(row), bool)
     is_first[1:] = row[1:] != row[:-1]
-    before = np.where(is_first, starts[row], np.concatenate([[0], post[:-1] + 1]))
-    return _Gaps(row=row, post=post, gap=post - before)
+    before: IntArray = np.where(is_first, starts[row], np.concatenate([[0], post[:-1] + 1]))
+    return post - before
 
 
-def _bridges(gaps: _Gaps, choice: Codes, index_bits: int) -> IntArray:
+def _bridges(gaps: IntArray, choice: Codes, index_bits: int) -> IntArray:
     """The entries without a synapse before each synapse."""
     reach = 1 << index_bits
     if choice.levels is None:
-        return gaps.gap // reach
-    return gaps.gap // (reach - 1) if index_bits else np.zeros_like(gaps.gap)
+        return gaps // reach
+    return gaps // (reach - 1) if index_bits else np.zeros_like(gaps)
+
+
+def _entries_of_rows(weights: RowWeights, bridges: IntArray) -> IntArray:
+    """How many entries each row has, int64."""
+    return np.bincount(weights.row, weights=1 + bridges, minlength=weights.shape[0]).astype(np.int64)
 
 
 def _forms(
-    codes: IntArray, gaps: _Gaps, choice: Codes, weight_bits: int, sections: Sequence[Section]
+    weights: RowWeights, gaps: IntArray, choice: Codes, weight_bits: int, sections: Sequence[Section]
 ) -> Iterator[tuple[RowFormat, int]]:
     """Every format that wastes few entries, with the LUTs of its decoder: an entry without a synapse costs a cycle."""
-    count, post = codes.shape
-    most = len(gaps.row) / LEAST_USE
+    count, post = weights.shape
+    most = len(weights.row) / LEAST_USE
     for index_bits in range(0 if choice.levels is None else 1, (post - 1).bit_length() + 1):
-        lengths = np.bincount(gaps.row, weights=1 + _bridges(gaps, choice, index_bits), minlength=count).astype(
-            np.int64
-        )
+        lengths = _entries_of_rows(weights, _bridges(gaps, choice, index_bits))
         if lengths.sum() > most:
             continue
         form = RowFormat(
@@ -165,11 +161,11 @@ def _forms(
                 entries = max(1, int(group_starts(lengths, group, align)[1]))
                 luts = choice.luts + _directory_luts(form, group)
                 yield replace(form, entries=entries, group=group, align=align), luts
-    if len(sections) > 1 or codes.size > most:
+    if len(sections) > 1 or weights.cells > most:
         return
     if choice.levels is None:
         yield _dense(count, post, weight_bits), 0
-    elif codes.all():
+    elif weights.is_full:
         dense = replace(_dense(count, post, weight_bits), levels=choice.levels, code_bits=choice.bits)
         yield dense, choice.luts
 
@@ -204,43 +200,45 @@ def _cost(form: Rows, luts: int, family: Family, scarce: Scarce) -> tuple[int, f
 # ----------------------------------------------------------------------------------------------------- contents
 
 
-def _refilled(form: Rows, codes: IntArray, weight_bits: int, sections: Sequence[Section]) -> RowsContents:
+def _refilled(form: Rows, weights: RowWeights, weight_bits: int, sections: Sequence[Section]) -> RowsContents:
     """The contents of memories that were laid out for other weights. Raises NoRoomError where these do not fit."""
     require_room("a weight", form.weight_bits, weight_bits, "bit")
-    if form.rows != len(codes) or (isinstance(form, RowFormat) and form.sections != tuple(sections)):
-        raise NoRoomError(f"the rows were {form.rows:,} of other connections: the new weights have {len(codes):,}")
+    rows = weights.shape[0]
+    if form.rows != rows or (isinstance(form, RowFormat) and form.sections != tuple(sections)):
+        raise NoRoomError(f"the rows were {form.rows:,} of other connections: the new weights have {rows:,}")
     if isinstance(form, BitmapFormat):
-        lengths = np.count_nonzero(codes, axis=1).astype(np.int64)
+        lengths = weights.lengths
     elif form.uniform:
-        return _contents(codes, _gaps(codes, sections), form)
+        return _contents(weights, _gaps(weights, sections), form)
     else:
-        gaps = _gaps(codes, sections)
-        bridges = _bridges(gaps, Codes(levels=None, bits=form.code_bits, luts=0), form.index_bits)
-        lengths = np.bincount(gaps.row, weights=1 + bridges, minlength=form.rows).astype(np.int64)
+        gaps = _gaps(weights, sections)
+        lengths = _entries_of_rows(
+            weights, _bridges(gaps, Codes(levels=None, bits=form.code_bits, luts=0), form.index_bits)
+        )
     require_room("the longest row", (1 << form.length_bits) - 1, int(lengths.max(initial=0)), "word")
     require_room("the memory 'entries'", form.entries, group_starts(lengths, form.group, form.align)[1], "word")
     if isinstance(form, BitmapFormat):
-        return bitmap_contents(codes, form)
-    return _contents(codes, gaps, form)
+        return bitmap_contents(weights, form)
+    return _contents(weights, gaps, form)
 
 
-def _contents(codes: IntArray, gaps: _Gaps, form: RowFormat) -> RowContents:
+def _contents(weights: RowWeights, gaps: IntArray, form: RowFormat) -> RowContents:
     if form.uniform:
-        return RowContents(rows=(), entries=tuple(code_of(form, int(weight)) for weight in codes.ravel()))
+        return RowContents(rows=(), entries=tuple(code_of(form, weight) for weight in weights.dense().ravel().tolist()))
     choice = Codes(levels=form.levels, bits=form.code_bits, luts=0)
     bridges = _bridges(gaps, choice, form.index_bits)
-    lengths = np.bincount(gaps.row, weights=1 + bridges, minlength=form.rows).astype(np.int64)
+    lengths = _entries_of_rows(weights, bridges)
     starts, _ = group_starts(lengths, form.group, form.align)
     entries = [0] * form.entries
     place = row_starts(lengths, starts, form.group)
     step = (1 << form.index_bits) - 1 if form.escapes else 1 << form.index_bits
     bridge = ((1 << form.index_bits) - 1) << form.code_bits
     previous = -1
-    for row, post, gap, count in zip(*(a.tolist() for a in (gaps.row, gaps.post, gaps.gap, bridges)), strict=True):
+    for row, weight, gap, count in zip(*(a.tolist() for a in (weights.row, weights.code, gaps, bridges)), strict=True):
         if row != previous:
             cursor, previous = int(place[row]), row
         entries[cursor : cursor + count] = [bridge] * count
         cursor += count
-        entries[cursor] = code_of(form, int(codes[row, post])) | (gap - count * step) << form.code_bits
+        entries[cursor] = code_of(form, weight) | (gap - count * step) << form.code_bits
         cursor += 1
     return RowContents(rows=directory_words(form, lengths, starts), entries=tuple(entries))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -10,11 +11,11 @@ from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
 from ...hdl.memories.memory import DISTRIBUTED_DEPTH
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..ir.arrays import IntArray
-from ..ir.bounds import matrix_sum_bits
+from .row_weights import RowWeights
 
 
 def encode_slotted(
-    codes: IntArray,
+    weights: RowWeights,
     neurons: NeuronFormat,
     parameters: Sequence[int],
     *,
@@ -24,17 +25,18 @@ def encode_slotted(
     x_max: int | IntArray = 1,
     distributed: tuple[int, int] = (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH),
 ) -> tuple[SlottedFormat, SlottedContents]:
-    """A slotted engine for integer weights [pre, post]; `parameters` holds a word per neuron, or none.
+    """A slotted engine for integer weights, a row for each input; `parameters` holds a word per neuron, or none.
 
     `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
     follows. `slots` and the rest are as in SlottedFormat. Raises ValueError where that does.
     """
-    words = [row_words(row, slots, banks, groups) for row in codes]
+    synapses = zip(weights.post.tolist(), weights.code.tolist(), strict=True)
+    words = [row_words(islice(synapses, length), slots, banks, groups) for length in weights.lengths.tolist()]
     lengths = [len(row) for row in words]
     form = SlottedFormat(
-        pre=codes.shape[0],
+        pre=weights.shape[0],
         neurons=neurons,
-        sum_bits=matrix_sum_bits(codes, x_max),
+        sum_bits=weights.sum_bits(x_max),
         slots=slots,
         banks=banks,
         groups=groups,
@@ -56,14 +58,15 @@ Slot = tuple[int, int, int]
 """A weight, and the place and the bank in its group of its neuron."""
 
 
-def row_words(row: IntArray, slots: int, banks: int, groups: int) -> list[list[Slot | None]]:
-    """The words of a row of weights (neurons,), slot by slot: in each slot of a group of banks its synapses in turn."""
+def row_words(row: Iterable[tuple[int, int]], slots: int, banks: int, groups: int) -> list[list[Slot | None]]:
+    """The words of a row of neurons with their weights, slot by slot: in each slot of a group of banks its synapses in
+    turn."""
     queues: list[list[Slot]] = [[] for _ in range(slots)]
-    for neuron in np.flatnonzero(row).tolist():
+    for neuron, weight in row:
         place, bank = divmod(neuron, banks)
         reached, group = divmod(bank, groups)
         queue = min((queues[slot] for slot in range(group, slots, groups)), key=len)
-        queue.append((int(row[neuron]), place, reached))
+        queue.append((weight, place, reached))
     return [
         [queue[number] if number < len(queue) else None for queue in queues] for number in range(max(map(len, queues)))
     ]

@@ -12,12 +12,12 @@ from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import BeatShape, TokenKind
 from ..ir.arrays import IntArray
-from ..ir.bounds import matrix_sum_bits
 from .room import Room, require_room
+from .row_weights import RowWeights
 
 
 def encode_vector(
-    codes: IntArray,
+    rows: RowWeights,
     neurons: NeuronFormat,
     parameters: Sequence[int],
     *,
@@ -28,18 +28,18 @@ def encode_vector(
     neurons_per_cycle: int = 1,
     room: Room | None = None,
 ) -> tuple[VectorFormat, VectorContents]:
-    """A vector engine for integer weights [pre, post]; `parameters` holds a word per neuron, or none.
+    """A vector engine for integer weights, a row for each input; `parameters` holds a word per neuron, or none.
 
     `x_max` is the largest value of an input in a step, one for all or one each, from which the width of the sums
     follows, which `room` widens. `lanes` and the rest are as in VectorFormat. Raises ValueError where that does.
     """
-    sum_bits = matrix_sum_bits(codes, x_max)
+    sum_bits = rows.sum_bits(x_max)
     if room is not None:
         wide = sum_bits + room.bits if room.form is None else room.form.sum_bits
         require_room("the sums of a step", wide, sum_bits, "bit")
         sum_bits = wide
     form = VectorFormat(
-        pre=codes.shape[0],
+        pre=rows.shape[0],
         neurons=neurons,
         sum_bits=sum_bits,
         lanes=lanes,
@@ -47,6 +47,7 @@ def encode_vector(
         ports=ports,
         neurons_per_cycle=neurons_per_cycle,
     )
+    codes = rows.dense()  # as every weight is stored
     weights = tuple(_bank_words(form, codes[bank::banks]) for bank in range(banks))
     words = [
         _joined(parameters[first : first + neurons_per_cycle], neurons.parameter_bits)

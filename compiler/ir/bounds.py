@@ -53,11 +53,3 @@ def drive_bounds(network: Network, population: Population) -> tuple[int, int]:
 def signed_bits(low: int, high: int) -> int:
     """The smallest two's complement width that holds every integer from `low` to `high`."""
     return 1 + max((-low - 1).bit_length() if low < 0 else 0, max(high, 0).bit_length())
-
-
-def matrix_sum_bits(codes: IntArray, x_max: int | IntArray) -> int:
-    """The width of every sum of codes [pre, post] times inputs of one step, of which `x_max` is the largest value of
-    each, or of all."""
-    largest = np.broadcast_to(np.asarray(x_max, np.int64), codes.shape[:1])[:, None]
-    low, high = (np.minimum(codes, 0) * largest).sum(axis=0), (np.maximum(codes, 0) * largest).sum(axis=0)
-    return signed_bits(int(low.min()), int(high.max()))

@@ -93,9 +93,9 @@ class LanesFolding(EngineFolding):
         lanes."""
         if weights.has_maps:
             return plan_taps(weights, family, None, self.scarce, places, room=room)
-        codes, weight_bits = weights.matrix()
+        every, weight_bits = weights.rows()
         rows, row_contents = encode_rows(
-            codes[:, chosen],
+            every.of_posts(chosen),
             weight_bits,
             family,
             scarce=self.scarce,

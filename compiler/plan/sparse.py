@@ -70,9 +70,9 @@ class SparseFolding(EngineFolding):
         if weights.has_maps:
             placed = plan_taps(weights, family, spram, self.scarce, room=weights.room)
         else:
-            codes, weight_bits = weights.matrix()
+            own, weight_bits = weights.rows()
             rows, row_contents = encode_rows(
-                codes,
+                own,
                 weight_bits,
                 family,
                 weights.sections(),

@@ -20,6 +20,7 @@ from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import LOGIC_LUTS, Scarce
 from ..encodings.room import Room, require_room
+from ..encodings.row_weights import RowWeights
 from ..encodings.rows import encode_rows
 from ..encodings.taps import Choice, MapJob, SegmentJobs, encode_taps
 from ..ir.arrays import IntArray
@@ -65,7 +66,7 @@ def plan_taps(
     plan.hear_windows(taps)
     parts: dict[str, tuple[Any, Any]] = {
         "rows": encode_rows(
-            plan.codes(),
+            RowWeights.of(plan.codes()),
             plan.weight_bits,
             family,
             first_spram=first_spram,

@@ -74,15 +74,15 @@ class VectorFolding(EngineFolding):
     def plan(
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[VectorFormat, VectorContents]:
-        codes, weight_bits = weights.matrix()
+        rows, weight_bits = weights.rows()
         room = weights.room
         neurons, parameters = weights.neurons(weight_bits, room=None if room is None else room.of("neurons"))
         beats = self.beats(weights.inputs, family)
         return encode_vector(
-            codes,
+            rows,
             neurons,
             parameters,
-            lanes=self.lanes or codes.shape[1],
+            lanes=self.lanes or rows.shape[1],
             x_max=weights.largest_inputs,
             banks=beats.banks,
             ports=beats.ports,

@@ -1,4 +1,4 @@
-"""What an engine being planned is about: its weights as one matrix, and its neurons."""
+"""What an engine being planned is about: its weights row by row, and its neurons."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...hdl.engines.row_format import Section
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..encodings.cost import LOGIC_LUTS, Scarce
 from ..encodings.room import Room
+from ..encodings.row_weights import RowWeights, added_up
 from ..ir.arrays import IntArray
 from ..ir.bounds import largest_input
 from ..ir.connectivity import BoolArray
@@ -160,7 +161,7 @@ class EngineWeights:
         return [s for s in self.heard.synapses if s.pre == addresses.pre and (s.way is Way.LATE) == later]
 
     def rows_of(self, addresses: AddressRange, matrices: Sequence[Synapses]) -> tuple[IntArray, int]:
-        """The rows of a range [addresses, neurons] by matrices, as `matrix` has them."""
+        """The rows of a range [addresses, neurons] by matrices, as `rows` has them."""
         block = np.zeros((len(addresses.neurons), sum(map(self.network.size_of, self.names))), np.int64)
         for synapses in matrices:
             first, order = self.lies_at(synapses)
@@ -182,23 +183,27 @@ class EngineWeights:
     def _in_order(self, name: str) -> IntArray:
         return self._orders.get(name, np.arange(self.network.size_of(name)))
 
-    def matrix(self) -> tuple[IntArray, int]:
-        """All weights [rows, neurons] in units of their population's shift, and the width that holds them."""
-        size = self.network.size_of
-        codes = np.zeros((self.own_rows + self.inputs, sum(map(size, self.names))), np.int64)
-        widths = []
-        for (pre, post, delay), parallel in self._parallel().items():
-            parts = [s.codes << (s.shift - self._shifts[post]) for s in parallel]
-            bits = [s.bits + s.shift - self._shifts[post] for s in parallel]
-            widths.append(max(bits) + (len(parts) - 1).bit_length())
-            block = np.sum(parts, axis=0)[self._orders.get(pre, slice(None))]
-            columns = slice(self._posts[post], self._posts[post] + size(post))
-            if parallel[0].way is not Way.LATE:
-                codes[self._rows[pre] : self._rows[pre] + size(pre), columns] = block
-                continue
-            for neuron in np.flatnonzero(block.any(axis=1)).tolist():
-                codes[self._late_rows[pre, neuron, delay], columns] = block[neuron]
-        return codes, max(widths, default=2)
+    def rows(self) -> tuple[RowWeights, int]:
+        """All weights by row and neuron, in units of their population's shift, and the width that holds them."""
+        rows, posts, codes, widths = [], [], [], []
+        for (_, post, _), parallel in self._parallel().items():
+            bits = [s.bits + self.shift_of(s) for s in parallel]
+            widths.append(max(bits) + (len(parallel) - 1).bit_length())
+            for synapses in parallel:
+                neuron, to = np.nonzero(synapses.codes)
+                rows.append(self._row_of_each(synapses)[neuron])
+                posts.append(to + self._posts[post])
+                codes.append(synapses.codes[neuron, to] << self.shift_of(synapses))
+        shape = (self.own_rows + self.inputs, sum(map(self.network.size_of, self.names)))
+        return added_up(shape, rows, posts, codes), max(widths, default=2)
+
+    def _row_of_each(self, synapses: Synapses) -> IntArray:
+        """The row of each pre neuron; where spikes are heard later, -1 for those without synapses of the delay."""
+        pre = synapses.pre
+        place = np.argsort(self._in_order(pre))
+        if synapses.way is not Way.LATE:
+            return self._rows[pre] + place
+        return np.array([self._late_rows.get((pre, at, synapses.delay), -1) for at in place.tolist()], np.int64)
 
     def sections(self) -> Sequence[Section]:
         """Where the relative indices of each source's rows start: at the first population that it reaches."""

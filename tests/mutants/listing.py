@@ -853,8 +853,8 @@ PLANNING = (
     Mutant(
         "parallel projections lose their shift",
         "compiler/plan/weights.py",
-        "parts = [s.codes << (s.shift - self._shifts[post]) for s in parallel]",
-        "parts = [s.codes for s in parallel]",
+        "codes.append(synapses.codes[neuron, to] << self.shift_of(synapses))",
+        "codes.append(synapses.codes[neuron, to])",
         ("tests/test_plan.py", "-k", "parallel"),
     ),
     Mutant(
@@ -867,8 +867,8 @@ PLANNING = (
     Mutant(
         "a gap is bridged by too few entries",
         "compiler/encodings/rows.py",
-        "return gaps.gap // (reach - 1) if index_bits else np.zeros_like(gaps.gap)",
-        "return gaps.gap // reach if index_bits else np.zeros_like(gaps.gap)",
+        "return gaps // (reach - 1) if index_bits else np.zeros_like(gaps)",
+        "return gaps // reach if index_bits else np.zeros_like(gaps)",
         ("tests/test_encode.py", "-k", "bridged"),
     ),
     Mutant(
