@@ -96,12 +96,16 @@ def _weighed_vector(network: Network) -> Iterator[Folding]:
 
 
 def _weighed_wide(network: Network) -> Iterator[Folding]:
-    """Words of several neurons, where there are maps."""
+    return (folding for _, folding in _wide(network))
+
+
+def _wide(network: Network) -> Iterator[tuple[int, Folding]]:
+    """How many neurons words have, where there are maps, and the folding."""
     if any(listens_to_maps(network, population.name) for population in network.populations):
         for lanes in WORD_LANES:
             folding = wide_folding(network, lanes)
             if any(isinstance(engine, WideFolding) for engine in folding.engines):
-                yield folding
+                yield lanes, folding
 
 
 def _weighed_slotted(network: Network) -> Iterator[Folding]:
@@ -148,7 +152,7 @@ def _searched_vector(network: Network, lanes: Sequence[int]) -> Mapping[str, Fol
 
 
 def _searched_wide(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
-    return {f"words of {count}": folding for count, folding in zip(WORD_LANES, _weighed_wide(network), strict=False)}
+    return {f"words of {count}": folding for count, folding in _wide(network)}
 
 
 def _searched_slotted(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
