@@ -98,14 +98,14 @@ def rows_of(
         whole = _integers(network, bits, given, options.sparsity)
         plan = make_plan(whole, "ecp5", pipelined_folding(whole))
         blocks = DEVICES[device].capacity.brams
-        recording = run_reference(whole, part)
+        recording = run_reference(whole, part, membranes=options.check)
         cycles = float(np.mean(count_cycles(plan, recording.trains(part)))) / part.shape[1]
         figures = None if bench is None or plan.brams > blocks else bench.core(plan, device).figures
         built = ["-"] * 3 if figures is None else [f"{figures[key]:,.0f}" for key in ("luts", "comb", "fmax_mhz")]
         rate = "-" if figures is None else f"{events / cycles * figures['fmax_mhz'] * 1e6:,.0f}"
         yield [title, str(bits), device, f"{plan.brams} of {blocks}", *built, f"{events:,.0f}", f"{cycles:,.0f}", rate]
         if options.check:
-            found = run_amaranth(plan, part)
+            found = run_amaranth(plan, part, membranes=True)
             for name, expected in recording.populations.items():
                 got = found.populations[name]
                 same = np.array_equal(got.spikes, expected.spikes) and np.array_equal(got.membranes, expected.membranes)
