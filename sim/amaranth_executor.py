@@ -103,8 +103,8 @@ class CoreSimulation:
         names = plan.populations if traced else ()
         self.traces = [TraceObserver(k, samples, steps, network.size_of(name)) for k, name in enumerate(names)]
         self.monitors = [
-            MonitorObserver(port, self.traces[monitor.population], monitor.numbers, monitor.neurons)
-            for port, monitor in enumerate(monitors_of(network, plan.folding) if traced else ())
+            MonitorObserver(port, self.traces[m.population], m.numbers, m.neurons, in_turn=m.in_turn)
+            for port, m in enumerate(monitors_of(network, plan.folding) if traced else ())
         ]
         self._sampler = PortSampler(self._sampled_ports())
         self.progress = progress

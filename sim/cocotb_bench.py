@@ -111,6 +111,7 @@ class CoreBench:
                 self.traces[int(population)],
                 self.job[f"numbers{port}"].tolist(),
                 self.job[f"neurons{port}"].tolist(),
+                in_turn=bool(self.job["in_turn"][port]),
             )
             for port, population in enumerate(self.job["monitors"])
         ]

@@ -215,20 +215,27 @@ Source = TraceObserver | OutputObserver | ReadingObserver
 
 
 class MonitorObserver:
-    """One monitor of a population: its beats say `numbers` in turn, which are the population's `neurons`."""
+    """One monitor of a population: its beats say `numbers`, which are the population's `neurons`, once in each pass;
+    in turn, or where not `in_turn` in any order."""
 
-    def __init__(self, port: int, trace: TraceObserver, numbers: Sequence[int], neurons: Sequence[int]) -> None:
+    def __init__(
+        self, port: int, trace: TraceObserver, numbers: Sequence[int], neurons: Sequence[int], *, in_turn: bool = True
+    ) -> None:
         self.port = port
         self.trace = trace
         self._numbers = numbers
-        self._neurons = neurons
-        self._place = 0
+        self._neurons = dict(zip(numbers, neurons, strict=True))
+        self._in_turn = in_turn
+        self._seen: set[int] = set()  # in the pass under way
 
     def beat(self, number: int, membrane: int, spike: int) -> bool:
         """Take the next beat; True when it completes a step of the population. Raises ProtocolError."""
-        if number != self._numbers[self._place]:
-            expected = self._numbers[self._place]
+        expected = self._numbers[len(self._seen)]
+        if self._in_turn and number != expected:
             raise self.trace.error(f"expected neuron {expected} next in the pass, got neuron {number}")
-        neuron = self._neurons[self._place]
-        self._place = (self._place + 1) % len(self._numbers)
-        return self.trace.beat(neuron, membrane, spike)
+        if number in self._seen or number not in self._neurons:
+            raise self.trace.error(f"expected each neuron once in the pass, got neuron {number}")
+        self._seen.add(number)
+        if len(self._seen) == len(self._numbers):
+            self._seen.clear()
+        return self.trace.beat(self._neurons[number], membrane, spike)

@@ -261,6 +261,7 @@ def _write_job(
         "drain_cycles": drain_cycles(network),
         "loads": _loads(work / WEIGHTS),
         "monitors": np.array([monitor.population for monitor in monitors], np.int64),
+        "in_turn": np.array([monitor.in_turn for monitor in monitors], bool),
     }
     for port, monitor in enumerate(monitors):
         job |= {f"numbers{port}": np.array(monitor.numbers), f"neurons{port}": np.array(monitor.neurons)}

@@ -467,6 +467,18 @@ def test_a_monitor_gives_every_neuron_in_order() -> None:
         monitor.beat(0, 0, 0)
 
 
+def test_a_monitor_that_promises_no_order_gives_every_neuron_once_in_a_pass() -> None:
+    trace = TraceObserver(0, 1, 2, 2)
+    monitor = MonitorObserver(0, trace, numbers=(0, 3), neurons=(1, 0), in_turn=False)
+    assert not monitor.beat(3, 7, 0) and monitor.beat(0, -5, 1)
+    assert not monitor.beat(0, 4, 0)
+    for wrong in (0, 1):
+        with pytest.raises(ProtocolError, match=f"expected each neuron once in the pass, got neuron {wrong}"):
+            monitor.beat(wrong, 0, 0)
+    assert monitor.beat(3, 2, 0) and trace.done
+    assert trace.membranes.tolist() == [[[7, -5], [2, 4]]]
+
+
 def test_monitors_of_a_population_need_not_be_in_the_same_step() -> None:
     trace = TraceObserver(0, 1, 2, 3)
     ahead = MonitorObserver(0, trace, numbers=(0,), neurons=(2,))

@@ -34,7 +34,8 @@ class TapFront:
         self._active: Job | None = None
         self._place = 0
         self._fetched: Tap | None = None
-        self._seen = [False, False]  # whether the last two are watched
+        self._kept: Tap | None = None
+        self._seen = [False, False, False]  # whether the last three are watched
 
     @property
     def idle(self) -> bool:
@@ -43,7 +44,8 @@ class TapFront:
             return False
         if (self._asked is not None and self._asked[2]) or (self._active is not None and self._active[2]):
             return False
-        return not (self._fetched is not None and self._seen[0]) and not (self.out is not None and self._seen[1])
+        last = zip((self._fetched, self._kept, self.out), self._seen, strict=True)
+        return not any(tap is not None and seen for tap, seen in last)
 
     def ready(self, taken: bool) -> bool:
         """Whether it takes a token in a cycle in which its own tap is `taken`, if it has one."""
@@ -57,9 +59,9 @@ class TapFront:
         if free:
             active = self._active
             shown = None if active is None else active[1][self._place]
-            self.out, self._seen[1] = self._fetched, self._seen[0]
+            self.out, self._kept = self._kept, self._fetched
             self._fetched = None if active is None or shown is None else (active[0], *shown)
-            self._seen[0] = active is not None and active[2]
+            self._seen = [active is not None and active[2], *self._seen[:2]]
         if walks:
             self._active, self._place = self._asked, 0
         elif free and self._active is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.engines.wide_format import SPIKING_WORDS, WideContents, WideFormat, WordLayout, WordRows
+from ...hdl.engines.wide_turns import TURNS
 from ..encodings.taps import taps_of
 from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network
@@ -108,24 +109,25 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     found: Token | None = None
     numbered: Token | None = None
     front = TapFront(form.taps, contents.taps, watched=form.first_input if form.takes_ahead else None)
-    kept: Tap | None = None  # by the skid
+    steered: tuple[Token, bool] | None = None  # kept by the skid before the taps: a token, and whether it is watched
+    kept: Tap | None = None  # by that behind them
     work: Word | None = None
     staged: Word | None = None
     pending: Word | None = None
     collides = False
     first = ends[0] if form.takes_ahead else 0  # additions to the words before are of the next step
-    # The state: words that are read and written, as (passes, word).
-    read: tuple[bool, int] | None = None
-    written: tuple[bool, int] | None = None
+    # The state: words that are read, compared and written, as (passes, word, how often neurons have fired in it).
+    read: tuple[bool, int, int] | None = None
+    compared: tuple[bool, int, int] | None = None
+    written: tuple[bool, int, int] | None = None
     fired: list[int] = []  # lanes of the word that is written
     touched = [False] * form.words
-    again, again_word, rounds = False, 0, 0
+    turns: deque[tuple[int, int] | None] = deque([None] * TURNS)  # words to be looked at again; the first has its turn
     # Passes.
     job, end, announce, population, step = PASS, ABORT, False, 0, -1
     next_word = waiting = 0
     lists: list[list[int]] = [[] for _ in ends]  # of the words that passes look at
     visits: list[int] = []  # the one that is taken from
-    fetched = True
     spiking = _Queue()
     held: list[int] = []  # lanes whose events are due
     name = 0
@@ -141,19 +143,18 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             looks_at = None if done else next_word
         else:
             done = not visits
-            looks_at = visits[-1] if job == PASS and visits and fetched else None
-        once_more = repeats and again
-        if once_more:
-            looks_at = again_word
-        if repeats and any(stage is not None and stage[0] for stage in (read, written)):
-            looks_at = None
+            looks_at = visits[-1] if job == PASS and visits else None
+        once_more = turns[0]
+        if once_more is not None:
+            looks_at = once_more[0]
+        looks = looks_at is not None
         if waiting >= SPIKING_WORDS // 2:
             looks_at = None
         # The words that are read.
-        busy = read is not None or written is not None
+        busy = read is not None or compared is not None or written is not None
         is_event = pending is not None and pending[0] == EVENT
         ahead = pending is not None and is_event and pending[1] < first
-        waits = collides or (ahead and looks_at is not None)
+        waits = collides or (ahead and looks)
         goes = pending is not None and (not waits if is_event else job == INTEGRATE and not busy)
         moves_up = pending is None or goes
         joins = not moves_up and all(
@@ -162,10 +163,11 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         walked = staged is None or moves_up or joins
         walker_ready = work is None or (walked and work[2] == 0)
         taps_ready = front.ready(kept is None)
+        steers = steered is None
         tap = front.out if kept is None else kept
         adds = is_event and goes
         passing = looks_at is not None and not adds
-        takes = passing and not once_more
+        takes = passing and once_more is None
 
         leaves = last or job == END
         ending = job == END and announce
@@ -177,23 +179,26 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         returns = locked and bool(held) and not leaves
         goes_ahead = form.takes_ahead and population >= form.ahead_from and end == END_OF_STEP and not returns
         may = (not locked, not locked or goes_ahead)
-        moves = numbered is None or (taps_ready and may[numbered[0] == EVENT])
+        moves = numbered is None or (steers and may[numbered[0] == EVENT])
         accepts = found is None or moves
-        ready = ALL * accepts if form.renumbered else taps_ready * (may[0] * ENDS | may[1] * EVENTS)
+        ready = ALL * accepts if form.renumbered else steers * (may[0] * ENDS | may[1] * EVENTS)
 
         token, taken, _ = yield ready, offered
 
-        spike_taken = bool(held) and (taken if last else locked and taps_ready)
+        spike_taken = bool(held) and (taken if last else locked and steers)
         # What goes to the taps.
         event = numbered if form.renumbered else token
         incoming: Token | None = None
         if returns:
             address = (contents.names[name] if form.name_bits else name) * lanes + held[0]
-            incoming = (EVENT, address) if taps_ready else None
-        elif event is not None and taps_ready and may[event[0] == EVENT]:
+            incoming = (EVENT, address) if steers else None
+        elif event is not None and steers and may[event[0] == EVENT]:
             number = contents.inputs[event[1]] if form.renumbered else event[1] + form.first_input
             incoming = (event[0], number if event[0] == EVENT else 0)
             locked = locked or event[0] != EVENT
+        offering = steered
+        if incoming is not None:
+            offering = (incoming, returns or incoming[0] != EVENT or not form.takes_ahead)
         if form.renumbered:
             numbered = found if moves else numbered
             found = token if accepts else found
@@ -201,7 +206,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         # What the next pass looks at.
         put: int | None = None
         if written is not None:
-            passes, word = written
+            passes, word, rounds = written
             redo = repeats and passes and bool(fired)
             keep = (rounds > 0 and not redo and keeps[_place(ends, word)]) if repeats else bool(fired)
             keep = keep and not clear
@@ -209,11 +214,12 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
                 put = word
 
         # Turns.
-        on_their_way = (read, written, staged, pending)
+        on_their_way = (read, compared, written, staged, pending)
         busy_now = any(stage is not None and (stage[0] or stage[1] >= first) for stage in on_their_way)
-        settled = front.idle and not (work is not None and (work[0] != EVENT or work[1] >= first))
+        settled = front.idle and not (steered is not None and steered[1])
+        settled = settled and not (work is not None and (work[0] != EVENT or work[1] >= first))
         settled = settled and not (tap is not None and (tap[0] != EVENT or tap[2] >= first))
-        drained = job == DRAIN and not busy_now and not again and not waiting and not held and (settled or last)
+        drained = job == DRAIN and not busy_now and not any(turns) and not waiting and not held and (settled or last)
         ended = goes and not is_event
         releases = job == END and (not announce or bool(offered and taken))
         begins = ended or (drained and not last)
@@ -221,17 +227,15 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         # What is written.
         pushed: tuple[int, list[int]] | None = None
         if written is not None:
-            passes, word = written
+            passes, word, rounds = written
             if passes:
                 touched[word] = keep
                 if fired:
                     pushed = (word, fired)
-                if repeats:
-                    again, again_word, rounds = redo, word, rounds + 1 if redo else 0
+                if redo:
+                    turns[2] = (word, rounds + 1)
             else:
                 touched[word] = True
-        if not (written is not None and written[0]) and read is not None and read[0]:
-            again = False
         if form.visits:
             if takes and not take_turn:
                 visits.pop()
@@ -242,7 +246,6 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             if begins:
                 begun = population + (job == DRAIN)
                 visits, lists[begun] = lists[begun], []
-            fetched = not begins
         if take_turn and takes:
             next_word += 1
         if job == END:
@@ -251,7 +254,11 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         # Spikes.
         loads = not held or (spike_taken and len(held) == 1)
         loaded = spiking.out if loads else None
-        waiting += (pushed is not None) - (loaded is not None)
+        direct = pushed if loads and not waiting else None
+        if direct is not None:
+            loaded, pushed = direct, None
+        else:
+            waiting += (pushed is not None) - (loaded is not None)
         spiking.move(pushed, loads)
         if loads:
             name, held = (0, []) if loaded is None else (loaded[0], list(loaded[1]))
@@ -259,15 +266,20 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             held = held[1:]
 
         # The stages.
-        written, fired = read, []
-        if read is not None and read[0] and not quiet:
-            counts = fires[step].get(read[1])
-            fired = [] if counts is None else [lane for lane, count in enumerate(counts) if count > rounds]
-        adding = read is not None and not read[0]
-        read, before = None if not passing or looks_at is None else (True, looks_at), read
+        behind = [stage[1] for stage in (read, compared, written) if stage is not None and not stage[0]]
+        written, fired = compared, []
+        if compared is not None and compared[0] and not quiet:
+            counts = fires[step].get(compared[1])
+            fired = [] if counts is None else [lane for lane, count in enumerate(counts) if count > compared[2]]
+        read, compared = None, read
         if adds:
             assert pending is not None
-            read = (False, pending[1])
+            read = (False, pending[1], 0)
+            behind.append(pending[1])
+        elif looks_at is not None:
+            read = (True, looks_at, 0 if once_more is None else once_more[1])
+        turns.append(None if passing else turns[0])
+        turns.popleft()
         if job == PASS and done:
             job = DRAIN
         if ended:
@@ -281,10 +293,6 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             job, population, locked = INTEGRATE, 0, False
 
         # The walker and the taps.
-        behind = [before[1]] if before is not None and adding else []
-        if adds:
-            assert pending is not None
-            behind.append(pending[1])
         pending = staged if moves_up else pending
         collides = pending is not None and pending[1] in behind
         staged = work if walked else staged
@@ -292,7 +300,8 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             work = None if tap is None else (tap[0], tap[2], of_words[tap[1]] - 1 if tap[0] == EVENT else 0)
         elif work is not None and walked:
             work = (work[0], work[1] + 1, work[2] - 1)
-        front.move(incoming, kept is None)
+        front.move(offering[0] if taps_ready and offering is not None else None, kept is None)
+        steered = None if taps_ready else offering
         kept = None if walker_ready else tap
 
 

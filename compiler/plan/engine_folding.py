@@ -39,11 +39,12 @@ class EngineKind(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Monitor:
     """One trace of the core, which says in every step, beat by beat: its `neuron` is in turn `numbers`, which are the
-    `neurons` of the population with index `population`."""
+    `neurons` of the population with index `population`; in any order where they are not `in_turn`."""
 
     population: int
     numbers: tuple[int, ...]
     neurons: tuple[int, ...]
+    in_turn: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

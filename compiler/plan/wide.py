@@ -118,7 +118,8 @@ class WideFolding(EngineFolding):
             for neurons in population.neurons.T:
                 there = np.flatnonzero(neurons >= 0)
                 if len(there):
-                    yield self._monitor(network, place, there, neurons[there])
+                    monitor = self._monitor(network, place, there, neurons[there])
+                    yield replace(monitor, in_turn=network.population(self.populations[place]).max_spikes == 1)
 
     def _takes_ahead(self, network: Network) -> bool:
         """Whether what comes from outside reaches the first of several populations alone."""

@@ -72,7 +72,7 @@ class TapGenerator(wiring.Component):
     idle out no token is under way but events that nobody watches: those from the address `watched` on
     ==== === ===========================================
 
-    Latency 5 cycles, and `TapFormat.wait` where places are found by division: 2 for every bit of a map's number, which
+    Latency 6 cycles, and `TapFormat.wait` where places are found by division: 2 for every bit of a map's number, which
     pass while the taps of the event before are made. Throughput one tap per cycle without a bubble between two taps,
     and none between two events as long as the division is hidden; one cycle for a job of an event without any tap, and
     for an end.
@@ -291,20 +291,27 @@ class TapGenerator(wiring.Component):
         offered = _Offered(active & shows, watched, kind, number, job)
         return Cat(active & watched, self._tap(m, offered, free, down, across))
 
-    # -- stages 4 and 5: the words of the tables are there, and added up ----------------------------------------
+    # -- stages 4 to 6: the words of the tables are there, held, and added up -----------------------------------
 
     def _tap(self, m: Module, offered: _Offered, free: Value, down: _Axis, across: _Axis) -> Value:
-        """Gives for both whether they have a token that is watched."""
-        mine = _Offered(*(Signal.like(value, name=f"{name}4") for name, value in offered._asdict().items()))
+        """Gives for all of them whether they have a token that is watched."""
+        there, mine = (
+            _Offered(*(Signal.like(value, name=f"{name}{stage}") for name, value in offered._asdict().items()))
+            for stage in (4, 5)
+        )
+        words = [Signal.like(axis.words.read_data, name=f"word{n}") for n, axis in enumerate((down, across))]
         seen, base = Signal(), Signal.like(mine.number)
         row, origin = Signal.like(self.o.payload.address), Signal.like(self.o.payload.origin)
         own_origin = Signal.like(origin)
-        (down_row, down_origin), (across_row, across_origin) = _parts(down), _parts(across)
+        (down_row, down_origin), (across_row, across_origin) = (
+            _parts(axis.form, word) for axis, word in zip((down, across), words, strict=True)
+        )
         is_map = self._is_map(mine.job)
         origins = [j.origin if isinstance(j, OwnRow) else 0 for j in self._format.jobs]
         with m.If(free):
             m.d.sync += [
-                *(one.eq(its) for one, its in zip(mine, offered, strict=True)),
+                *(one.eq(its) for one, its in zip((*there, *mine), (*offered, *there), strict=True)),
+                *(word.eq(axis.words.read_data) for word, axis in zip(words, (down, across), strict=True)),
                 self.o.valid.eq(mine.valid),
                 self.o.payload.kind.eq(mine.kind),
                 seen.eq(mine.watched),
@@ -316,7 +323,7 @@ class TapGenerator(wiring.Component):
             with m.If(~is_map):
                 m.d.sync += [row.eq(0), origin.eq(0)]
         m.d.comb += [self.o.payload.address.eq(row + base), self.o.payload.origin.eq(origin | own_origin)]
-        return Cat(mine.valid & mine.watched, self.o.valid & seen)
+        return Cat(there.valid & there.watched, mine.valid & mine.watched, self.o.valid & seen)
 
     def _is_map(self, job: Value) -> Value:
         return _constant(job, [int(isinstance(j, MapTaps)) for j in self._format.jobs])[:1]
@@ -371,9 +378,8 @@ def _count(axis: _Axis) -> tuple[Value, Value]:
     return word[:bits] if bits else Const(0, 1), word[bits] if axis.form.gaps else Const(1, 1)
 
 
-def _parts(axis: _Axis) -> tuple[Value, Value]:
+def _parts(form: AxisFormat, word: Value) -> tuple[Value, Value]:
     """What a word of an axis table adds to the row and to the origin."""
-    form, word = axis.form, axis.words.read_data
     row, origin = word[: form.row_bits], word[form.row_bits : form.row_bits + form.origin_bits]
     return row << form.row_shift, origin << form.origin_shift
 

@@ -24,13 +24,13 @@ class VisitLists(wiring.Component):
     begins   in  the list of a population is taken from, and a new one of it begins
     number   in  which population's
     forgets  in  all lists are empty
-    valid    out there is a word to take, 2 cycles after `begins`
+    valid    out there is a word to take, a cycle after `begins`
     word     out which; the next one is there a cycle after
-    some     out there is one, or will be, a cycle after `begins`
     take     in  it is taken
     ======== === ==================================================================================
 
-    A word may be put in while another is taken; none while a list begins.
+    A word may be put in while another is taken; none while a list begins. One that begins while there still are words
+    is not to be taken from, but after it `forgets`.
     """
 
     put: Signal
@@ -40,7 +40,6 @@ class VisitLists(wiring.Component):
     forgets: Signal
     valid: Signal
     word: Signal
-    some: Signal
     take: Signal
 
     def __init__(self, bases: Sequence[int], shape: MemoryShape) -> None:
@@ -49,7 +48,7 @@ class VisitLists(wiring.Component):
         self._shape = shape
         word = address_bits(shape.depth)
         ports = {"put": In(1), "put_word": In(word), "begins": In(1), "number": In(range(len(bases)))}
-        ports |= {"forgets": In(1), "valid": Out(1), "word": Out(word), "some": Out(1), "take": In(1)}
+        ports |= {"forgets": In(1), "valid": Out(1), "word": Out(word), "take": In(1)}
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
@@ -57,27 +56,25 @@ class VisitLists(wiring.Component):
         m.submodules.links = links = ShapedMemory(self._shape, transparent=False)
         heads = [Signal(1 + len(self.word), name=f"head{number}") for number in range(len(self._bases))]
         owners = self._owners()
-        behind = links.read_data
+        behind, first = links.read_data, Value.cast(select_from(heads, self.number))
         m.d.comb += [
-            links.read_address.eq(Mux(self.take, behind[1:], self.word)),
+            links.read_address.eq(Mux(self.valid, Mux(self.take, behind[1:], self.word), first[1:])),
             links.read_enable.eq(1),
             links.write_address.eq(self.put_word),
             links.write_data.eq(_of([Mux(owner, head, 0) for owner, head in zip(owners, heads, strict=True)])),
             links.write_enable.eq(self.put),
         ]
-        fetched = Signal()
-        m.d.comb += self.valid.eq(self.some & fetched)
-        m.d.sync += fetched.eq(~self.begins)
         for number, (owner, head) in enumerate(zip(owners, heads, strict=True)):
             with m.If(self.put & owner):
                 m.d.sync += head.eq(Cat(1, self.put_word))
             with m.If(self.forgets | (self.begins & (self.number == number))):
                 m.d.sync += head[0].eq(0)
         with m.If(self.begins):
-            first = Value.cast(select_from(heads, self.number))
-            m.d.sync += [self.some.eq(first[0]), self.word.eq(first[1:])]
+            m.d.sync += [self.valid.eq(first[0]), self.word.eq(first[1:])]
         with m.Elif(self.take):
-            m.d.sync += [self.some.eq(behind[0]), self.word.eq(behind[1:])]
+            m.d.sync += [self.valid.eq(behind[0]), self.word.eq(behind[1:])]
+        with m.If(self.forgets):
+            m.d.sync += self.valid.eq(0)
         return m
 
     def _owners(self) -> list[Value]:

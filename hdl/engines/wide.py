@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family
 from ..streams.beats import multiple
-from ..streams.tokens import TokenKind
+from ..streams.tokens import TokenKind, token_layout
 from .tap_format import tap_layout
 from .taps import TapGenerator
 from .wide_bank import WideBank
@@ -33,8 +33,9 @@ class WideEngine(wiring.Component):
     =========== === ========================================================
 
     A step takes, when nothing stalls, a cycle for each word that an event adds to and one for each word that a pass
-    looks at, and some 17 for each population; passes fill the cycles in which no taps are there, and where the inputs
-    reach the first population alone those of the next step fill what later populations leave.
+    looks at, 11, and 2 for each population or some 16 for one that spikes go to; passes fill the cycles in which no
+    taps are there, and where the inputs reach the first population alone those of the next step fill what later
+    populations leave.
     """
 
     i: stream.Interface
@@ -61,15 +62,22 @@ class WideEngine(wiring.Component):
         wiring.connect(m, taps.o, skid.i)
         wiring.connect(m, skid.o, walker.i)
         wiring.connect(m, walker.o, bank.i)
+        m.submodules.front = front = Skid(_steered_layout(form.taps.addresses))
+        m.d.comb += [
+            taps.i.valid.eq(front.o.valid),
+            taps.i.payload.eq(front.o.payload.token),
+            front.o.ready.eq(taps.i.ready),
+        ]
         tap, work = skid.o.payload, walker.o.payload
         waits = skid.o.valid & is_of_the_step(form, tap.kind, tap.origin)
+        waits |= ~front.i.ready & front.o.payload.watched
         m.d.comb += bank.settled.eq(taps.idle & ~waits & ~(walker.o.valid & is_of_the_step(form, work.kind, work.word)))
-        self._steer(m, taps, bank)
+        self._steer(m, front.i, bank)
         for number in range(len(form.monitors)):
             wiring.connect(m, getattr(bank, f"trace{number}"), wiring.flipped(getattr(self, f"trace{number}")))
         return m
 
-    def _steer(self, m: Module, taps: TapGenerator, bank: WideBank) -> None:
+    def _steer(self, m: Module, front: stream.Interface, bank: WideBank) -> None:
         """Spikes of the last population leave; the others' have taps, during which no input is taken, but where it
         `takes_ahead` those of the next step while there are no spikes."""
         events = self._inputs(m)
@@ -82,19 +90,21 @@ class WideEngine(wiring.Component):
             self.o.valid.eq(spikes.valid & leaves),
             self.o.payload.kind.eq(spikes.payload.kind),
             self.o.payload.address.eq(self._outside(spikes.payload.lane, spikes.payload.name)),
-            spikes.ready.eq(Mux(leaves, self.o.ready, locked & taps.i.ready)),
-            taps.i.valid.eq(returns | (takes & events.valid)),
-            events.ready.eq(takes & taps.i.ready),
+            spikes.ready.eq(Mux(leaves, self.o.ready, locked & front.ready)),
+            front.valid.eq(returns | (takes & events.valid)),
+            front.payload.watched.eq(returns | ~is_event | (not self._format.takes_ahead)),
+            events.ready.eq(takes & front.ready),
         ]
+        token = front.payload.token
         with m.If(returns):
             m.d.comb += [
-                taps.i.payload.kind.eq(TokenKind.EVENT),
-                taps.i.payload.address.eq(Cat(spikes.payload.lane, spikes.payload.name)),
+                token.kind.eq(TokenKind.EVENT),
+                token.address.eq(Cat(spikes.payload.lane, spikes.payload.name)),
             ]
         with m.Else():
             m.d.comb += [
-                taps.i.payload.kind.eq(events.payload.kind),
-                taps.i.payload.address.eq(events.payload.address + self._first_input),
+                token.kind.eq(events.payload.kind),
+                token.address.eq(events.payload.address + self._first_input),
             ]
         with m.If(~locked & events.valid & events.ready & ~is_event):
             m.d.sync += locked.eq(1)
@@ -124,3 +134,8 @@ class WideEngine(wiring.Component):
         if form.name_bits:
             return name + multiple(lane, form.layouts[-1].channels_apart)
         return Cat(lane, name) - form.bases[-1] * form.lanes
+
+
+def _steered_layout(addresses: int) -> data.StructLayout:
+    """A token for the taps, and whether a pass waits for what comes of it."""
+    return data.StructLayout({"token": token_layout(addresses), "watched": 1})

@@ -18,7 +18,7 @@ from ..streams.tokens import TokenKind, address_bits
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat, work_layout
 from .wide_lanes import Lane, ended, is_plain, left_over, plain_end, subtracted_at_once
 from .wide_waiting import wait_for_words
-from .wide_wires import Wires, most_rounds, of_population, of_rule, spike_layout
+from .wide_wires import Wires, of_population, of_rule, spike_layout
 
 
 class WideBank(wiring.Component):
@@ -36,12 +36,12 @@ class WideBank(wiring.Component):
     trace*  out monitors, in the order of `WideFormat.monitored`
     ======= === ================================================================================================
 
-    Throughput one word per cycle, added to or passed, but three cycles apart where two go to one word. Where the last
+    Throughput one word per cycle, added to or passed, but five cycles apart where two go to one word. Where the last
     population is a single word, that too takes an addition per cycle, as those that wait for it are added up. Additions
     of the step under way go before passes, whose spikes wait in a queue: passes fill the cycles in which no taps are
     there. Those of the next step wait for passes. A pass looks at every word of its population, or where it `visits` at
     those to which something was added since the last pass, or in which a neuron fired then. Where neurons fire several
-    times in a step, a pass looks at a word every third cycle, and once more each time that one did.
+    times in a step, a pass looks at a word once more each time that one did (`wide_turns`).
 
     END_OF_SAMPLE clears every word in the same pass; ABORT, and the start after a reset, run a clearing pass without
     spikes or trace.
@@ -98,6 +98,7 @@ class WideBank(wiring.Component):
         if w.visits is None:
             with m.If(take):
                 m.d.sync += next_word.eq(next_word + 1)
+            m.d.comb += w.looks.eq(in_turn | w.turns.again)
             return *self._once_more(w, in_turn, next_word[: len(w.read.word)]), take, next_word == end
         visits = w.visits
         with m.If(take & w.clear):
@@ -109,43 +110,45 @@ class WideBank(wiring.Component):
             visits.number.eq(w.population + (w.job == Job.DRAIN)),
             visits.forgets.eq((w.job == Job.END) & w.clear),
             visits.take.eq(take & ~w.clear),
+            w.looks.eq(((w.job == Job.PASS) & visits.valid) | w.turns.again),
         ]
         valid = Mux(w.clear, in_turn, (w.job == Job.PASS) & visits.valid)
         word = Mux(w.clear, next_word[: len(w.read.word)], visits.word)
-        return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, ~visits.some)
+        return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, ~visits.valid)
 
     def _once_more(self, w: Wires, valid: Value, word: Value) -> tuple[Value, Value]:
-        """Where neurons fire several times, a pass goes on when it is known whether one has."""
+        """Where neurons fire several times, a word in which some have is looked at once more before others are."""
         if not self._form.neurons.repeats:
             return valid, word
-        return (valid | w.again) & ~w.read.passes & ~w.written.passes, Mux(w.again, w.again_word, word)
+        return valid | w.turns.again, Mux(w.turns.again, w.turns.again_word, word)
 
     def _issue(self, m: Module, w: Wires, valid: Value, offered: Value, take: Signal) -> None:
         """The word that is read: one that is added to, or the one that a pass looks at."""
         form, pending = self._form, w.pending
         is_event = pending.kind == TokenKind.EVENT
-        waits = w.collides | (valid & ~pending.now) if form.takes_ahead else w.collides
+        waits = w.collides | (w.looks & ~pending.now) if form.takes_ahead else w.collides
         adds = pending.valid & is_event & ~waits
         passes = valid & ~adds
         word = Mux(adds, pending.word, offered)
         m.d.comb += [
             w.goes.eq(Mux(is_event, ~waits, (w.job == Job.INTEGRATE) & ~w.busy)),
-            take.eq(passes & ~w.again),
+            take.eq(passes & ~w.turns.again),
             w.state.read_address.eq(word),
             w.state.read_enable.eq(1),
         ]
         m.d.sync += [
             *(w.read.passes.eq(passes), w.read.adds.eq(adds), w.read.word.eq(word), w.read.now.eq(pending.now)),
-            *(w.written.passes.eq(w.read.passes), w.written.adds.eq(w.read.adds), w.written.now.eq(w.read.now)),
-            *(weight.eq(both) for weight, both in zip(w.weights, w.both, strict=True)),
+            *(its.eq(mine) for mine, its in zip((*w.read, *w.compared), (*w.compared, *w.written), strict=True)),
+            *(due.eq(both) for due, both in zip(w.due, w.both, strict=True)),
+            *(weight.eq(due) for weight, due in zip(w.weights, w.due, strict=True)),
+            w.held_word.eq(w.state.read_data),
         ]
+        w.turns.issue(m, offered, passes)
         with m.If(~adds):
-            m.d.sync += [weight.eq(0) for weight in w.weights]
-        with m.If(w.read.passes | w.read.adds):
-            m.d.sync += w.written.word.eq(w.read.word)
+            m.d.sync += [due.eq(0) for due in w.due]
 
     def _read_parameters(self, m: Module, word: Value) -> list[Mapping[str, Value]]:
-        """Those of each lane of the word that a pass looked at the cycle before."""
+        """Those of each lane of the word that is compared."""
         form = self._form
         bits = form.neurons.parameter_bits
         if not bits:
@@ -153,7 +156,9 @@ class WideBank(wiring.Component):
         shape = form.memories(self._family)["parameters"]
         m.submodules.parameters = words = ShapedMemory(shape, self._contents.parameters)
         m.d.comb += [words.read_address.eq(self._parameter_word(word)), words.read_enable.eq(1)]
-        return [parameters_of(form.neurons, words.read_data.word_select(n, bits)) for n in range(form.lanes)]
+        held = Signal.like(words.read_data, name="held_parameters", reset_less=True)
+        m.d.sync += held.eq(words.read_data)
+        return [parameters_of(form.neurons, held.word_select(n, bits)) for n in range(form.lanes)]
 
     def _parameter_word(self, word: Value) -> Value:
         """The number of the word of parameters of a word of state."""
@@ -170,30 +175,34 @@ class WideBank(wiring.Component):
     # -- arithmetic --------------------------------------------------------------------------------------------
 
     def _first(self, m: Module, w: Wires, parameters: Sequence[Mapping[str, Value]]) -> list[tuple[Lane, Lane]]:
-        """The words are there: they are added and compared. Gives each lane as it is written, and as it is shown: the
+        """Words that are held are added and compared. Gives each lane as it is written, and as it is shown: the
         words of a sample that ends are cleared."""
         form = self._form
         neurons, bits = form.neurons, form.sum_bits
         allowed = of_rule(
             self._form,
-            w.read.word,
+            w.compared.word,
             [
-                w.round != rule.most_spikes if neurons.repeats and (rule.limited or not rule.repeats) else Const(1, 1)
+                w.turns.round != rule.most_spikes
+                if neurons.repeats and (rule.limited or not rule.repeats)
+                else Const(1, 1)
                 for rule in neurons.rules
             ],
         )
-        fires = w.read.passes & ~w.quiet & allowed
+        fires = w.compared.passes & ~w.quiet & allowed
         lanes = []
         for number, mine in enumerate(parameters):
-            word = w.state.read_data.word_select(number, form.lane_bits)
-            start, shifted = word[:bits].as_signed(), self._shifted(w.read.word, w.weights[number])
+            word = w.held_word.word_select(number, form.lane_bits)
+            start, shifted = word[:bits].as_signed(), self._shifted(w.compared.word, w.weights[number])
             u, added = start, shifted
             if neurons.bias_bits:
-                bias = Mux(w.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
-                u, added = start + bias, Mux(w.read.adds, shifted, bias)
+                bias = Mux(w.turns.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
+                u, added = start + bias, Mux(w.compared.adds, shifted, bias)
             # The sign of a difference takes a carry chain; that one is above the other is a tree behind it.
             above = (mine["fire"] - u)[-1]
-            spike = of_rule(self._form, w.read.word, [above if rule.fires else Const(0, 1) for rule in neurons.rules])
+            spike = of_rule(
+                self._form, w.compared.word, [above if rule.fires else Const(0, 1) for rule in neurons.rules]
+            )
             m.d.sync += w.fired[number].eq(spike)
             lanes.append(self._registered(m, w, start + added, spike, word[bits:], mine))
             with m.If(~fires):  # a register's reset, as no gate must stand behind the longest carry chain
@@ -217,7 +226,7 @@ class WideBank(wiring.Component):
             bit.eq(kept),
         ]
         if is_plain(self._form.neurons):
-            with m.If(w.read.passes & w.clear):  # what is written becomes 0: a register's reset costs nothing
+            with m.If(w.compared.passes & w.clear):  # what is written becomes 0: a register's reset costs nothing
                 m.d.sync += [totals[0].eq(0), spikes[0].eq(0)]
         mine, shown = (Lane(t, s, bit, held) for t, s in zip(totals, spikes, strict=True))
         return mine, shown
@@ -250,21 +259,17 @@ class WideBank(wiring.Component):
             self._show(m, w, number, v, shown.fired, redo)
         if form.visits:
             was = Signal()
-            m.d.sync += was.eq(w.state.read_data[-1])
+            m.d.sync += was.eq(w.held_word[-1])
             looks = self._looks_again(w, redo)
             m.d.comb += w.touches.eq((w.written.adds & ~was) | (w.written.passes & looks))
             words.append(w.written.adds | looks)
-        m.d.comb += [
+        m.d.sync += [  # the ways into the memory are long: registers alone stand in front of them
             w.state.write_address.eq(w.written.word),
             w.state.write_data.eq(Cat(*words)),
             w.state.write_enable.eq(w.written.passes | w.written.adds),
         ]
         if neurons.repeats:
-            with m.If(w.written.passes):
-                m.d.sync += [w.again.eq(redo), w.again_word.eq(w.written.word)]
-                m.d.sync += w.round.eq(Mux(redo, w.round + (w.round != most_rounds(form)), 0))
-            with m.Elif(w.read.passes):
-                m.d.sync += w.again.eq(0)
+            w.turns.fires(m, redo)
 
     def _looks_again(self, w: Wires, redo: Value) -> Value:
         """Whether the pass of the next step looks at a word as it is written: neurons in it may be above their
@@ -273,17 +278,14 @@ class WideBank(wiring.Component):
         if not neurons.repeats:
             return w.fired.any() & ~w.clear
         keeps = [Const(int(rule.limited or not rule.repeats), 1) for rule in neurons.rules]
-        return ~redo & w.round.any() & ~w.clear & of_rule(self._form, w.written.word, keeps)
+        return ~redo & w.turns.written_round.any() & ~w.clear & of_rule(self._form, w.written.word, keeps)
 
     def _show(self, m: Module, w: Wires, number: int, v: Value, fired: Value, redo: Value) -> None:
         """The monitors of a lane."""
         form = self._form
         count: Value = fired
         if form.neurons.repeats:
-            spikes = Signal(form.neurons.spike_bits, name=f"count{number}")
-            with m.If(w.written.passes):
-                m.d.sync += spikes.eq(Mux(redo, spikes + fired, 0))
-            count = spikes
+            count = w.turns.count(m, fired, form.neurons.spike_bits, f"count{number}")
         for monitor, (population, lane) in enumerate(form.monitored):
             if lane != number:
                 continue
@@ -311,10 +313,11 @@ class WideBank(wiring.Component):
             shape = form.memories(self._family)["names"]
             m.submodules.names = names = ShapedMemory(shape, self._contents.names)
             m.d.comb += [names.read_address.eq(word), names.read_enable.eq(1)]
-            name = Signal(form.name_bits, name="name")
-            m.d.sync += name.eq(names.read_data)
+            held, name = (Signal(form.name_bits, name=of) for of in ("held_name", "name"))
+            m.d.sync += [held.eq(names.read_data), name.eq(held)]
         m.d.comb += [
-            w.spikes.i.valid.eq(w.written.passes & w.fired.any()),
+            w.fires.eq(w.written.passes & w.fired.any()),
+            w.spikes.i.valid.eq(w.fires & ~w.direct),
             w.spikes.i.payload.mask.eq(w.fired),
             w.spikes.i.payload.name.eq(name),
         ]
@@ -330,6 +333,7 @@ class WideBank(wiring.Component):
         is_end = w.job == Job.END
         m.d.comb += [
             load.eq(~held | (self.o.ready & ~rest.any())),
+            w.direct.eq(w.fires & load & ~w.waiting.any()),
             self.o.valid.eq(held | (is_end & w.announce)),
             self.o.payload.kind.eq(Mux(is_end, w.end, TokenKind.EVENT)),
             self.o.payload.lane.eq(Cat(*lane)),
@@ -337,18 +341,19 @@ class WideBank(wiring.Component):
             self.last.eq(w.population == len(self._form.layouts) - 1),
         ]
         with m.If(load):
-            m.d.sync += [held.eq(w.spikes.o.valid), mask.eq(w.spikes.o.payload.mask), name.eq(w.spikes.o.payload.name)]
+            m.d.sync += held.eq(w.spikes.o.valid | w.direct)
+            first, new = (end.payload.as_value() for end in (w.spikes.o, w.spikes.i))
+            m.d.sync += Cat(mask, name).eq(Mux(w.waiting.any(), first, new))
         with m.Elif(self.o.ready):
             m.d.sync += mask.eq(rest)
-        pushed, loaded = w.spikes.i.valid, w.spikes.o.valid & load
-        m.d.sync += w.waiting.eq(w.waiting + pushed - loaded)
+        m.d.sync += w.waiting.eq(w.waiting + w.spikes.i.valid - (w.spikes.o.valid & load))
 
     # -- turns -------------------------------------------------------------------------------------------------
 
     def _turn(self, m: Module, w: Wires, done: Value) -> None:
         """From step to step: integration, the pass of each population, and the end."""
         last = w.population == len(self._form.layouts) - 1
-        drained = (w.job == Job.DRAIN) & ~w.busy_now & ~w.again & ~w.waiting.any() & ~w.held & (self.settled | last)
+        drained = (w.job == Job.DRAIN) & ~w.busy_now & ~w.waiting.any() & ~w.held & (self.settled | last)
         accepts = w.pending.valid & w.goes & (w.pending.kind != TokenKind.EVENT)
         m.d.comb += w.begins.eq(accepts | (drained & ~last))
         with m.If((w.job == Job.PASS) & done):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
+
 from amaranth import Const, Module, Signal
+from amaranth.hdl import Value
 from amaranth.lib import stream
 
 from ..streams.tokens import TokenKind
@@ -31,9 +35,9 @@ def wait_for_words(m: Module, w: Wires, form: WideFormat, i: stream.Interface) -
     behind_it = pending.valid & (pending.kind == TokenKind.EVENT) & (pending.word == staged.word)
     with m.If(loads):
         m.d.sync += [mine.eq(its) for mine, its in zip(pending, staged, strict=True)]
-        m.d.sync += w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))
+        m.d.sync += w.collides.eq(behind_it | _on_its_way(w, staged.word))
     with m.Else():
-        m.d.sync += w.collides.eq(w.read.adds & (w.read.word == pending.word))
+        m.d.sync += w.collides.eq(_on_its_way(w, pending.word))
     # Registers of their own for the last that came and for the sum before it: nothing is added to what memory says.
     for number, (fresh, before, both) in enumerate(zip(w.fresh, w.before, w.both, strict=True)):
         weight = w.entries.read_data.word_select(number, form.neurons.weight_bits).as_signed()
@@ -47,3 +51,8 @@ def wait_for_words(m: Module, w: Wires, form: WideFormat, i: stream.Interface) -
             m.d.sync += before.eq(0)
         with m.Elif(joins):
             m.d.sync += before.eq(both)
+
+
+def _on_its_way(w: Wires, word: Value) -> Value:
+    """Whether an addition to a word will not be in memory in the next cycle."""
+    return reduce(or_, (stage.adds & (stage.word == word) for stage in w.stages))

@@ -15,20 +15,12 @@ from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits
 from .visits import VisitLists
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat
+from .wide_turns import Stage, Turns
 
 
 def spike_layout(form: WideFormat) -> data.StructLayout:
     """A token whose EVENT is a neuron: the `lane` of the word with a `name`."""
     return data.StructLayout({"kind": TokenKind, "lane": address_bits(form.lanes), "name": form.name_width})
-
-
-class Stage(NamedTuple):
-    """A word on its way: whether it is passed, or added to, which it is, and whether this is of the step under way."""
-
-    passes: Signal
-    adds: Signal
-    word: Signal
-    now: Signal
 
 
 class Waiting(NamedTuple):
@@ -66,15 +58,16 @@ class Wires:
         self.clear = self.end != TokenKind.END_OF_STEP
         self.population = Signal(range(len(form.layouts)))  # whose pass it is
         self.begins = Signal()  # a pass of a population
+        self.looks = Signal()  # it has words left: those of the next step wait (none come in one that clears)
         word = address_bits(form.words)
-        self.read, self.written = (
+        self.read, self.compared, self.written = (
             Stage(
                 Signal(name=f"{name}_passes"),
                 Signal(name=f"{name}_adds"),
                 Signal(word, name=f"{name}_word"),
                 Signal(name=f"{name}_now"),
             )
-            for name in ("read", "written")
+            for name in ("read", "compared", "written")
         )
         self.staged = Waiting.named("staged", word)  # whose weights are being read
         self.pending = Waiting.named("pending", word)  # what is added next
@@ -85,11 +78,14 @@ class Wires:
         self.fresh = [Signal(signed(weight), name=f"fresh{n}") for n in range(form.lanes)]
         self.before = [Signal(signed(bits), name=f"before{n}") for n, bits in enumerate(joined)]
         self.both = [Signal(signed(bits), name=f"both{n}") for n, bits in enumerate(joined)]
+        # Those of the word that is read, and of the one that is compared.
+        self.due = [Signal(signed(bits), name=f"due{n}") for n, bits in enumerate(joined)]
         self.weights = [Signal(signed(bits), name=f"weight{n}") for n, bits in enumerate(joined)]
+        self.held_word = Signal(shapes["state"].width)  # that is compared
         self.fired = Signal(form.lanes)  # of the word that is written
-        self.again = Signal()  # a word is looked at once more, as neurons have fired in it
-        self.again_word = Signal(word)
-        self.round = Signal(range(most_rounds(form) + 1))  # how often they have
+        self.turns = Turns(word, most_rounds(form) if form.neurons.repeats else 0, self.written)
+        self.fires = Signal()  # neurons have fired in the word that is written
+        self.direct = Signal()  # whose events are made at once, as no others wait
         self.held = Signal()  # there is a word of spikes whose events are made
         self.waiting = Signal(range(SPIKING_WORDS + 1))  # words of spikes whose events are not made yet
         self.touches = Signal()  # the word that is written is one that the next pass looks at
@@ -97,15 +93,19 @@ class Wires:
     @property
     def busy(self) -> Value:
         """Whether a word is on its way."""
-        return Cat(self.read.passes, self.read.adds, self.written.passes, self.written.adds).any()
+        return Cat(*((stage.passes, stage.adds) for stage in self.stages)).any()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Of the words that are on their way, the last first to be read."""
+        return (self.read, self.compared, self.written)
 
     @property
     def busy_now(self) -> Value:
-        """Whether one of the step under way is, or is to be added to."""
-        read, written = self.read, self.written
-        adds = [stage.adds & stage.now for stage in (read, written)]
-        adds += [stage.valid & stage.now for stage in (self.staged, self.pending)]
-        return Cat(read.passes, written.passes, *adds).any()
+        """Whether one of the step under way is, or is to be added to or looked at again."""
+        mine = [stage.passes | (stage.adds & stage.now) for stage in self.stages]
+        mine += [stage.valid & stage.now for stage in (self.staged, self.pending)]
+        return Cat(self.turns.any(), *mine).any()
 
 
 def is_of_the_step(form: WideFormat, kind: Value, word: Value) -> Value:

@@ -1910,8 +1910,8 @@ WORDS = (
     Mutant(
         "a word is read again before it is written",
         "hdl/engines/wide_waiting.py",
-        "w.collides.eq(behind_it | (w.read.adds & (w.read.word == staged.word)))",
-        "w.collides.eq(w.read.adds & (w.read.word == staged.word))",
+        "w.collides.eq(behind_it | _on_its_way(w, staged.word))",
+        "w.collides.eq(_on_its_way(w, staged.word))",
         (WIDE, "-k", "words_do"),
     ),
     Mutant(
@@ -1952,8 +1952,8 @@ WORDS = (
     Mutant(
         "what a sample leaves in words is not cleared",
         "hdl/engines/wide_bank.py",
-        "with m.If(w.read.passes & w.clear):",
-        "with m.If(w.read.passes & w.quiet):",
+        "with m.If(w.compared.passes & w.clear):",
+        "with m.If(w.compared.passes & w.quiet):",
         (WIDE, "-k", "words_do"),
     ),
     Mutant(
@@ -1980,8 +1980,29 @@ WORDS = (
     Mutant(
         "the cycles of a word that is on its way are not waited for",
         "compiler/cycles/wide.py",
-        "behind = [before[1]] if before is not None and adding else []",
-        "behind = []",
+        "for stage in (read, compared, written) if stage",
+        "for stage in () if stage",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "a word whose look is put off is not looked at again",
+        "hdl/engines/wide_turns.py",
+        "self._again[0].eq(self.again & ~passes)",
+        "self._again[0].eq(0)",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "spikes overtake those that wait",
+        "hdl/engines/wide_bank.py",
+        "w.direct.eq(w.fires & load & ~w.waiting.any())",
+        "w.direct.eq(w.fires & load)",
+        (WIDE, "-k", "words_do"),
+    ),
+    Mutant(
+        "a pass begins while a spike waits for the taps",
+        "hdl/engines/wide.py",
+        "waits |= ~front.i.ready & front.o.payload.watched",
+        "waits |= 0",
         (WIDE, "-k", "words_do"),
     ),
 )
