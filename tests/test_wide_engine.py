@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from spikeloom.compiler.ir.pooled import Pooled
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding, folding_data, read_folding, wide_folding
 from spikeloom.compiler.plan.kinds import engine_folding
-from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
 from spikeloom.compiler.plan.wide import WideFolding
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
+from spikeloom.sim.regress import regress_core
+from spikeloom.sim.verilog_executor import core_in, emit_core
 from test_maps_hardware import convolved, delayed, joined, maxima, strided, sum_of, weights
 
 Changes = dict[str, Any]
@@ -148,6 +151,29 @@ def test_what_the_networks_have() -> None:
     assert {rule.limited for rule in forms["several spikes"].neurons.rules} >= {True}
 
 
+def test_words_of_weights_lie_in_spram() -> None:
+    network = network_of("few outputs")
+    plan = make_plan(network, "ice40", one_engine(network, 4, spram=True))
+    assert plan.needs.spram == len(plan.sprams) == 1
+    agrees(plan, random_spikes(7, network, 2, 3, 0.5))
+    larger = network_of("words")
+    folding = one_engine(larger, 4)
+    assert with_spram(make_plan(larger, "ice40", folding)).folding == one_engine(larger, 4, spram=True)
+
+
+@pytest.mark.slow
+def test_words_of_weights_in_spram_are_loaded(tmp_path: Path) -> None:
+    network = network_of("few outputs")
+    plan = make_plan(network, "ice40", one_engine(network, 4, spram=True))
+    spikes = random_spikes(7, network, 2, 3, 0.5)
+    emit_core(network, plan.family, core_in(tmp_path, False), plan.folding)
+    expected = run_reference(network, spikes, membranes=True)
+    for level in ("rtl", "netlist"):
+        regress_core(
+            network, tmp_path, spikes, expected, traced=False, family=plan.family, simulator="icarus", level=level
+        )
+
+
 GOLDEN = [case for case in golden_cases() if case.needs & {"convolution", "sum pooling"}]
 
 
@@ -247,7 +273,7 @@ def test_what_words_cannot_be(network: Callable[[], Network], lanes: int, messag
         make_plan(network(), "ecp5", one_engine(network(), lanes))
 
 
-@pytest.mark.parametrize("field", ["spram", "skips"])
-def test_fields_that_engines_of_words_have_not(field: str) -> None:
+@pytest.mark.parametrize(("field", "value"), [("events_per_beat", 2), ("skips", True)])
+def test_fields_that_engines_of_words_have_not(field: str, value: int) -> None:
     with pytest.raises(ModelError, match=f"a wide engine has no {field}: that of 'a' has; leave it out"):
-        engine_folding(("a",), kind="wide", lanes=4, **{field: True})
+        engine_folding(("a",), kind="wide", lanes=4, **{field: value})

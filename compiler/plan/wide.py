@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -33,14 +33,21 @@ NOT_WIDE = "a wide engine has no {name}: that of {first} has; leave it out"
 @dataclass(frozen=True, kw_only=True)
 class WideFolding(EngineFolding):
     """One engine (`spikeloom.hdl.engines.wide`) for one population, or for several in turn, of which `lanes` neurons
-    are a word of memory, a power of two."""
+    are a word of memory, a power of two. With `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block
+    RAM."""
 
     lanes: int
+    spram: bool = False
 
     kind = EngineKind.WIDE
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("spram", "events_per_beat", "neurons_per_cycle", "skips"), NOT_WIDE
-    )
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(("events_per_beat", "neurons_per_cycle", "skips"), NOT_WIDE)
+
+    @property
+    def wants_spram(self) -> bool:
+        return self.spram
+
+    def in_spram(self) -> Self:
+        return replace(self, spram=True)
 
     def can_have(self, connectivity: Connectivity) -> bool:
         return True
@@ -100,6 +107,7 @@ class WideFolding(EngineFolding):
             name_bits=max(names).bit_length() if names else 0,
             visits=all(rests(network.population(name)) for name in self.populations),
             takes_ahead=self._takes_ahead(network),
+            first_spram=first_spram if self.spram else None,
         )
         contents = WideContents(
             entries=taps.entries,

@@ -11,6 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family
+from ..memories.spram import load_signature
 from ..streams.beats import multiple
 from ..streams.tokens import TokenKind, token_layout
 from .tap_format import tap_layout
@@ -30,6 +31,7 @@ class WideEngine(wiring.Component):
     i           in  stream of tokens over the inputs
     o           out stream of tokens over the neurons of the last population
     trace0, ... out monitors (`WideFormat.monitored`)
+    load        in  words for SPRAMs, where weights lie there
     =========== === ========================================================
 
     A step takes, when nothing stalls, a cycle for each word that an event adds to and one for each word that a pass
@@ -49,7 +51,8 @@ class WideEngine(wiring.Component):
             "i": In(stream.Signature(form.input_layout)),
             "o": Out(stream.Signature(form.output_layout)),
         }
-        super().__init__(ports | {f"trace{number}": Out(monitor) for number, monitor in enumerate(form.monitors)})
+        ports |= {f"trace{number}": Out(monitor) for number, monitor in enumerate(form.monitors)}
+        super().__init__(ports | ({"load": In(load_signature())} if form.uses_spram else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -73,6 +76,8 @@ class WideEngine(wiring.Component):
         waits |= ~front.i.ready & front.o.payload.watched
         m.d.comb += bank.settled.eq(taps.idle & ~waits & ~(walker.o.valid & is_of_the_step(form, work.kind, work.word)))
         self._steer(m, front.i, bank)
+        if form.uses_spram:
+            wiring.connect(m, wiring.flipped(self.load), bank.load)
         for number in range(len(form.monitors)):
             wiring.connect(m, getattr(bank, f"trace{number}"), wiring.flipped(getattr(self, f"trace{number}")))
         return m

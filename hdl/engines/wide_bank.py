@@ -12,6 +12,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, ShapedMemory, select_from
+from ..memories.spram import SpramMemory, load_signature
 from ..neurons.dynamics import parameters_of
 from ..neurons.wires import Job
 from ..streams.tokens import TokenKind, address_bits
@@ -34,6 +35,7 @@ class WideBank(wiring.Component):
     release out pulse: the events of the next step may come
     ahead   out those that reach the first population may, behind all spikes that are there (`WideFormat.takes_ahead`)
     trace*  out monitors, in the order of `WideFormat.monitored`
+    load    in  words for SPRAMs, where weights lie there
     ======= === ================================================================================================
 
     Throughput one word per cycle, added to or passed, but five cycles apart where two go to one word. Where the last
@@ -66,7 +68,8 @@ class WideBank(wiring.Component):
             "release": Out(1),
             "ahead": Out(1),
         }
-        super().__init__(ports | {f"trace{n}": Out(monitor) for n, monitor in enumerate(form.monitors)})
+        ports |= {f"trace{n}": Out(monitor) for n, monitor in enumerate(form.monitors)}
+        super().__init__(ports | ({"load": In(load_signature())} if form.uses_spram else {}))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -74,6 +77,8 @@ class WideBank(wiring.Component):
         m.submodules.state, m.submodules.entries, m.submodules.spikes = w.state, w.entries, w.spikes
         if w.visits is not None:
             m.submodules.visits = w.visits
+        if isinstance(w.entries, SpramMemory):
+            wiring.connect(m, wiring.flipped(self.load), w.entries.load)
         valid, word, take, done = self._look(m, w)
         wait_for_words(m, w, self._form, self.i)
         self._issue(m, w, valid & (w.waiting < SPIKING_WORDS // 2), word, take)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amaranth.hdl import unsigned
 from amaranth.lib import data, wiring
 
 from ..memories.memory import Family, MemoryShape
+from ..memories.spram import SpramShape
 from ..neurons.dynamics import with_bias
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.tokens import TokenKind, address_bits, token_layout
@@ -77,7 +78,8 @@ class WideFormat(EngineFormat):
     table says by which number taps know the spikes of a word, or those of the last population are known outside; else
     it is the number of the word. Rows of weights are in `weight_words` words. Where it `visits`, a pass looks at the
     words alone to which something came since the last one, or in which a neuron fired then. Where it `takes_ahead`,
-    inputs reach the first population alone: those of the next step are added while later populations pass.
+    inputs reach the first population alone: those of the next step are added while later populations pass. Weights lie
+    in SPRAMs from number `first_spram` on, if that is a number.
     """
 
     inputs: int
@@ -92,6 +94,7 @@ class WideFormat(EngineFormat):
     name_bits: int = 0
     visits: bool = False
     takes_ahead: bool = False
+    first_spram: int | None = None
 
     @property
     def outputs(self) -> int:
@@ -128,6 +131,26 @@ class WideFormat(EngineFormat):
     def traced(self) -> WideFormat:
         """The same engine, whose monitors see every neuron in every step."""
         return replace(self, visits=False)
+
+    @property
+    def uses_spram(self) -> bool:
+        """Whether weights lie in SPRAM."""
+        return self.first_spram is not None
+
+    def movable_memory(self, family: Family) -> MemoryShape | SpramShape:
+        """That of the words of weights, whether it lies in SPRAM already or not."""
+        width = self.lanes * self.neurons.weight_bits
+        if self.uses_spram:
+            return SpramShape(self.weight_words, width)
+        return MemoryShape(family, self.weight_words, width)
+
+    def spram_words(self, contents: WideContents) -> tuple[tuple[int, ...], ...]:
+        if not self.uses_spram:
+            return ()
+        return SpramShape(self.weight_words, self.lanes * self.neurons.weight_bits).pack(contents.entries)
+
+    def outside_spram(self, contents: WideContents) -> WideContents:
+        return replace(contents, entries=()) if self.uses_spram else contents
 
     # -- words -------------------------------------------------------------------------------------------------
 
@@ -199,11 +222,11 @@ class WideFormat(EngineFormat):
         """The width of a word's number as taps, or who is outside, know it."""
         return self.name_bits or address_bits(self.words)
 
-    def memories(self, family: Family) -> dict[str, MemoryShape]:
+    def memories(self, family: Family) -> dict[str, Any]:
         """The memories by their role: `entries` are words of weights, `visits` lists of words and `spikes` a queue of
         them, `names` and `inputs` tables of numbers."""
-        shapes = {
-            "entries": MemoryShape(family, self.weight_words, self.lanes * self.neurons.weight_bits),
+        shapes: dict[str, Any] = {
+            "entries": self.movable_memory(family),
             "state": MemoryShape(family, self.words, self.lanes * self.lane_bits + self.visits, writable=True),
             "spikes": MemoryShape(family, SPIKING_WORDS, self.spiking_layout.size, writable=True),
         }

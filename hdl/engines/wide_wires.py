@@ -9,7 +9,8 @@ from amaranth import Cat, Const, Mux, Signal
 from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
-from ..memories.memory import Family, ShapedMemory
+from ..memories.memory import Family, MemoryShape, ShapedMemory
+from ..memories.spram import SpramMemory, SpramShape
 from ..neurons.wires import Job
 from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits
@@ -47,7 +48,7 @@ class Wires:
     def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
         shapes = form.memories(family)
         self.state = ShapedMemory(shapes["state"], transparent=False)
-        self.entries = ShapedMemory(shapes["entries"], contents.entries)
+        self.entries = _entries(form, shapes["entries"], contents.entries)
         self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
         self.visits = VisitLists(form.bases, shapes["visits"]) if form.visits else None
 
@@ -106,6 +107,13 @@ class Wires:
         mine = [stage.passes | (stage.adds & stage.now) for stage in self.stages]
         mine += [stage.valid & stage.now for stage in (self.staged, self.pending)]
         return Cat(self.turns.any(), *mine).any()
+
+
+def _entries(form: WideFormat, shape: MemoryShape | SpramShape, words: Sequence[int]) -> ShapedMemory | SpramMemory:
+    """The memory of words of weights."""
+    if isinstance(shape, SpramShape):
+        return SpramMemory(shape, form.first_spram or 0, words)
+    return ShapedMemory(shape, words)
 
 
 def is_of_the_step(form: WideFormat, kind: Value, word: Value) -> Value:

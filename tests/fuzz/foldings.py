@@ -26,7 +26,8 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
     engines = []
     for names in draw(groups(network)):
         if _can_be_words(network, names) and draw(st.booleans()):
-            engines.append({"populations": names, "kind": "wide", "lanes": draw(st.sampled_from((2, 4, 8)))})
+            words = {"kind": "wide", "lanes": draw(st.sampled_from((2, 4, 8)))}
+            engines.append({"populations": names, **words, "spram": family == "ice40" and draw(st.booleans())})
             continue
         if len(names) > 1:
             engines.append({"populations": names, **draw(_shared(family))})
