@@ -254,6 +254,13 @@ def test_where_no_words_can_be_engines_are_as_they_were() -> None:
     assert EngineKind.SPARSE in kinds
 
 
+def test_a_population_without_words_has_an_engine_of_its_own() -> None:
+    network = network_of("words").with_readout("membranes")
+    wide = WideFolding(populations=("a", "b"), lanes=4)
+    assert wide_folding(network, 4).engines == (wide, engine_folding(("c",)))
+    make_plan(network, "ecp5", wide_folding(network, 4))
+
+
 @pytest.mark.parametrize(
     ("network", "lanes", "message"),
     [

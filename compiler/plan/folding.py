@@ -13,6 +13,7 @@ several lanes or all neurons at once (fastest). A folding may be written as a JS
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -66,10 +67,12 @@ def shared_folding(network: Network, scarce: Scarce = Scarce.BRAMS) -> Folding:
     return Folding(engines=tuple(engine_folding(names, scarce=scarce) for names in _runs(network)))
 
 
-def _runs(network: Network) -> list[tuple[str, ...]]:
-    """Populations that share an engine: what takes maxima is alone, and only the last of a run is heard outside."""
+def _runs(network: Network, others: Collection[str] = ()) -> list[tuple[str, ...]]:
+    """Populations that share an engine: what takes maxima is alone, `others` are, and only the last of a run is heard
+    outside."""
     names = [population.name for population in network.populations]
-    alone = {projection.post for projection in network.projections if not projection.connectivity.is_linear}
+    maxima = {projection.post for projection in network.projections if not projection.connectivity.is_linear}
+    alone = maxima | set(others)
     if not alone:
         return [tuple(names)]
     ends = {number + after for number, name in enumerate(names) if name in alone for after in (0, 1)}
@@ -94,12 +97,18 @@ def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.
 
 
 def wide_folding(network: Network, lanes: int = WORD_LANES) -> Folding:
-    """As few engines as there can be whose words have so many `lanes`; where one can have no words, as it is shared."""
-    engines = []
-    for engine in shared_folding(network).engines:
-        wide = WideFolding(populations=engine.populations, lanes=lanes)
-        engines.append(wide if wide.refusal(network) is None and _suits(network, wide) else engine)
-    return Folding(engines=tuple(engines))
+    """As few engines as there can be whose words have so many `lanes`; a population that can have no words has an
+    engine of its own."""
+
+    def can(wide: WideFolding) -> bool:
+        return wide.refusal(network) is None and _suits(network, wide)
+
+    names = [population.name for population in network.populations]
+    others = [name for name in names if not can(WideFolding(populations=(name,), lanes=lanes))]
+    if len(others) == len(names):
+        return shared_folding(network)
+    runs = (WideFolding(populations=run, lanes=lanes) for run in _runs(network, others))
+    return Folding(engines=tuple(run if can(run) else engine_folding(run.populations) for run in runs))
 
 
 def slotted_folding(network: Network, lanes: int = SLOTS) -> Folding:
