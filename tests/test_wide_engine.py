@@ -80,6 +80,22 @@ def few_outputs() -> Network:
     return replace(joined(*layers), input_shape=INPUTS)
 
 
+def spikes_that_wait() -> Network:
+    """Many words fire at once while inputs of the next step are taken: their spikes wait behind these."""
+    rng = np.random.default_rng(5)
+    sizes = (size_of(INPUTS), 4, 4, 48, 4)
+    names = (INPUT, "a", "b", "c", "d")
+    layers = [
+        (names[n], names[n + 1], Dense(weights=weights(rng, sizes[n], sizes[n + 1])), 0) for n in range(len(names) - 1)
+    ]
+    network = firing(joined(*layers))
+    populations = [
+        replace(p, dynamics=replace(p.dynamics, fire=np.zeros((), np.int64), sub=np.ones((), np.int64)))  # type: ignore[type-var]
+        for p in network.populations
+    ]
+    return replace(network, input_shape=INPUTS, populations=tuple(populations))
+
+
 NETWORKS: dict[str, tuple[Callable[[], Network], Changes | None]] = {
     "words": (rows_of_words, {}),
     "words with leaks": (rows_of_words, None),
@@ -123,6 +139,13 @@ def agrees(plan: Plan, spikes: np.ndarray) -> None:
 def test_words_do_what_the_reference_does_in_the_cycles_of_the_model(name: str) -> None:
     network = network_of(name)
     agrees(make_plan(network, "ecp5", one_engine(network, 4)), random_spikes(7, network, 2, 3, 0.5))
+
+
+def test_additions_of_the_next_step_do_not_wait_for_a_pass_that_waits_for_them() -> None:
+    network = spikes_that_wait()
+    plan = make_plan(network, "ecp5", one_engine(network, 2))
+    assert plan.engines[0].form.takes_ahead
+    agrees(plan, random_spikes(7, network, 1, 3, 0.5))
 
 
 @pytest.mark.slow

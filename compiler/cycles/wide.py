@@ -147,14 +147,13 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         once_more = turns[0]
         if once_more is not None:
             looks_at = once_more[0]
-        looks = looks_at is not None
         if waiting >= SPIKING_WORDS // 2:
             looks_at = None
         # The words that are read.
         busy = read is not None or compared is not None or written is not None
         is_event = pending is not None and pending[0] == EVENT
         ahead = pending is not None and is_event and pending[1] < first
-        waits = collides or (ahead and looks)
+        waits = collides or (ahead and looks_at is not None)
         goes = pending is not None and (not waits if is_event else job == INTEGRATE and not busy)
         moves_up = pending is None or goes
         joins = not moves_up and all(

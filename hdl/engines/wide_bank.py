@@ -16,7 +16,7 @@ from ..memories.spram import SpramMemory, load_signature
 from ..neurons.dynamics import parameters_of
 from ..neurons.wires import Job
 from ..streams.tokens import TokenKind, address_bits
-from .wide_format import SPIKING_WORDS, WideContents, WideFormat, work_layout
+from .wide_format import WideContents, WideFormat, work_layout
 from .wide_lanes import Lane, ended, is_plain, left_over, plain_end, subtracted_at_once
 from .wide_waiting import wait_for_words
 from .wide_wires import Wires, of_population, of_rule, spike_layout
@@ -81,7 +81,7 @@ class WideBank(wiring.Component):
             wiring.connect(m, wiring.flipped(self.load), w.entries.load)
         valid, word, take, done = self._look(m, w)
         wait_for_words(m, w, self._form, self.i)
-        self._issue(m, w, valid & (w.waiting < SPIKING_WORDS // 2), word, take)
+        self._issue(m, w, valid & w.has_room, word, take)
         self._second(m, w, self._first(m, w, self._read_parameters(m, word)))
         self._keep_spikes(m, w, word)
         self._emit(m, w)
@@ -103,7 +103,7 @@ class WideBank(wiring.Component):
         if w.visits is None:
             with m.If(take):
                 m.d.sync += next_word.eq(next_word + 1)
-            m.d.comb += w.looks.eq(in_turn | w.turns.again)
+            m.d.comb += w.looks.eq((in_turn | w.turns.again) & w.has_room)
             return *self._once_more(w, in_turn, next_word[: len(w.read.word)]), take, next_word == end
         visits = w.visits
         with m.If(take & w.clear):
@@ -115,7 +115,7 @@ class WideBank(wiring.Component):
             visits.number.eq(w.population + (w.job == Job.DRAIN)),
             visits.forgets.eq((w.job == Job.END) & w.clear),
             visits.take.eq(take & ~w.clear),
-            w.looks.eq(((w.job == Job.PASS) & visits.valid) | w.turns.again),
+            w.looks.eq((((w.job == Job.PASS) & visits.valid) | w.turns.again) & w.has_room),
         ]
         valid = Mux(w.clear, in_turn, (w.job == Job.PASS) & visits.valid)
         word = Mux(w.clear, next_word[: len(w.read.word)], visits.word)

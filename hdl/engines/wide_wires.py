@@ -59,7 +59,7 @@ class Wires:
         self.clear = self.end != TokenKind.END_OF_STEP
         self.population = Signal(range(len(form.layouts)))  # whose pass it is
         self.begins = Signal()  # a pass of a population
-        self.looks = Signal()  # it has words left: those of the next step wait (none come in one that clears)
+        self.looks = Signal()  # it looks at a word, unless it clears: additions of the next step wait for it
         word = address_bits(form.words)
         self.read, self.compared, self.written = (
             Stage(
@@ -90,6 +90,12 @@ class Wires:
         self.held = Signal()  # there is a word of spikes whose events are made
         self.waiting = Signal(range(SPIKING_WORDS + 1))  # words of spikes whose events are not made yet
         self.touches = Signal()  # the word that is written is one that the next pass looks at
+
+    @property
+    def has_room(self) -> Value:
+        """Whether a pass may go on: there is room for the spikes of all words on their way. Where it may not, additions
+        of the next step must not wait for it, as those spikes are behind them."""
+        return self.waiting < SPIKING_WORDS // 2
 
     @property
     def busy(self) -> Value:

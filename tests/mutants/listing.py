@@ -1992,6 +1992,13 @@ WORDS = (
         (WIDE, "-k", "words_do"),
     ),
     Mutant(
+        "additions of the next step wait for a pass that their own spikes hold up",
+        "hdl/engines/wide_bank.py",
+        "((w.job == Job.PASS) & visits.valid) | w.turns.again) & w.has_room)",
+        "((w.job == Job.PASS) & visits.valid) | w.turns.again))",
+        (WIDE, "-k", "of_the_next_step"),
+    ),
+    Mutant(
         "spikes overtake those that wait",
         "hdl/engines/wide_bank.py",
         "w.direct.eq(w.fires & load & ~w.waiting.any())",
