@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..names import DIALECTS, FIRES, FOLDS, KEEP, METHODS, OBJECTIVES, ONLY_DECODERS, READOUTS, RESETS, SCHEMES, TAUS
 from .progress import Progress as Progress
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..output.build_folder import BuildFolder
     from ..plan.folding import Folding
 
+
+T = TypeVar("T")
 
 MODEL = "a NIR file, quantised weights (.npz) or a state dict (.pt)"
 """What a command takes as one."""
@@ -116,6 +118,15 @@ def model_options(readouts: Sequence[str] = READOUTS) -> argparse.ArgumentParser
         "--readout-threshold", type=whole(1), metavar="N", help="one output neuron says class 1 from N spikes on"
     )
     return parent
+
+
+def several(one: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """An argparse type: values with commas between them, each once."""
+
+    def parse(text: str) -> list[T]:
+        return list(dict.fromkeys(one(part.strip()) for part in text.split(",")))
+
+    return parse
 
 
 def compression_options() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..names import AUGMENTS, ENCODERS, SCOPES
-from . import common
+from . import common, frontier
 
 if TYPE_CHECKING:
     from ...hdl.images.coding import ImageCoding
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..compression.recipe import Recipe
     from ..compression.report import CompressionReport, ProjectionReport
     from ..data.samples import Samples
+    from ..flow.narrow import Narrow
+    from ..flow.options import CompileOptions
     from ..ir.network import Network
 
 SHAPED_BY = 256
@@ -37,6 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
     _add_training(parser)
     parser.add_argument("--test", type=Path, metavar="TEST.npz", help="labelled samples to compare accuracies on")
+    frontier.add_options(parser)
     group = parser.add_argument_group("pruning and its cost")
     group.add_argument("--scope", choices=SCOPES, default="global", help="spread zeros over all layers")
     group.add_argument(
@@ -100,30 +103,38 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compress, write, report."""
-    from ...hdl.errors import OptionError
     from ...sim.evaluation import compare, unseen
     from ..compression.apply import compress
     from ..compression.report import with_origin
-    from ..flow.compile import CompileOptions, block_rams
-    from ..flow.narrow import Narrow
+    from ..flow.compile import CompileOptions
+    from ..flow.frontier import split
     from ..frontends.nir.writer import write_nir
     from ..frontends.samples import read_samples
     from ..output.build_folder import check_file
 
     check_file(options.output, force=options.force)
+    frontier.check(options)
     network = common.read_model(options)
     recipe = _recipe(options, network)
     calibration = read_samples(options.data, network)
+    judges = None if options.choose is None else read_samples(options.choose, network)
+    if options.frontier is not None and judges is None:
+        calibration, judges = split(calibration)
     finetune, training = _training(options, network, calibration)
     given = None if options.test is None else read_samples(options.test, network)
     seen = [calibration] if training is None else [calibration, training]
+    target = CompileOptions(board=options.board, device=options.device, verilog_only=True)
+    if judges is not None:
+        judges = unseen(judges, seen)
+        test = None if given is None else unseen(given, [*seen, judges])
+        parts = (calibration, judges)
+
+        def refined() -> Narrow | None:
+            return _refined(target, recipe, network, calibration)
+
+        return frontier.run(options, network, recipe, parts, test, target, finetune, refined)
     test = None if given is None else unseen(given, seen)
-    refine = None
-    if options.board or options.device:
-        if recipe.bits is None:
-            raise OptionError("membranes are fitted to a target's blocks once they are integers: give --bits as well")
-        wanted = CompileOptions(board=options.board, device=options.device)
-        refine = Narrow(source=network, spikes=calibration.spikes, price=block_rams(wanted))
+    refine = _refined(target, recipe, network, calibration)
     with common.progress_bar(f"compressing ({recipe.method})") as progress:
         compressed, report = compress(
             network, recipe, calibration.spikes, finetune=finetune, progress=progress, refine=refine
@@ -143,6 +154,19 @@ def run(options: argparse.Namespace) -> int:
             print(f"{len(given) - len(test)} test samples were left out: compression has seen them")
         print(f"\ncompressed network: {options.output}")
     return 0
+
+
+def _refined(target: CompileOptions, recipe: Recipe, network: Network, calibration: Samples) -> Narrow | None:
+    """What gives fraction bits away for the target; None where there is none."""
+    from ...hdl.errors import OptionError
+    from ..flow.compile import block_rams
+    from ..flow.narrow import Narrow
+
+    if target.board is None and target.device is None:
+        return None
+    if recipe.bits is None:
+        raise OptionError("membranes are fitted to a target's blocks once they are integers: give --bits as well")
+    return Narrow(source=network, spikes=calibration.spikes, price=block_rams(target))
 
 
 def _recipe(options: argparse.Namespace, network: Network) -> Recipe:

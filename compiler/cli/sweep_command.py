@@ -6,26 +6,15 @@ import argparse
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..names import METHODS
 from . import common
 
 if TYPE_CHECKING:
     from ..flow.sweep import SweepPoint
-
-T = TypeVar("T")
-
-
-def listed(one: Callable[[str], T]) -> Callable[[str], list[T]]:
-    """An argparse type: values with commas between them, each once."""
-
-    def parse(text: str) -> list[T]:
-        return list(dict.fromkeys(one(part.strip()) for part in text.split(",")))
-
-    return parse
 
 
 def method(text: str) -> str:
@@ -47,9 +36,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument("model", type=Path, metavar="MODEL", help=common.MODEL)
     parser.add_argument("--data", type=Path, required=True, metavar="CAL.npz", help="calibration samples")
     parser.add_argument("--test", type=Path, required=True, metavar="TEST.npz", help="labelled samples to judge by")
-    parser.add_argument("--methods", type=listed(method), default=["magnitude", "obc", "osbc"], metavar="M,...")
-    parser.add_argument("--sparsity", type=listed(common.real(0, 1)), default=[0.5, 0.8, 0.9], metavar="S,...")
-    parser.add_argument("--bits", type=listed(common.whole(2, 16)), default=[4, 8], metavar="N,...")
+    parser.add_argument("--methods", type=common.several(method), default=["magnitude", "obc", "osbc"], metavar="M,...")
+    parser.add_argument("--sparsity", type=common.several(common.real(0, 1)), default=[0.5, 0.8, 0.9], metavar="S,...")
+    parser.add_argument("--bits", type=common.several(common.whole(2, 16)), default=[4, 8], metavar="N,...")
     target = parser.add_mutually_exclusive_group()
     target.add_argument("--board", metavar="BOARD", help="the board that it is for (see spikeloom boards)")
     common.board_file_option(target)

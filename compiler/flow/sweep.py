@@ -10,12 +10,15 @@ from typing import Any
 
 from ...boards.boards import device_of
 from ...hdl.errors import SampleError
+from ...sim import numbering
 from ...sim.evaluation import Comparison, compare, unseen
 from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..estimate.estimate import estimate
+from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..plan.lean import lean_for
+from ..report.neurobench import NeuroBench, neurobench
 from .compile import integers_of, link_on, plan_for
 from .measure import mean_rates
 from .options import CompileOptions, require_target
@@ -28,7 +31,8 @@ ESTIMATE_SAMPLES = 100
 class SweepPoint:
     """One compression: what it was asked for, how it is judged, and what the design should cost.
 
-    Accuracies are those of `sim.evaluation.Comparison`, on samples that compression has not seen.
+    `stored_bits` are those of the codes that are not 0, `metrics` NeuroBench's. Accuracies are those of
+    `sim.evaluation.Comparison`, on samples that compression has not seen.
     """
 
     method: str
@@ -36,6 +40,8 @@ class SweepPoint:
     bits: int
     judged: Comparison
     synapses: int
+    stored_bits: int
+    metrics: NeuroBench
     lcs: int
     brams: int
     fmax_mhz: float
@@ -56,6 +62,11 @@ class SweepPoint:
             "change_low": round(change_low, 6),
             "change_high": round(change_high, 6),
             "synapses": self.synapses,
+            "stored_bits": self.stored_bits,
+            "footprint_bytes": round(self.metrics.footprint_bytes, 3),
+            "connection_sparsity": round(self.metrics.connection_sparsity, 6),
+            "activation_sparsity": round(self.metrics.activation_sparsity, 6),
+            "synaptic_operations": round(self.metrics.effective_acs + self.metrics.effective_macs, 2),
             "lcs_estimated": self.lcs,
             "brams": self.brams,
             "fmax_mhz_estimated": round(self.fmax_mhz, 2),
@@ -86,30 +97,42 @@ def sweep(
 
 
 def _point(source: Network, options: CompileOptions, calibration: Samples, test: Samples) -> SweepPoint:
-    assert options.method is not None and options.sparsity is not None and options.bits is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # neurons that fall silent are what a sweep is about
         integer = integers_of(source, options, calibration).network
+    return point_of(integer, options, compare(source, integer, test), test)
+
+
+def point_of(integer: Network, options: CompileOptions, judged: Comparison, samples: Samples) -> SweepPoint:
+    """The figures of a network that the options' method, sparsity and bits made, its activity that on the samples."""
+    assert options.method is not None and options.sparsity is not None and options.bits is not None
     lean = lean_for(integer, options.folding)
     target = require_target(options)
     link = link_on(target, lean.network, options)
     plan = plan_for(lean.network, target, options, link)
-    ran = test.first(ESTIMATE_SAMPLES)
+    ran = samples.first(ESTIMATE_SAMPLES)
+    recording = run_reference(integer, ran.spikes)
     figures = estimate(
         plan,
         device=None if target is None else device_of(target).id,
         link=None if target is None else link,
-        rates=mean_rates(ran, run_reference(lean.network, ran.spikes)),
+        rates=mean_rates(ran, numbering.of_core(lean, recording)),
         steps=ran.steps,
     )
     return SweepPoint(
         method=options.method,
         sparsity=options.sparsity,
         bits=options.bits,
-        judged=compare(source, integer, test),
+        judged=judged,
         synapses=sum(projection.connectivity.synapses for projection in integer.projections),
+        stored_bits=sum(p.connectivity.synapses * _width(p.connectivity.quantised) for p in integer.projections),
+        metrics=neurobench(integer, recording.trains(ran.spikes)),
         lcs=figures.resources.lcs,
         brams=figures.resources.brams,
         fmax_mhz=figures.fmax_mhz,
         cycles=figures.cycles or 0.0,
     )
+
+
+def _width(weights: Quantised) -> int:
+    return 1 if weights.scheme == "binary" else weights.bits

@@ -1,8 +1,10 @@
-"""A sweep as a small SVG that stands by itself: accuracy over sparsity, a line for each method and width."""
+"""A sweep as a small SVG that stands by itself: accuracy over sparsity or bits, a line for each method and width."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -13,19 +15,40 @@ _DASHES = ("", "6 4", "2 3", "9 3 2 3")
 _STYLE = "text{font:13px sans-serif;fill:#444}.axis{stroke:#ddd}.line{fill:none;stroke-width:2}.range{stroke-width:1}"
 
 
-def sweep_svg(title: str, points: Sequence[Mapping[str, Any]], original: float) -> str:
+@dataclass(frozen=True)
+class Axis:
+    """What points are drawn over: a figure's name, its caption, where its values stand and how they are written."""
+
+    figure: str
+    caption: str
+    place: Callable[[float], float]
+    text: Callable[[float], str]
+
+
+SPARSITY = Axis("sparsity", "share of weights pruned", float, lambda value: f"{value:.0%}")
+BITS = Axis(
+    "stored_bits", "kbit of weights that stay", lambda value: math.log(max(1.0, value)), lambda v: f"{v / 1e3:.3g}"
+)
+MOST_MARKS = 8
+"""Values that are written under the axis, about."""
+
+
+def sweep_svg(
+    title: str, points: Sequence[Mapping[str, Any]], original: float, axis: Axis = SPARSITY, ringed: int | None = None
+) -> str:
     """The points as `flow.sweep.SweepPoint.data` gives them; vertical lines are intervals of 95 %, the grey line is the
-    accuracy of the `original` network. Colours tell methods, dashes widths."""
+    accuracy of the `original` network. Colours tell methods, dashes widths; the point of that number is `ringed`."""
     methods = list(dict.fromkeys(point["method"] for point in points))
     widths = list(dict.fromkeys(point["bits"] for point in points))
-    sparsities = sorted({point["sparsity"] for point in points})
+    values = sorted({float(point[axis.figure]) for point in points})
     low = min([original, *(point["accuracy_low"] for point in points)])
     high = max([original, *(point["accuracy_high"] for point in points)])
     low, high = (low, high) if high - low > 1e-6 else (low - 0.01, high + 0.01)
-    span = max(1e-9, sparsities[-1] - sparsities[0]) if sparsities else 1.0
+    first = axis.place(values[0]) if values else 0.0
+    span = max(1e-9, axis.place(values[-1]) - first) if values else 1.0
 
-    def x_of(sparsity: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (sparsity - sparsities[0]) / span
+    def x_of(value: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (axis.place(value) - first) / span
 
     def y_of(accuracy: float) -> float:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - accuracy) / (high - low)
@@ -36,26 +59,29 @@ def sweep_svg(title: str, points: Sequence[Mapping[str, Any]], original: float) 
         y = y_of(accuracy)
         parts.append(f'<path class="axis" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{accuracy:.1%}</text>')
-    for sparsity in sparsities:
-        middle = f'x="{x_of(sparsity):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
-        parts.append(f"<text {middle}>{sparsity:.0%}</text>")
+    for value in values[:: -(-len(values) // MOST_MARKS) or 1]:
+        middle = f'x="{x_of(value):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
+        parts.append(f"<text {middle}>{axis.text(value)}</text>")
     caption = f'x="{(_WIDTH + _LEFT - _RIGHT) / 2}" y="{_HEIGHT - 10}" text-anchor="middle"'
-    parts.append(f"<text {caption}>share of weights pruned</text>")
+    parts.append(f"<text {caption}>{axis.caption}</text>")
     parts.append(f'<path d="M{_LEFT} {y_of(original):.1f}H{_WIDTH - _RIGHT}" stroke="#888"/>')
     names = [("float", "#888", "")]
     for place, method in enumerate(methods):
         for number, width in enumerate(widths):
             line = [point for point in points if (point["method"], point["bits"]) == (method, width)]
-            line = sorted(line, key=lambda point: float(point["sparsity"]))
+            line = sorted(line, key=lambda point: float(point[axis.figure]))
             colour, dash = _COLOURS[place % len(_COLOURS)], _DASHES[number % len(_DASHES)]
-            corners = " ".join(f"{x_of(p['sparsity']):.1f},{y_of(p['accuracy']):.1f}" for p in line)
+            corners = " ".join(f"{x_of(p[axis.figure]):.1f},{y_of(p['accuracy']):.1f}" for p in line)
             parts.append(f'<polyline class="line" stroke="{colour}" stroke-dasharray="{dash}" points="{corners}"/>')
             parts += [
-                f'<path class="range" stroke="{colour}" d="M{x_of(p["sparsity"]):.1f} {y_of(p["accuracy_low"]):.1f}'
+                f'<path class="range" stroke="{colour}" d="M{x_of(p[axis.figure]):.1f} {y_of(p["accuracy_low"]):.1f}'
                 f'V{y_of(p["accuracy_high"]):.1f}"/>'
                 for p in line
             ]
             names.append((f"{method}, {width} bits", colour, dash))
+    if ringed is not None:
+        x, y = x_of(points[ringed][axis.figure]), y_of(points[ringed]["accuracy"])
+        parts.append(f'<circle class="line" stroke="#d9730d" cx="{x:.1f}" cy="{y:.1f}" r="8"/>')
     for number, (name, colour, dash) in enumerate(names):
         y, x = _TOP + 18 * number, _WIDTH - _RIGHT + 14
         parts.append(f'<path d="M{x} {y}h24" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>')
