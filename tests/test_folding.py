@@ -237,7 +237,7 @@ def test_a_field_that_makes_no_difference_is_left_out() -> None:
     assert engine_folding(("a",), queue=16) == engine_folding(("a",)) == SparseFolding(populations=("a",))
     assert engine_folding(("a",), kind="vector", scarce="luts") == VectorFolding(populations=("a",))
     assert isinstance(engine_folding(("a",), lanes=2), LanesFolding)
-    with pytest.raises(TypeError, match=r"skips: got lane$"):
+    with pytest.raises(TypeError, match=r"fast: got lane$"):
         engine_folding(("a",), lane=2)
     assert [
         NAMES[type(engine_folding(("a",), **way))]
@@ -345,11 +345,11 @@ def test_a_folding_of_very_many_engines_is_refused_in_a_short_line() -> None:
         ('{"engines": [{"populations": ["a"]}], "wide": 1}', "wide is true or false: FILE has 1"),
         (
             '{"engines": [3]}',
-            "an engine has events_per_beat, kind, lanes, neurons_per_cycle, populations, queue, scarce, ",
+            "an engine has events_per_beat, fast, kind, lanes, neurons_per_cycle, populations, queue, scarce, ",
         ),
         (
             '{"engines": [' + '{"populations": ["a"]},' * 300_000 + '{"lanes": 1}]}',
-            "an engine has events_per_beat, kind",
+            "an engine has events_per_beat, fast, kind",
         ),
     ],
 )

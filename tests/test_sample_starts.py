@@ -20,6 +20,8 @@ ENGINES: dict[str, dict[str, Any]] = {
     "SPRAM": {"spram": True},
     "vector": {"kind": "vector", "lanes": 0},
     "slotted": {"kind": "slotted", "lanes": 4},
+    "fast": {"fast": True},
+    "fast on ECP5": {"fast": True},
     "wide vector": {"kind": "vector", "lanes": 3, "events_per_beat": 2, "neurons_per_cycle": 2},
 }
 HALF = {"c": 1, "k": 1, "rounding": "nearest"}
@@ -75,7 +77,7 @@ def case(engine: str, leak: str, place: str, mode: str) -> Data:
     samples = rng.integers(0, 2, (5, 3, SIZE)).tolist()
     runs = [{"steps": steps, "aborted": number == 1} for number, steps in enumerate(samples)]
     return {
-        "family": "ice40",
+        "family": "ecp5" if "ECP5" in engine else "ice40",
         "network": network(leak, place, mode),
         "folding": {"engines": [{"populations": ["p0"], **ENGINES[engine]}]},
         "stimulus": {
@@ -96,10 +98,10 @@ RULES = [("IF", "snntorch_same", "subtract")] + [
 RULES += [("ALIF", *reset) for reset in RESETS if reset[0] != "snntorch_same"]
 
 
-SLOTTED = [("IF", "snntorch_same", "subtract"), ("LIF", "next", "subtract"), ("LIF", "same", "value")]
-"""Slotted engines have neither currents nor thresholds that adapt."""
+PLAIN = [("IF", "snntorch_same", "subtract"), ("LIF", "next", "subtract"), ("LIF", "same", "value")]
+"""Slotted and fast engines have neither currents nor thresholds that adapt."""
 
-CASES = [(engine, *rule) for engine in ENGINES for rule in (SLOTTED if engine == "slotted" else RULES)]
+CASES = [(engine, *rule) for engine in ENGINES for rule in (PLAIN if engine.startswith(("slotted", "fast")) else RULES)]
 
 
 @pytest.mark.parametrize(("engine", "leak", "place", "mode"), CASES)

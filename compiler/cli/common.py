@@ -175,6 +175,11 @@ def folding_options() -> argparse.ArgumentParser:
         metavar="N",
         help="with --fold: engines that share a population, neurons of a word (wide), or its synapses (slotted)",
     )
+    titled.add_argument(
+        "--fast",
+        action="store_true",
+        help="registers on the way of engines with one lane: a higher clock for some cycles and logic cells more",
+    )
     return parent
 
 
@@ -236,6 +241,23 @@ def packed_option(parser: argparse.ArgumentParser) -> None:
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
+    from ...hdl.errors import OptionError
+    from ..plan.folding import default_folding, fast_folding
+
+    folding = _named_folding(options, network)
+    if not options.fast:
+        return folding
+    slow = default_folding(network) if folding is None else folding
+    fast = fast_folding(network, slow)
+    if fast == slow:
+        raise OptionError(
+            "--fast is for engines of one lane with plain neurons, whose spikes do not come back: this folding has "
+            "none; leave it out"
+        )
+    return fast
+
+
+def _named_folding(options: argparse.Namespace, network: Network) -> Folding | None:
     from ...hdl.errors import OptionError
     from ..plan.folding import pipelined_folding, read_folding, shared_folding, slotted_folding, wide_folding
 

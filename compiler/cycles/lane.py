@@ -24,8 +24,6 @@ from ..ir.arrays import IntArray, SpikeArray
 from ..ir.network import Network
 from ..plan.lane_assignment import lane_neurons
 from ..plan.lanes import LanesFolding
-from ..plan.maps import all_in_order
-from ..plan.sparse import SparseFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
 from .pooling import PooledFront, SpikePoolFront, SumPoolBack
@@ -107,12 +105,6 @@ class LaneCycles(EngineCycles):
     @cached_property
     def _models(self) -> list[LaneModel]:
         return [_lane_model(*lane, chosen) for lane, chosen in zip(self._lanes, self._chosen, strict=True)]
-
-
-def sparse_cycles(network: Network, folding: SparseFolding, form: SparseFormat, contents: SparseContents) -> LaneCycles:
-    """The cycles of an engine with one lane."""
-    order = all_in_order(network, folding.populations, folding.orders(network))
-    return LaneCycles([(form, contents)], [np.arange(form.neurons.neurons) if order is None else order], queue=0)
 
 
 def lanes_cycles(network: Network, folding: LanesFolding, form: LanesFormat, contents: LanesContents) -> LaneCycles:

@@ -18,9 +18,10 @@ from ..plan.plan import Plan
 from .circuit import Circuit
 from .delays import delay_block
 from .engine_cycles import EngineCycles
-from .lane import lanes_cycles, sparse_cycles
+from .lane import lanes_cycles
 from .limits import silent_cycles
 from .slotted import slotted_cycles
+from .sparse import sparse_cycles
 from .tokens import Token
 from .vector import vector_cycles
 from .wide import wide_cycles

@@ -51,27 +51,32 @@ def encode_rows(
     scarce: Scarce = Scarce.BRAMS,
     placed_in: int | None = None,
     room: Room | None = None,
+    bitmaps: bool = True,
+    groups: Sequence[int] = GROUPS,
 ) -> tuple[Rows, RowsContents]:
     """The rows of integer weights in the encoding with the fewest SPRAMs, then the least of block RAMs and
-    LUTs, weighed by what is `scarce`, then the fewest bits.
+    LUTs, weighed by what is `scarce`, then the fewest bits; of `groups` is how many rows share a word of the directory.
 
     `sections` say where the relative indices of which rows start: none of their weights may lie before. The format
     depends on the weights' places and on how many levels they have, not on their values, unless the levels are so few
     that their numbers are stored instead. With `first_spram` the entries lie in SPRAMs from that number on. Bitmaps
-    are for rows of one section. With `room` the rows are laid out for other weights, too, and no levels are numbered;
-    where it is known how they were, these weights are, or NoRoomError is raised.
+    are for rows of one section, and not for those without `bitmaps`. With `room` the rows are laid out for other
+    weights, too, and no levels are numbered; where it is known how they were, these weights are, or NoRoomError is
+    raised.
     """
     if room is not None and room.form is not None:
         return room.form, _refilled(room.form, weights, weight_bits, sections)
     gaps = _gaps(weights, sections)
     compressed: Iterator[tuple[Rows, int]] = chain.from_iterable(
-        _forms(weights, gaps, choice, weight_bits, sections) for choice in code_choices(weights.code, weight_bits)
+        _forms(weights, gaps, choice, weight_bits, sections, groups)
+        for choice in code_choices(weights.code, weight_bits)
     )
-    bitmaps = bitmap_forms(weights, weight_bits) if len(sections) == 1 and placed_in is None else iter(())
+    possible = bitmaps and len(sections) == 1 and placed_in is None
+    as_bitmaps = bitmap_forms(weights, weight_bits) if possible else iter(())
     best = min(
         (
             (replace(form, first_spram=first_spram, logic_luts=NEVER_LOGIC if room else LOGIC_LUTS[scarce]), luts)
-            for form, luts in chain(compressed, bitmaps)
+            for form, luts in chain(compressed, as_bitmaps)
             if room is None or form.levels is None
         ),
         key=lambda candidate: _cost(candidate[0], candidate[1], family, scarce),
@@ -136,7 +141,12 @@ def _entries_of_rows(weights: RowWeights, bridges: IntArray) -> IntArray:
 
 
 def _forms(
-    weights: RowWeights, gaps: IntArray, choice: Codes, weight_bits: int, sections: Sequence[Section]
+    weights: RowWeights,
+    gaps: IntArray,
+    choice: Codes,
+    weight_bits: int,
+    sections: Sequence[Section],
+    groups: Sequence[int],
 ) -> Iterator[tuple[RowFormat, int]]:
     """Every format that wastes few entries, with the LUTs of its decoder: an entry without a synapse costs a cycle."""
     count, post = weights.shape
@@ -156,7 +166,7 @@ def _forms(
             levels=choice.levels,
             sections=tuple(sections),
         )
-        for group in GROUPS:
+        for group in groups:
             for align in ALIGNMENTS if group > 1 else (0,):
                 entries = max(1, int(group_starts(lengths, group, align)[1]))
                 luts = choice.luts + _directory_luts(form, group)

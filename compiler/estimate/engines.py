@@ -21,6 +21,7 @@ from ..encodings.taps import event_beats
 from ..plan.kinds import PerKind
 from ..plan.plan import Plan
 from .engine_estimate import EngineEstimate, Work, work_of
+from .fast import fast_parts
 from .maps import map_parts
 from .neurons import bank_parts, own_leaks
 from .parts import DSP_PRODUCT_BITS, Parts, queue_parts, return_parts, walker_parts
@@ -39,9 +40,13 @@ class LanesEstimate(EngineEstimate):
     def add_parts(self, parts: Parts, family: Family) -> None:
         several = len(self._lanes) > 1
         for form, _ in self._lanes:
-            walker_parts(parts, form.rows, family)
-            map_parts(parts, form)
-            bank_parts(parts, form.neurons)
+            lane = Parts()
+            walker_parts(lane, form.rows, family)
+            map_parts(lane, form)
+            bank_parts(lane, form.neurons)
+            if form.neurons.fast:
+                fast_parts(lane, form, family)
+            parts.join(lane)
             if several and self._queue:
                 queue_parts(parts, self._queue)
             if form.neurons.shared:

@@ -14,7 +14,7 @@ several lanes or all neurons at once (fastest). A folding may be written as a JS
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -32,9 +32,11 @@ from ..encodings.cost import Scarce
 from ..ir.network import INPUT, Network
 from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
+from .fast import fast_refusal
 from .kinds import FIELDS, engine_data, engine_folding
 from .lanes import LanesFolding
 from .slotted import SlottedFolding, most_slots
+from .sparse import SparseFolding
 from .wide import WideFolding
 
 SLOTS = 4
@@ -121,6 +123,18 @@ def slotted_folding(network: Network, lanes: int = SLOTS) -> Folding:
         possible = slotted.refusal(network) is None and _suits(network, slotted)
         engines.append(slotted if possible else engine_folding((population.name,)))
     return Folding(engines=tuple(engines))
+
+
+def fast_folding(network: Network, folding: Folding) -> Folding:
+    """The folding, with registers on the way of every engine that can have some: a higher clock for some cycles and
+    logic cells more."""
+    engines = (
+        replace(engine, fast=True)
+        if isinstance(engine, SparseFolding) and not engine.skips and fast_refusal(network, engine.populations) is None
+        else engine
+        for engine in folding.engines
+    )
+    return replace(folding, engines=tuple(engines))
 
 
 def _suits(network: Network, engine: EngineFolding) -> bool:

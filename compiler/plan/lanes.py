@@ -44,6 +44,7 @@ class LanesFolding(EngineFolding):
         "spram": "an engine with weights in SPRAM has one lane: that of {first} has {lanes}",
         "events_per_beat": ONLY_VECTOR,
         "neurons_per_cycle": ONLY_VECTOR,
+        "fast": "a fast engine has one lane: that of {first} has {lanes}; leave fast out",
     }
 
     def can_have(self, connectivity: Connectivity) -> bool:

@@ -13,7 +13,7 @@ from ...hdl.neurons.neuron_format import AdaptationRule, CurrentRule, NeuronForm
 from ..ir.arrays import IntArray
 from ..ir.bounds import signed_bits
 from ..ir.network import Network, Population
-from ..ir.neurons import Decay, Drive, IntegerDynamics, ResetMode, ResetPlace
+from ..ir.neurons import Decay, Drive, IntegerDynamics, Kind, ResetMode, ResetPlace
 from ..neurons.reachable import (
     accumulator_bits,
     adaptation_bits,
@@ -183,10 +183,9 @@ def rests(population: Population) -> bool:
 
 def beyond_plain(population: Population) -> str | None:
     """What neurons have, if anything, beside a membrane and a threshold: as what an engine without that has instead."""
-    dynamics = _integer(population)
-    if dynamics.decay_syn is not None:
+    if population.dynamics.kind in (Kind.CUBALIF, Kind.CUBALI):
         return "no synaptic currents"
-    return None if dynamics.decay_a is None else "fixed thresholds"
+    return None if getattr(population.dynamics, "jump", None) is None else "fixed thresholds"
 
 
 def with_blocks(form: NeuronFormat, population: Population) -> NeuronFormat:

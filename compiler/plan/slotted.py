@@ -43,7 +43,7 @@ class SlottedFolding(EngineFolding):
 
     kind = EngineKind.SLOTTED
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("spram", "events_per_beat", "neurons_per_cycle", "skips"), NOT_SLOTTED
+        ("spram", "events_per_beat", "neurons_per_cycle", "skips", "fast"), NOT_SLOTTED
     )
 
     @property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Self
 
 from ...hdl.engines.engine import SparseContents, SparseFormat
-from ...hdl.errors import quoted
+from ...hdl.errors import ModelError, quoted
 from ...hdl.memories.memory import Family
 from ..encodings.cost import Scarce
 from ..encodings.rows import encode_rows
@@ -15,6 +16,7 @@ from ..ir.arrays import IntArray
 from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
+from .fast import fast_refusal, fast_rows
 from .maps import map_orders
 from .taps import PlacedRows, plan_taps
 from .weights import EngineWeights
@@ -31,12 +33,14 @@ class SparseFolding(EngineFolding):
     """One engine (`spikeloom.hdl.engines.engine`) for one population, or for several in turn.
 
     With `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM. `scarce` is what it saves. If it
-    `skips`, it leaves out passes that would change nothing, for about 25 logic cells.
+    `skips`, it leaves out passes that would change nothing, for about 25 logic cells. One that is `fast` has registers
+    on its way: a higher clock for some cycles and logic cells more (`fast_refusal` says what it cannot have).
     """
 
     spram: bool = False
     scarce: Scarce = Scarce.BRAMS
     skips: bool = False
+    fast: bool = False
 
     kind = EngineKind.SPARSE
     returns: ClassVar[bool] = True
@@ -59,6 +63,15 @@ class SparseFolding(EngineFolding):
         for projection in network.projections:
             if projection.post in self.populations and not projection.connectivity.is_linear:
                 check_one_population(self, "an engine with max pooling has one population")
+        problem = self.refusal(network)
+        if problem is not None:
+            raise ModelError(f"a fast engine has {problem}: that of {quoted(self.first)} is not so; leave fast out")
+
+    def refusal(self, network: Network) -> str | None:
+        """What a fast engine has that it would not have, if it is to be one."""
+        if not self.fast:
+            return None
+        return "a pass in every step" if self.skips else fast_refusal(network, self.populations)
 
     def keeps_membranes(self, network: Network) -> str | None:
         return SKIPPED_MEMBRANES.format(population=quoted(self.populations[-1])) if self.skips else None
@@ -71,15 +84,9 @@ class SparseFolding(EngineFolding):
             placed = plan_taps(weights, family, spram, self.scarce, room=weights.room)
         else:
             own, weight_bits = weights.rows()
-            rows, row_contents = encode_rows(
-                own,
-                weight_bits,
-                family,
-                weights.sections(),
-                spram,
-                self.scarce,
-                room=None if weights.room is None else weights.room.of("rows"),
-            )
+            room = None if weights.room is None else weights.room.of("rows")
+            encode = partial(encode_rows, own, weight_bits, family, weights.sections(), spram, self.scarce, room=room)
+            rows, row_contents = fast_rows(encode, family) if self.fast else encode()
             placed = PlacedRows(formats={"rows": rows}, contents={"rows": row_contents}, weight_bits=weight_bits)
         overlaps = weights.overlaps()
         neurons, parameters = weights.neurons(
@@ -89,6 +96,8 @@ class SparseFolding(EngineFolding):
             scarce=self.scarce,
             room=None if weights.room is None else weights.room.of("neurons"),
         )
+        if self.fast:
+            neurons = replace(neurons, fast=True)
         form = SparseFormat(
             inputs=weights.inputs,
             neurons=neurons,

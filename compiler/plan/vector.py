@@ -32,6 +32,7 @@ class VectorFolding(EngineFolding):
     refused: ClassVar[Mapping[str, str]] = {
         "spram": "a vector engine's weights lie in block RAM: that of {first} has spram; leave it out",
         "skips": "a vector engine passes in every step: that of {first} has skips; leave it out",
+        "fast": "a vector engine is not fast by registers: that of {first} is to be; leave fast out",
     }
 
     @property

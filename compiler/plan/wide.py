@@ -40,7 +40,9 @@ class WideFolding(EngineFolding):
     spram: bool = False
 
     kind = EngineKind.WIDE
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(("events_per_beat", "neurons_per_cycle", "skips"), NOT_WIDE)
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("events_per_beat", "neurons_per_cycle", "skips", "fast"), NOT_WIDE
+    )
 
     @property
     def wants_spram(self) -> bool:

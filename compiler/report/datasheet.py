@@ -13,18 +13,20 @@ from ...hdl.emit.axi import AXI_TOP, stream_bits
 from ...hdl.emit.core_ports import LOAD_PORTS, CorePorts
 from ..cycles.count import count_cycles
 from ..ir.network import INPUT
-from ..plan.kinds import NAMES
+from ..plan.kinds import PerKind
 from ..plan.plan import Plan
 from .rows import memory_rows
 from .wording import counted, family_of, number, printable, readings_text, resource_names, title_of
 
 DATASHEET = "core_datasheet.md"
 
-_STEP_OF = {
-    "sparse": "Σ max(1, row) over its events + its neurons + a few cycles for each pass",
-    "lanes": "that of its slowest lane: Σ max(1, row in the lane) + neurons of the lane + a few cycles",
-    "vector": "the larger of events / events per beat + 1 and its pass",
-}
+_STEP_OF = PerKind(
+    sparse="Σ max(1, row) over its events + its neurons + a few cycles for each pass",
+    lanes="that of its slowest lane: Σ max(1, row in the lane) + neurons of the lane + a few cycles",
+    vector="the larger of events / events per beat + 1 and its pass",
+    wide="Σ words of its events' rows + words that are visited + a few cycles for each pass",
+    slotted="the larger of Σ max(1, words of the row) over its events and its pass",
+)
 """What a step takes in an engine, by its kind (docs/hardware.md)."""
 
 
@@ -117,7 +119,7 @@ def _time(report: Mapping[str, Any], plan: Plan) -> str:
             )
         ]
     engines = [
-        (f"core.engine{place}", ", ".join(engine.populations), _STEP_OF[NAMES[type(engine)]])
+        (f"core.engine{place}", ", ".join(engine.populations), _STEP_OF.of(engine))
         for place, engine in enumerate(plan.folding.engines)
     ]
     return "\n\n".join(

@@ -259,6 +259,7 @@ def _engine(facts: Facts, number: int) -> dict[str, Any]:
         "populations": list(folding.populations),
         "kind": folding.kind,
         "lanes": engine_data(folding)["lanes"],
+        "fast": engine_data(folding)["fast"],
         "encoding": ENCODINGS.of(folding)(plan.engines[number].form),
         "stored_bits": stored,
         "entropy_bits": round(bound, 1),

@@ -227,6 +227,7 @@ class EngineData(TypedDict):
     populations: list[str]
     kind: str
     lanes: int
+    fast: NotRequired[bool]
     encoding: EncodingData
     stored_bits: int
     entropy_bits: float

@@ -77,7 +77,10 @@ def _target(report: Report) -> str:
 
 
 def _folding(report: Report) -> str:
-    kinds = [engine["kind"] + f" x {engine['lanes']}" * (engine["lanes"] > 1) for engine in report["engines"]]
+    kinds = [
+        "fast " * engine.get("fast", False) + engine["kind"] + f" x {engine['lanes']}" * (engine["lanes"] > 1)
+        for engine in report["engines"]
+    ]
     return ", ".join(kinds)
 
 

@@ -17,11 +17,13 @@ from amaranth.lib.wiring import In, Out
 from ..memories.memory import Family, MemoryShape
 from ..memories.spram import SpramShape, load_signature
 from ..neurons.bank import NeuronBank
+from ..neurons.fast_bank import FastBank
 from ..neurons.neuron_format import NeuronFormat
 from ..streams.routing import Filter, Fork
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .bitmap_format import BitmapContents, BitmapFormat
 from .bitmap_rows import BitmapWalker
+from .fast_rows import FastRowWalker
 from .format import EngineFormat
 from .pooling import SpikePool, SpikePoolFormat
 from .returns import ReturnPath, queue_memory
@@ -184,7 +186,8 @@ class SparseEngine(wiring.Component):
         m = Module()
         form = self._format
         m.submodules.walker = walker = self._walker()
-        m.submodules.bank = bank = NeuronBank(form.neurons, self._contents.parameters, self._family)
+        kind = FastBank if form.neurons.fast else NeuronBank
+        m.submodules.bank = bank = kind(form.neurons, self._contents.parameters, self._family)
         wiring.connect(m, self._pooled(m, walker.o), bank.i)
         walk, idle = self._lead(m, walker)
         if form.walking is None:
@@ -231,6 +234,8 @@ class SparseEngine(wiring.Component):
         if isinstance(form, BitmapFormat) and isinstance(contents, BitmapContents):
             return BitmapWalker(form, contents, self._family)
         if isinstance(form, RowFormat) and isinstance(contents, RowContents):
+            if form.registers is not None:
+                return FastRowWalker(form, contents, self._family)
             return RowWalker(form, contents, self._family)
         raise TypeError("the contents of rows must be of their format's kind")
 

@@ -92,12 +92,15 @@ class StoredRows(ABC):
 @dataclass(frozen=True, kw_only=True)
 class RowFormat(StoredRows):
     """Compressed rows. `uniform` ones all have `longest_row` entries; `sections` are sorted and begin with row 0. Where
-    a row is `placed`, each time that it is added says from which post neuron on, in place of the sections."""
+    a row is `placed`, each time that it is added says from which post neuron on, in place of the sections. With
+    `registers` its walker is a fast one, which has so many between the directory and the pointer, and behind the
+    entries."""
 
     index_bits: int
     uniform: bool = False
     sections: tuple[Section, ...] = (Section(first_row=0, first_post=0),)
     placed: bool = False
+    registers: tuple[int, int] | None = None
 
     @property
     def escapes(self) -> bool:

@@ -26,14 +26,21 @@ def weight_of(code: Value, levels: Sequence[int] | None, bits: int) -> Value:
 
 
 def add_entries(
-    m: Module, shape: MemoryShape | SpramShape, words: Sequence[int], first_spram: int | None, walker: Any
+    m: Module,
+    shape: MemoryShape | SpramShape,
+    words: Sequence[int],
+    first_spram: int | None,
+    walker: Any,
+    *,
+    late: int = 0,
 ) -> ShapedMemory | SpramMemory:
-    """The memory of a walker's entries, as the submodule `entries`; SPRAMs are loaded through the walker's port."""
+    """The memory of a walker's entries, as the submodule `entries`; SPRAMs, which are never `late`, are loaded through
+    the walker's port."""
     if isinstance(shape, SpramShape):
         m.submodules.entries = entries = SpramMemory(shape, first_spram or 0, words)
         wiring.connect(m, wiring.flipped(walker.load), entries.load)
         return entries
-    m.submodules.entries = memory = ShapedMemory(shape, words)
+    m.submodules.entries = memory = ShapedMemory(shape, words, late=late)
     return memory
 
 
@@ -44,23 +51,29 @@ def read_directory(
     m.submodules.rows = rows = ShapedMemory(form.directory_memory(family), words)
     group_bits = (form.group - 1).bit_length()
     m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(enable)]
-    base = rows.read_data[: form.base_bits] << form.align
+    place = Signal(group_bits)
+    if group_bits:
+        with m.If(enable):
+            m.d.sync += place.eq(row[:group_bits])
+    return found_in_word(form, rows.read_data, place)
+
+
+def found_in_word(form: StoredRows, word: Value, place: Value) -> tuple[Value, Value, Value]:
+    """Where the row at a `place` of a group starts, as the sum of two, and its length if it is stored, of the group's
+    word of the directory."""
+    base = word[: form.base_bits] << form.align
     lengths = [
-        rows.read_data[form.base_bits + number * form.length_bits :][: form.length_bits]
-        for number in range(form.stored_lengths)
+        word[form.base_bits + number * form.length_bits :][: form.length_bits] for number in range(form.stored_lengths)
     ]
     if form.group == 1:
         return base, Const(0), lengths[0] if lengths else Const(0)
-    place = Signal(group_bits)
-    with m.If(enable):
-        m.d.sync += place.eq(row[:group_bits])
     before = [Mux(place > number, length, 0) for number, length in enumerate(lengths[: form.group - 1])]
     while len(before) > 1:
         before = [a + b for a, b in zip(before[::2], before[1::2], strict=False)] + before[len(before) & ~1 :]
     return base, before[0], Value.cast(select_from(lengths, place))
 
 
-class _Fetched(NamedTuple):
+class Fetched(NamedTuple):
     """A token and where its row lies: `base` + `offset`, of that `length`; it is taken by `take`.
 
     `section` is the number of its section, or of the post neuron from which on it is `placed`.
@@ -75,7 +88,7 @@ class _Fetched(NamedTuple):
     length: Value
 
 
-class _Walked(NamedTuple):
+class Walked(NamedTuple):
     """The beat whose entry is asked for; `first` is the first of its row."""
 
     valid: Signal
@@ -111,7 +124,9 @@ class RowWalker(wiring.Component):
         self._family = family
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(tap_layout(form.rows, form.post) if form.placed else token_layout(form.rows))),
-            "o": Out(stream.Signature(contribution_layout(form.post, form.weight_bits))),
+            "o": Out(
+                stream.Signature(contribution_layout(form.post, form.weight_bits, fast=form.registers is not None))
+            ),
             "idle": Out(1),
         }
         super().__init__(ports | ({} if form.first_spram is None else {"load": In(load_signature())}))
@@ -130,7 +145,7 @@ class RowWalker(wiring.Component):
         m.d.comb += self.idle.eq(~Cat(fetched.valid, walked.valid, entry_valid, self.o.valid).any())
         return m
 
-    def _fetch(self, m: Module) -> _Fetched:
+    def _fetch(self, m: Module) -> Fetched:
         """Stage 1: a token waits beside its directory word."""
         fetched = Signal()
         fetched_kind = Signal(TokenKind)
@@ -147,9 +162,9 @@ class RowWalker(wiring.Component):
                 fetched_section.eq(section),
             ]
         base, offset, length = self._find(m, row, intake)
-        return _Fetched(fetched, take, fetched_kind, fetched_section, base, offset, length)
+        return Fetched(fetched, take, fetched_kind, fetched_section, base, offset, length)
 
-    def _walk(self, m: Module, fetched: _Fetched, entries: ShapedMemory | SpramMemory, advance: Signal) -> _Walked:
+    def _walk(self, m: Module, fetched: Fetched, entries: ShapedMemory | SpramMemory, advance: Signal) -> Walked:
         """Stage 2: the pointer walks along the row. An end is a walk of one beat without an entry."""
         form = self._format
         take = fetched.take
@@ -183,9 +198,9 @@ class RowWalker(wiring.Component):
 
         with m.If(take | (walking & advance)):  # one adder for both: it is as wide as the entries' address
             m.d.sync += pointer.eq(Mux(take, fetched.base, pointer) + Mux(take, fetched.offset, 1))
-        return _Walked(walking, kind, first, walked_section)
+        return Walked(walking, kind, first, walked_section)
 
-    def _emit(self, m: Module, walked: _Walked, entries: ShapedMemory | SpramMemory, advance: Signal) -> Signal:
+    def _emit(self, m: Module, walked: Walked, entries: ShapedMemory | SpramMemory, advance: Signal) -> Signal:
         """Stage 3: the entry is there; stage 4 is the output register. Gives whether stage 3 is taken."""
         form = self._format
         entry_valid = Signal()
@@ -208,11 +223,15 @@ class RowWalker(wiring.Component):
                 m.d.sync += [
                     self.o.payload.kind.eq(entry_kind),
                     self.o.payload.post.eq(post),
-                    self.o.payload.repeats.eq(post == self.o.payload.post),
+                    *self._compared(post, (entry_kind == TokenKind.EVENT) & ~is_bridge),
                     self.o.payload.weight.eq(weight_of(code, form.levels, form.weight_bits)),
                     past.eq(~is_bridge),
                 ]
         return entry_valid
+
+    def _compared(self, post: Value, is_synapse: Value) -> list[Any]:
+        """What the output register says of a beat and those before it."""
+        return [self.o.payload.repeats.eq(post == self.o.payload.post)]
 
     def _post(self, m: Module, entry_first: Signal, entry_section: Value, index: Value, past: Signal) -> Signal:
         """The post neuron of an entry: relative to where its section starts, or to the one before."""

@@ -48,6 +48,9 @@ for each."""
 DISTRIBUTED_DEPTH = 32
 """On ECP5 a writable memory of at most this many words is built from distributed RAM."""
 
+CHOSEN_EARLY = 2
+"""Of a late memory's blocks in a column, one of 2**2 at most is chosen in front of the registers."""
+
 
 Shapes = tuple[tuple[int, int], ...]
 
@@ -190,16 +193,20 @@ class ShapedMemory(wiring.Component):
     a multiplexer for every bit (`synthesis_passes` tells yosys). What lies beyond the last word is open too: whoever
     reads there takes no notice of it.
 
+    The words of one that is `late` come through so many registers, as block RAM is slow: where a column has several
+    blocks, the first ones behind the first multiplexers, the second ones behind the last.
+
     ============ === =========================================================
     Port         Dir Meaning
     ============ === =========================================================
     read_address in  word to read
     read_enable  in  start a read; the data stay until the next one
-    read_data    out the word, one cycle after `read_enable`
+    move         in  the registers take what was read (`late` memories only)
+    read_data    out the word, one cycle after `read_enable`, or after so many of `move` behind it
     write_*      in  address, data and enable (writable memories only)
     ============ === =========================================================
 
-    Latency one cycle, throughput one read and one write per cycle.
+    Latency one cycle and those of the registers, throughput one read and one write per cycle.
     """
 
     read_address: Signal
@@ -208,15 +215,21 @@ class ShapedMemory(wiring.Component):
     write_address: Signal
     write_data: Signal
     write_enable: Signal
+    move: Signal
 
-    def __init__(self, shape: MemoryShape, init: Sequence[int] = (), *, transparent: bool = True) -> None:
+    def __init__(
+        self, shape: MemoryShape, init: Sequence[int] = (), *, transparent: bool = True, late: int = 0
+    ) -> None:
         if len(init) > shape.depth:
             raise ValueError(f"a memory of {shape.depth} words cannot hold {len(init)}")
         self._shape = shape
         self._transparent = transparent
+        self._late = late
         self._init = tuple(init) + (0,) * (shape.depth - len(init))
         address = max(1, (shape.depth - 1).bit_length())
         ports = {"read_address": In(address), "read_enable": In(1), "read_data": Out(shape.width)}
+        if late:
+            ports["move"] = In(1)
         if shape.writable:
             ports |= {"write_address": In(address), "write_data": In(shape.width), "write_enable": In(1)}
         super().__init__(ports)
@@ -261,11 +274,26 @@ class ShapedMemory(wiring.Component):
             m.d.comb += [read.addr.eq(self.read_address[:offset_bits]), read.en.eq(self.read_enable)]
             blocks.append(read.data)
         if len(blocks) == 1:
-            return blocks[0]
+            return self._registered(m, blocks, name, self._late)[0]
         block_index = Signal(range(len(blocks)), name=f"{name}_index")
         with m.If(self.read_enable):
             m.d.sync += block_index.eq(self.read_address[offset_bits:])
-        return select_from(blocks, block_index)
+        if not self._late:
+            return select_from(blocks, block_index)
+        low = min(len(block_index), CHOSEN_EARLY)
+        firsts = range(0, len(blocks), 1 << low)
+        chosen = [select_from(blocks[first : first + (1 << low)], block_index) for first in firsts]
+        *words, index = self._registered(m, [*chosen, block_index[low:]], name, 1)
+        return self._registered(m, [select_from(words, Value.cast(index))], name, self._late - 1)[0]
+
+    def _registered(self, m: Module, values: Sequence[ValueLike], name: str, times: int) -> Sequence[ValueLike]:
+        """Values as they were so many of `move` before."""
+        for _ in range(times):
+            later = [Signal.like(Value.cast(value), name=f"{name}_late") for value in values]
+            with m.If(self.move):
+                m.d.sync += [register.eq(value) for register, value in zip(later, values, strict=True)]
+            values = later
+        return values
 
     def _hold(self, m: Module, blocks: Sequence[tuple[FilledMemory, int]]) -> None:
         """Keep blocks that hold the same word everywhere, of which synthesis would make constants.

@@ -87,7 +87,7 @@ class NeuronBank(wiring.Component):
         self._parameters = tuple(parameters)
         self._family = family
         ports: dict[str, In | Out] = {
-            "i": In(stream.Signature(contribution_layout(form.neurons, form.weight_bits))),
+            "i": In(stream.Signature(contribution_layout(form.neurons, form.weight_bits, fast=form.fast))),
             "o": Out(stream.Signature(form.output_layout)),
             "settled": In(1, init=1),
             "release": Out(1),

@@ -109,7 +109,8 @@ class NeuronFormat:
     where it would change nothing. One with `touched` visits in a step's pass, of every so many neurons that follow one
     another (a power of two, of which there is a whole number), only those where one got a contribution or fired in the
     last pass, as it would change nothing of the others. One that `gives_membranes` gives those of the last population
-    to its output, in place of spikes. `logic_luts` is as in MemoryShape.
+    to its output, in place of spikes. One that is `fast` has more registers on its way (`FastBank`). `logic_luts` is as
+    in MemoryShape.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -131,6 +132,7 @@ class NeuronFormat:
     skips: bool = False
     touched: int = 0
     gives_membranes: bool = False
+    fast: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
 
     @property
@@ -229,6 +231,11 @@ class NeuronFormat:
         """Of a state word, those that the membrane starts from."""
         return self.start_bits if self.has_currents else self.accumulator_bits
 
+    def fast_bits(self, family: Family) -> int:
+        """The same where it is fast: on ECP5 the bias is in it."""
+        biased = family is Family.ECP5 and self.bias_bits > 0
+        return max(self.accumulator_bits, self.bias_bits + 1) + 1 if biased else self.accumulator_bits
+
     @property
     def current_bits(self) -> int:
         """The width that holds every synaptic current: as wide as a state at most, and no wider than the sums."""
@@ -246,7 +253,7 @@ class NeuronFormat:
         these, which only a pass changes otherwise. `adaptation` is how much higher thresholds are, where they adapt.
         `touched` says of which neurons the next pass makes something. `parameters` are there if any has a bit.
         """
-        words = {"state": self.membrane_start_bits + self.remembers_firing}
+        words = {"state": (self.fast_bits(family) if self.fast else self.membrane_start_bits) + self.remembers_firing}
         if self.has_currents:
             words["currents"] = self.accumulator_bits
         if self.has_adaptation:

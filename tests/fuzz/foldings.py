@@ -30,12 +30,13 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
             engines.append({"populations": names, **words, "spram": family == "ice40" and draw(st.booleans())})
             continue
         if len(names) > 1:
-            engines.append({"populations": names, **draw(_shared(family))})
+            engines.append({"populations": names, **draw(_one_lane(network, names, family))})
             continue
         size = next(p["size"] for p in network["populations"] if p["name"] == names[0])
         kinds = sorted(KINDS.keys() - (set() if _can_be_slotted(network, names[0]) else {"slotted"}))
         kind = "one lane" if _has_maps(network, names[0]) else draw(st.sampled_from(kinds))
-        engines.append({"populations": names, **draw(KINDS[kind](size, family))})
+        of_kind = _one_lane(network, names, family) if kind == "one lane" else KINDS[kind](size, family)
+        engines.append({"populations": names, **draw(of_kind)})
     folding = {"engines": engines}
     first = _only_listener(network, engines)
     if first is not None and first.get("kind") == "vector" and draw(st.booleans()):
@@ -83,6 +84,14 @@ def _can_be_words(network: Data, names: list[str]) -> bool:
     )
 
 
+def _can_be_fast(network: Data, names: list[str]) -> bool:
+    """Whether a fast engine can run some populations: plain neurons that fire once, no maps, and nothing later."""
+    populations = [population for population in network["populations"] if population["name"] in names]
+    return all(_has_plain_neurons(p) and (p["max_spikes"] or 1) == 1 for p in populations) and not any(
+        np.any(p["delay"]) or _has_maps(network, p["post"]) for p in network["projections"] if p["post"] in names
+    )
+
+
 def _can_be_slotted(network: Data, name: str) -> bool:
     """Whether a slotted engine can run a population: plain neurons that fire once, whose membranes do not leave."""
     population = next(p for p in network["populations"] if p["name"] == name)
@@ -125,6 +134,13 @@ def _shared(family: str) -> st.SearchStrategy[Data]:
             "spram": st.booleans() if family == "ice40" else st.just(False),
         }
     )
+
+
+@st.composite
+def _one_lane(draw: st.DrawFn, network: Data, names: list[str], family: str) -> Data:
+    engine = draw(_shared(family))
+    fast = _can_be_fast(network, names) and not engine["skips"] and draw(st.booleans())
+    return {**engine, "fast": True} if fast else engine
 
 
 def _lanes(size: int, family: str) -> st.SearchStrategy[Data]:

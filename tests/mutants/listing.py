@@ -2136,7 +2136,48 @@ SLOTS = (
     ),
 )
 
+FAST_ENGINE = "tests/test_fast.py"
+
+FAST = (
+    Mutant(
+        "a word is read again a cycle too early after it was added to",
+        "hdl/neurons/fast_bank.py",
+        "(w.adding[1] & (payload.repeats | payload.recurs))",
+        "(w.adding[1] & payload.repeats)",
+        (FAST_ENGINE, "-k", "again_and_again or does_what"),
+    ),
+    Mutant(
+        "a pass begins while the last contribution is written",
+        "hdl/neurons/fast_bank.py",
+        "w.listens & ~w.adding[0]",
+        "w.listens",
+        (FAST_ENGINE,),
+    ),
+    Mutant(
+        "behind a spike that cannot leave neurons are passed over",
+        "hdl/neurons/fast_bank.py",
+        "w.stages[1].eq(w.stages[0] & ~w.stall)",
+        "w.stages[1].eq(w.stages[0])",
+        (FAST_ENGINE,),
+    ),
+    Mutant(
+        "the next population's pass begins while a spike waits to leave",
+        "hdl/neurons/fast_bank.py",
+        "last | (self.settled & ~self.o.valid)",
+        "last | self.settled",
+        (FAST_ENGINE,),
+    ),
+    Mutant(
+        "the walker forgets a beat in front of the pointer when it says that it is idle",
+        "hdl/engines/fast_rows.py",
+        "[*self._waiting, *(beat.valid for beat in asked), entry_valid, self.o.valid]",
+        "[*(beat.valid for beat in asked), entry_valid, self.o.valid]",
+        (FAST_ENGINE,),
+    ),
+)
+
 MUTANTS = (
+    *FAST,
     *MEMORIES,
     *STREAMS,
     *NEURONS,
