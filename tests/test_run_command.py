@@ -36,6 +36,7 @@ from spikeloom.hdl.errors import MismatchError
 from spikeloom.hdl.images.coding import Decoder, Encoder, ImageCoding
 from spikeloom.hdl.link.protocol import LinkFormat, longest_content
 from spikeloom.sim.bad_cable import Faults, Noise, Relay
+from spikeloom.sim.early_exit import early_exit
 from spikeloom.sim.image_executor import decoded_classes
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard
@@ -82,6 +83,38 @@ def test_a_build_knows_its_design(build: BuildFolder) -> None:
     assert (facts.board, facts.bitstream, facts.clocks_per_bit) == ("icestick", "top.bin", 4)
     assert LINK in build.manifest["outputs"]
     assert 0 < facts.identity < 0xFFFF
+
+
+@pytest.mark.parametrize("margin", [1, 3])
+def test_samples_end_once_their_class_is_certain(
+    build: BuildFolder, port: str, data: Path, margin: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the empty step that ends them nothing is left for the sample after: all are as the reference has them."""
+    found = early_exit(EXPECTED.readout, EXPECTED.spikes, margin)
+    output = data.with_name("answers.npz")
+    argv = (build.path, "--port", port, "--data", data, "--early-exit", margin, "--json", "--output", output, "--force")
+    for mode in (["--check"], []):
+        saved = json.loads(ran(capsys, *argv, *mode))["early_exit"]
+        with np.load(output) as answers:
+            np.testing.assert_array_equal(answers["classes"], found.classes)
+            np.testing.assert_array_equal(answers["steps"], found.steps)
+            np.testing.assert_array_equal(answers["spikes"], found.spikes)
+    assert saved["steps_taken"] == found.steps.mean() and len(set(found.steps.tolist())) > 1
+    assert saved["cycles_taken"] < saved["cycles"]
+    texts = [ran(capsys, build.path, "--port", port, "--data", data, *more) for more in ([], ["--early-exit", margin])]
+    whole, early = (int(text.split("\nline: ")[1].split(" bytes")[0].replace(",", "")) for text in texts)
+    assert early < whole if margin == 1 else early <= whole  # of four steps two are ahead
+
+
+def test_where_a_class_is_certain_too_soon_that_is_a_mismatch(build: BuildFolder) -> None:
+    found = early_exit(EXPECTED.readout, EXPECTED.spikes, 2)
+    answers = Answers(classes=found.classes, spikes=found.spikes, steps=found.steps)
+    samples, facts = Samples(spikes=SPIKES), read_facts(build.path)
+    assert check_answers(NETWORK, facts, samples, answers, 2) == EXPECTED.spikes.size
+    with pytest.raises(MismatchError, match="steps expected"):
+        check_answers(NETWORK, facts, samples, replace(answers, steps=found.steps - 1), 2)
+    with pytest.raises(MismatchError, match="class expected"):
+        check_answers(NETWORK, facts, samples, replace(answers, classes=found.classes + 1), 2)
 
 
 def test_a_build_knows_its_link_whole(tmp_path: Path) -> None:

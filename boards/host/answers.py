@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import LineError
 from ...hdl.link.protocol import Code, Reply
+from .certainty import Exit
 from .facts import ClassRule, LinkFacts
 
 Array = npt.NDArray[Any]
@@ -52,22 +53,33 @@ class Answers:
     `classes` int64 [samples] are those that the device names or, where it names none, those that `ClassRule` reads off
     the rest. Of that there is what the build's readout gives: `spikes` uint8 [samples, steps, outputs] of events,
     `counts` int64 [samples, outputs] of images whose spikes are counted, `readings` int64 [samples, steps, outputs] of
-    membranes, 0 in steps that have none (of images those of the last step alone, or of all).
+    membranes, 0 in steps that have none (of images those of the last step alone, or of all). Where samples may end
+    early `steps` int64 [samples] says after how many their class was certain; spikes of later ones are left out.
     """
 
     classes: npt.NDArray[np.int64]
     spikes: npt.NDArray[np.uint8] | None = None
     counts: npt.NDArray[np.int64] | None = None
     readings: npt.NDArray[np.int64] | None = None
+    steps: npt.NDArray[np.int64] | None = None
     profile: Profile | None = None
 
 
-def answers_of(facts: LinkFacts, replies: Sequence[Sequence[Reply]], steps: int, profile: Profile | None) -> Answers:
-    """What the replies to samples say. Raises LineError for replies that no device with this build gives."""
+def answers_of(
+    facts: LinkFacts,
+    replies: Sequence[Sequence[Reply]],
+    steps: int,
+    profile: Profile | None,
+    exit: Exit | None = None,
+) -> Answers:
+    """What the replies to samples say, which may end early with an `exit`. Raises LineError for replies that no device
+    with this build gives."""
     ends = [[reply for reply in of_sample if reply.code is not Code.ACCEPTED] for of_sample in replies]
     due = 1 if facts.coding is not None else steps
     for number, answered in enumerate(ends):
-        if len(answered) != due or any(r.code is not _due(k, due) for k, r in enumerate(answered)):
+        had = len(answered)
+        short = exit is not None and 0 < had < due
+        if (had != due and not short) or any(r.code is not _due(k, had) for k, r in enumerate(answered)):
             raise LineError(f"a sample of {due} steps has as many answers: sample {number} has {len(answered)}")
         if any(address >= facts.outputs for reply in answered for address in reply.spikes):
             raise LineError(f"the network has {facts.outputs} outputs: sample {number} has a spike of another")
@@ -78,14 +90,31 @@ def answers_of(facts: LinkFacts, replies: Sequence[Sequence[Reply]], steps: int,
         if any(len(spikes) != 1 for spikes in named):
             raise LineError("an image has one class: the device names none, or several")
         return Answers(classes=np.array(named, np.int64).reshape(-1), profile=profile)
+    taken = None if exit is None else [_until_certain(exit, answered) for answered in ends]
+    if taken is not None:
+        ends = [answered[:steps] for answered, steps in zip(ends, taken, strict=True)]
     spikes = np.zeros((len(ends), due, facts.outputs), np.int64)
     for at, answered in zip(spikes, ends, strict=True):
-        for step, reply in zip(at, answered, strict=True):
+        for step, reply in zip(at, answered, strict=False):
             np.add.at(step, list(reply.spikes), 1)
     if facts.coding is not None:  # whose spikes come without their steps
         rule = replace(facts.rule, by="spikes")
         return Answers(classes=_classes(rule, spikes), counts=spikes[:, 0], profile=profile)
-    return Answers(classes=_classes(facts.rule, spikes), spikes=spikes.astype(np.uint8), profile=profile)
+    return Answers(
+        classes=_classes(facts.rule, spikes),
+        spikes=spikes.astype(np.uint8),
+        steps=None if taken is None else np.array(taken, np.int64),
+        profile=profile,
+    )
+
+
+def _until_certain(exit: Exit, answered: Sequence[Reply]) -> int:
+    """After how many of the steps that were answered the class was certain; all where it never was."""
+    certainty = exit.begin()
+    for step in answered:
+        if certainty.take(step):
+            break
+    return certainty.steps
 
 
 def _due(number: int, answers: int) -> Code:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ...hdl.errors import LineError, SampleError
 from .answers import Answers, Profile, answers_of
+from .certainty import Exit
 from .exchange import Arrival, DisturbedError, Exchange, require_identity
 from .facts import LinkFacts, read_facts
 from .line import Line, LostLineError, SerialLine
@@ -70,17 +71,20 @@ class Board:
         profile: bool = False,
         progress: Callable[[int, int], None] | None = None,
         alone: int | None = None,
+        early_exit: int | None = None,
     ) -> Answers:
         """The answers to `samples`: spikes, integers 0..x_max [samples, steps, inputs...], or for a device that takes
         images pixels 0..255 [samples, inputs...].
 
-        With `profile` the first of them go alone, `alone` or by default a quarter, which shows their latency. Raises
-        SampleError, and LineError where the line fails for good; what it says tells how far it came.
+        With `profile` the first of them go alone, `alone` or by default a quarter, which shows their latency. With
+        `early_exit` a sample ends once its class leads by so many spikes (`certainty`). Raises OptionError where that
+        cannot be told, SampleError, and LineError where the line fails for good; what it says tells how far it came.
         """
         checked = _checked(self.facts, samples)
         share = -(-min(4 * ALONE, len(checked)) // 4) if alone is None else min(alone, len(checked))
         first = share if profile else 0
-        session = _Session(self._exchange, len(checked), progress)
+        exit = None if early_exit is None else Exit.of(self.facts, early_exit)
+        session = _Session(self._exchange, len(checked), progress, exit)
         began = self._exchange.traffic.sent, self._exchange.traffic.received
         self._run(session, checked[:first], window=1)
         self._run(session, checked, window=None)
@@ -96,7 +100,7 @@ class Board:
                 repeated=session.repeated,
             )
         steps = checked.shape[1] if self.facts.coding is None else 1
-        return answers_of(self.facts, [arrival.replies for arrival in session.arrivals], steps, measured)
+        return answers_of(self.facts, [arrival.replies for arrival in session.arrivals], steps, measured, exit)
 
     def close(self) -> None:
         """Let the port go."""
@@ -114,7 +118,7 @@ class Board:
         while len(session.arrivals) < len(samples):
             before = len(session.arrivals)
             try:
-                session.exchange.run(samples[before:], window, session.take)
+                session.exchange.run(samples[before:], window, session.take, session.exit)
                 return
             except LostLineError as error:
                 problem: LineError = error
@@ -158,8 +162,11 @@ class Board:
 class _Session:
     """What has been answered so far."""
 
-    def __init__(self, exchange: Exchange, total: int, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self, exchange: Exchange, total: int, progress: Callable[[int, int], None] | None, exit: Exit | None
+    ) -> None:
         self.exchange = exchange
+        self.exit = exit
         self.total = total
         self.arrivals: list[Arrival] = []
         self.repeated = 0

@@ -14,20 +14,26 @@ from ...hdl.link.identity import UNNAMED, probe_frame, probed_identity
 from ...hdl.link.protocol import (
     Code,
     Frame,
+    Header,
     LinkError,
     LinkFormat,
     Reason,
     Reply,
     ReplyDecoder,
     Unslip,
+    encode_frame,
     encode_image,
     encode_sample,
     longest_content,
 )
+from .certainty import Certainty, Exit
 from .line import Line
 
 PROBES = 4
 """How often a device is asked who it is, of which two answers must be the same."""
+
+AHEAD = 2
+"""Frames under way where samples may end early: one that the core works on while its reply travels, and the next."""
 
 _QUIET_SECONDS = 0.03
 """A pause in which nothing comes: what was under way has arrived."""
@@ -69,7 +75,17 @@ class _UnderWay:
 @dataclass
 class _Sample:
     began: float
+    certainty: Certainty | None = None
     replies: list[Reply] = field(default_factory=list)
+
+    @property
+    def decided(self) -> bool:
+        """Whether its class is certain, so that no further step is needed."""
+        return self.certainty is not None and self.certainty.certain
+
+
+_Ahead = tuple[Frame, int, bool]
+"""A frame, the number of its sample, and whether it is that sample's last."""
 
 
 class Exchange:
@@ -110,11 +126,19 @@ class Exchange:
             "with a Spikeloom bitstream, at the rate of the build?"
         )
 
-    def run(self, samples: npt.NDArray[np.uint8], window: int | None, done: Callable[[Arrival], None]) -> None:
+    def run(
+        self,
+        samples: npt.NDArray[np.uint8],
+        window: int | None,
+        done: Callable[[Arrival], None],
+        exit: Exit | None = None,
+    ) -> None:
         """Send samples, spikes [samples, steps, inputs] or images [samples, inputs], and pass what comes to `done`.
 
-        Samples are answered in their order, and no more than `window` are under way at a time. Raises DisturbedError
-        where it breaks off, after which nothing counts but what `done` has heard of; LostLineError.
+        Samples are answered in their order, and no more than `window` are under way at a time. With an `exit` few
+        frames are sent ahead, and a sample whose class is certain gets an empty last step in place of those that are
+        left. Raises DisturbedError where it breaks off, after which nothing counts but what `done` has heard of;
+        LostLineError.
         """
         if self._form.coding is not None:
             window = 1
@@ -125,11 +149,11 @@ class Exchange:
         decoder = ReplyDecoder(self._form)
         noise = 0
         while ahead is not None or under_way:
-            while ahead is not None and self._fits(*ahead, under_way, window):
+            while ahead is not None and self._fits(*ahead, under_way, window, exit):
                 frame, number, last = ahead
                 self._write(frame.data)
-                if not under_way or under_way[-1].last:
-                    open_samples.append(_Sample(self._line.now))
+                if not open_samples or (under_way and under_way[-1].last):
+                    open_samples.append(_Sample(self._line.now, None if exit is None else exit.begin()))
                 under_way.append(_UnderWay(number, frame.words, last, frame.replies))
                 ahead = next(waiting, None)
             data = self._read(self._patience)
@@ -141,11 +165,14 @@ class Exchange:
                 if reply is None:
                     continue
                 noise = 0
+                number = under_way[0].number if under_way else -1
                 self._take(reply, under_way, open_samples, done)
+                if open_samples and open_samples[0].decided and ahead is not None and ahead[1] == number:
+                    ahead = self._ended(ahead, waiting)
             if noise > 4 * longest_content(self._form) + _MOST_NOISE_BYTES:
                 raise DisturbedError(f"replies end: {self._line.name} goes on and on")
 
-    def _frames(self, samples: npt.NDArray[np.uint8]) -> Iterator[tuple[Frame, int, bool]]:
+    def _frames(self, samples: npt.NDArray[np.uint8]) -> Iterator[_Ahead]:
         """Every frame, with the number of its sample and whether it is that sample's last."""
         for number, sample in enumerate(samples):
             if self._form.coding is not None:
@@ -155,9 +182,26 @@ class Exchange:
             for place, frame in enumerate(frames):
                 yield frame, number, place == len(frames) - 1
 
-    def _fits(self, frame: Frame, number: int, last: bool, under_way: deque[_UnderWay], window: int | None) -> bool:
+    def _ended(self, ahead: _Ahead, waiting: Iterator[_Ahead]) -> _Ahead:
+        """An empty last step in place of the frames of a sample from `ahead` on."""
+        _, number, last = ahead
+        while not last:
+            _, _, last = next(waiting)
+        return encode_frame(self._form, Header.END_OF_SAMPLE, []), number, True
+
+    def _fits(
+        self,
+        frame: Frame,
+        number: int,
+        last: bool,
+        under_way: deque[_UnderWay],
+        window: int | None,
+        exit: Exit | None,
+    ) -> bool:
         if not under_way:
             return True
+        if exit is not None and len(under_way) >= AHEAD:
+            return False
         if window is not None and number - under_way[0].number >= window:
             return False
         return sum(item.words for item in under_way) + frame.words <= self._form.fifo_words - 1
@@ -185,14 +229,17 @@ class Exchange:
             raise DisturbedError(f"the device refused a frame ({why})")
         frame = under_way[0]
         frame.due -= 1
-        open_samples[0].replies.append(reply)
+        sample = open_samples[0]
+        sample.replies.append(reply)
+        if sample.certainty is not None and reply.code is not Code.ACCEPTED:
+            sample.certainty.take(reply)
         if (reply.code is Code.SAMPLE) != (frame.last and not frame.due):
             raise DisturbedError(f"a sample ends with its last frame: the device answered {reply.code.name}")
         if frame.due:
             return
         under_way.popleft()
         if frame.last:
-            sample = open_samples.popleft()
+            open_samples.popleft()
             done(Arrival(tuple(sample.replies), sample.began, self._line.now))
 
     def _drain(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..names import RUN_MODES
-from . import common
+from . import common, early
 
 if TYPE_CHECKING:
     from ...boards.host.answers import Answers
@@ -43,6 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         "fast as the line lets them (default: execute)",
     )
     mode.add_argument("--check", dest="mode", action="store_const", const="validate", help="short for --mode validate")
+    early.add_option(parser)
     parser.add_argument("--timeout", type=common.real(0, open_=True), metavar="S", help="seconds to wait for an answer")
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep the bytes of the session")
     parser.add_argument("--output", type=Path, metavar="FILE.npz", help="keep the answers")
@@ -76,11 +77,14 @@ def run(options: argparse.Namespace) -> int:
             at_the_end.callback(recording.save, options.record, facts.identity)
         board = Board(line, facts, patience=options.timeout)
         with common.progress_bar(f"running {len(samples)} samples at {line.name}") as progress:
-            answers = board.predict(sent(facts, samples), profile=True, progress=progress, alone=alone)
-    compared = check_answers(network, facts, samples, answers) if options.mode == "validate" else None
+            given = sent(facts, samples)
+            margin = options.early_exit
+            answers = board.predict(given, profile=True, progress=progress, alone=alone, early_exit=margin)
+    compared = check_answers(network, facts, samples, answers, margin) if options.mode == "validate" else None
+    saved = None if answers.steps is None else early.saved_by(build, network, samples, margin)
     if options.output is not None:
         _save(options.output, answers)
-    _print(options, facts, samples, answers, str(network.reading), compared)
+    _print(options, facts, samples, answers, str(network.reading), compared, saved)
     _question(samples, answers)
     return 0
 
@@ -107,7 +111,7 @@ def _save(path: Path, answers: Answers) -> None:
 
     from ..output.build_folder import replaced
 
-    given = {name: getattr(answers, name) for name in ("classes", "spikes", "counts", "readings")}
+    given = {name: getattr(answers, name) for name in ("classes", "spikes", "counts", "readings", "steps")}
     with replaced(path) as file, file.open("wb") as stream:
         np.savez_compressed(stream, **{name: values for name, values in given.items() if values is not None})
 
@@ -134,6 +138,7 @@ def _print(
     answers: Answers,
     reading: str,
     compared: int | None,
+    saved: dict[str, Any] | None,
 ) -> None:
     """What came out."""
     from ..report.wording import counted, number
@@ -142,7 +147,7 @@ def _print(
     assert profile is not None, "a run is profiled"
     accuracy = None if samples.labels is None else float((answers.classes == samples.labels).mean())
     if options.json:
-        print(json.dumps(_data(facts, answers, accuracy, compared), indent=2))
+        print(json.dumps(_data(facts, answers, accuracy, compared) | {"early_exit": saved}, indent=2))
         return
     print(f"{counted(len(answers.classes), 'sample')} answered by the design {facts.identity:04x}")
     if profile.latencies:
@@ -162,6 +167,8 @@ def _print(
     )
     if accuracy is not None:
         print(f"accuracy: {accuracy:.2%} of {counted(len(samples), 'sample')}, by {reading}")
+    if saved is not None:
+        early.print_saved(saved)
     if compared is not None:
         print(f"equal: {number(compared)} values and every class are the integer reference's")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..names import EXECUTORS, SIMULATORS
-from . import common
+from . import common, early
 
 if TYPE_CHECKING:
     from ...sim.recording import Recording
@@ -39,6 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     parser.add_argument(
         "--trust", action="store_true", help="run the folder's Verilog even where it is not that of its RTLIL"
     )
+    early.add_option(parser)
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -82,7 +83,10 @@ def run(options: argparse.Namespace) -> int:
                 _write_exchange(temporary, network, samples, recording, options.membranes)
             else:
                 _write(temporary, recording, options.membranes)
-    _print(options, recording, samples)
+    saved = None
+    if options.early_exit is not None:
+        saved = early.saved_by(build, network, samples, options.early_exit, recording)
+    _print(options, recording, samples, saved)
     return 0
 
 
@@ -134,7 +138,7 @@ def _write(path: Path, recording: Recording, membranes: bool) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _print(options: argparse.Namespace, recording: Recording, samples: Samples) -> None:
+def _print(options: argparse.Namespace, recording: Recording, samples: Samples, saved: dict[str, Any] | None) -> None:
     import numpy as np
 
     from ..report.wording import counted
@@ -154,13 +158,16 @@ def _print(options: argparse.Namespace, recording: Recording, samples: Samples) 
         "ambiguous": recording.ambiguous,
     }
     if options.json:
-        print(json.dumps(summary | {"predicted": recording.predicted.tolist()}))
+        ended = {} if saved is None else {"early_exit": saved}
+        print(json.dumps(summary | {"predicted": recording.predicted.tolist()} | ended))
         return
     print(f"{counted(len(samples), 'sample')} of {counted(samples.steps, 'step')} on the {options.executor} executor")
     print(f"output spikes: {summary['output_spikes']}")
     print(f"predicted classes, by {recording.readout}: {_classes(counts.tolist())}")
     if accuracy is not None:
         print(f"accuracy: {accuracy:.2%} of {counted(len(samples), 'labelled sample')}, by {recording.readout}")
+    if saved is not None:
+        early.print_saved(saved)
     if recording.ambiguous:
         print(f"neuron-steps too close to their threshold to be sure of in floating point: {recording.ambiguous}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from ...boards.host.answers import Answers
 from ...boards.host.facts import LinkFacts
 from ...hdl.errors import MismatchError, quoted
 from ...sim.divergence import check_output
+from ...sim.early_exit import early_exit
 from ...sim.image_executor import check_image_readings, decoded_classes
+from ...sim.recording import PopulationRecording
 from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..ir.network import Network
+from ..ir.readout import Readout
 
 
 def sent(facts: LinkFacts, samples: Samples) -> npt.NDArray[Any]:
@@ -25,13 +29,18 @@ def sent(facts: LinkFacts, samples: Samples) -> npt.NDArray[Any]:
     return samples.images
 
 
-def check_answers(network: Network, facts: LinkFacts, samples: Samples, answers: Answers) -> int:
-    """Compare a board's answers with the reference's; how many values were compared.
+def check_answers(
+    network: Network, facts: LinkFacts, samples: Samples, answers: Answers, margin: int | None = None
+) -> int:
+    """Compare a board's answers with the reference's, until classes are certain by a `margin`; how many values were
+    compared.
 
     Raises MismatchError with the first divergence.
     """
     expected = run_reference(network, samples.spikes)
     output = expected.populations[network.output]
+    if margin is not None:
+        return _check_early(network, facts, replace(output, membranes=None), expected.readout, answers, margin)
     if facts.coding is None:
         given = None if answers.readings is None else (answers.readings, None)
         spikes = output.spikes if answers.spikes is None else answers.spikes
@@ -46,6 +55,19 @@ def check_answers(network: Network, facts: LinkFacts, samples: Samples, answers:
     _check_classes(decoded_classes(expected, facts.coding), answers.classes)
     compared = [values.size for values in (answers.readings, answers.counts) if values is not None]
     return int(sum(compared) + len(answers.classes))
+
+
+def _check_early(
+    network: Network, facts: LinkFacts, output: PopulationRecording, readout: Readout, answers: Answers, margin: int
+) -> int:
+    """The same where samples end early: spikes until then, how many steps that took, and classes."""
+    assert answers.spikes is not None and answers.steps is not None, "samples end early by their spikes"
+    found = early_exit(readout, output.spikes, margin)
+    check_output(network, facts.readout, replace(output, spikes=found.spikes), answers.spikes, None)
+    for sample in np.flatnonzero(found.steps != answers.steps)[:1]:
+        raise MismatchError(f"sample {sample}: steps expected {found.steps[sample]}, got {answers.steps[sample]}")
+    _check_classes(found.classes, answers.classes)
+    return int(found.spikes.size)
 
 
 def _check_counts(network: Network, expected: npt.NDArray[np.int64], got: npt.NDArray[np.int64]) -> None:
