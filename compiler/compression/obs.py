@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PANEL = 32
 """How many eliminations are collected before the inverses are updated."""
 
+AT_ONCE = 1 << 28
+"""Bytes of inverses that are worked on at once, one row at least: more are no faster."""
+
 Advance = Callable[[int], None]
 """Called with the number of synapses that were ordered, for progress."""
 
@@ -91,7 +94,7 @@ def eliminate_kept(
     pull = target @ hessian
     synapses = torch.empty(target.shape, dtype=torch.int64, device=target.device)
     losses = torch.full(target.shape, -torch.inf, dtype=torch.float64, device=target.device)
-    for support in supports(kept, memory_budget // 2):  # twice the copies that a refit makes
+    for support in supports(kept, min(memory_budget // 2, AT_ONCE)):  # twice the copies that a refit makes
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(support.submatrices(hessian)))
         weights = torch.bmm(inverse, support.take(pull).unsqueeze(2)).squeeze(2)
         prices = torch.ones_like(weights) if price is None else price[support.index]
@@ -126,7 +129,7 @@ def _rows_per_block(size: int, memory_budget: int) -> int:
             f"exact elimination keeps {bytes_per_row(size) / 2**20:.0f} MiB for a neuron with {size} inputs: the "
             f"memory budget is {memory_budget / 2**20:.0f} MiB; raise it, or use the staged form"
         )
-    return rows
+    return min(rows, max(1, AT_ONCE // bytes_per_row(size)))
 
 
 def _eliminate_block(
