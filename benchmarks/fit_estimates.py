@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from fitting.fit import errors_of, fit_family, held_out
 from fitting.measurements import fmax_of, measure_all
-from fitting.trials import DEVICE, Trial, random_trials
+from fitting.trials import Trial, random_trials
 from spikeloom.compiler.estimate.estimate import COEFFICIENTS
 
 COEFFICIENTS_FILE = Path(__file__).resolve().parent.parent / "compiler" / "estimate" / COEFFICIENTS
@@ -42,7 +42,8 @@ def measure_slower(
     slower = {}
     for prefix, device in OTHERS[family].items():
         ratios = [
-            fmax_of(trial, DEVICE[family], options.cache) / fmax_of(trial, device, options.cache) for trial in placeable
+            fmax_of(trial, trial.device.id, options.cache) / fmax_of(trial, device, options.cache)
+            for trial in placeable
         ]
         slower[prefix] = round(float(np.mean(ratios)), 3)
     return slower
@@ -72,7 +73,7 @@ def main() -> None:
         trials = random_trials(family, getattr(options, family))
         if not trials:
             continue
-        results = measure_all(trials, DEVICE[family], options)
+        results = measure_all(trials, options)
         known = coefficients.get(family, {}).get("slower", {})
         slower = measure_slower(trials, family, known, options)
         factors = fit_family(results) | {"slower": slower}

@@ -104,18 +104,18 @@ def _routed(trial: Trial, device: Device, folder: Path) -> dict[str, Any]:
     return {"used": asdict(built.utilisation.used), "fmax_mhz": built.timing.fmax_mhz, "path": path}
 
 
-def _measure_one(job: tuple[Trial, str, Path, bool]) -> Measurement | str:
-    trial, device, cache, route = job
+def _measure_one(job: tuple[Trial, Path, bool]) -> Measurement | str:
+    trial, cache, route = job
     warnings.filterwarnings("ignore", message=".*created but never used")
     try:
-        return measure(trial, DEVICES[device], cache, route=route)
+        return measure(trial, trial.device, cache, route=route)
     except Exception as error:  # one that fails must not cost the others
         return f"{type(error).__name__}: {error}"
 
 
-def measure_all(trials: Sequence[Trial], device: str, options: argparse.Namespace) -> list[tuple[Trial, Measurement]]:
+def measure_all(trials: Sequence[Trial], options: argparse.Namespace) -> list[tuple[Trial, Measurement]]:
     """The measurements that could be made, in order; says how far it is."""
-    jobs = [(trial, device, options.cache, number < options.routed) for number, trial in enumerate(trials)]
+    jobs = [(trial, options.cache, number < options.routed) for number, trial in enumerate(trials)]
     results: list[tuple[Trial, Measurement]] = []
     with ProcessPoolExecutor(options.jobs) as pool:
         for number, (trial, result) in enumerate(zip(trials, pool.map(_measure_one, jobs), strict=True)):
@@ -125,7 +125,7 @@ def measure_all(trials: Sequence[Trial], device: str, options: argparse.Namespac
                 used = result.core or result.linked
                 shown = "" if used is None else f"{used.luts} LUTs"
                 shown += f", {result.fmax_mhz:.1f} MHz" if isinstance(result, Routed) else ""
-            print(f"{device} {number + 1}/{len(trials)} {trial.kind}: {shown}", flush=True)
+            print(f"{trial.device.id} {number + 1}/{len(trials)} {trial.kind}: {shown}", flush=True)
     return results
 
 

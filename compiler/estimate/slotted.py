@@ -37,25 +37,22 @@ class SlottedEstimate(EngineEstimate):
             carries = count(module, family)
             module.carries += carries
             if family is Family.ICE40:  # whose adders are look-up tables with a carry
-                module.lut("slotted", carries)
+                module.lut("slotted adders", carries)
             yield name, module
 
     def _walker(self, parts: Parts, family: Family) -> int:
         form = self._form
         counters = form.pointer_bits + form.length_bits
-        parts.lut("slotted", 12 + counters)
-        parts.ff("slotted", 3 * counters + 12 + form.slots * form.slot_layout.size)
+        parts.lut("slotted walker", 12 + counters)
+        parts.ff("slotted walker", 3 * counters + 12 + form.slots * form.slot_layout.size)
         return counters
 
     def _sums(self, parts: Parts, family: Family) -> int:
         """Each slot has two memories, which are read for words and for the pass in turn, and adds in both."""
         form = self._form
         sums = form.slots * form.reach * form.sum_bits
-        parts.lut("slotted", 2 * form.slots * (form.place_bits + 1))
-        for name, shape in form.memories(family).items():
-            if name.startswith("sums") and shape.style == "distributed":  # a choice of one of its blocks
-                parts.lut("slotted", (-(-shape.depth // 16) - 1) * (shape.width + 1))
-        parts.ff("slotted", form.slots * (form.place_bits + form.reach * form.neurons.weight_bits) + 3 * sums)
+        parts.lut("slotted sums", 2 * form.slots * (form.place_bits + 1))
+        parts.ff("slotted sums", form.slots * (form.place_bits + form.reach * form.neurons.weight_bits) + 3 * sums)
         parts.path("integrate", 2, form.sum_bits)
         return 4 * sums
 
@@ -68,8 +65,9 @@ class SlottedEstimate(EngineEstimate):
         bank.ffs = {}
         parts.join(bank)
         number, queue = address_bits(form.outputs), address_bits(form.queued)
-        parts.lut("slotted", 34 + (form.banks - 1) * form.sum_bits)
-        parts.ff("slotted", 6 * number + 8 * form.sum_bits + 4 * form.start_bits + 2 * form.neurons.parameter_bits + 60)
+        parts.lut("slotted pass", 34 + (form.banks - 1) * form.sum_bits)
+        kept = 8 * form.sum_bits + 4 * form.start_bits + 2 * form.neurons.parameter_bits
+        parts.ff("slotted pass", 6 * number + kept + 60)
         return number + form.sum_bits + form.start_bits + 3 * queue
 
     def multipliers(self, family: Family) -> int:
