@@ -101,6 +101,17 @@ def busy_cycles(plan: Plan, spikes: SpikesByPopulation) -> list[npt.NDArray[np.f
     def counts(name: str, delay: int) -> npt.NDArray[Any]:
         return np.asarray(spikes[name][:, : max(0, steps - delay)].sum(axis=1, dtype=np.int64))
 
+    return _busy(plan, counts, steps)
+
+
+def busy_from_rates(plan: Plan, rates: Rates, steps: int) -> list[float]:
+    """The same in a sample of `steps` steps, the mean, where only firing rates are known."""
+    means = {name: np.broadcast_to(rates[name], plan.network.size_of(name)) for name in (INPUT, *plan.populations)}
+    return [float(b) for b in _busy(plan, lambda name, delay: means[name] * max(0, steps - delay), steps)]
+
+
+def _busy(plan: Plan, counts: Counts, steps: int) -> list[npt.NDArray[np.float64]]:
+    """Of each engine, with these events."""
     return [
         cycles.busy(row_events(plan, number, counts), steps, wide=plan.folding.wide and CORE_INPUT in engine.sources)
         for number, (cycles, engine) in enumerate(zip(engine_cycles(plan), plan.engines, strict=True))

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-from ...hdl.errors import CapacityError
+from ...hdl.errors import CapacityError, listed
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
-from ..cycles.count import Rates
+from ..cycles.count import Rates, busy_from_rates
 from ..ir.network import Network
 from ..plan.folding import Folding
-from ..plan.plan import make_plan
+from ..plan.plan import Plan, make_plan
 from .candidates import candidate_foldings, wide_foldings
 from .estimate import Estimate, estimate
 
@@ -55,8 +55,12 @@ class Purpose:
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    folding: Folding
+    plan: Plan
     figures: Estimate
+
+    @property
+    def folding(self) -> Folding:
+        return self.plan.folding
 
     @property
     def cycles(self) -> float:
@@ -101,13 +105,13 @@ def choose_folding(
     for number, folding in enumerate(foldings):
         plan = make_plan(network, family.value, folding, headroom=headroom)
         figures = estimate(plan, device=device, link=link, rates=rates, steps=purpose.steps)
-        candidates.append(_Candidate(folding=folding, figures=figures))
+        candidates.append(_Candidate(plan=plan, figures=figures))
         if progress is not None:
             progress(number + 1, len(foldings))
     fitting = [c for c in candidates if capacity is None or c.figures.resources.fits(capacity)]
     fast = [c for c in fitting if c.cycles <= purpose.most_cycles]
     if not fast:
-        raise CapacityError(_too_slow(fitting, purpose) if fitting else _too_large(candidates, capacity))
+        raise CapacityError(_too_slow(fitting, purpose, rates) if fitting else _too_large(candidates, capacity))
     best = min(fast, key=lambda c: c.cost(purpose.objective))
     if best.figures.guessed:
         message = (
@@ -131,9 +135,14 @@ def _overflow(used: Resources, capacity: Resources) -> float:
     return max(getattr(used, f.name) / max(1, getattr(capacity, f.name)) for f in fields(Resources))
 
 
-def _too_slow(fitting: list[_Candidate], purpose: Purpose) -> str:
+def _too_slow(fitting: list[_Candidate], purpose: Purpose, rates: Rates) -> str:
+    """What the fastest takes, and which of its engines is at work longest."""
     fastest = min(fitting, key=lambda c: c.cycles)
+    busy = busy_from_rates(fastest.plan, rates, purpose.steps)
+    bound = max(range(len(busy)), key=lambda number: busy[number])
+    names = listed(fastest.folding.engines[bound].populations)
     return (
         f"no folding that fits takes at most {purpose.most_cycles:,.0f} cycles per sample: the fastest takes "
-        f"{fastest.cycles:,.0f}; choose a faster clock, a larger device, or a longer time"
+        f"{fastest.cycles:,.0f}, of which the engine of {names} is at work in {busy[bound]:,.0f}; choose a faster clock, "
+        "a larger device, a longer time, or prune more"
     )
