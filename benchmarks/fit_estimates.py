@@ -1,15 +1,17 @@
 """Fits the resource and timing estimates (spikeloom.compiler.estimate) to random designs built with the real tools.
 
-    python benchmarks/fit_estimates.py --cache FOLDER [--ice40 21] [--ecp5 21] [--routed 7] [--jobs 2] [--write]
+    python benchmarks/fit_estimates.py --cache FOLDER [--ice40 33] [--ecp5 33] [--routed 11] [--kinds K ...] [--write]
 
 Every design is random in its sizes, density, weights and neurons; its kind is taken in turn: shared and separate
-engines, lanes, vector engines, bitmap rows, weights in SPRAM with their loader, encoders and decoders in the host
-link. The core alone is synthesised, flat and module by module, or where the link is what it is about the whole design,
-and some of the latter are placed and routed: about 15 minutes in all on two cores. Figures are kept in FOLDER under a
-hash of the RTLIL, the device and the tools' versions, so that a second run measures only what has changed. Printed are
-the errors on the designs that the factors were fitted to, and on those that they were not (each fifth in turn); with
-`--write` the factors fitted to all of them, none below 0, become `compiler/estimate/coefficients.json`. A part of
-which nothing was measured has no factor, and an estimate with such a part says that it is a guess.
+engines, lanes, vector, slotted and wide engines, maps with taps and pools, bitmap rows, weights in SPRAM with their
+loader, encoders and decoders in the host link. Networks have about 100 to 300,000 synapses. The core alone is
+synthesised, flat and module by module, or where the link is what it is about the whole design, and some of the latter
+are placed and routed: half a minute to five minutes each. Figures are kept in FOLDER under a hash of the RTLIL, the
+device and the tools' versions, so that a second run measures only what has changed. Printed are the errors on the
+designs that the factors were fitted to, and on those that they were not (each fifth in turn); with `--write` the
+factors fitted to all of them, none below 0, become `compiler/estimate/coefficients.json`. With `--kinds` designs of
+these are drawn, and only parts without a price get one. A part of which nothing was measured has no factor, and an
+estimate with such a part says that it is a guess.
 """
 
 from __future__ import annotations
@@ -60,25 +62,29 @@ def _print(title: str, errors: Mapping[str, Sequence[float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="where measurements are kept")
-    parser.add_argument("--ice40", type=int, default=21, help="designs for the iCE40; 0 leaves its factors as they are")
-    parser.add_argument("--ecp5", type=int, default=21, help="designs for the ECP5")
-    parser.add_argument("--routed", type=int, default=7, help="how many of each are placed and routed")
+    parser.add_argument("--ice40", type=int, default=33, help="designs for the iCE40; 0 leaves its factors as they are")
+    parser.add_argument("--ecp5", type=int, default=33, help="designs for the ECP5")
+    parser.add_argument("--routed", type=int, default=11, help="how many of each are placed and routed")
     parser.add_argument("--others", type=int, default=1, help="how many of them on the family's other devices too")
+    parser.add_argument(
+        "--kinds", nargs="+", default=(), help="designs of these kinds alone, and prices of parts without one alone"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--write", action="store_true", help="write the coefficients into the package")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     coefficients = json.loads(COEFFICIENTS_FILE.read_text(encoding="utf-8")) if COEFFICIENTS_FILE.is_file() else {}
     for family in ("ice40", "ecp5"):
-        trials = random_trials(family, getattr(options, family))
+        trials = random_trials(family, getattr(options, family), options.kinds)
         if not trials:
             continue
         results = measure_all(trials, options)
-        known = coefficients.get(family, {}).get("slower", {})
-        slower = measure_slower(trials, family, known, options)
-        factors = fit_family(results) | {"slower": slower}
+        known = coefficients.get(family, {})
+        slower = known["slower"] if options.kinds else measure_slower(trials, family, known.get("slower", {}), options)
+        fixed = known if options.kinds else None
+        factors = fit_family(results, fixed) | {"slower": slower}
         _print(f"{family}, the designs that the factors were fitted to", errors_of(results, factors))
-        _print(f"{family}, held out", held_out(results, slower))
+        _print(f"{family}, held out", held_out(results, slower, fixed))
         coefficients[family] = factors
     if options.write:
         COEFFICIENTS_FILE.write_text(json.dumps(coefficients, indent=1) + "\n", encoding="utf-8")

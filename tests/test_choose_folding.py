@@ -80,7 +80,9 @@ def test_a_choice_by_a_guess_says_so(monkeypatch: pytest.MonkeyPatch, recwarn: p
 
 
 def test_what_cannot_be_had_is_said_with_the_nearest() -> None:
-    slowest = r"at most 10 cycles per sample: the fastest takes [\d,]+, of which the engine of 'p0' is at work in [\d,]+;"
+    slowest = (
+        r"at most 10 cycles per sample: the fastest takes [\d,]+, of which the engine of 'p0' is at work in [\d,]+;"
+    )
     with pytest.raises(CapacityError, match=slowest):
         chosen(latency_us=1)
     with pytest.raises(CapacityError, match=r"no folding fits the device: the nearest takes about [\d,]+ LUTs"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -50,22 +51,33 @@ Rows = list[tuple[dict[str, float], float]]
 """Amounts by name, and the figure that they should add up to."""
 
 
-def fit(rows: Rows, prior: Prior | tuple[float, float] = PART, noise: float = NOISE) -> dict[str, float]:
+def fit(
+    rows: Rows,
+    prior: Prior | tuple[float, float] = PART,
+    noise: float = NOISE,
+    known: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, float]:
     """Factors by name, none below 0: least squares of the relative errors, drawn towards the prior where little is
-    known."""
-    names = sorted({name for amounts, _ in rows for name in amounts})
+    known. Factors that are `known` stay."""
+    names = sorted({name for amounts, _ in rows for name in amounts if name not in known})
     priors = [prior if isinstance(prior, tuple) else prior[name] for name in names]
     middle, width = (np.array(column) for column in zip(*priors, strict=True))
     wanted = np.array([figure for _, figure in rows])
+    fixed = np.array([sum(count * known.get(name, 0.0) for name, count in amounts.items()) for amounts, _ in rows])
     matrix = np.array([[amounts.get(name, 0.0) for name in names] for amounts, _ in rows]) / wanted[:, None] / noise
     system = np.vstack([matrix, np.diag(1 / width)])
-    target = np.concatenate([np.full(len(rows), 1 / noise), middle / width])
+    target = np.concatenate([(1 - fixed / wanted) / noise, middle / width])
     solution, _ = nnls(system, target)
-    return {name: round(float(value), 5) for name, value in zip(names, solution, strict=True)}
+    return {**known, **{name: round(float(value), 5) for name, value in zip(names, solution, strict=True)}}
 
 
-def fit_family(results: Sequence[tuple[Trial, Measurement]]) -> dict[str, Any]:
-    """All coefficients of a family."""
+def measured(factors: Mapping[str, float]) -> dict[str, float]:
+    """Factors that are not still what they were before anything was measured."""
+    return {name: factor for name, factor in factors.items() if factor != PART[0]}
+
+
+def fit_family(results: Sequence[tuple[Trial, Measurement]], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """All coefficients of a family; of those that are `known` the prices of parts without one alone."""
     luts: Rows = []
     ffs: Rows = []
     for trial, found in results:
@@ -74,6 +86,9 @@ def fit_family(results: Sequence[tuple[Trial, Measurement]]) -> dict[str, Any]:
             if used is not None:
                 luts.append((parts.luts, used.luts))
                 ffs.append((parts.ffs, used.ffs))
+    if known is not None:
+        prices = {name: fit(rows, known=measured(known[name])) for name, rows in (("luts", luts), ("ffs", ffs))}
+        return {**known, **{name: dict(sorted((known[name] | found).items())) for name, found in prices.items()}}
     placed = [(found, parts_of(trial.plan, trial.link)) for trial, found in results if isinstance(found, Routed)]
     cells = [(cell_amounts(found.whole, parts), found.whole.lcs) for found, parts in placed]
     periods = [(parts, found.whole.luts, 1000 / found.fmax_mhz) for found, parts in placed]
@@ -127,12 +142,14 @@ def errors_of(results: Sequence[tuple[Trial, Measurement]], factors: dict[str, A
     return errors
 
 
-def held_out(results: Sequence[tuple[Trial, Measurement]], slower: dict[str, float]) -> dict[str, list[float]]:
+def held_out(
+    results: Sequence[tuple[Trial, Measurement]], slower: dict[str, float], known: Mapping[str, Any] | None = None
+) -> dict[str, list[float]]:
     """Errors on each design of factors fitted to the others: in five parts, in which every kind is."""
     errors: dict[str, list[float]] = {}
     for part in range(PARTS):
         rest = [result for number, result in enumerate(results) if number % PARTS != part]
-        factors = fit_family(rest) | {"slower": slower}
+        factors = fit_family(rest, known) | {"slower": slower}
         for name, values in errors_of(results[part::PARTS], factors).items():
             errors.setdefault(name, []).extend(values)
     return errors

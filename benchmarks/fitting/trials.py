@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -78,11 +79,18 @@ class Trial:
         return FlashedCore(core, plan_flash(self.plan)[0]) if self.plan.sprams else core
 
 
-def random_trials(family: str, count: int) -> list[Trial]:
-    """The first random designs of every kind in turn that the family's device can hold."""
+def random_trials(family: str, count: int, kinds: Collection[str] = ()) -> list[Trial]:
+    """The first random designs, of some kinds or of every kind, in turn."""
+    every = KINDS[family]
+    numbers = (number for number in itertools.count() if not kinds or every[number % len(every)] in kinds)
+    return [trial_of(family, number) for number in itertools.islice(numbers, count)]
+
+
+def trial_of(family: str, number: int) -> Trial:
+    """One of the random designs, which are of every kind in turn."""
     kinds = KINDS[family]
     first = 0 if family == "ice40" else 10_000
-    return [_trial(family, kinds[number % len(kinds)], number // len(kinds), first + number) for number in range(count)]
+    return _trial(family, kinds[number % len(kinds)], number // len(kinds), first + number)
 
 
 def devices_of(family: str) -> list[Device]:

@@ -143,6 +143,6 @@ def _too_slow(fitting: list[_Candidate], purpose: Purpose, rates: Rates) -> str:
     names = listed(fastest.folding.engines[bound].populations)
     return (
         f"no folding that fits takes at most {purpose.most_cycles:,.0f} cycles per sample: the fastest takes "
-        f"{fastest.cycles:,.0f}, of which the engine of {names} is at work in {busy[bound]:,.0f}; choose a faster clock, "
-        "a larger device, a longer time, or prune more"
+        f"{fastest.cycles:,.0f}, of which the engine of {names} is at work in {busy[bound]:,.0f}; choose a faster "
+        "clock, a larger device, a longer time, or prune more"
     )

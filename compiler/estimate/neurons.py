@@ -67,6 +67,19 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
         parts.path("next", levels, state + 2 * cost.sums + form.c_bits)
 
 
+OF_A_BANK = ("bank", "neuron numbers", "neuron counters", "accumulate", "write")
+"""What a bank has beside its arithmetic."""
+
+
+def arithmetic_parts(parts: Parts, form: NeuronFormat) -> None:
+    """The arithmetic of a bank, without its sums, its counters and its registers."""
+    bank = Parts()
+    bank_parts(bank, form)
+    bank.luts = {name: count for name, count in bank.luts.items() if name not in OF_A_BANK}
+    bank.ffs = {}
+    parts.join(bank)
+
+
 def _leak_parts(parts: Parts, decays: Set[DecayFormat | None], state: int) -> None:
     """Leaks of membranes, of which synthesis shares the adders; of those whose terms are added two by two nothing was
     measured."""

@@ -179,7 +179,7 @@ def memory_parts(parts: Parts, shape: MemoryShape) -> None:
     """A memory of block RAM or of logic."""
     banks = -(-shape.depth // 16)
     if shape.style == "distributed":
-        parts.lut("distributed", (banks - 1) * shape.width + banks)
+        parts.lut("distributed choices", (banks - 1) * (shape.width + 1))
         parts.ff("tables", shape.width)
         parts.rams += banks * -(-shape.width // 4)
     elif shape.style == "logic":

@@ -13,11 +13,8 @@ from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import address_bits
 from ..encodings.slotted import row_lengths
 from .engine_estimate import EngineEstimate, Work, work_of
-from .neurons import bank_parts, own_leaks
+from .neurons import arithmetic_parts, own_leaks
 from .parts import Parts
-
-OF_A_BANK = ("bank", "neuron numbers", "neuron counters", "accumulate", "write")
-"""What a bank has beside its arithmetic."""
 
 
 class SlottedEstimate(EngineEstimate):
@@ -59,11 +56,7 @@ class SlottedEstimate(EngineEstimate):
     def _pass(self, parts: Parts, family: Family) -> int:
         """The arithmetic of a bank, behind a choice of the banks' sums, and a queue of spikes."""
         form = self._form
-        bank = Parts()
-        bank_parts(bank, form.neurons)
-        bank.luts = {name: count for name, count in bank.luts.items() if name not in OF_A_BANK}
-        bank.ffs = {}
-        parts.join(bank)
+        arithmetic_parts(parts, form.neurons)
         number, queue = address_bits(form.outputs), address_bits(form.queued)
         parts.lut("slotted pass", 34 + (form.banks - 1) * form.sum_bits)
         kept = 8 * form.sum_bits + 4 * form.start_bits + 2 * form.neurons.parameter_bits
