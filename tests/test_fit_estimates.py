@@ -121,3 +121,12 @@ def test_more_words_in_an_spram_take_more_choices() -> None:
         return parts.luts["spram choices"]
 
     assert choices(900) > choices(40) == 0
+
+
+@pytest.mark.parametrize(("number", "luts"), [(18, 535), (29, 944), (40, 349), (62, 342)])
+def test_slotted_engines_take_about_what_is_estimated(fitting: SimpleNamespace, number: int, luts: int) -> None:
+    """The look-up tables that yosys made of some of the designs that the prices were fitted to (docs/hardware.md)."""
+    trial = fitting.trial_of("ecp5", number)
+    figures = estimate(trial.plan)
+    assert trial.kind == "slotted" and not figures.guessed
+    assert figures.resources.luts == pytest.approx(luts, rel=0.1)
