@@ -19,6 +19,7 @@ from spikeloom.compiler.ir.maps import size_of
 from spikeloom.compiler.ir.network import INPUT, Network
 from spikeloom.compiler.ir.neurons import Kind, ResetPlace
 from spikeloom.compiler.ir.pooled import Pooled
+from spikeloom.compiler.lowering.quantise import dequantise
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding, folding_data, read_folding, wide_folding
 from spikeloom.compiler.plan.kinds import engine_folding
@@ -282,6 +283,11 @@ def test_a_population_without_words_has_an_engine_of_its_own() -> None:
     wide = WideFolding(populations=("a", "b"), lanes=4)
     assert wide_folding(network, 4).engines == (wide, engine_folding(("c",)))
     make_plan(network, "ecp5", wide_folding(network, 4))
+
+
+def test_the_folding_of_a_float_network_is_that_of_its_integers() -> None:
+    network = network_of("words").with_readout("membranes")
+    assert wide_folding(dequantise(network), 4) == wide_folding(network, 4)
 
 
 @pytest.mark.parametrize(

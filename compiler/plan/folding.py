@@ -13,6 +13,7 @@ several lanes or all neurons at once (fastest). A folding may be written as a JS
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -30,6 +31,7 @@ from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import BeatShape
 from ..encodings.cost import Scarce
 from ..ir.network import INPUT, Network
+from ..lowering.quantise import quantise
 from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .fast import fast_refusal
@@ -98,9 +100,14 @@ def pipelined_folding(network: Network, lanes: int = 1, scarce: Scarce = Scarce.
     return Folding(engines=tuple(engines))
 
 
+ROUNDED_BITS = 8
+"""Of the weights of a float network, where integers tell its folding."""
+
+
 def wide_folding(network: Network, lanes: int = WORD_LANES) -> Folding:
     """As few engines as there can be whose words have so many `lanes`; a population that can have no words has an
-    engine of its own."""
+    engine of its own. That of a float network is the one of its plain rounding."""
+    network = _integers(network)
 
     def can(wide: WideFolding) -> bool:
         return wide.refusal(network) is None and _suits(network, wide)
@@ -135,6 +142,15 @@ def fast_folding(network: Network, folding: Folding) -> Folding:
         for engine in folding.engines
     )
     return replace(folding, engines=tuple(engines))
+
+
+def _integers(network: Network) -> Network:
+    """The network, or its plain rounding: engines of words are told by what integers do."""
+    if network.is_integer:
+        return network
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return quantise(network, ROUNDED_BITS)
 
 
 def _suits(network: Network, engine: EngineFolding) -> bool:
