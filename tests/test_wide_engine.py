@@ -23,6 +23,7 @@ from spikeloom.compiler.lowering.quantise import dequantise
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding, folding_data, read_folding, wide_folding
 from spikeloom.compiler.plan.kinds import engine_folding
+from spikeloom.compiler.plan.monitors import monitors_of
 from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
 from spikeloom.compiler.plan.wide import WideFolding
 from spikeloom.hdl.errors import ModelError
@@ -97,11 +98,20 @@ def spikes_that_wait() -> Network:
     return replace(network, input_shape=INPUTS, populations=tuple(populations))
 
 
+def several_then_one() -> Network:
+    """Neurons that fire several times in a step in front of some that fire once."""
+    network = firing(rows_of_words(), max_spikes=3)
+    first, *others = network.populations
+    once = [replace(p, dynamics=replace(p.dynamics, max_spikes=1)) for p in others]  # type: ignore[type-var]
+    return replace(network, populations=(first, *once))
+
+
 NETWORKS: dict[str, tuple[Callable[[], Network], Changes | None]] = {
     "words": (rows_of_words, {}),
     "words with leaks": (rows_of_words, None),
     "several spikes": (rows_of_words, {"max_spikes": 3}),
     "several spikes and a floor": (map_at_the_end, {"max_spikes": 255, "v_min": np.array(-9)}),
+    "several spikes, then one": (several_then_one, None),
     "few outputs": (few_outputs, {}),
     "a floor": (map_at_the_end, {"v_min": np.array(-9)}),
 }
@@ -169,10 +179,13 @@ def test_what_the_networks_have() -> None:
         "words",
         "words with leaks",
         "several spikes",
+        "several spikes, then one",
     ]
     assert forms["words"].renumbered and not forms["a floor"].renumbered
     assert {section.words for section in forms["words"].rows} == {1, 2, 3}
     assert {rule.limited for rule in forms["several spikes"].neurons.rules} >= {True}
+    mixed = network_of("several spikes, then one")
+    assert not any(monitor.in_turn for monitor in monitors_of(mixed, one_engine(mixed, 4)))
 
 
 def test_words_of_weights_lie_in_spram() -> None:

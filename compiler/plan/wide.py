@@ -124,12 +124,12 @@ class WideFolding(EngineFolding):
         return map_orders(network, self.populations)
 
     def monitors(self, network: Network) -> Iterator[Monitor]:
+        in_turn = all(network.population(name).max_spikes == 1 for name in self.populations)
         for place, population in enumerate(self._words(network)):
             for neurons in population.neurons.T:
                 there = np.flatnonzero(neurons >= 0)
                 if len(there):
-                    monitor = self._monitor(network, place, there, neurons[there])
-                    yield replace(monitor, in_turn=network.population(self.populations[place]).max_spikes == 1)
+                    yield replace(self._monitor(network, place, there, neurons[there]), in_turn=in_turn)
 
     def _takes_ahead(self, network: Network) -> bool:
         """Whether what comes from outside reaches the first of several populations alone."""
