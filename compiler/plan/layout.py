@@ -20,8 +20,8 @@ from ...hdl.errors import CapacityError, ModelError, quoted
 from ...hdl.memories.memory import MemoryShape
 from ..ir.network import Network, Population
 from ..ir.neurons import IntegerDynamics
+from ..ir.verifier import MAX_STATE_BITS
 from ..lowering.constants import with_state_bits
-from ..lowering.quantise import MAX_STATE_BITS
 from ..neurons.reachable import adaptation_saturates, current_saturates, saturates
 from .plan import Plan, make_plan
 
