@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan.engine_folding import EngineKind
-from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding, slotted_folding
+from spikeloom.compiler.plan.folding import Folding, fast_folding, pipelined_folding, shared_folding, slotted_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 
 
@@ -40,6 +40,7 @@ def half_vector_folding(network: Network, lanes: int) -> Folding:
 
 FRONT: dict[str, tuple[str, Callable[[Network], Folding]]] = {
     "front-shared": ("shared", shared_folding),
+    "fast": ("shared, fast", lambda network: fast_folding(network, shared_folding(network))),
     "front-pipelined": ("an engine each", pipelined_folding),
     "front-lanes2": ("2 lanes", lambda network: lanes_folding(network, 2)),
     "front-lanes4": ("4 lanes", lambda network: lanes_folding(network, 4)),

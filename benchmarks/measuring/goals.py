@@ -122,6 +122,16 @@ ROWS = (
         SPIKER,
     ),
     Row(
+        "fast",
+        "MNIST 784-128-10, core, smallest fold with registers on its way, ECP5-25k",
+        (
+            Goal(figure="luts", limit=310),
+            Goal(figure="dp16kd", limit=6),
+            Goal(figure="fmax_mhz", limit=110, at_least=True),
+        ),
+        SPIKER,
+    ),
+    Row(
         "slotted2",
         "MNIST 784-128-10, core, words of two synapses, ECP5-25k",
         (
