@@ -97,7 +97,10 @@ def layers_of(network: Network, device: str = "cpu", dtype: torch.dtype | None =
     for projection in network.projections:
         arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
         if projection.delay.ndim:
-            raise ModelError(f"compression on data takes one delay per projection: {arrow} has several")
+            raise ModelError(
+                f"compression on data takes one delay per projection: {arrow} has several; choose magnitude, "
+                "or one delay"
+            )
     return [_layer(contract_form(network, population), device, dtype) for population in network.populations]
 
 
