@@ -16,6 +16,7 @@ from spikeloom.compiler.flow import frontier
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.ir.neurons import LIF
+from spikeloom.compiler.report.sweep_plot import BITS, sweep_svg
 from spikeloom.sim.float_executor import run_float
 
 COSTS = ("stored_bits", "synaptic_operations", "cycles_per_sample_estimated")
@@ -109,3 +110,21 @@ def test_calibration_samples_without_labels_cannot_choose(
     np.savez(tmp_path / "cal.npz", spikes=np.ones((20, 6, 12), np.uint8))
     assert main([*command, "--frontier"]) == 2
     assert "labelled samples held out, one of 4: got 20 without labels" in capsys.readouterr().err
+
+
+def test_values_under_the_axis_do_not_run_into_each_other() -> None:
+    def point(bits: int) -> dict[str, Any]:
+        return {
+            "method": "magnitude",
+            "bits": 4,
+            "stored_bits": bits,
+            "accuracy": 0.9,
+            "accuracy_low": 0.8,
+            "accuracy_high": 0.95,
+        }
+
+    drawn = ElementTree.fromstring(
+        sweep_svg("near", [point(bits) for bits in (711, 2050, 2210, 2211, 3620)], 0.9, BITS)
+    )
+    texts = [e for e in drawn.iter() if e.tag.endswith("text") and e.get("text-anchor") == "middle"]
+    assert [text.text for text in texts] == ["0.711", "2.05", "3.62", BITS.caption]

@@ -29,8 +29,8 @@ SPARSITY = Axis("sparsity", "share of weights pruned", float, lambda value: f"{v
 BITS = Axis(
     "stored_bits", "kbit of weights that stay", lambda value: math.log(max(1.0, value)), lambda v: f"{v / 1e3:.3g}"
 )
-MOST_MARKS = 8
-"""Values that are written under the axis, about."""
+MARK_ROOM = 46
+"""How far apart the values stand that are written under the axis."""
 
 
 def sweep_svg(
@@ -59,8 +59,12 @@ def sweep_svg(
         y = y_of(accuracy)
         parts.append(f'<path class="axis" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{accuracy:.1%}</text>')
-    for value in values[:: -(-len(values) // MOST_MARKS) or 1]:
-        middle = f'x="{x_of(value):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
+    written = -math.inf
+    for value in values:
+        if x_of(value) < written + MARK_ROOM:
+            continue
+        written = x_of(value)
+        middle = f'x="{written:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
         parts.append(f"<text {middle}>{axis.text(value)}</text>")
     caption = f'x="{(_WIDTH + _LEFT - _RIGHT) / 2}" y="{_HEIGHT - 10}" text-anchor="middle"'
     parts.append(f"<text {caption}>{axis.caption}</text>")
