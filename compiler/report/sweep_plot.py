@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -59,13 +59,7 @@ def sweep_svg(
         y = y_of(accuracy)
         parts.append(f'<path class="axis" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{accuracy:.1%}</text>')
-    written = -math.inf
-    for value in values:
-        if x_of(value) < written + MARK_ROOM:
-            continue
-        written = x_of(value)
-        middle = f'x="{written:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle"'
-        parts.append(f"<text {middle}>{axis.text(value)}</text>")
+    parts += _marks({x_of(value): axis.text(value) for value in values})
     caption = f'x="{(_WIDTH + _LEFT - _RIGHT) / 2}" y="{_HEIGHT - 10}" text-anchor="middle"'
     parts.append(f"<text {caption}>{axis.caption}</text>")
     parts.append(f'<path d="M{_LEFT} {y_of(original):.1f}H{_WIDTH - _RIGHT}" stroke="#888"/>')
@@ -94,3 +88,12 @@ def sweep_svg(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style>{''.join(parts)}</svg>\n"
     )
+
+
+def _marks(texts: Mapping[float, str]) -> Iterator[str]:
+    """The texts under the axis, from left to right, without those that have no room."""
+    written = -math.inf
+    for x, text in texts.items():
+        if x >= written + MARK_ROOM:
+            written = x
+            yield f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{text}</text>'
