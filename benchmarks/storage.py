@@ -28,7 +28,7 @@ import numpy.typing as npt
 from spikeloom.compiler.compression.apply import compress
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.encodings.row_weights import RowWeights
-from spikeloom.compiler.encodings.rows import first_post
+from spikeloom.compiler.encodings.rows import gaps_of
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.plan.folding import default_folding
 from spikeloom.compiler.plan.plan import Plan, engine_orders, make_plan
@@ -40,15 +40,6 @@ COUNTED_TOGETHER = 32
 """Rows of which a bitmap of empty rows has one count of the full ones before."""
 
 MOST_RICE_BITS = 12
-
-
-def gaps_of(weights: RowWeights, form: RowFormat) -> npt.NDArray[np.int64]:
-    """The neurons skipped before each synapse of a row."""
-    starts = np.array([first_post(form, row) for row in range(form.rows)], np.int64)
-    first = np.ones(len(weights.row), bool)
-    first[1:] = weights.row[1:] != weights.row[:-1]
-    before = np.where(first, starts[weights.row], np.concatenate([[0], weights.post[:-1] + 1]))
-    return np.asarray(weights.post - before, np.int64)
 
 
 def rice_bits(values: npt.NDArray[np.int64]) -> int:
@@ -76,7 +67,7 @@ def entropy_bits(values: npt.NDArray[np.int64]) -> float:
 
 def coded(weights: RowWeights, form: RowFormat) -> Mapping[str, float]:
     """The bits of gaps and weights of all synapses in codes of variable length."""
-    gaps, codes = gaps_of(weights, form), weights.code
+    gaps, codes = gaps_of(weights, form.sections), weights.code
     return {
         "Rice": rice_bits(gaps) + form.code_bits * len(codes),
         "Huffman": huffman_bits(gaps) + huffman_bits(codes),

@@ -66,7 +66,7 @@ def encode_rows(
     """
     if room is not None and room.form is not None:
         return room.form, _refilled(room.form, weights, weight_bits, sections)
-    gaps = _gaps(weights, sections)
+    gaps = gaps_of(weights, sections)
     compressed: Iterator[tuple[Rows, int]] = chain.from_iterable(
         _forms(weights, gaps, choice, weight_bits, sections, groups)
         for choice in code_choices(weights.code, weight_bits)
@@ -112,11 +112,8 @@ def first_post(form: RowFormat, row: int) -> int:
     return next(s.first_post for s in reversed(form.sections) if s.first_row <= row)
 
 
-# ------------------------------------------------------------------------------------------------- candidates
-
-
-def _gaps(weights: RowWeights, sections: Sequence[Section]) -> IntArray:
-    """The neurons skipped before each synapse."""
+def gaps_of(weights: RowWeights, sections: Sequence[Section]) -> IntArray:
+    """The neurons skipped before each synapse, int64."""
     row, post = weights.row, weights.post
     starts = np.zeros(weights.shape[0], np.int64)
     for section in sections:
@@ -125,6 +122,9 @@ def _gaps(weights: RowWeights, sections: Sequence[Section]) -> IntArray:
     is_first[1:] = row[1:] != row[:-1]
     before: IntArray = np.where(is_first, starts[row], np.concatenate([[0], post[:-1] + 1]))
     return post - before
+
+
+# ------------------------------------------------------------------------------------------------- candidates
 
 
 def _bridges(gaps: IntArray, choice: Codes, index_bits: int) -> IntArray:
@@ -219,9 +219,9 @@ def _refilled(form: Rows, weights: RowWeights, weight_bits: int, sections: Seque
     if isinstance(form, BitmapFormat):
         lengths = weights.lengths
     elif form.uniform:
-        return _contents(weights, _gaps(weights, sections), form)
+        return _contents(weights, gaps_of(weights, sections), form)
     else:
-        gaps = _gaps(weights, sections)
+        gaps = gaps_of(weights, sections)
         lengths = _entries_of_rows(
             weights, _bridges(gaps, Codes(levels=None, bits=form.code_bits, luts=0), form.index_bits)
         )
