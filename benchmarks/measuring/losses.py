@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,8 @@ from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.data.samples import Samples
 from spikeloom.compiler.ir.network import Network
-from spikeloom.sim.float_executor import run_float
-from spikeloom.sim.reference import run_reference
 
-PART = 1000
-"""Samples that run at a time."""
-
-Right = npt.NDArray[np.bool_]
+from .accuracy import Right, answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,19 +41,11 @@ class Subject:
     calibrations: Sequence[npt.NDArray[np.uint8]]
     judges: Mapping[str, Samples]
     training: FineTune | None = None
-    float_right: dict[str, Right] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.float_right.update({name: answers(self.network, samples) for name, samples in self.judges.items()})
-
-
-def answers(network: Network, samples: Samples) -> Right:
-    """Which samples a network answers right: integers by the reference, floats by the float executor."""
-    assert samples.labels is not None
-    run = run_reference if network.is_integer else run_float
-    parts = [samples.spikes[k : k + PART] for k in range(0, len(samples), PART)]
-    right: Right = np.concatenate([run(network, part).predicted for part in parts]) == samples.labels
-    return right
+    @cached_property
+    def float_right(self) -> dict[str, Right]:
+        """Which samples of each judge the float network answers right."""
+        return {name: answers(self.network, samples) for name, samples in self.judges.items()}
 
 
 def compressed(subject: Subject, setting: Setting, calibration: npt.NDArray[np.uint8]) -> Network:
