@@ -218,27 +218,15 @@ def trade(network: Network, arguments: argparse.Namespace) -> None:
         print(f"{weight:7}{right:10.2f}{operations:12.0f}", flush=True)
 
 
-ONE_SHOT = tuple(
-    Setting(sparsity=sparsity, bits=bits, goal=goal)
-    for sparsity, bits, goal in (
-        (0.95, None, 0.7),
-        (0.97, None, 1.3),
-        (0.98, None, 2.4),
-        (0.95, 4, 0.6),
-        (0.97, 4, 1.3),
-    )
+GOALS: tuple[tuple[float, int | None, float, float], ...] = (
+    (0.95, None, 0.7, 0.0),
+    (0.97, None, 1.3, 0.2),
+    (0.98, None, 2.4, 0.6),
+    (0.95, 4, 0.6, 0.1),
+    (0.97, 4, 1.3, 0.3),
 )
-TUNED = tuple(
-    Setting(sparsity=sparsity, bits=bits, goal=goal)
-    for sparsity, bits, goal in (
-        (0.95, None, 0.0),
-        (0.97, None, 0.2),
-        (0.98, None, 0.6),
-        (0.95, 4, 0.1),
-        (0.97, 4, 0.3),
-    )
-)
-"""What is measured on several networks, with the points that may be lost in the mean."""
+"""What is measured on several networks: sparsity, bits, and the points that may be lost in the mean, in one shot and
+after training."""
 
 
 def losses(files: Sequence[str], arguments: argparse.Namespace) -> None:
@@ -270,7 +258,10 @@ def losses(files: Sequence[str], arguments: argparse.Namespace) -> None:
         )
         for file in files
     ]
-    settings = TUNED if arguments.tuned else ONE_SHOT
+    settings = [
+        Setting(sparsity=sparsity, bits=bits, goal=after_training if arguments.tuned else one_shot)
+        for sparsity, bits, one_shot, after_training in GOALS
+    ]
     table_of_losses(subjects, [s for s in settings if arguments.only is None or _name(s) in arguments.only])
 
 
