@@ -166,9 +166,7 @@ def _compressed(
 def mnist(network: Network, arguments: argparse.Namespace) -> tuple[float, list[Row]]:
     """The table of a network for MNIST, and its own accuracy."""
     pixels, labels = read_images(arguments.mnist, "train")
-    count, steps = arguments.images, arguments.steps
-    last = count * arguments.seeds
-    calibrations = [rate_code(pixels[k : k + count], steps, seed=1 + k) for k in range(0, last, count)]
+    steps, calibrations = arguments.steps, _calibrations(pixels, arguments)
     test_pixels, test_labels = read_images(arguments.mnist, "t10k")
     methods: list[tuple[str, str, FineTune | None]] = [(method, method, None) for method in arguments.methods]
     if arguments.finetune:
@@ -179,6 +177,13 @@ def mnist(network: Network, arguments: argparse.Namespace) -> tuple[float, list[
         )
         methods.append(("osbc + training", "osbc", training))
     return table(network, SETTINGS, methods, calibrations, (rate_code(test_pixels, steps, seed=2), test_labels))
+
+
+def _calibrations(pixels: npt.NDArray[np.uint8], arguments: argparse.Namespace) -> list[Spikes]:
+    """The training images on which is compressed, others for each seed."""
+    count = arguments.images
+    starts = range(0, count * arguments.seeds, count)
+    return [rate_code(pixels[k : k + count], arguments.steps, seed=1 + k) for k in starts]
 
 
 def plot(rows: Sequence[Row], original: float, file: Path) -> None:
@@ -233,14 +238,12 @@ def losses(files: Sequence[str], arguments: argparse.Namespace) -> None:
     """Print what compression costs networks for MNIST."""
     pixels, labels = read_images(arguments.mnist, "train")
     test_pixels, test_labels = read_images(arguments.mnist, "t10k")
-    steps, count, held = arguments.steps, arguments.images, slice(len(pixels) - VALIDATION, None)
+    steps, held = arguments.steps, slice(len(pixels) - VALIDATION, None)
     judges = {
         "validation": Samples(spikes=rate_code(pixels[held], steps, seed=4), labels=labels[held]),
         "test": Samples(spikes=rate_code(test_pixels, steps, seed=2), labels=test_labels),
     }
-    calibrations = [
-        rate_code(pixels[k : k + count], steps, seed=1 + k) for k in range(0, count * arguments.seeds, count)
-    ]
+    calibrations = _calibrations(pixels, arguments)
     training = None
     if arguments.tuned:
         own = slice(0, len(pixels) - VALIDATION)
