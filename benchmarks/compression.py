@@ -49,6 +49,7 @@ from spikeloom.compiler.names import METHODS
 from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
+from storage import entropy_bits
 
 SETTINGS: tuple[tuple[float, int | None], ...] = (
     (0.90, None),
@@ -80,7 +81,7 @@ def storage(network: Network) -> tuple[float, int, int]:
     widths = [_width(p.connectivity) for p in network.projections]
     stored = sum(int(np.count_nonzero(c)) * width for c, width in zip(codes, widths, strict=True))
     entropy = sum(
-        _entropy(c) if width < 32 else _entropy(c != 0) + int(np.count_nonzero(c)) * 32
+        int(entropy_bits(c)) if width < 32 else int(entropy_bits(c != 0)) + int(np.count_nonzero(c)) * 32
         for c, width in zip(codes, widths, strict=True)
     )
     return 1 - sum(int(np.count_nonzero(c)) for c in codes) / sum(c.size for c in codes), stored, entropy
@@ -91,11 +92,6 @@ def _width(connectivity: Connectivity) -> int:
         return 32
     weights = connectivity.quantised
     return 1 if weights.scheme == "binary" else weights.bits
-
-
-def _entropy(values: npt.NDArray[np.generic]) -> int:
-    shares = np.unique(values, return_counts=True)[1] / values.size
-    return int(-values.size * (shares * np.log2(shares)).sum())
 
 
 def forget_peak() -> None:

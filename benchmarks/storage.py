@@ -59,7 +59,7 @@ def huffman_bits(values: npt.NDArray[np.int64]) -> int:
     return total
 
 
-def entropy_bits(values: npt.NDArray[np.int64]) -> float:
+def entropy_bits(values: npt.NDArray[np.generic]) -> float:
     """All values at their empirical entropy."""
     _, counts = np.unique(values, return_counts=True)
     return float(-(counts * np.log2(counts / counts.sum())).sum())
