@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -104,13 +105,7 @@ def _convolved(rng: np.random.Generator, pre: MapShape, posts: int, kind: str, n
     )
     if pools and not before:
         after = Pooling(kind=PoolKind.MAX, pre_shape=convolution.sum_shape, kernel=(2, 2), stride=(2, 2))
-        convolution = Convolution(
-            weights=weights,
-            pre_shape=pre,
-            stride=(step, step),
-            padding=((around, around), (around, around)),
-            pool_after=after,
-        )
+        convolution = replace(convolution, pool_after=after)
     return convolution if pooling is None else Pooled(pooling=pooling, behind=convolution)
 
 
