@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from ...hdl.errors import OptionError, SampleError, installing, quoted
 from ..ir.arrays import SpikeArray, SpikesByPopulation
-from ..ir.network import Network
+from ..ir.network import INPUT, Network
 from ..lowering.error import quantisation_error
 from ..names import CALIBRATED, KEEP
-from ..neurons.observe import calibration_inputs, observed
+from ..neurons.observe import observed
 from .baseline import by_magnitude
 from .finetune import FineTune
 from .firing import Firing
@@ -116,9 +116,10 @@ def _check_torch(recipe: Recipe) -> None:
 
 def _observed(network: Network, calibration: npt.NDArray[Any]) -> dict[str, SpikeArray]:
     """What the network's neurons do on the samples; SampleError for samples that do not suit or hold no spike."""
-    if not calibration_inputs(network, calibration).any():
+    found = observed(network, calibration)
+    if not found[INPUT].any():
         raise SampleError("calibration samples hold spikes: these hold none; give the inputs that the network will see")
-    return observed(network, calibration)
+    return found
 
 
 def _silent(network: Network, sources: SpikesByPopulation) -> tuple[str, ...]:
