@@ -88,10 +88,7 @@ def storage(network: Network) -> tuple[float, int, int]:
 
 
 def _width(connectivity: Connectivity) -> int:
-    if not connectivity.is_integer:
-        return 32
-    weights = connectivity.quantised
-    return 1 if weights.scheme == "binary" else weights.bits
+    return connectivity.quantised.synapse_bits if connectivity.is_integer else 32
 
 
 def forget_peak() -> None:

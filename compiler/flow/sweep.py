@@ -15,7 +15,6 @@ from ...sim.evaluation import Comparison, compare, unseen
 from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..estimate.estimate import estimate
-from ..ir.connectivity import Quantised
 from ..ir.network import Network
 from ..plan.lean import lean_for
 from ..report.neurobench import NeuroBench, neurobench
@@ -125,14 +124,10 @@ def point_of(integer: Network, options: CompileOptions, judged: Comparison, samp
         bits=options.bits,
         judged=judged,
         synapses=sum(projection.connectivity.synapses for projection in integer.projections),
-        stored_bits=sum(p.connectivity.synapses * _width(p.connectivity.quantised) for p in integer.projections),
+        stored_bits=sum(p.connectivity.synapses * p.connectivity.quantised.synapse_bits for p in integer.projections),
         metrics=neurobench(integer, recording.trains(ran.spikes)),
         lcs=figures.resources.lcs,
         brams=figures.resources.brams,
         fmax_mhz=figures.fmax_mhz,
         cycles=figures.cycles or 0.0,
     )
-
-
-def _width(weights: Quantised) -> int:
-    return 1 if weights.scheme == "binary" else weights.bits

@@ -43,6 +43,11 @@ class Quantised:
     def shape(self) -> tuple[int, ...]:
         return self.codes.shape
 
+    @property
+    def synapse_bits(self) -> int:
+        """The width of a code that is not 0: binary ones are a sign."""
+        return 1 if self.scheme == "binary" else self.bits
+
     def dequantise(self) -> FloatArray:
         """The real weights of dense connectivity, float64 [pre, post]."""
         return self.codes * self.scale
