@@ -176,7 +176,7 @@ def _print(
             number(round(figures.metrics.footprint_bytes)),
             f"{figures.metrics.connection_sparsity:.1%}",
             f"{figures.metrics.activation_sparsity:.1%}",
-            number(round(figures.metrics.effective_acs + figures.metrics.effective_macs)),
+            number(round(figures.metrics.synaptic_operations)),
             number(round(figures.cycles)),
         )
         for point in points

@@ -39,7 +39,7 @@ class FrontierPoint:
         return (
             -figures.judged.compressed,
             figures.stored_bits,
-            figures.metrics.effective_acs + figures.metrics.effective_macs,
+            figures.metrics.synaptic_operations,
             figures.cycles,
         )
 

@@ -65,7 +65,7 @@ class SweepPoint:
             "footprint_bytes": round(self.metrics.footprint_bytes, 3),
             "connection_sparsity": round(self.metrics.connection_sparsity, 6),
             "activation_sparsity": round(self.metrics.activation_sparsity, 6),
-            "synaptic_operations": round(self.metrics.effective_acs + self.metrics.effective_macs, 2),
+            "synaptic_operations": round(self.metrics.synaptic_operations, 2),
             "lcs_estimated": self.lcs,
             "brams": self.brams,
             "fmax_mhz_estimated": round(self.fmax_mhz, 2),

@@ -38,6 +38,11 @@ class NeuroBench:
     effective_acs: float
     dense: float
 
+    @property
+    def synaptic_operations(self) -> float:
+        """Effective ACs and MACs."""
+        return self.effective_acs + self.effective_macs
+
 
 def neurobench(network: Network, trains: SpikesByPopulation) -> NeuroBench:
     """The metrics of an integer network that does on its samples what `trains` says.
