@@ -20,7 +20,6 @@ from ..compiler.ir.network import Network
 from ..compiler.ir.origin import Judged
 from ..hdl.errors import SampleError
 from .float_executor import run_float
-from .recording import Recording
 from .reference import run_reference
 
 Z = 1.959963984540054
@@ -74,22 +73,34 @@ def unseen(samples: Samples, seen: Sequence[Samples]) -> Samples:
 
 def compare(original: Network, compressed: Network, samples: Samples, stimulus: str = "test") -> Comparison:
     """Run both networks, each on the executor of its level, on labelled samples. Raises SampleError without labels."""
-    labels = unseen(samples, ()).labels
-    right = [_recording(network, samples.spikes).predicted == labels for network in (original, compressed)]
-    lost, won = int(np.sum(right[0] & ~right[1])), int(np.sum(~right[0] & right[1]))
-    counts = [int(np.sum(r)) for r in right]
-    total = len(samples)
-    return Comparison(
-        samples=total,
-        stimulus=stimulus,
-        readout=str(original.reading),
-        original=counts[0] / total,
-        original_interval=wilson(counts[0], total),
-        compressed=counts[1] / total,
-        compressed_interval=wilson(counts[1], total),
-        change=(won - lost) / total,
-        change_interval=paired(won, lost, total),
-    )
+    return Original(original, samples, stimulus).beside(compressed)
+
+
+class Original:
+    """A network that ran on labelled samples, beside which others are judged. Raises SampleError without labels."""
+
+    def __init__(self, network: Network, samples: Samples, stimulus: str = "test") -> None:
+        unseen(samples, ())
+        self._samples, self._stimulus = samples, stimulus
+        self._readout = str(network.reading)
+        self._right = _answered_right(network, samples)
+
+    def beside(self, compressed: Network) -> Comparison:
+        """Its accuracy and that of a network made of it."""
+        before, after = self._right, _answered_right(compressed, self._samples)
+        lost, won = int(np.sum(before & ~after)), int(np.sum(~before & after))
+        original, right, total = int(np.sum(before)), int(np.sum(after)), len(self._samples)
+        return Comparison(
+            samples=total,
+            stimulus=self._stimulus,
+            readout=self._readout,
+            original=original / total,
+            original_interval=wilson(original, total),
+            compressed=right / total,
+            compressed_interval=wilson(right, total),
+            change=(won - lost) / total,
+            change_interval=paired(won, lost, total),
+        )
 
 
 def likeness(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> float:
@@ -113,5 +124,7 @@ def paired(won: int, lost: int, total: int) -> Interval:
     return max(-1.0, middle - reach), min(1.0, middle + reach)
 
 
-def _recording(network: Network, spikes: npt.NDArray[np.uint8]) -> Recording:
-    return run_reference(network, spikes) if network.is_integer else run_float(network, spikes)
+def _answered_right(network: Network, samples: Samples) -> npt.NDArray[np.bool_]:
+    run = run_reference if network.is_integer else run_float
+    right: npt.NDArray[np.bool_] = run(network, samples.spikes).predicted == samples.labels
+    return right

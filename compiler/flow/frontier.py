@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 
 from ...hdl.errors import SampleError
-from ...sim.evaluation import compare
+from ...sim.evaluation import Original
 from ..compression.apply import compress
 from ..compression.finetune import FineTune
 from ..compression.recipe import Recipe
@@ -78,13 +78,14 @@ def frontier(
     `judges` are labelled samples that compression does not see; `options` say what cycles are estimated for, `refined`
     makes the last pass over the integers of each.
     """
+    original = Original(source, judges, "calibration")
     for bits, sparsity in product(widths, sparsities):
         wanted = replace(recipe, sparsity=sparsity, bits=bits)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # neurons that fall silent are what a frontier is about
             network, report = compress(source, wanted, calibration.spikes, finetune=finetune, refine=refined())
         own = replace(options, method=recipe.method, sparsity=sparsity, bits=bits)
-        figures = point_of(network, own, compare(source, network, judges, "calibration"), judges)
+        figures = point_of(network, own, original.beside(network), judges)
         yield FrontierPoint(network=network, report=report, figures=figures)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...boards.boards import device_of
 from ...hdl.errors import SampleError
 from ...sim import numbering
-from ...sim.evaluation import Comparison, compare, unseen
+from ...sim.evaluation import Comparison, Original, unseen
 from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..estimate.estimate import estimate
@@ -90,16 +90,13 @@ def sweep(
     if test.labels is None:
         raise SampleError("a sweep compares accuracies: the test samples have no labels; add 'labels' to the file")
     judged_on = unseen(test, [calibration])
+    original = Original(source, judged_on)
     for width, sparsity, method in product(bits, sparsities, methods):
         wanted = replace(options, method=method, sparsity=sparsity, bits=width)
-        yield _point(source, wanted, calibration, judged_on)
-
-
-def _point(source: Network, options: CompileOptions, calibration: Samples, test: Samples) -> SweepPoint:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # neurons that fall silent are what a sweep is about
-        integer = integers_of(source, options, calibration).network
-    return point_of(integer, options, compare(source, integer, test), test)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # neurons that fall silent are what a sweep is about
+            integer = integers_of(source, wanted, calibration).network
+        yield point_of(integer, wanted, original.beside(integer), judged_on)
 
 
 def point_of(integer: Network, options: CompileOptions, judged: Comparison, samples: Samples) -> SweepPoint:
