@@ -107,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
     from ..compression.apply import compress
     from ..compression.report import with_origin
     from ..flow.compile import CompileOptions
+    from ..flow.frontier import frontier as compressed_in_ways
     from ..flow.frontier import split
     from ..frontends.nir.writer import write_nir
     from ..frontends.samples import read_samples
@@ -127,12 +128,18 @@ def run(options: argparse.Namespace) -> int:
     if judges is not None:
         judges = unseen(judges, seen)
         test = None if given is None else unseen(given, [*seen, judges])
-        parts = (calibration, judges)
-
-        def refined() -> Narrow | None:
-            return _refined(target, recipe, network, calibration)
-
-        return frontier.run(options, network, recipe, parts, test, target, finetune, refined)
+        ways = compressed_in_ways(
+            network,
+            recipe,
+            options.frontier,
+            options.widths,
+            calibration,
+            judges,
+            target,
+            finetune=finetune,
+            refined=lambda: _refined(target, recipe, network, calibration),
+        )
+        return frontier.run(options, network, recipe.method, ways, test)
     test = None if given is None else unseen(given, seen)
     refine = _refined(target, recipe, network, calibration)
     with common.progress_bar(f"compressing ({recipe.method})") as progress:

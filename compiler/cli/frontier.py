@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,8 @@ from . import common
 
 if TYPE_CHECKING:
     from ...sim.evaluation import Comparison
-    from ..compression.finetune import FineTune
-    from ..compression.recipe import Recipe
     from ..data.samples import Samples
     from ..flow.frontier import FrontierPoint
-    from ..flow.options import CompileOptions
     from ..ir.network import Network
 
 SPARSITIES = "0.8,0.9,0.95,0.97"
@@ -69,23 +66,16 @@ def check(options: argparse.Namespace) -> None:
 
 
 def run(
-    options: argparse.Namespace,
-    source: Network,
-    recipe: Recipe,
-    samples: tuple[Samples, Samples],
-    test: Samples | None,
-    target: CompileOptions,
-    finetune: FineTune | None,
-    refined: Callable[[], Callable[[Network], Network] | None],
+    options: argparse.Namespace, source: Network, method: str, ways: Iterator[FrontierPoint], test: Samples | None
 ) -> int:
-    """Compress in all ways on the first of the samples, choose on the second, judge the choice on those of the test,
-    write and report. Ctrl-C ends the search: what was found till then is chosen of."""
+    """Compress by a method in all `ways`, choose, judge the choice on the samples of the test, write and report. Ctrl-C
+    ends the search: what was found till then is chosen of."""
     from ...sim.evaluation import compare
     from ..compression.report import with_origin
     from ..flow.frontier import chosen, front
     from ..frontends.nir.writer import write_nir
 
-    points = _found(options, source, recipe, samples, target, finetune, refined)
+    points = _found(options, method, ways)
     best = chosen(points, options.within / 100)
     comparison = None if test is None else compare(source, best.network, test)
     judged = (best.figures.judged if comparison is None else comparison).judged
@@ -99,24 +89,11 @@ def run(
     return 0
 
 
-def _found(
-    options: argparse.Namespace,
-    source: Network,
-    recipe: Recipe,
-    samples: tuple[Samples, Samples],
-    target: CompileOptions,
-    finetune: FineTune | None,
-    refined: Callable[[], Callable[[Network], Network] | None],
-) -> list[FrontierPoint]:
-    from ..flow.frontier import frontier
-
+def _found(options: argparse.Namespace, method: str, ways: Iterator[FrontierPoint]) -> list[FrontierPoint]:
     points: list[FrontierPoint] = []
     total = len(options.frontier) * len(options.widths)
-    ways = frontier(
-        source, recipe, options.frontier, options.widths, *samples, target, finetune=finetune, refined=refined
-    )
     try:
-        with common.progress_bar(f"compressing in {total} ways ({recipe.method})") as progress:
+        with common.progress_bar(f"compressing in {total} ways ({method})") as progress:
             for point in ways:
                 points.append(point)
                 if progress is not None:
