@@ -25,16 +25,14 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 
 def saved_by(
-    build: BuildFolder | None, network: Network, samples: Samples, margin: int, recording: Recording | None = None
+    build: BuildFolder | None, network: Network, samples: Samples, margin: int, recording: Recording
 ) -> dict[str, Any]:
-    """What samples that end early save and cost, by the reference unless there is a recording."""
+    """What samples that end early save and cost, by the recording of all their steps."""
     import numpy as np
 
     from ...sim.early_exit import early_exit
-    from ...sim.reference import run_reference
     from ..flow.early import saving
 
-    recording = run_reference(network, samples.spikes) if recording is None else recording
     found = early_exit(recording.readout, recording.spikes, margin)
     saved: dict[str, Any] = {
         "margin": margin,

@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     """Send, compare, print."""
     from ...boards.host.board import Board
     from ...boards.host.facts import read_facts
+    from ...sim.reference import run_reference
     from ..flow.on_board import check_answers, sent
     from ..frontends.nir.reader import read_nir
     from ..frontends.samples import read_samples
@@ -80,8 +81,12 @@ def run(options: argparse.Namespace) -> int:
             given = sent(facts, samples)
             margin = options.early_exit
             answers = board.predict(given, profile=True, progress=progress, alone=alone, early_exit=margin)
-    compared = check_answers(network, facts, samples, answers, margin) if options.mode == "validate" else None
-    saved = None if answers.steps is None else early.saved_by(build, network, samples, margin)
+    checks = options.mode == "validate"
+    compared = saved = None
+    if checks or answers.steps is not None:
+        expected = run_reference(network, samples.spikes)
+        compared = check_answers(network, facts, samples, answers, margin, expected) if checks else None
+        saved = None if answers.steps is None else early.saved_by(build, network, samples, margin, expected)
     if options.output is not None:
         _save(options.output, answers)
     _print(options, facts, samples, answers, str(network.reading), compared, saved)

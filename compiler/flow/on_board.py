@@ -14,7 +14,7 @@ from ...hdl.errors import MismatchError, quoted
 from ...sim.divergence import check_output
 from ...sim.early_exit import early_exit
 from ...sim.image_executor import check_image_readings, decoded_classes
-from ...sim.recording import PopulationRecording
+from ...sim.recording import PopulationRecording, Recording
 from ...sim.reference import run_reference
 from ..data.samples import Samples
 from ..ir.network import Network
@@ -30,14 +30,19 @@ def sent(facts: LinkFacts, samples: Samples) -> npt.NDArray[Any]:
 
 
 def check_answers(
-    network: Network, facts: LinkFacts, samples: Samples, answers: Answers, margin: int | None = None
+    network: Network,
+    facts: LinkFacts,
+    samples: Samples,
+    answers: Answers,
+    margin: int | None = None,
+    expected: Recording | None = None,
 ) -> int:
     """Compare a board's answers with the reference's, until classes are certain by a `margin`; how many values were
     compared.
 
-    Raises MismatchError with the first divergence.
+    The reference runs where it is not `expected`. Raises MismatchError with the first divergence.
     """
-    expected = run_reference(network, samples.spikes)
+    expected = run_reference(network, samples.spikes) if expected is None else expected
     output = expected.populations[network.output]
     if margin is not None:
         return _check_early(network, facts, replace(output, membranes=None), expected.readout, answers, margin)
