@@ -11,7 +11,7 @@ from amaranth.lib import data
 
 from ..memories.memory import Family, MemoryShape, ShapedMemory
 from ..memories.spram import SpramMemory, SpramShape
-from ..neurons.wires import Job
+from ..neurons.wires import StepWires
 from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits
 from .visits import VisitLists
@@ -42,21 +42,17 @@ class Waiting(NamedTuple):
         return Waiting(*signals)
 
 
-class Wires:
+class Wires(StepWires):
     """What the parts of the bank tell each other."""
 
     def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
+        super().__init__()
         shapes = form.memories(family)
         self.state = ShapedMemory(shapes["state"], transparent=False)
         self.entries = _entries(form, shapes["entries"], contents.entries)
         self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
         self.visits = VisitLists(form.bases, shapes["visits"]) if form.visits else None
 
-        self.job = Signal(Job, init=Job.PASS)
-        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
-        self.announce = Signal()  # the pass after a reset ends nothing
-        self.quiet = self.end == TokenKind.ABORT
-        self.clear = self.end != TokenKind.END_OF_STEP
         self.population = Signal(range(len(form.layouts)))  # whose pass it is
         self.begins = Signal()  # a pass of a population
         self.looks = Signal()  # it looks at a word, unless it clears: additions of the next step wait for it

@@ -9,11 +9,11 @@ from amaranth.hdl import Value, signed
 from amaranth.lib import stream
 
 from ..memories.memory import Family, MemoryShape, ShapedMemory
-from ..streams.tokens import TokenKind, address_bits
+from ..streams.tokens import TokenKind
 from .bank import NeuronBank
 from .dynamics import fired, next_start, parameters_of
 from .neuron_format import NeuronFormat
-from .wires import Job
+from .wires import Job, NeuronWires
 
 
 class FastBank(NeuronBank):
@@ -192,31 +192,19 @@ class FastBank(NeuronBank):
             m.d.comb += self.release.eq(w.quiet | (not form.overlaps))
 
 
-class _Wires:
+class _Wires(NeuronWires):
     """What the parts of a fast bank tell each other. A neuron of the pass is in one of three stages: its word comes, it
     is compared, it is written."""
 
     def __init__(self, form: NeuronFormat, i: stream.Interface, o: stream.Interface) -> None:
-        self.shared = form.shared
-        self.job = Signal(Job, init=Job.PASS)
-        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
-        self.announce = Signal()  # the pass after a reset ends nothing
-        self.quiet = self.end == TokenKind.ABORT
-        self.clear = self.end != TokenKind.END_OF_STEP
-        self.listens = self.job == Job.INTEGRATE
-
-        self.neuron = Signal(range(form.neurons + 1))  # the next one of the pass
+        super().__init__(form, i)
         self.written = Signal.like(self.neuron, init=-1)  # the last one that was compared
         self.read = (self.written + 1)[: len(self.neuron)]
         self.stages = [Signal(name=f"stage{number}") for number in (1, 2, 3)]
         self.spike = Signal()
 
-        self.accept = i.valid & i.ready
-        self.is_event = i.payload.kind == TokenKind.EVENT
         self.adding = [Signal(name=f"adding{number}") for number in (1, 2)]
-        self.post = Signal(address_bits(form.neurons))  # of the second of them
         self.weights: list[Signal] = []
-        self.comes = i.valid & self.is_event if self.shared else self.listens
 
         self.leaves = self.stages[2] & self.spike
         self.stall = self.leaves & o.valid

@@ -27,7 +27,32 @@ Job = _Job
 """The RTLIL of cores has the name that it had in the bank."""
 
 
-class Wires:
+class StepWires:
+    """What the parts of every bank tell each other of the step: the job, and the end whose passes run."""
+
+    def __init__(self) -> None:
+        self.job = Signal(Job, init=Job.PASS)
+        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
+        self.announce = Signal()  # the pass after a reset ends nothing
+        self.quiet = self.end == TokenKind.ABORT
+        self.clear = self.end != TokenKind.END_OF_STEP
+
+
+class NeuronWires(StepWires):
+    """Those where a pass asks for one neuron after another, and of the contribution that comes."""
+
+    def __init__(self, form: NeuronFormat, i: stream.Interface) -> None:
+        super().__init__()
+        self.shared = form.shared
+        self.listens = self.job == Job.INTEGRATE
+        self.neuron = Signal(range(form.neurons + 1))  # the next one of the pass
+        self.accept = i.valid & i.ready
+        self.is_event = i.payload.kind == TokenKind.EVENT
+        self.comes = i.valid & self.is_event if self.shared else self.listens
+        self.post = Signal(address_bits(form.neurons))  # whose sum is written
+
+
+class Wires(NeuronWires):
     """What the parts of a bank tell each other: the job, the pass under way, and the contribution that is added.
 
     Contributions are added to words of `sums`, the currents where there are some, else the `state` itself. Words of all
@@ -37,6 +62,7 @@ class Wires:
     def __init__(
         self, form: NeuronFormat, i: stream.Interface, o: stream.Interface, memories: Mapping[str, ShapedMemory]
     ) -> None:
+        super().__init__(form, i)
         self.state = state = memories["state"]
         self.sums = sums = memories.get("currents", state)
         self.adaptation = memories.get("adaptation")
@@ -48,17 +74,10 @@ class Wires:
         self.kept_bit = state.read_data[start_bits:]
         self.a = None if self.adaptation is None else self.adaptation.read_data.as_signed()
         self.words = self._words()
-        self.shared = form.shared
 
-        self.job = Signal(Job, init=Job.PASS)
-        self.end = Signal(TokenKind, init=TokenKind.ABORT)  # what the passes end
-        self.announce = Signal()  # the pass after a reset ends nothing
-        self.quiet = self.end == TokenKind.ABORT
-        self.clear = self.end != TokenKind.END_OF_STEP
         self.drops = Signal() if form.returns else Const(0, 1)  # the next step's contributions from this one go
         self.still = Signal(len(form.populations))  # populations that a pass would not change
 
-        self.neuron = Signal(range(form.neurons + 1))  # the next one of the pass
         self.stages = [Signal(name=f"stage{number}") for number in (1, 2)]
         self.read, self.written = (self.neuron - 1)[: len(self.neuron)], Signal.like(self.neuron, name="written")
         self.spike = Signal()
@@ -66,12 +85,8 @@ class Wires:
         self.again = Signal() if form.repeats else None  # it fires once more
         self.stall = self.spikes & (~o.ready if self.again is None else ~o.ready | self.again)
 
-        self.accept = i.valid & i.ready
-        self.is_event = i.payload.kind == TokenKind.EVENT
         self.adding = Signal()
-        self.post = Signal(address_bits(form.neurons))
         self.weight = Signal(signed(form.weight_bits + max(p.shift for p in form.populations)))
-        self.comes = i.valid & self.is_event if self.shared else self.job == Job.INTEGRATE
         self.passes_by = Signal() if self.touched is not None else None  # of the next neurons nothing would change
         self.issue = (self.job == Job.PASS) & ~self.comes & ~self.stall
         if self.passes_by is not None:
