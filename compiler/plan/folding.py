@@ -34,7 +34,6 @@ from ..ir.network import INPUT, Network
 from ..lowering.quantise import quantise
 from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
-from .fast import fast_refusal
 from .kinds import FIELDS, engine_data, engine_folding
 from .lanes import LanesFolding
 from .slotted import SlottedFolding, most_slots
@@ -135,13 +134,14 @@ def slotted_folding(network: Network, lanes: int = SLOTS) -> Folding:
 def fast_folding(network: Network, folding: Folding) -> Folding:
     """The folding, with registers on the way of every engine that can have some: a higher clock for some cycles and
     logic cells more."""
-    engines = (
-        replace(engine, fast=True)
-        if isinstance(engine, SparseFolding) and not engine.skips and fast_refusal(network, engine.populations) is None
-        else engine
-        for engine in folding.engines
-    )
-    return replace(folding, engines=tuple(engines))
+
+    def fast(engine: EngineFolding) -> EngineFolding:
+        if not isinstance(engine, SparseFolding):
+            return engine
+        faster = replace(engine, fast=True)
+        return faster if faster.refusal(network) is None else engine
+
+    return replace(folding, engines=tuple(map(fast, folding.engines)))
 
 
 def _integers(network: Network) -> Network:
