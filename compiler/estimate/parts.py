@@ -124,7 +124,7 @@ def _compressed_parts(parts: Parts, form: RowFormat, family: Family) -> None:
         parts.ff("walker", 3 * len(form.sections).bit_length())
     if form.escapes:
         parts.lut("levels", form.index_bits / 3 + 2)
-    groups = (form.group - 1).bit_length()
+    groups = form.group_bits
     parts.path("walker", 3 + groups * (1 + (length > 3)) + (len(form.sections) > 1), start + groups * length / 2)
 
 

@@ -100,7 +100,7 @@ class FastRowWalker(RowWalker):
         m.d.comb += self.i.ready.eq(moves[0])
         self._waiting = valid
         row = self.i.payload.address
-        token = Cat(self.i.payload.kind, self._section(row), row if form.uniform else row[: self._group_bits])
+        token = Cat(self.i.payload.kind, self._section(row), row if form.uniform else row[: form.group_bits])
         kind_bits, section_bits = len(Value.cast(self.i.payload.kind)), len(self._section(row))
         tokens: list[Signal] = []
         before: Value = self.i.valid
@@ -117,10 +117,6 @@ class FastRowWalker(RowWalker):
         m.d.comb += [Value.cast(kind).eq(tokens[-1][:kind_bits]), section.eq(tokens[-1][kind_bits:])]
         return Fetched(valid[-1], take, kind, section, start, Const(0), length)
 
-    @property
-    def _group_bits(self) -> int:
-        return (self._format.group - 1).bit_length()
-
     def _located(self, m: Module, row: Value, places: list[Value], moves: list[Value]) -> tuple[Value, Value]:
         """Where a row starts, and its length, in the last register in front of the pointer."""
         form = self._format
@@ -133,7 +129,7 @@ class FastRowWalker(RowWalker):
         late = self._family is Family.ECP5
         shape = form.directory_memory(self._family)
         m.submodules.rows = rows = ShapedMemory(shape, self._contents.rows, late=int(late))
-        m.d.comb += [rows.read_address.eq(row[self._group_bits :]), rows.read_enable.eq(moves[0])]
+        m.d.comb += [rows.read_address.eq(row[form.group_bits :]), rows.read_enable.eq(moves[0])]
         if late:
             m.d.comb += rows.move.eq(moves[1])
         held = 1 if late else 0

@@ -66,6 +66,11 @@ class StoredRows(ABC):
         return max(1, self.longest_row.bit_length())
 
     @property
+    def group_bits(self) -> int:
+        """Width of a row's place in its group."""
+        return (self.group - 1).bit_length()
+
+    @property
     @abstractmethod
     def stored_lengths(self) -> int:
         """How many lengths a directory word holds."""

@@ -49,12 +49,11 @@ def read_directory(
 ) -> tuple[Value, Value, Value]:
     """Where a row starts, as the sum of two, and its length if it is stored, one cycle after `enable`."""
     m.submodules.rows = rows = ShapedMemory(form.directory_memory(family), words)
-    group_bits = (form.group - 1).bit_length()
-    m.d.comb += [rows.read_address.eq(row[group_bits:]), rows.read_enable.eq(enable)]
-    place = Signal(group_bits)
-    if group_bits:
+    m.d.comb += [rows.read_address.eq(row[form.group_bits :]), rows.read_enable.eq(enable)]
+    place = Signal(form.group_bits)
+    if form.group_bits:
         with m.If(enable):
-            m.d.sync += place.eq(row[:group_bits])
+            m.d.sync += place.eq(row[: form.group_bits])
     return found_in_word(form, rows.read_data, place)
 
 
