@@ -94,7 +94,7 @@ def rows_of_table(plan: Plan, name: str) -> list[str]:
         form = instance.form.rows
         if not isinstance(form, RowFormat) or form.uniform:
             continue
-        weights, _ = EngineWeights(engine.heard(plan.network), orders).rows()
+        weights, _ = EngineWeights(engine.heard(plan.network), orders).rows
         shapes = form.memories(plan.family)
         directory, entries = shapes["rows"], shapes["entries"]
         kept = without_empty_rows(form, weights, plan.family)

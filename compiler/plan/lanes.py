@@ -94,7 +94,7 @@ class LanesFolding(EngineFolding):
         lanes."""
         if weights.has_maps:
             return plan_taps(weights, family, None, self.scarce, places, room=room)
-        every, weight_bits = weights.rows()
+        every, weight_bits = weights.rows
         rows, row_contents = encode_rows(
             every.of_posts(chosen),
             weight_bits,

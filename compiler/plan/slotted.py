@@ -77,7 +77,7 @@ class SlottedFolding(EngineFolding):
     def plan(
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[SlottedFormat, SlottedContents]:
-        rows, weight_bits = weights.rows()
+        rows, weight_bits = weights.rows
         order = self.order(weights.network)
         neurons, parameters = weights.neurons(weight_bits, chosen=order, scarce=self.scarce)
         spares = self.scarce == Scarce.BRAMS and self.groups > 1  # one group has its sums in pairs: too wide

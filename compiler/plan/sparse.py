@@ -83,7 +83,7 @@ class SparseFolding(EngineFolding):
         if weights.has_maps:
             placed = plan_taps(weights, family, spram, self.scarce, room=weights.room)
         else:
-            own, weight_bits = weights.rows()
+            own, weight_bits = weights.rows
             room = None if weights.room is None else weights.room.of("rows")
             encode = partial(encode_rows, own, weight_bits, family, weights.sections(), spram, self.scarce, room=room)
             rows, row_contents = fast_rows(encode, family) if self.fast else encode()

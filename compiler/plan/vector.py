@@ -75,7 +75,7 @@ class VectorFolding(EngineFolding):
     def plan(
         self, weights: EngineWeights, family: Family, first_spram: int | None
     ) -> tuple[VectorFormat, VectorContents]:
-        rows, weight_bits = weights.rows()
+        rows, weight_bits = weights.rows
         room = weights.room
         neurons, parameters = weights.neurons(weight_bits, room=None if room is None else room.of("neurons"))
         beats = self.beats(weights.inputs, family)

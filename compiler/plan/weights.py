@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -183,6 +184,7 @@ class EngineWeights:
     def _in_order(self, name: str) -> IntArray:
         return self._orders.get(name, np.arange(self.network.size_of(name)))
 
+    @cached_property
     def rows(self) -> tuple[RowWeights, int]:
         """All weights by row and neuron, in units of their population's shift, and the width that holds them."""
         rows, posts, codes, widths = [], [], [], []
