@@ -25,6 +25,15 @@ def weight_of(code: Value, levels: Sequence[int] | None, bits: int) -> Value:
     return Value.cast(select_from([level & ((1 << bits) - 1) for level in levels], code))
 
 
+def entries_memory(
+    shape: MemoryShape | SpramShape, words: Sequence[int], first_spram: int | None, *, late: int = 0
+) -> ShapedMemory | SpramMemory:
+    """The memory of an engine's weights: SPRAMs from that number on, which are never `late`, or block RAM."""
+    if isinstance(shape, SpramShape):
+        return SpramMemory(shape, first_spram or 0, words)
+    return ShapedMemory(shape, words, late=late)
+
+
 def add_entries(
     m: Module,
     shape: MemoryShape | SpramShape,
@@ -34,14 +43,11 @@ def add_entries(
     *,
     late: int = 0,
 ) -> ShapedMemory | SpramMemory:
-    """The memory of a walker's entries, as the submodule `entries`; SPRAMs, which are never `late`, are loaded through
-    the walker's port."""
-    if isinstance(shape, SpramShape):
-        m.submodules.entries = entries = SpramMemory(shape, first_spram or 0, words)
+    """The memory of a walker's entries, as the submodule `entries`; SPRAMs are loaded through the walker's port."""
+    m.submodules.entries = entries = entries_memory(shape, words, first_spram, late=late)
+    if isinstance(entries, SpramMemory):
         wiring.connect(m, wiring.flipped(walker.load), entries.load)
-        return entries
-    m.submodules.entries = memory = ShapedMemory(shape, words, late=late)
-    return memory
+    return entries
 
 
 def read_directory(

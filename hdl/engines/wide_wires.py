@@ -9,11 +9,11 @@ from amaranth import Cat, Const, Mux, Signal
 from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
-from ..memories.memory import Family, MemoryShape, ShapedMemory
-from ..memories.spram import SpramMemory, SpramShape
+from ..memories.memory import Family, ShapedMemory
 from ..neurons.wires import StepWires
 from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits
+from .rows import entries_memory
 from .visits import VisitLists
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat
 from .wide_turns import Stage, Turns
@@ -49,7 +49,7 @@ class Wires(StepWires):
         super().__init__()
         shapes = form.memories(family)
         self.state = ShapedMemory(shapes["state"], transparent=False)
-        self.entries = _entries(form, shapes["entries"], contents.entries)
+        self.entries = entries_memory(shapes["entries"], contents.entries, form.first_spram)
         self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
         self.visits = VisitLists(form.bases, shapes["visits"]) if form.visits else None
 
@@ -109,13 +109,6 @@ class Wires(StepWires):
         mine = [stage.passes | (stage.adds & stage.now) for stage in self.stages]
         mine += [stage.valid & stage.now for stage in (self.staged, self.pending)]
         return Cat(self.turns.any(), *mine).any()
-
-
-def _entries(form: WideFormat, shape: MemoryShape | SpramShape, words: Sequence[int]) -> ShapedMemory | SpramMemory:
-    """The memory of words of weights."""
-    if isinstance(shape, SpramShape):
-        return SpramMemory(shape, form.first_spram or 0, words)
-    return ShapedMemory(shape, words)
 
 
 def is_of_the_step(form: WideFormat, kind: Value, word: Value) -> Value:
