@@ -63,6 +63,7 @@ def assert_agrees(plan: Plan, stress: int | None = 3, steps: int = 6) -> None:
         np.testing.assert_array_equal(got[name].membranes, population.membranes)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("drive", list(Drive))
 @pytest.mark.parametrize(("place", "mode"), RESETS)
 @pytest.mark.parametrize("fold_with", [shared_folding, pipelined_folding])
@@ -79,7 +80,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("drive", list(Drive))
 @pytest.mark.parametrize("place", list(ResetPlace))
 @pytest.mark.parametrize("way", WAYS)
@@ -134,6 +135,7 @@ CROSSED = {
 }
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("place", [ResetPlace.SAME, ResetPlace.NEXT, ResetPlace.SNNTORCH_SAME])
 @pytest.mark.parametrize("leaks", CROSSED.values(), ids=CROSSED)
 def test_what_membranes_leak_by_in_one_population_currents_do_in_another(leaks: Any, place: ResetPlace) -> None:

@@ -257,7 +257,7 @@ def vector_at_the_end(network: Network) -> Folding:
 FOLDINGS = {"shared": shared_folding, "pipelined": pipelined_folding, "vector": vector_at_the_end}
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("fold", FOLDINGS.values(), ids=FOLDINGS.keys())
 @pytest.mark.parametrize("by", KINDS)
 @pytest.mark.parametrize("kind", NETWORKS)

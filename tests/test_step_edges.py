@@ -203,7 +203,7 @@ def test_spikes_return_under_every_reset_and_to_skipped_passes(place: str) -> No
     check_core(case(data, shared(sizes, spram=True), rate=0.3))
 
 
-@pytest.mark.thinned(2)
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("folded", FOLDED)
 @pytest.mark.parametrize("graph", LATE)
 def test_spikes_come_later_in_every_engine(graph: str, folded: str) -> None:
@@ -291,7 +291,7 @@ def test_the_folding_is_chosen_among_those_of_step_edges() -> None:
     assert cycles[Objective.LATENCY] < cycles[Objective.LUTS]
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("folded", FOLDED)
 @pytest.mark.parametrize("graph", LATE)
 def test_cycles_with_delays_are_exact(graph: str, folded: str) -> None:
