@@ -170,7 +170,7 @@ def measure_rows(bench: Bench, ids: Sequence[str]) -> None:
             result = Result({}, missing=f"skipped: {reason}")
         except SpikeloomError as error:  # the other rows are worth having
             result = Result({}, missing=f"failed: {error}")
-        result = replace(result, commit=_commit())
+        result = replace(result, commit=commit_of_sources())
         write_figures(bench.folder / "rows" / f"{id}.json", asdict(result))
         print(f"{id}: {result.missing or shown(result.figures)}; {'; '.join(result.remarks)}", flush=True)
 
@@ -196,7 +196,7 @@ def require_one_commit(results: Mapping[str, Result]) -> None:
         sys.exit(f"a table has the figures of one commit: {found}; measure the older rows again")
 
 
-def _commit() -> str:
+def commit_of_sources() -> str:
     """The commit of the sources beside this file, marked where they differ from it; empty outside a checkout."""
     root = Path(__file__).resolve().parent.parent.parent
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude", "*"]
