@@ -34,6 +34,10 @@ from .utilisation import Utilisation, count_cells, read_overflow, read_utilisati
 
 _MAX_SEED = 2**31 - 1
 _STAT = "stat.json"
+_NO_ELEMENTS = "rename -hide */w:*[[]*"
+"""Amaranth names the elements of an array as bits of the whole would be (`rows[0]`), which yosys, as it maps module by
+module, takes one for the other."""
+
 _STATISTICS = f"tee -q -o {_STAT} stat -json"
 
 
@@ -241,17 +245,11 @@ def synthesise_hierarchical(
     """What each module of an RTLIL file costs by itself when the design is synthesised without flattening.
 
     The keys are instance paths below the top ("core.engine0"), the top itself is its own name. The sum is more than
-    what the flat design takes, as nothing is shared or simplified across modules. Where yosys cannot map module by
-    module (an assertion of its own fails on vector engines), the design is flattened and the top is all there is.
-    Writes a log beside the file.
+    what the flat design takes, as nothing is shared or simplified across modules. Writes a log beside the file.
     """
     folder = il_file.parent
-    read = f"read_rtlil {il_file.name}"
-    try:
-        passes = synthesis_passes(family, top, flatten=False)
-        _yosys(folder, [read, *passes, _STATISTICS], "hierarchy", native)
-    except ToolError:
-        _yosys(folder, [read, *synthesis_passes(family, top), _STATISTICS], "hierarchy", native)
+    passes = synthesis_passes(family, top, flatten=False)
+    _yosys(folder, [f"read_rtlil {il_file.name}", _NO_ELEMENTS, *passes, _STATISTICS], "hierarchy", native)
     modules = {name.removeprefix("\\"): figures for name, figures in _statistics(folder, "modules").items()}
     return {
         name.removeprefix(f"{top}."): count_cells(figures["num_cells_by_type"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from echo import Echo
+from networks import chain
 from spikeloom.boards import toolchain
 from spikeloom.boards.boards import Board, all_boards, find_board
 from spikeloom.boards.critical_path import module_paths, read_timing
@@ -18,6 +19,10 @@ from spikeloom.boards.devices import DEVICES, Device, find_device
 from spikeloom.boards.floorplan import TileKind
 from spikeloom.boards.toolchain import BuildResult, build, synthesise_hierarchical
 from spikeloom.boards.utilisation import count_cells, read_overflow, read_utilisation
+from spikeloom.compiler.plan.folding import Folding
+from spikeloom.compiler.plan.kinds import engine_folding
+from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.hdl.emit.emit import to_rtlil
 from spikeloom.hdl.errors import CapacityError, OptionError, TimingError, ToolError
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources
@@ -177,22 +182,18 @@ def test_the_cost_of_each_module(ice40: BuildResult) -> None:
     assert not (ice40.bitstream.parent / "stat.json").exists()
 
 
-def test_what_cannot_be_mapped_module_by_module_is_one_block(
-    ice40: BuildResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As vector engines, on which yosys fails."""
-    run = toolchain._yosys
-
-    def fail_on_modules(folder: Path, passes: list[str], log: str, native: bool) -> None:
-        if any("-noflatten" in step for step in passes):
-            raise ToolError("yosys failed", None)
-        run(folder, passes, log, native)
-
-    monkeypatch.setattr(toolchain, "_yosys", fail_on_modules)
+def test_the_cost_of_each_module_of_a_vector_engine(tmp_path: Path) -> None:
+    """Whose events come in arrays."""
+    network = chain(2, (4, 3, 2))
+    engines = (
+        engine_folding(("p0",), kind="vector", lanes=0, events_per_beat=2),
+        engine_folding(("p1",), kind="vector", lanes=0),
+    )
+    plan = make_plan(network, "ecp5", Folding(engines=engines, wide=True))
     (tmp_path / "logs").mkdir()
-    (tmp_path / "top.il").write_bytes((ice40.bitstream.parent / "top.il").read_bytes())
-    costs = synthesise_hierarchical(tmp_path / "top.il", Family.ICE40)
-    assert list(costs) == ["top"] and costs["top"].luts > 0
+    (tmp_path / "top.il").write_text(to_rtlil(plan.core(), "top"), encoding="utf-8")
+    costs = synthesise_hierarchical(tmp_path / "top.il", Family.ECP5)
+    assert all(costs[f"engine{number}.neurons"].luts > 0 for number in (0, 1))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31])
