@@ -16,6 +16,7 @@ from .memories.spram import load_signature
 from .neurons.readout import MembraneReadout, ReadoutFormat
 from .streams.delays import DelayContents, DelayFormat
 from .streams.routing import Filter, Fork, Merge
+from .streams.token_queue import QueueFormat
 from .streams.tokens import token_layout
 
 CORE_INPUT = -1
@@ -41,12 +42,14 @@ class Delayed:
 class EngineInstance:
     """One engine of a core: its format, and the contents that go with it. `sources` are the numbers of the engines it
     listens to (`CORE_INPUT` for the input), in the order in which their outputs are concatenated into its inputs; what
-    it hears later, `delays`, follows them. Without sources it follows the steps of the core's input."""
+    it hears later, `delays`, follows them. Without sources it follows the steps of the core's input. Where it has
+    `queues`, one for each source or None, what a source says waits there, so that it may run ahead."""
 
     form: EngineFormat
     contents: Any
     sources: tuple[int, ...]
     delays: tuple[Delayed, ...] = ()
+    queues: tuple[QueueFormat | None, ...] = ()
 
     @property
     def heard(self) -> tuple[Source, ...]:
@@ -54,12 +57,15 @@ class EngineInstance:
         now = [(source, False) for source in self.sources or (CORE_INPUT,)]
         return (*now, *((delayed.source, delayed.inner) for delayed in self.delays))
 
-    def delay_memories(self, family: Family) -> dict[str, MemoryShape]:
-        """The memories of its delays by their role."""
+    def stream_memories(self, family: Family) -> dict[str, MemoryShape]:
+        """The memories of its delays and queues by their role."""
+        delays = [delayed.form.memories(family) for delayed in self.delays]
+        queues = [{"inlet": queue.memory(family)} for queue in self.queues if queue is not None]
         return {
             f"{role}{number}" if number else role: shape
-            for number, delayed in enumerate(self.delays)
-            for role, shape in delayed.form.memories(family).items()
+            for memories in (delays, queues)
+            for number, shapes in enumerate(memories)
+            for role, shape in shapes.items()
         }
 
 
@@ -184,7 +190,7 @@ class Core(wiring.Component):
             wiring.connect(m, packer.o, inlet)
             inlet = packer.i
         if len(instance.heard) == 1:
-            return [inlet]
+            return self._queued(m, number, instance, [inlet])
         now = [self._size((source, False)) for source in instance.sources]
         merge = Merge([*(now or [0]), *(delayed.form.rows for delayed in instance.delays)])
         m.submodules[f"merge{number}"] = merge
@@ -199,6 +205,18 @@ class Core(wiring.Component):
             m.submodules[f"delay{number}_{place}"] = delay
             wiring.connect(m, delay.o, inlets[place])
             inlets[place] = delay.i
+        return self._queued(m, number, instance, inlets)
+
+    def _queued(
+        self, m: Module, number: int, instance: EngineInstance, inlets: list[stream.Interface]
+    ) -> list[stream.Interface]:
+        """The inlets behind the queues of an engine."""
+        for place, form in enumerate(instance.queues):
+            if form is not None:
+                queue = form.create(self._family)
+                m.submodules[f"inlet{number}_{place}"] = queue
+                wiring.connect(m, queue.o, inlets[place])
+                inlets[place] = queue.i
         return inlets
 
     def _deliver(self, m: Module, source: Source, tokens: stream.Interface, sinks: list[stream.Interface]) -> None:

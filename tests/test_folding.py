@@ -42,8 +42,11 @@ from spikeloom.sim.verilog_executor import core_in, emit_core
 from test_plan import branching
 
 
-def assert_agrees(network: Network, folding: Folding, family: str, stress: int | None) -> None:
-    spikes = random_spikes(3, network, samples=3, steps=5, rate=0.3)
+def assert_agrees(
+    network: Network, folding: Folding, family: str, stress: int | None, spikes: np.ndarray | None = None
+) -> None:
+    """Spikes and membranes of samples that follow each other, with pauses where there is a `stress`."""
+    spikes = random_spikes(3, network, samples=3, steps=5, rate=0.3) if spikes is None else spikes
     expected = run_reference(network, spikes, membranes=True)
     got = run_amaranth(make_plan(network, family, folding), spikes, membranes=True, stress=stress)
     for name, population in expected.populations.items():
@@ -345,11 +348,11 @@ def test_a_folding_of_very_many_engines_is_refused_in_a_short_line() -> None:
         ('{"engines": [{"populations": ["a"]}], "wide": 1}', "wide is true or false: FILE has 1"),
         (
             '{"engines": [3]}',
-            "an engine has events_per_beat, fast, kind, lanes, neurons_per_cycle, populations, queue, scarce, ",
+            "an engine has events_per_beat, fast, inlet_queue, kind, lanes, neurons_per_cycle, populations, queue, ",
         ),
         (
             '{"engines": [' + '{"populations": ["a"]},' * 300_000 + '{"lanes": 1}]}',
-            "an engine has events_per_beat, fast, kind",
+            "an engine has events_per_beat, fast, inlet_queue, kind",
         ),
     ],
 )

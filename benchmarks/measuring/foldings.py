@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.plan.engine_folding import EngineKind
-from spikeloom.compiler.plan.folding import Folding, fast_folding, pipelined_folding, shared_folding, slotted_folding
+from spikeloom.compiler.plan.folding import (
+    Folding,
+    fast_folding,
+    pipelined_folding,
+    queued_folding,
+    shared_folding,
+    slotted_folding,
+)
 from spikeloom.compiler.plan.kinds import engine_folding
 
 
@@ -24,10 +31,10 @@ def vector_folding(network: Network, events: int, *, neurons_per_cycle: int = 4)
     return Folding(engines=(wide, *rest), wide=events > 1)
 
 
-def lanes_folding(network: Network, lanes: int) -> Folding:
-    """Lanes for the first population, one for the others, whose rows are short."""
+def lanes_folding(network: Network, lanes: int, others_lanes: int = 1) -> Folding:
+    """Lanes for the first population, fewer for the others, whose rows are short."""
     first, *others = [population.name for population in network.populations]
-    rest = (engine_folding(populations=(name,)) for name in others)
+    rest = (engine_folding(populations=(name,), lanes=others_lanes) for name in others)
     return Folding(engines=(engine_folding(populations=(first,), lanes=lanes), *rest))
 
 
@@ -42,9 +49,12 @@ FRONT: dict[str, tuple[str, Callable[[Network], Folding]]] = {
     "front-shared": ("shared", shared_folding),
     "fast": ("shared, fast", lambda network: fast_folding(network, shared_folding(network))),
     "front-pipelined": ("an engine each", pipelined_folding),
+    "queued": ("an engine each, queues", lambda network: queued_folding(network, pipelined_folding(network))),
     "front-lanes2": ("2 lanes", lambda network: lanes_folding(network, 2)),
     "front-lanes4": ("4 lanes", lambda network: lanes_folding(network, 4)),
     "front-lanes8": ("8 lanes", lambda network: lanes_folding(network, 8)),
+    "queued4": ("4 lanes, queue, 1", lambda network: queued_folding(network, lanes_folding(network, 4))),
+    "queued8": ("8 lanes, queues, 2", lambda network: lanes_folding(network, 8, 2)),
     "slotted2": ("2 slots", lambda network: slotted_folding(network, 2)),
     "slotted4": ("4 slots", lambda network: slotted_folding(network, 4)),
     "slotted8": ("8 slots", lambda network: slotted_folding(network, 8)),

@@ -132,6 +132,27 @@ ROWS = (
         SPIKER,
     ),
     Row(
+        "queued",
+        "MNIST 784-128-10, core, an engine per layer with a queue between them, ECP5-25k",
+        (
+            Goal(figure="cycles_per_step", limit=708),
+            Goal(figure="dp16kd", limit=12),
+        ),
+        SPIKER,
+    ),
+    Row(
+        "queued4",
+        "MNIST 784-128-10, core, four lanes, a queue and one lane, ECP5-25k",
+        (Goal(figure="cycles_per_step", limit=236),),
+        SPIKER,
+    ),
+    Row(
+        "queued8",
+        "MNIST 784-128-10, core, eight lanes and two, with queues, ECP5-25k",
+        (Goal(figure="cycles_per_step", limit=155),),
+        SPIKER,
+    ),
+    Row(
         "slotted2",
         "MNIST 784-128-10, core, words of two synapses, ECP5-25k",
         (

@@ -180,6 +180,12 @@ def folding_options() -> argparse.ArgumentParser:
         action="store_true",
         help="registers on the way of engines with one lane: a higher clock for some cycles and logic cells more",
     )
+    titled.add_argument(
+        "--queue",
+        type=whole(2, 1024),
+        metavar="N",
+        help="events, a power of two, that may wait between two engines, of which none holds up the other then: try 32",
+    )
     return parent
 
 
@@ -241,13 +247,22 @@ def packed_option(parser: argparse.ArgumentParser) -> None:
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     """What `folding_options` say; None for the default."""
-    from ...hdl.errors import OptionError
-    from ..plan.folding import default_folding, fast_folding
+    from ..plan.folding import default_folding
 
     folding = _named_folding(options, network)
-    if not options.fast:
+    if not options.fast and options.queue is None:
         return folding
-    slow = default_folding(network) if folding is None else folding
+    folding = default_folding(network) if folding is None else folding
+    if options.queue is not None:
+        folding = _queued(network, folding, options.queue)
+    return _fast(network, folding) if options.fast else folding
+
+
+def _fast(network: Network, slow: Folding) -> Folding:
+    """The folding with `--fast`. Raises OptionError where that changes nothing."""
+    from ...hdl.errors import OptionError
+    from ..plan.folding import fast_folding
+
     fast = fast_folding(network, slow)
     if fast == slow:
         raise OptionError(
@@ -255,6 +270,20 @@ def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
             "none; leave it out"
         )
     return fast
+
+
+def _queued(network: Network, folding: Folding, depth: int) -> Folding:
+    """The folding with `--queue`. Raises OptionError where that changes nothing."""
+    from ...hdl.errors import OptionError
+    from ..plan.folding import queued_folding
+
+    queued = queued_folding(network, folding, depth)
+    if queued == folding:
+        raise OptionError(
+            "--queue is for engines that listen to others, whose lanes have no queues yet: this folding has none; give "
+            "each population its engine (--fold pipelined or slotted), or leave it out"
+        )
+    return queued
 
 
 def _named_folding(options: argparse.Namespace, network: Network) -> Folding | None:

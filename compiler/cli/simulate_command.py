@@ -114,9 +114,10 @@ def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Ne
 
     if build is None:
         return common.folding_of(options, network)
-    if options.fold is not None or options.folding is not None or options.fast:
+    if options.fold is not None or options.folding is not None or options.fast or options.queue:
         raise OptionError(
-            f"a build has its folding: {options.model} is a build folder; leave --fold, --fast and --folding out"
+            f"a build has its folding: {options.model} is a build folder; leave --fold, --fast, --queue and --folding "
+            "out"
         )
     return read_folding(build.folding_file)
 

@@ -9,6 +9,7 @@ registers say, the streams between them follow, every engine takes its step.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 
 from ...hdl.core import CORE_INPUT, Delayed
 from ...hdl.errors import ModelError
@@ -18,7 +19,7 @@ from ..plan.plan import Plan
 from .circuit import Circuit
 from .delays import delay_block
 from .engine_cycles import EngineCycles
-from .lane import lanes_cycles
+from .lane import lanes_cycles, run_queue
 from .limits import silent_cycles
 from .slotted import slotted_cycles
 from .sparse import sparse_cycles
@@ -72,6 +73,10 @@ def count_core_cycles(
     late: list[tuple[Delayed, int]] = []
     for number, (instance, model, trains) in enumerate(zip(plan.engines, models, spikes, strict=True)):
         now = [(ports[source, False].pop(), sizes[source]) for source in instance.sources]
+        now = [
+            (inlet if queue is None else circuit.block(run_queue(queue.depth), inlet), size)
+            for (inlet, size), queue in zip_longest(now, instance.queues)
+        ]
         if not now:
             now = [(circuit.ends(ports[CORE_INPUT, False].pop()), 0)]
         due = [circuit.stream() for _ in instance.delays]

@@ -14,6 +14,7 @@ from ..plan.folding import (
     default_folding,
     membranes_leave,
     pipelined_folding,
+    queued_folding,
     shared_folding,
     slotted_folding,
     wide_folding,
@@ -21,6 +22,7 @@ from ..plan.folding import (
 from ..plan.kinds import PerKind, engine_folding
 from ..plan.maps import listens_to_maps
 from ..plan.slotted import SlottedFolding
+from ..plan.sparse import SparseFolding
 from ..plan.vector import VectorFolding
 from ..plan.wide import WideFolding
 
@@ -69,6 +71,14 @@ def _weighed_sparse(network: Network) -> Iterator[Folding]:
             yield shared_folding(network, scarce)
     for scarce in Scarce:
         yield pipelined_folding(network, scarce=scarce)
+    yield from _queued(network, pipelined_folding(network))
+
+
+def _queued(network: Network, folding: Folding) -> Iterator[Folding]:
+    """The folding with queues between its engines, where one with a pass of its own holds others up without."""
+    queued = queued_folding(network, folding)
+    if any(engine.inlet_queue and isinstance(engine, SparseFolding) for engine in queued.engines):
+        yield queued
 
 
 def _weighed_lanes(network: Network) -> Iterator[Folding]:
@@ -109,7 +119,9 @@ def _wide(network: Network) -> Iterator[tuple[int, Folding]]:
 
 
 def _weighed_slotted(network: Network) -> Iterator[Folding]:
-    return (folding for _, folding in _slotted(network))
+    for _, folding in _slotted(network):
+        yield folding
+        yield from _queued(network, folding)
 
 
 def _slotted(network: Network) -> Iterator[tuple[int, Folding]]:
@@ -135,7 +147,11 @@ WEIGHED: PerKind[Callable[[Network], Iterator[Folding]]] = PerKind(
 
 def _searched_sparse(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
     shared = {"shared": shared_folding(network)}
-    return shared | {"pipelined": pipelined_folding(network)} if len(network.populations) > 1 else shared
+    if len(network.populations) == 1:
+        return shared
+    pipelined = pipelined_folding(network)
+    queued = dict(zip(["pipelined, with queues"], _queued(network, pipelined), strict=False))
+    return shared | {"pipelined": pipelined} | queued
 
 
 def _searched_lanes(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:

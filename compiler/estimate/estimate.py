@@ -37,6 +37,7 @@ from .parts import (
     flash_parts,
     link_parts,
     memory_parts,
+    queue_parts,
     spram_parts,
 )
 from .readout import readout_link_parts, readout_parts
@@ -169,7 +170,10 @@ def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
         engine.add_parts(parts, plan.family)
         for delayed in instance.delays:
             delay_parts(parts, delayed.form)
-        for shape in (instance.form.memories(plan.family) | instance.delay_memories(plan.family)).values():
+        for queue in instance.queues:
+            if queue is not None:
+                queue_parts(parts, queue.depth)
+        for shape in (instance.form.memories(plan.family) | instance.stream_memories(plan.family)).values():
             if isinstance(shape, MemoryShape):
                 memory_parts(parts, shape)
             else:

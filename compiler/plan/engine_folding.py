@@ -49,9 +49,13 @@ class Monitor:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineFolding(ABC):
-    """One engine: its populations in evaluation order. A type for each kind says how it works."""
+    """One engine: its populations in evaluation order. A type for each kind says how it works.
+
+    In front of it `inlet_queue` tokens of each engine that it listens to may wait, so that these run ahead; 0 for none.
+    """
 
     populations: tuple[str, ...]
+    inlet_queue: int = 0
 
     kind: ClassVar[EngineKind]
 

@@ -36,6 +36,7 @@ from .delays import MAX_KEPT_STEPS
 from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
 from .lanes import LanesFolding
+from .queues import QUEUE, check_inlet_queue, hears_another
 from .slotted import SlottedFolding, most_slots
 from .sparse import SparseFolding
 from .wide import WideFolding
@@ -144,6 +145,17 @@ def fast_folding(network: Network, folding: Folding) -> Folding:
     return replace(folding, engines=tuple(map(fast, folding.engines)))
 
 
+def queued_folding(network: Network, folding: Folding, depth: int = QUEUE) -> Folding:
+    """The folding, with a queue in front of every engine that listens to another: what sends need not wait for what
+    receives. Lanes that have queues of their own need none."""
+
+    def queued(engine: EngineFolding) -> EngineFolding:
+        waits = isinstance(engine, LanesFolding) and engine.queue
+        return engine if waits or not hears_another(network, engine) else replace(engine, inlet_queue=depth)
+
+    return replace(folding, engines=tuple(map(queued, folding.engines)))
+
+
 def _integers(network: Network) -> Network:
     """The network, or its plain rounding: engines of words are told by what integers do."""
     if network.is_integer:
@@ -238,6 +250,7 @@ def check_folding(network: Network, folding: Folding) -> None:
         _wide_possible(network, folding)
     for engine in folding.engines:
         engine.check(network, wide=folding.wide and INPUT in engine.heard(network).sources)
+        check_inlet_queue(network, engine)
     _heard_populations_last(network, folding)
     _delays_kept(network, folding)
 

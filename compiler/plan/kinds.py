@@ -15,7 +15,8 @@ from typing import Any, Generic, TypeVar
 from ...hdl.errors import ModelError, quoted
 from ..encodings.cost import Scarce
 from .engine_folding import EngineFolding, EngineKind
-from .lanes import LanesFolding, check_queue
+from .lanes import LanesFolding
+from .queues import QUEUE, check_queue
 from .slotted import SlottedFolding
 from .sparse import SparseFolding
 from .vector import VectorFolding
@@ -53,7 +54,8 @@ NAMES = {getattr(FOLDINGS, field.name): field.name for field in fields(FOLDINGS)
 FIELDS: Mapping[str, Any] = {
     "kind": EngineKind.SPARSE,
     "lanes": 1,
-    "queue": 32,
+    "queue": QUEUE,
+    "inlet_queue": 0,
     "spram": False,
     "events_per_beat": 1,
     "neurons_per_cycle": 1,

@@ -20,12 +20,12 @@ from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from .engine_folding import EngineFolding, EngineKind, Monitor, check_range
 from .lane_assignment import lane_neurons
+from .queues import QUEUE, check_queue
 from .sparse import ONLY_VECTOR
 from .taps import PlacedRows, plan_taps
 from .weights import EngineWeights
 
 MAX_LANES = 256
-MAX_QUEUE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class LanesFolding(EngineFolding):
     the others. `scarce` and `skips` as in SparseFolding."""
 
     lanes: int
-    queue: int = 32
+    queue: int = QUEUE
     scarce: Scarce = Scarce.BRAMS
     skips: bool = False
 
@@ -110,18 +110,3 @@ class LanesFolding(EngineFolding):
     def monitors(self, network: Network) -> Iterator[Monitor]:
         for chosen in lane_neurons(network, self):
             yield self._monitor(network, 0, range(len(chosen)), chosen)
-
-
-def check_queue(population: str, queue: int) -> None:
-    """ModelError for a queue that cannot be built: one word of memory would never be free."""
-    check_range(f"the queue of the engine of {quoted(population)}", queue, 0, MAX_QUEUE)
-    if queue == 1:
-        raise ModelError(
-            f"a queue holds 0 events or at least 2: that of {quoted(population)} has 1; the nearest are 0 and 2"
-        )
-    if queue & (queue - 1):
-        below = 1 << (queue.bit_length() - 1)
-        raise ModelError(
-            f"a queue holds a power of two of events: that of {quoted(population)} has {queue}; "
-            f"the nearest are {below} and {2 * below}"
-        )

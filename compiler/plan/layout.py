@@ -173,7 +173,7 @@ def _fixed(plan: Plan) -> Iterator[Any]:
         contents = engine.form.outside_spram(engine.contents)
         if plan.headroom is not None:
             contents = engine.form.with_stored(contents, dict.fromkeys(engine.form.stored(contents), ()))
-        yield (engine.sources, engine.form, contents, *engine.delays)
+        yield (engine.sources, engine.form, contents, *engine.delays, *engine.queues)
 
 
 def _text(value: Any) -> str:

@@ -15,12 +15,14 @@ from ...hdl.memories.memory import Family, MemoryShape
 from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
 from ...hdl.neurons.readout import ReadoutFormat
 from ...hdl.resources import Resources
+from ...hdl.streams.token_queue import QueueFormat
 from ...hdl.streams.tokens import BeatShape
 from ..encodings.room import NoRoomError, Room
 from ..ir.arrays import IntArray
 from ..ir.network import INPUT, Network
 from ..ir.verifier import verify
 from .delays import plan_delay
+from .engine_folding import EngineFolding
 from .folding import Folding, check_folding, default_folding, input_beats
 from .readout import folded_readout, gives_membranes
 from .weights import EngineWeights
@@ -78,7 +80,7 @@ class Plan:
         uses = [
             MemoryUse(engine=number, role=role, shape=shape)
             for number, engine in enumerate(self.engines)
-            for role, shape in (engine.form.memories(self.family) | engine.delay_memories(self.family)).items()
+            for role, shape in (engine.form.memories(self.family) | engine.stream_memories(self.family)).items()
         ]
         kept = None if self.readout is None else self.readout.memory(self.family)
         if kept is not None:
@@ -228,6 +230,16 @@ def engine_orders(network: Network, folding: Folding) -> dict[str, IntArray]:
     return {name: order for engine in folding.engines for name, order in engine.orders(network).items()}
 
 
+def _queues(network: Network, engine: EngineFolding, sources: Sequence[str]) -> tuple[QueueFormat | None, ...]:
+    """The queues in front of an engine: for each source, but not for the core's input."""
+    if not engine.inlet_queue:
+        return ()
+    return tuple(
+        None if name == INPUT else QueueFormat(addresses=network.size_of(name), depth=engine.inlet_queue)
+        for name in sources
+    )
+
+
 def _engines(
     network: Network, family: Family, folding: Folding, rooms: Sequence[Room | None]
 ) -> tuple[EngineInstance, ...]:
@@ -252,7 +264,9 @@ def _engines(
             source = numbers[late.pres[-1]] if not late.inner else numbers[engine.populations[-1]]
             delays.append(Delayed(source=source, inner=late.inner, form=kept, contents=history))
         sources = tuple(numbers[s] for s in weights.sources)
-        instances.append(EngineInstance(form=form, contents=contents, sources=sources, delays=tuple(delays)))
+        queues = _queues(network, engine, weights.sources)
+        parts = {"sources": sources, "delays": tuple(delays), "queues": queues}
+        instances.append(EngineInstance(form=form, contents=contents, **parts))
         taken += sum(shape.spram for shape in form.memories(family).values())
     if taken > MAX_SPRAMS:
         raise CapacityError(

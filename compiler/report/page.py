@@ -34,6 +34,7 @@ ROLE_NAMES = {
     "entries": "synapses",
     "weights": "weights",
     "queue": "waiting events",
+    "inlet": "events between engines",
     "log": "events of a step",
     "history": "events of several steps",
     "taps": "delays",

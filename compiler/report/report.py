@@ -260,6 +260,7 @@ def _engine(facts: Facts, number: int) -> dict[str, Any]:
         "kind": folding.kind,
         "lanes": engine_data(folding)["lanes"],
         "fast": engine_data(folding)["fast"],
+        "inlet_queue": folding.inlet_queue,
         "encoding": ENCODINGS.of(folding)(plan.engines[number].form),
         "stored_bits": stored,
         "entropy_bits": round(bound, 1),

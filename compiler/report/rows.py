@@ -19,7 +19,7 @@ def engine_rows(engines: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], 
             engine["block"],
             ", ".join(engine["populations"]),
             number(engine["lanes"]),
-            encoding_text(engine["encoding"]) + ", fast" * engine.get("fast", False),
+            encoding_text(engine["encoding"]) + ", fast" * engine.get("fast", False) + _waiting(engine),
             number(engine["stored_bits"]),
             "" if engine["stored_over_entropy"] is None else f"{engine['stored_over_entropy']:.2f}",
             "" if engine["cycles_per_sample"] is None else number(engine["cycles_per_sample"]),
@@ -27,6 +27,12 @@ def engine_rows(engines: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], 
         for engine in engines
     ]
     return headings, rows
+
+
+def _waiting(engine: Mapping[str, Any]) -> str:
+    """How many events may wait in front of an engine."""
+    queue = engine.get("inlet_queue", 0)
+    return f", behind a queue of {queue}" if queue else ""
 
 
 ENGINE_FIGURES = (2, 4, 5, 6)

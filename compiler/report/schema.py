@@ -228,6 +228,7 @@ class EngineData(TypedDict):
     kind: str
     lanes: int
     fast: NotRequired[bool]
+    inlet_queue: NotRequired[int]
     encoding: EncodingData
     stored_bits: int
     entropy_bits: float

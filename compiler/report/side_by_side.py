@@ -78,7 +78,10 @@ def _target(report: Report) -> str:
 
 def _folding(report: Report) -> str:
     kinds = [
-        "fast " * engine.get("fast", False) + engine["kind"] + f" x {engine['lanes']}" * (engine["lanes"] > 1)
+        "fast " * engine.get("fast", False)
+        + engine["kind"]
+        + f" x {engine['lanes']}" * (engine["lanes"] > 1)
+        + " queued" * bool(engine.get("inlet_queue", 0))
         for engine in report["engines"]
     ]
     return ", ".join(kinds)

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..memories.memory import MemoryShape, ShapedMemory
+from ..memories.memory import Family, MemoryShape, ShapedMemory
+from .tokens import token_layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueFormat:
+    """A queue of tokens over `addresses` neurons, in which `depth` - 1 wait and one is shown; `depth` is a power of two
+    from 2 on."""
+
+    addresses: int
+    depth: int
+
+    @property
+    def layout(self) -> data.StructLayout:
+        return token_layout(self.addresses)
+
+    def memory(self, family: Family) -> MemoryShape:
+        return MemoryShape(family, self.depth, self.layout.size, writable=True)
+
+    def create(self, family: Family) -> TokenQueue:
+        return TokenQueue(self.layout, self.memory(family))
 
 
 class TokenQueue(wiring.Component):

@@ -37,6 +37,9 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
         kind = "one lane" if _has_maps(network, names[0]) else draw(st.sampled_from(kinds))
         of_kind = _one_lane(network, names, family) if kind == "one lane" else KINDS[kind](size, family)
         engines.append({"populations": names, **draw(of_kind)})
+    for engine in engines:
+        if _hears_another(network, engine["populations"]):
+            engine["inlet_queue"] = draw(st.sampled_from((0, 0, 2, 4, 32)))
     folding = {"engines": engines}
     first = _only_listener(network, engines)
     if first is not None and first.get("kind") == "vector" and draw(st.booleans()):
@@ -55,6 +58,14 @@ def _only_listener(network: Data, engines: list[Data]) -> Data | None:
     }
     listeners = [number for number, sources in hears.items() if "input" in sources]
     return engines[listeners[0]] if len(listeners) == 1 and hears[listeners[0]] == {"input"} else None
+
+
+def _hears_another(network: Data, names: list[str]) -> bool:
+    """Whether an engine of some populations listens to another, at once."""
+    return any(
+        p["post"] in names and p["pre"] not in ("input", *names) and not np.any(p["delay"])
+        for p in network["projections"]
+    )
 
 
 def _has_maps(network: Data, name: str) -> bool:

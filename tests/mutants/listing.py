@@ -130,6 +130,44 @@ STREAMS = (
     ),
 )
 
+QUEUES = (
+    Mutant(
+        "a queue takes more than it holds",
+        "hdl/streams/token_queue.py",
+        "self.i.ready.eq((written + 1)[: len(written)] != taken)",
+        "self.i.ready.eq(1)",
+        ("tests/test_queues.py", "-k", "part_and_meet"),
+    ),
+    Mutant(
+        "queues between engines are as deep as none for the cycles",
+        "compiler/cycles/model.py",
+        "circuit.block(run_queue(queue.depth), inlet)",
+        "circuit.block(run_queue(2), inlet)",
+        ("tests/test_queues.py", "-k", "part_and_meet"),
+    ),
+    Mutant(
+        "a queue stands in front of the core's input, too",
+        "compiler/plan/plan.py",
+        "None if name == INPUT else QueueFormat",
+        "None if name is None else QueueFormat",
+        ("tests/test_queues.py", "-k", "part_and_meet"),
+    ),
+    Mutant(
+        "a build with other queues is taken for the same hardware",
+        "compiler/plan/layout.py",
+        "*engine.delays, *engine.queues)",
+        "*engine.delays)",
+        ("tests/test_queues.py", "-k", "take_the_place"),
+    ),
+    Mutant(
+        "a queue is taken by an engine that listens to no other",
+        "compiler/plan/queues.py",
+        "if engine.inlet_queue and not hears_another(network, engine):",
+        "if False:",
+        ("tests/test_queues.py", "-k", "refused"),
+    ),
+)
+
 NEURONS = (
     Mutant(
         "a neuron behind a spike that waits is lost",
@@ -2215,6 +2253,7 @@ MUTANTS = (
     *FAST,
     *MEMORIES,
     *STREAMS,
+    *QUEUES,
     *NEURONS,
     *CURRENTS,
     *ADAPTATION,
