@@ -265,8 +265,9 @@ def _engines(
             delays.append(Delayed(source=source, inner=late.inner, form=kept, contents=history))
         sources = tuple(numbers[s] for s in weights.sources)
         queues = _queues(network, engine, weights.sources)
-        parts = {"sources": sources, "delays": tuple(delays), "queues": queues}
-        instances.append(EngineInstance(form=form, contents=contents, **parts))
+        instances.append(
+            EngineInstance(form=form, contents=contents, sources=sources, delays=tuple(delays), queues=queues)
+        )
         taken += sum(shape.spram for shape in form.memories(family).values())
     if taken > MAX_SPRAMS:
         raise CapacityError(
