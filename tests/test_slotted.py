@@ -10,6 +10,7 @@ import pytest
 from networks import chain, random_spikes
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.encodings.slotted import row_lengths, row_words
+from spikeloom.compiler.estimate.candidates import candidate_foldings
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import Decay, ResetPlace, Rounding
 from spikeloom.compiler.plan.folding import Folding, slotted_folding
@@ -25,45 +26,62 @@ from spikeloom.sim.reference import run_reference
 from test_folding import assert_agrees
 
 
-def slots_of(network: Network, *lanes: int) -> Folding:
+def slots_of(network: Network, *lanes: int, per_cycle: tuple[int, ...] = (1, 1)) -> Folding:
     names = (population.name for population in network.populations)
-    return Folding(
-        engines=tuple(engine_folding((n,), kind="slotted", lanes=w) for n, w in zip(names, lanes, strict=True))
+    ways = (
+        {"kind": "slotted", "lanes": slots, "neurons_per_cycle": width}
+        for slots, width in zip(lanes, per_cycle, strict=True)
     )
+    return Folding(engines=tuple(engine_folding((name,), **way) for name, way in zip(names, ways, strict=True)))
 
 
 @pytest.mark.parametrize(
-    ("sizes", "lanes", "place", "family", "stress"),
+    ("sizes", "lanes", "per_cycle", "place", "family", "stress"),
     [
-        ((9, 5, 3), (2, 2), ResetPlace.NEXT, "ecp5", 3),
-        ((5, 8, 1), (16, 2), ResetPlace.SNNTORCH_SAME, "ecp5", None),
+        ((9, 5, 3), (2, 2), (1, 1), ResetPlace.NEXT, "ecp5", 3),
+        ((5, 8, 1), (16, 2), (1, 1), ResetPlace.SNNTORCH_SAME, "ecp5", None),
+        ((6, 13, 6), (8, 2), (2, 4), ResetPlace.SAME, "ice40", 5),
     ],
 )
 def test_a_slotted_engine_does_what_the_reference_does(
-    sizes: tuple[int, ...], lanes: tuple[int, ...], place: ResetPlace, family: str, stress: int | None
+    sizes: tuple[int, ...],
+    lanes: tuple[int, ...],
+    per_cycle: tuple[int, ...],
+    place: ResetPlace,
+    family: str,
+    stress: int | None,
 ) -> None:
     network = chain(3, sizes, reset_place=place)
-    assert_agrees(network, slots_of(network, *lanes), family, stress)
+    assert_agrees(network, slots_of(network, *lanes, per_cycle=per_cycle), family, stress)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "lanes", "rate"), [((12, 9, 4), (2, 2), 0.3), ((9, 13, 5), (8, 2), 0.9), ((3, 3, 18), (4, 16), 1.0)]
+    ("sizes", "lanes", "per_cycle", "rate"),
+    [
+        ((12, 9, 4), (2, 2), (1, 1), 0.3),
+        ((9, 13, 5), (8, 2), (2, 1), 0.9),
+        ((3, 3, 18), (4, 16), (1, 4), 1.0),
+    ],
 )
-def test_cycles_are_known_exactly(sizes: tuple[int, ...], lanes: tuple[int, ...], rate: float) -> None:
+def test_cycles_are_known_exactly(
+    sizes: tuple[int, ...], lanes: tuple[int, ...], per_cycle: tuple[int, ...], rate: float
+) -> None:
     """Where the walks are longer, where the pass is, and where spikes wait to leave."""
     network = chain(5, sizes)
     spikes = random_spikes(3, network, samples=1, steps=4, rate=rate)
-    plan = make_plan(network, "ecp5", slots_of(network, *lanes))
+    plan = make_plan(network, "ecp5", slots_of(network, *lanes, per_cycle=per_cycle))
     assert count_cycles(plan, run_reference(network, spikes).trains(spikes)) == measure_cycles(plan, spikes)
 
 
-def test_all_that_fire_wait_in_the_queue() -> None:
+@pytest.mark.parametrize("width", [1, 4])
+def test_all_that_fire_wait_in_the_queue(width: int) -> None:
     """A population that fires as a whole in every step, before one that hears each spike for many cycles."""
-    network = chain(2, (3, 44, 16))
-    loud = replace(network.populations[0], bias=np.full(44, 300))
+    network = chain(2, (3, 42 * width, 16))
+    loud = replace(network.populations[0], bias=np.full(42 * width, 300))
     network = replace(network, populations=(loud, network.populations[1]))
     spikes = random_spikes(1, network, samples=1, steps=2, rate=0.5)
-    engines = engine_folding(("p0",), kind="slotted", lanes=8), engine_folding(("p1",), kind="sparse")
+    first = engine_folding(("p0",), kind="slotted", lanes=8, neurons_per_cycle=width)
+    engines = first, engine_folding(("p1",), kind="sparse")
     plan = make_plan(network, "ecp5", Folding(engines=engines))
     expected = run_reference(network, spikes)
     assert expected.populations["p0"].spikes.sum() > 80
@@ -105,6 +123,28 @@ def adaptive(network: Network) -> Network:
     first = network.populations[0]
     dynamics = replace(first.dynamics, decay_a=Decay(c=1, k=2, rounding=Rounding.NEAREST), jump=np.full(first.size, 5))
     return replace(network, populations=(replace(first, dynamics=dynamics), *network.populations[1:]))
+
+
+@pytest.mark.parametrize(
+    ("width", "message"),
+    [
+        (3, r"neurons per cycle, 1 to 4 for 9 neurons: that of 'p0' has neurons_per_cycle 3; the nearest is 2$"),
+        (8, r"the nearest is 4$"),
+        (0, r"the nearest is 1$"),
+    ],
+)
+def test_passes_that_no_slotted_engine_has(width: int, message: str) -> None:
+    network = chain(1, (8, 9, 4))
+    with pytest.raises(ModelError, match=message):
+        make_plan(network, "ecp5", slots_of(network, 8, 2, per_cycle=(width, 1)))
+
+
+def test_wide_passes_are_for_large_populations() -> None:
+    network = chain(1, (8, 64, 4))
+    found = [engine.neurons_per_cycle for engine in slotted_folding(network, 8, 4).engines]  # type: ignore[attr-defined]
+    assert found == [4, 1]
+    weighed = [slotted_folding(network, slots, width) for slots in (2, 4, 8) for width in (1, 2)]
+    assert all(folding in candidate_foldings(network) for folding in weighed)
 
 
 @pytest.mark.parametrize(

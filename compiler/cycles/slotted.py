@@ -32,7 +32,7 @@ class SlottedCycles(EngineCycles):
     def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
         """The longer of walks and passes, which work on different steps."""
         walks = events @ np.maximum(1, self._lengths) + steps
-        return np.maximum(np.asarray(walks, np.float64), steps * self._form.banks * self._form.places)
+        return np.maximum(np.asarray(walks, np.float64), steps * self._form.turns * self._form.places)
 
 
 def slotted_cycles(
@@ -42,64 +42,86 @@ def slotted_cycles(
     return SlottedCycles(form, contents, folding.order(network))
 
 
+Beat = list[Token]
+"""The spikes of a word, lowest first, or an end; none where there is nothing."""
+
+
+def _words(neurons: list[int], width: int) -> dict[int, Beat]:
+    """The beats of the words in which some of a step's neurons are."""
+    beats: dict[int, Beat] = {}
+    for neuron in neurons:
+        beats.setdefault(neuron // width, []).append((EVENT, neuron))
+    return beats
+
+
 class _Pass:
     """`spikeloom.hdl.engines.slotted_pass.SlottedPass`, of which neuron n fires in step t where `spikes[t, n]`."""
 
     def __init__(self, form: SlottedFormat, spikes: SpikeArray) -> None:
-        self.firing = [set(np.flatnonzero(step).tolist()) for step in spikes]
-        self.neurons, self.banks, self.places, self.half = form.outputs, form.banks, form.places, form.queued // 2
+        self.width = form.neurons_per_cycle
+        self.firing = [_words(np.flatnonzero(step).tolist(), self.width) for step in spikes]
+        self.words, self.turns, self.places, self.half = form.pass_words, form.turns, form.places, form.queued // 2
         self.turn = self.place = 0
         self.pending, self.running, self.asked, self.room = True, False, False, False
         self.busy, self.shut, self.kind, self.announce, self.step = True, True, ABORT, False, -1
         self.waits: deque[bool] = deque([False, False])
         self.nobody = (-1, -1, ABORT, False)
-        self.way = deque([self.nobody] * (form.sum_latency - 1 + DECIDED))  # neurons until they are decided
-        self.over: Token | None = None
-        self.queue: deque[Token] = deque()
-        self.out: Token | None = None
+        self.way = deque([self.nobody] * (form.sum_latency - 1 + DECIDED))  # words until they are decided
+        self.over: Beat = []
+        self.queue: deque[Beat] = deque()
+        self.waiting: Beat = []  # behind the queue
+        self.held: Beat = []  # the unpacker's, where a word has several neurons
+
+    @property
+    def out(self) -> Token | None:
+        """The token that is offered."""
+        shown = self.held if self.width > 1 else self.waiting
+        return shown[0] if shown else None
 
     def move(self, ended: int | None, taken: bool) -> None:
         """A cycle, in which a step of some kind `ended` or not, and the token that is offered was `taken` or not."""
-        number = self.place * self.banks + self.turn if self.asked else self.neurons
+        number = self.place * self.turns + self.turn if self.asked else self.words
         here = (number, self.step, self.kind, self.announce)
-        self.way.append(here if number < self.neurons else self.nobody)
+        self.way.append(here if number < self.words else self.nobody)
         room = len(self.queue) < self.half
-        self._say(self._decided(), taken)
+        self._say(self._decided(), taken if self.width == 1 else self._unpacks(taken))
         self._ask(ended is not None)
         self.room = room
         if ended is not None:
             self.busy, self.kind, self.announce = True, ended, True
             self.step += 1
 
-    def _decided(self) -> Token | None:
-        neuron, step, kind, announced = self.way.popleft()
-        token = self.over
-        self.over = (kind, 0) if neuron == self.neurons - 1 and announced else None
-        if neuron >= 0 and kind != ABORT and neuron in self.firing[step]:
-            return EVENT, neuron
-        return token
+    def _decided(self) -> Beat:
+        word, step, kind, announced = self.way.popleft()
+        beat = self.over
+        self.over = [(kind, 0)] if word == self.words - 1 and announced else []
+        return self.firing[step][word] if word >= 0 and kind != ABORT and word in self.firing[step] else beat
 
-    def _say(self, token: Token | None, taken: bool) -> None:
-        if self.queue and (self.out is None or taken):
-            self.out = self.queue.popleft()
-        elif taken:
-            self.out = None
-        if token is not None:
-            self.queue.append(token)
+    def _unpacks(self, taken: bool) -> bool:
+        """Whether the unpacker takes what waits."""
+        takes = not self.held or (taken and len(self.held) == 1)
+        self.held = self.waiting if takes else self.held[taken:]
+        return takes
+
+    def _say(self, beat: Beat, taken: bool) -> None:
+        if not self.waiting or taken:
+            self.waiting = self.queue.popleft() if self.queue else []
+        if beat:
+            self.queue.append(beat)
 
     def _ask(self, ended: bool) -> None:
         self.waits.append(ended)
         last = self.place == self.places - 1
-        asked_all = self.turn == self.banks - 1 and self.asked and last
+        asked_all = self.turn == self.turns - 1 and self.asked and last
         begins = self.waits.popleft() or (asked_all and self.shut)
-        if self.turn == self.banks - 1:
+        if self.turn == self.turns - 1:
             self.running = self.pending or (self.running and not (self.asked and last))
             if self.asked:
                 self.place = 0 if last else self.place + 1
             self.asked = self.running and self.room
             self.pending = False
         self.pending = self.pending or begins
-        self.turn = (self.turn + 1) % self.banks
+        self.turn = (self.turn + 1) % self.turns
         if asked_all:
             self.busy, self.shut = self.shut, False
 

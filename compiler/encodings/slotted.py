@@ -11,6 +11,7 @@ from ...hdl.engines.slotted_format import SlottedContents, SlottedFormat
 from ...hdl.memories.memory import DISTRIBUTED_DEPTH
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..ir.arrays import IntArray
+from .fields import joined_words
 from .row_weights import RowWeights
 
 
@@ -22,6 +23,7 @@ def encode_slotted(
     slots: int,
     banks: int,
     groups: int,
+    neurons_per_cycle: int = 1,
     x_max: int | IntArray = 1,
     distributed: tuple[int, int] = (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH),
 ) -> tuple[SlottedFormat, SlottedContents]:
@@ -42,6 +44,7 @@ def encode_slotted(
         groups=groups,
         words=max(1, sum(lengths)),
         longest_row=max(1, *lengths),
+        neurons_per_cycle=neurons_per_cycle,
         distributed=distributed,
     )
     none = (1 << form.length_bits) - 1
@@ -51,7 +54,8 @@ def encode_slotted(
         start = min(len(entries), form.words - 1)  # a row without words may be behind the last
         rows.append(start | (len(row) - 1 & none) << form.pointer_bits)
         entries += [_word(form, word) for word in row]
-    return form, SlottedContents(rows=tuple(rows), entries=tuple(entries or [0]), parameters=tuple(parameters))
+    of_words = joined_words(parameters, neurons_per_cycle, neurons.parameter_bits)
+    return form, SlottedContents(rows=tuple(rows), entries=tuple(entries or [0]), parameters=of_words)
 
 
 Slot = tuple[int, int, int]

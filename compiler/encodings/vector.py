@@ -12,6 +12,7 @@ from ...hdl.engines.vector import VectorContents, VectorFormat
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ...hdl.streams.tokens import BeatShape, TokenKind
 from ..ir.arrays import IntArray
+from .fields import joined, joined_words
 from .room import Room, require_room
 from .row_weights import RowWeights
 
@@ -49,11 +50,8 @@ def encode_vector(
     )
     codes = rows.dense()  # as every weight is stored
     weights = tuple(_bank_words(form, codes[bank::banks]) for bank in range(banks))
-    words = [
-        _joined(parameters[first : first + neurons_per_cycle], neurons.parameter_bits)
-        for first in range(0, len(parameters), neurons_per_cycle)
-    ]
-    return form, VectorContents(weights=weights, parameters=tuple(words))
+    words = joined_words(parameters, neurons_per_cycle, neurons.parameter_bits)
+    return form, VectorContents(weights=weights, parameters=words)
 
 
 def pack_beats(shape: BeatShape, addresses: Sequence[int]) -> list[int]:
@@ -86,15 +84,7 @@ def _bank_words(form: VectorFormat, rows: IntArray) -> tuple[int, ...]:
     """A bank's words, low lanes first; the memory is zero beyond them."""
     bits, lanes = form.neurons.weight_bits, form.lanes
     return tuple(
-        _joined([int(code) & ((1 << bits) - 1) for code in row[first : first + lanes]], bits)
+        joined([int(code) & ((1 << bits) - 1) for code in row[first : first + lanes]], bits)
         for row in rows
         for first in range(0, row.size, lanes)
     )
-
-
-def _joined(fields: Sequence[int], bits: int) -> int:
-    """Fields side by side, low first."""
-    word = 0
-    for number, value in enumerate(fields):
-        word |= value << (number * bits)
-    return word

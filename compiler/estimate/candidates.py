@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from ..encodings.cost import Scarce
 from ..ir.network import Network
@@ -35,6 +36,12 @@ WORD_LANES = (8, 16)
 
 SLOTS = (2, 4, 8)
 """How many slots the words of a slotted engine have where that is weighed."""
+
+SLOTTED_PASS = (1, 2, 4)
+"""Neurons per cycle in the pass of a slotted engine where that is weighed."""
+
+SHORT_PASS = 32
+"""Cycles of a pass that no wider one is weighed to shorten."""
 
 MOST_VECTOR_NEURONS = 512
 """Larger populations have no vector engine: it holds a sum for every neuron in registers."""
@@ -119,18 +126,20 @@ def _wide(network: Network) -> Iterator[tuple[int, Folding]]:
 
 
 def _weighed_slotted(network: Network) -> Iterator[Folding]:
-    for _, folding in _slotted(network):
+    for _, _, folding in _slotted(network):
         yield folding
         yield from _queued(network, folding)
 
 
-def _slotted(network: Network) -> Iterator[tuple[int, Folding]]:
-    """How many slots words have for the first population, where it can have them, and the folding."""
-    for slots in SLOTS:
-        folding = slotted_folding(network, slots)
+def _slotted(network: Network) -> Iterator[tuple[int, int, Folding]]:
+    """How many slots words have for the first population, where it can have them, how many neurons a pass takes in a
+    cycle, and the folding."""
+    for slots, width in product(SLOTS, SLOTTED_PASS):
+        folding = slotted_folding(network, slots, width)
         first = folding.engines[0]
-        if isinstance(first, SlottedFolding) and first.lanes == slots:
-            yield slots, folding
+        pays = width == 1 or _largest(network) // width >= SHORT_PASS
+        if isinstance(first, SlottedFolding) and first.lanes == slots and pays:
+            yield slots, width, folding
 
 
 WEIGHED: PerKind[Callable[[Network], Iterator[Folding]]] = PerKind(
@@ -172,7 +181,11 @@ def _searched_wide(network: Network, lanes: Sequence[int]) -> Mapping[str, Foldi
 
 
 def _searched_slotted(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
-    return {f"words of {slots} slots": folding for slots, folding in _slotted(network) if slots in lanes}
+    return {
+        f"words of {slots} slots" + f", {width} neurons a cycle" * (width > 1): folding
+        for slots, width, folding in _slotted(network)
+        if slots in lanes
+    }
 
 
 SEARCHED: PerKind[Callable[[Network, Sequence[int]], Mapping[str, Folding]]] = PerKind(

@@ -1,4 +1,4 @@
-"""What a slotted engine costs and does: a walker, sums for each slot, and a pass of one neuron at a time."""
+"""What a slotted engine costs and does: a walker, sums for each slot, and a pass of a few neurons at a time."""
 
 from __future__ import annotations
 
@@ -54,17 +54,20 @@ class SlottedEstimate(EngineEstimate):
         return 4 * sums
 
     def _pass(self, parts: Parts, family: Family) -> int:
-        """The arithmetic of a bank, behind a choice of the banks' sums, and a queue of spikes."""
-        form = self._form
-        arithmetic_parts(parts, form.neurons)
-        number, queue = address_bits(form.outputs), address_bits(form.queued)
-        parts.lut("slotted pass", 34 + (form.banks - 1) * form.sum_bits)
+        """The arithmetic of a bank for each neuron of a word, behind a choice of banks' sums; a queue of spikes, and
+        what unpacks those of a word."""
+        form, several = self._form, self._form.neurons_per_cycle
+        for _ in range(several):
+            arithmetic_parts(parts, form.neurons)
+        number, queue = address_bits(form.pass_words), address_bits(form.queued)
+        parts.lut("slotted pass", 34 + (form.banks - several) * form.sum_bits + (4 * several if several > 1 else 0))
         kept = 8 * form.sum_bits + 4 * form.start_bits + 2 * form.neurons.parameter_bits
-        parts.ff("slotted pass", 6 * number + kept + 60)
-        return number + form.sum_bits + form.start_bits + 3 * queue
+        unpacked = number + several + 3 if several > 1 else 0
+        parts.ff("slotted pass", 6 * number + several * kept + 60 + unpacked)
+        return number + several * (form.sum_bits + form.start_bits) + 3 * queue
 
     def multipliers(self, family: Family) -> int:
-        return own_leaks(self._form.neurons)
+        return self._form.neurons_per_cycle * own_leaks(self._form.neurons)
 
     def work(self, rows: npt.NDArray[Any], steps: int) -> Work:
         """A word is read with the sums of each slot, which are written; so is a place of every bank in a pass."""

@@ -37,7 +37,7 @@ from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
 from .lanes import LanesFolding
 from .queues import QUEUE, check_inlet_queue, hears_another
-from .slotted import SlottedFolding, most_slots
+from .slotted import SlottedFolding, most_per_cycle, most_slots
 from .sparse import SparseFolding
 from .wide import WideFolding
 
@@ -120,13 +120,16 @@ def wide_folding(network: Network, lanes: int = WORD_LANES) -> Folding:
     return Folding(engines=tuple(run if can(run) else engine_folding(run.populations) for run in runs))
 
 
-def slotted_folding(network: Network, lanes: int = SLOTS) -> Folding:
+def slotted_folding(network: Network, lanes: int = SLOTS, neurons_per_cycle: int = 1) -> Folding:
     """An engine per population, of words with so many slots: `lanes` for the first, 2 for those behind it, which hear
-    fewer events; a sparse one of one lane where it can have no slots."""
+    fewer events; a sparse one of one lane where it can have no slots. Passes of so many neurons per cycle are for
+    populations that are not small beside the largest: a step takes as long as the longest."""
     engines: list[EngineFolding] = []
+    large = max(population.size for population in network.populations) // neurons_per_cycle
     for number, population in enumerate(network.populations):
         slots = min(2 if number else lanes, most_slots(population.size))
-        slotted = SlottedFolding(populations=(population.name,), lanes=slots)
+        width = min(neurons_per_cycle, most_per_cycle(population.size)) if population.size > large else 1
+        slotted = SlottedFolding(populations=(population.name,), lanes=slots, neurons_per_cycle=width)
         possible = slotted.refusal(network) is None and _suits(network, slotted)
         engines.append(slotted if possible else engine_folding((population.name,)))
     return Folding(engines=tuple(engines))

@@ -28,23 +28,26 @@ REPLICAS = 2
 DISTRIBUTED_SUMS = (128, 64)
 """Words of the two memories of a slot that are distributed RAM on ECP5 where block RAM is scarce."""
 
+MOST_PER_CYCLE = 4
+"""Neurons that a pass takes in a cycle at most."""
+
 NOT_SLOTTED = "a slotted engine has no {name}: that of {first} has; leave it out"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlottedFolding(EngineFolding):
-    """One population on a slotted engine (`spikeloom.hdl.engines.slotted`), of which a word has `lanes` slots.
+    """One population on a slotted engine (`spikeloom.hdl.engines.slotted`): a word has `lanes` slots, and a pass takes
+    `neurons_per_cycle`.
 
     `scarce` is what it saves: to spare block RAM its sums are distributed RAM on ECP5, if they are few enough.
     """
 
     lanes: int
+    neurons_per_cycle: int = 1
     scarce: Scarce = Scarce.BRAMS
 
     kind = EngineKind.SLOTTED
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("spram", "events_per_beat", "neurons_per_cycle", "skips", "fast"), NOT_SLOTTED
-    )
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(("spram", "events_per_beat", "skips", "fast"), NOT_SLOTTED)
 
     @property
     def groups(self) -> int:
@@ -60,6 +63,14 @@ class SlottedFolding(EngineFolding):
             raise ModelError(
                 f"a word of a slotted engine has a power of two of slots, 2 to {most} for {size} "
                 f"neurons: that of {quoted(self.first)} has {self.lanes} lanes; the nearest are {below}"
+            )
+        width = self.neurons_per_cycle
+        most = most_per_cycle(size)
+        if not 1 <= width <= most or width & (width - 1):
+            below = min(most, 1 << (max(1, width).bit_length() - 1))
+            raise ModelError(
+                f"the pass of a slotted engine takes a power of two of neurons per cycle, 1 to {most} for {size} "
+                f"neurons: that of {quoted(self.first)} has neurons_per_cycle {width}; the nearest is {below}"
             )
         problem = self.refusal(network)
         if problem is not None:
@@ -86,8 +97,9 @@ class SlottedFolding(EngineFolding):
             neurons,
             parameters,
             slots=self.lanes,
-            banks=max(2, self.groups),
+            banks=max(2 * self.neurons_per_cycle, self.groups),
             groups=self.groups,
+            neurons_per_cycle=self.neurons_per_cycle,
             x_max=weights.largest_inputs,
             distributed=DISTRIBUTED_SUMS if spares else (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH),
         )
@@ -97,12 +109,18 @@ class SlottedFolding(EngineFolding):
         return {} if np.array_equal(order, np.arange(len(order))) else {self.first: order}
 
     def monitors(self, network: Network) -> Iterator[Monitor]:
-        order = self.order(network)
-        yield self._monitor(network, 0, range(len(order)), order)
+        order, several = self.order(network), self.neurons_per_cycle
+        for number in range(several):
+            yield self._monitor(network, 0, range(number, len(order), several), order[number::several])
 
     def order(self, network: Network) -> IntArray:
         """Its neurons as they lie in it."""
         return slot_order(network, self.first, self.groups, REPLICAS)
+
+
+def most_per_cycle(size: int) -> int:
+    """The most neurons per cycle for so many."""
+    return min(MOST_PER_CYCLE, 1 << (size.bit_length() - 1))
 
 
 def most_slots(size: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -18,34 +16,31 @@ from .slotted_walker import SlottedWalker
 class SlottedEngine(wiring.Component):
     """Turns the events of the inputs into the spikes of a population, a step being integrated while another passes.
 
-    ====== === ===========================================
-    Port   Dir Meaning
-    ====== === ===========================================
-    i      in  stream of tokens over the inputs
-    o      out stream of tokens over the neurons
-    trace0 out the monitor of the neurons (`SlottedPass`)
-    ====== === ===========================================
+    =========== === =============================================
+    Port        Dir Meaning
+    =========== === =============================================
+    i           in  stream of tokens over the inputs
+    o           out stream of tokens over the neurons
+    trace0, ... out the monitors of the neurons (`SlottedPass`)
+    =========== === =============================================
 
     Throughput, when nothing stalls: the larger of the sum over a step's events of max(1, words of the row) + 1, and
-    banks * (places + 1) + 3 cycles per step. Behind the pointer into the words nothing ever waits, so that no path
+    turns * (places + 1) + 3 cycles per step. Behind the pointer into the words nothing ever waits, so that no path
     leads from the output to the input.
     """
 
     i: stream.Interface
     o: stream.Interface
-    trace0: Any
 
     def __init__(self, form: SlottedFormat, contents: SlottedContents, family: Family) -> None:
         self._form = form
         self._contents = contents
         self._family = family
-        super().__init__(
-            {
-                "i": In(stream.Signature(form.input_layout)),
-                "o": Out(stream.Signature(form.output_layout)),
-                "trace0": Out(form.monitors[0]),
-            }
-        )
+        ports: dict[str, In | Out] = {
+            "i": In(stream.Signature(form.input_layout)),
+            "o": Out(stream.Signature(form.output_layout)),
+        }
+        super().__init__(ports | {f"trace{number}": Out(monitor) for number, monitor in enumerate(form.monitors)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -55,7 +50,8 @@ class SlottedEngine(wiring.Component):
         m.submodules.neurons = neurons = SlottedPass(form, contents, family)
         wiring.connect(m, wiring.flipped(self.i), walker.i)
         wiring.connect(m, neurons.o, wiring.flipped(self.o))
-        wiring.connect(m, neurons.trace, wiring.flipped(self.trace0))
+        for number in range(form.neurons_per_cycle):
+            wiring.connect(m, getattr(neurons, f"trace{number}"), wiring.flipped(getattr(self, f"trace{number}")))
         m.d.comb += [
             sums.word.eq(walker.word),
             sums.valid.eq(walker.valid),

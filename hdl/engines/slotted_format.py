@@ -3,6 +3,9 @@
 Neuron n lies in bank n % banks, at the place n // banks. Banks are in groups, bank b in group b % groups, and slot s
 adds to those of group s % groups. A word has, slot by slot, a weight and which bank of its group and which place its
 neuron has; a slot without a synapse has weight 0.
+
+A pass takes a few neurons per cycle: word w has those from w * `neurons_per_cycle` on, and a place of all banks is a
+power of two of words, at least 2.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from amaranth.lib import data, wiring
 from ..memories.memory import DISTRIBUTED_DEPTH, Family, MemoryShape, read_only
 from ..neurons.dynamics import start_bits, with_bias
 from ..neurons.neuron_format import NeuronFormat
-from ..streams.tokens import address_bits, token_layout
+from ..streams.tokens import TokenKind, address_bits, token_layout
 from .format import EngineFormat
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ QUEUED = 32
 """Spikes that wait to leave, at least."""
 
 UNDER_WAY = 11
-"""Tokens that may be on their way to the queue when no more neurons are asked for, beside a place of every bank."""
+"""Words that may be on their way to the queue when no more neurons are asked for, beside those of a place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +38,10 @@ class SlottedFormat(EngineFormat):
 
     `words` are those of the rows of its `pre` inputs, of which the longest has `longest_row`. Sums of a step are
     `sum_bits` wide, in the weights' unit; on ECP5 the two memories of a slot are distributed RAM where they have at
-    most `distributed` words. Raises ValueError unless slots, banks and groups are powers of two, of slots and banks at
-    least 2 and no more groups than these, every size is at least 1, and there is one population, whose neurons fire
-    once, have neither currents nor adaptation, and give no membranes.
+    most `distributed` words. Raises ValueError unless slots, banks, groups and `neurons_per_cycle` are powers of two,
+    of slots and banks at least 2 and no more groups than these, of banks twice the neurons of a cycle, every size is at
+    least 1, and there is one population, whose neurons fire once, have neither currents nor adaptation, and give no
+    membranes.
     """
 
     pre: int
@@ -48,6 +52,7 @@ class SlottedFormat(EngineFormat):
     groups: int
     words: int
     longest_row: int
+    neurons_per_cycle: int = 1
     distributed: tuple[int, int] = (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH)
 
     def __post_init__(self) -> None:
@@ -58,6 +63,11 @@ class SlottedFormat(EngineFormat):
         if min(self.slots, self.banks) < 2 or any(count & (count - 1) for count in counts) or self.groups > self.banks:
             raise ValueError(
                 f"slots and banks are powers of two, 2 or more, and groups one that divides them: got {counts}"
+            )
+        width = self.neurons_per_cycle
+        if width < 1 or width & (width - 1) or 2 * width > self.banks:
+            raise ValueError(
+                f"a pass takes a power of two of neurons per cycle, half the banks at most: got {width} of {self.banks}"
             )
         neurons = self.neurons
         if len(neurons.populations) != 1:
@@ -80,10 +90,10 @@ class SlottedFormat(EngineFormat):
     @property
     def monitors(self) -> tuple[wiring.Signature, ...]:
         (population,) = self.neurons.populations
-        return (population.monitor,)
+        return (population.monitor,) * self.neurons_per_cycle
 
     def traced(self) -> SlottedFormat:
-        """The same engine: its monitor sees every neuron in every step."""
+        """The same engine: its monitors see every neuron in every step."""
         return self
 
     def create(self, contents: SlottedContents, family: Family) -> SlottedEngine:
@@ -95,6 +105,16 @@ class SlottedFormat(EngineFormat):
     def places(self) -> int:
         """Neurons of the first bank, which has one more than others where the banks do not divide them."""
         return -(-self.neurons.neurons // self.banks)
+
+    @property
+    def turns(self) -> int:
+        """Cycles in which the neurons of a place pass, a word of them in each."""
+        return self.banks // self.neurons_per_cycle
+
+    @property
+    def pass_words(self) -> int:
+        """Words of neurons."""
+        return -(-self.neurons.neurons // self.neurons_per_cycle)
 
     @property
     def place_bits(self) -> int:
@@ -146,13 +166,16 @@ class SlottedFormat(EngineFormat):
 
     @property
     def spike_layout(self) -> data.StructLayout:
-        """What waits to leave."""
-        return token_layout(self.outputs)
+        """What waits to leave: a spike, or where words have several neurons which of a word fire; and the end."""
+        if self.neurons_per_cycle == 1:
+            return token_layout(self.outputs)
+        word = unsigned(address_bits(self.pass_words))
+        return data.StructLayout({"kind": TokenKind, "word": word, "mask": unsigned(self.neurons_per_cycle)})
 
     @property
     def queued(self) -> int:
-        """Tokens that may wait to leave: a power of two."""
-        return max(QUEUED, 1 << (2 * (self.banks + UNDER_WAY) - 1).bit_length())
+        """What may wait to leave: a power of two."""
+        return max(QUEUED, 1 << (2 * (self.turns + UNDER_WAY) - 1).bit_length())
 
     def memories(self, family: Family) -> dict[str, MemoryShape]:
         """Every memory of the engine by its role. Each slot has sums in two memories that take turns, each with two
@@ -165,9 +188,10 @@ class SlottedFormat(EngineFormat):
         width = self.reach * self.sum_bits
         sums = [MemoryShape(family, 2 << self.place_bits, width, True, distributed=most) for most in self.distributed]
         shapes |= {f"sums{number}": sums[number % 2] for number in range(2 * self.slots)}
-        shapes["state"] = MemoryShape(family, self.neurons.neurons, self.state_layout.size, writable=True)
+        words, several = self.pass_words, self.neurons_per_cycle
+        shapes["state"] = MemoryShape(family, words, several * self.state_layout.size, writable=True)
         if self.neurons.parameter_bits:
-            shapes["parameters"] = read_only(family, self.neurons.neurons, self.neurons.parameter_bits, luts)
+            shapes["parameters"] = read_only(family, words, several * self.neurons.parameter_bits, luts)
         shapes["spikes"] = MemoryShape(family, self.queued, self.spike_layout.size, writable=True)
         return shapes
 
@@ -175,7 +199,7 @@ class SlottedFormat(EngineFormat):
 @dataclass(frozen=True, kw_only=True)
 class SlottedContents:
     """What the memories hold: `rows`, for each input where its words start and how many there are (`length_bits`);
-    `entries`, the words; `parameters`, a word for each neuron."""
+    `entries`, the words; `parameters`, a word for each word of neurons."""
 
     rows: tuple[int, ...]
     entries: tuple[int, ...]

@@ -179,7 +179,15 @@ def _vector(size: int, family: str) -> st.SearchStrategy[Data]:
 
 def _slotted(size: int, family: str) -> st.SearchStrategy[Data]:
     lanes = [lanes for lanes in (2, 4, 8, 16) if lanes <= 2 * size]
-    return st.fixed_dictionaries({"kind": st.just("slotted"), "lanes": st.sampled_from(lanes)})
+    widths = [width for width in (1, 2, 4) if width <= size]
+    return st.fixed_dictionaries(
+        {
+            "kind": st.just("slotted"),
+            "lanes": st.sampled_from(lanes),
+            "neurons_per_cycle": st.sampled_from(widths),
+            "scarce": st.sampled_from(("brams", "luts")),
+        }
+    )
 
 
 def _is_power_of_two(value: int) -> bool:

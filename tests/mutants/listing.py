@@ -2207,6 +2207,27 @@ SLOTS = (
         "asked.eq(goes_on)",
         (SLOTTED_ENGINE, "-k", "wait_in_the_queue"),
     ),
+    Mutant(
+        "all neurons of a word have the sums of the first",
+        "hdl/engines/slotted_pass.py",
+        "self.totals[t * form.neurons_per_cycle + number]",
+        "self.totals[t * form.neurons_per_cycle]",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
+        "neurons fire that are not there",
+        "hdl/engines/slotted_pass.py",
+        "if number < form.outputs - (form.pass_words - 1) * form.neurons_per_cycle:",
+        "if number >= 0:",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
+        "of a word only the first spike leaves",
+        "hdl/engines/slotted_pass.py",
+        "beat.mask.eq(waiting.mask)",
+        "beat.mask.eq(waiting.mask & -waiting.mask)",
+        (SLOTTED_ENGINE, "-k", "wait_in_the_queue"),
+    ),
 )
 
 FAST_ENGINE = "tests/test_fast.py"
