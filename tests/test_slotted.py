@@ -73,7 +73,7 @@ def test_cycles_are_known_exactly(
     assert count_cycles(plan, run_reference(network, spikes).trains(spikes)) == measure_cycles(plan, spikes)
 
 
-@pytest.mark.parametrize("width", [1, 4])
+@pytest.mark.parametrize("width", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_all_that_fire_wait_in_the_queue(width: int) -> None:
     """A population that fires as a whole in every step, before one that hears each spike for many cycles."""
     network = chain(2, (3, 42 * width, 16))

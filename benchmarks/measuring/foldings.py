@@ -58,6 +58,8 @@ FRONT: dict[str, tuple[str, Callable[[Network], Folding]]] = {
     "slotted2": ("2 slots", lambda network: slotted_folding(network, 2)),
     "slotted4": ("4 slots", lambda network: slotted_folding(network, 4)),
     "slotted8": ("8 slots", lambda network: slotted_folding(network, 8)),
+    "slotted8-2": ("8 slots, pass of 2", lambda network: slotted_folding(network, 8, 2)),
+    "slotted16-2": ("16 slots, pass of 2", lambda network: slotted_folding(network, 16, 2)),
     "front-vector1": ("vector, 1 event", lambda network: vector_folding(network, 1, neurons_per_cycle=2)),
     "vector2": ("vector, 2 events", lambda network: vector_folding(network, 2)),
     "vector3": ("vector, 3 events", lambda network: vector_folding(network, 3, neurons_per_cycle=5)),

@@ -187,6 +187,22 @@ ROWS = (
         SPIKER,
     ),
     Row(
+        "slotted8-2",
+        "MNIST 784-128-10, core, words of eight synapses, a pass of two neurons per cycle, ECP5-25k",
+        (
+            Goal(figure="luts", limit=1000),
+            Goal(figure="us_per_step", limit=1),
+            Goal(figure="fmax_mhz", limit=100, at_least=True),
+        ),
+        SPIKER,
+    ),
+    Row(
+        "slotted16-2",
+        "MNIST 784-128-10, core, words of sixteen synapses, a pass of two neurons per cycle, ECP5-25k",
+        (Goal(figure="us_per_step", limit=1),),
+        SPIKER,
+    ),
+    Row(
         "vector2",
         "MNIST 784-128-10, core, two events per beat, ECP5-25k",
         (

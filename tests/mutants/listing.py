@@ -2226,7 +2226,7 @@ SLOTS = (
         "hdl/engines/slotted_pass.py",
         "beat.mask.eq(waiting.mask)",
         "beat.mask.eq(waiting.mask & -waiting.mask)",
-        (SLOTTED_ENGINE, "-k", "wait_in_the_queue"),
+        (SLOTTED_ENGINE, "-k", "does_what or known_exactly"),
     ),
 )
 
