@@ -176,6 +176,12 @@ def folding_options() -> argparse.ArgumentParser:
         help="with --fold: engines that share a population, neurons of a word (wide), or its synapses (slotted)",
     )
     titled.add_argument(
+        "--pass-width",
+        type=whole(1),
+        metavar="N",
+        help="with --fold slotted: neurons that a pass takes in a cycle (1, 2 or 4)",
+    )
+    titled.add_argument(
         "--fast",
         action="store_true",
         help="registers on the way of engines with one lane: a higher clock for some cycles and logic cells more",
@@ -292,6 +298,8 @@ def _named_folding(options: argparse.Namespace, network: Network) -> Folding | N
 
     if options.lanes is not None and options.fold in (None, "shared"):
         raise OptionError("--lanes says how wide an engine each is: give it with --fold pipelined, wide or slotted")
+    if options.pass_width is not None and options.fold != "slotted":
+        raise OptionError("--pass-width is for slotted engines: give it with --fold slotted")
     lanes = {} if options.lanes is None else {"lanes": options.lanes}
     if options.folding is not None:
         return read_folding(options.folding)
@@ -300,7 +308,8 @@ def _named_folding(options: argparse.Namespace, network: Network) -> Folding | N
     if options.fold == "wide":
         return wide_folding(network, **lanes)
     if options.fold == "slotted":
-        return slotted_folding(network, **lanes)
+        width = {} if options.pass_width is None else {"neurons_per_cycle": options.pass_width}
+        return slotted_folding(network, **lanes, **width)
     return shared_folding(network) if options.fold == "shared" else pipelined_folding(network, **lanes)
 
 

@@ -37,7 +37,7 @@ from .engine_folding import EngineFolding, EngineKind
 from .kinds import FIELDS, engine_data, engine_folding
 from .lanes import LanesFolding
 from .queues import QUEUE, check_inlet_queue, hears_another
-from .slotted import SlottedFolding, most_per_cycle, most_slots
+from .slotted import SlottedFolding, most_slots
 from .sparse import SparseFolding
 from .wide import WideFolding
 
@@ -128,7 +128,7 @@ def slotted_folding(network: Network, lanes: int = SLOTS, neurons_per_cycle: int
     large = max(population.size for population in network.populations) // neurons_per_cycle
     for number, population in enumerate(network.populations):
         slots = min(2 if number else lanes, most_slots(population.size))
-        width = min(neurons_per_cycle, most_per_cycle(population.size)) if population.size > large else 1
+        width = neurons_per_cycle if population.size > large and population.size >= neurons_per_cycle else 1
         slotted = SlottedFolding(populations=(population.name,), lanes=slots, neurons_per_cycle=width)
         possible = slotted.refusal(network) is None and _suits(network, slotted)
         engines.append(slotted if possible else engine_folding((population.name,)))
