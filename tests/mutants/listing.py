@@ -136,14 +136,14 @@ QUEUES = (
         "hdl/streams/token_queue.py",
         "self.i.ready.eq((written + 1)[: len(written)] != taken)",
         "self.i.ready.eq(1)",
-        ("tests/test_queues.py", "-k", "part_and_meet"),
+        ("tests/test_queues.py", "-k", "changes_no_spike and lanes"),
     ),
     Mutant(
         "queues between engines are as deep as none for the cycles",
         "compiler/cycles/model.py",
         "circuit.block(run_queue(queue.depth), inlet)",
         "circuit.block(run_queue(2), inlet)",
-        ("tests/test_queues.py", "-k", "part_and_meet"),
+        ("tests/test_queues.py", "-k", "need_not_wait"),
     ),
     Mutant(
         "a queue stands in front of the core's input, too",
