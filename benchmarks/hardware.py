@@ -2,13 +2,15 @@
 
     python benchmarks/hardware.py --output FOLDER --idx MNIST [--front] [--only ROW ...] [--seed 1] [--docs docs]
     python benchmarks/hardware.py --output FOLDER --mnist NET.nir --mnist-data TEST.npz
-        [--mnist16 NET.nir --mnist16-data TEST.npz] [--front] [--only ROW ...] [--seed 1] [--docs docs]
+        [--mnist16 NET.nir --mnist16-data TEST.npz] [--nmnist NET.nir --nmnist-data TEST.npz] [--front]
+        [--only ROW ...] [--seed 1] [--docs docs]
     python benchmarks/hardware.py --output FOLDER --table [--docs docs]
 
 MNIST is the folder of MNIST's IDX files, from which the networks are trained, compressed and trained on; in their place
 integer networks may be given, as `spikeloom compress` writes them: `--mnist` 784-128-10, `--mnist16` 256-128-10 for
-images of 16 x 16 pixels, with spikes [samples, steps, inputs] and labels. Rows whose files are not there are skipped,
-and said to be. Networks that there is no data for have random weights and inputs, and say so.
+images of 16 x 16 pixels, `--nmnist` 2312-512-10 for N-MNIST's recordings in steps of 1 ms, with spikes [samples, steps,
+inputs] and labels. Rows whose files are not there are skipped, and said to be. Networks that there is no data for have
+random weights and inputs, and say so.
 
 A core alone is synthesised, placed and routed with its ports on any pins; a whole design is what `spikeloom compile`
 builds. Cycles per step are the cycles of a sample alone on the core, from its first token in to its last out, divided
@@ -39,9 +41,9 @@ def main() -> None:
     parser.add_argument("--idx", type=Path, metavar="MNIST", help="MNIST's IDX files, to train the networks from")
     parser.add_argument("--epochs", type=int, default=6, help="of the training from --idx")
     parser.add_argument("--finetune-epochs", type=int, default=10, help="of the training after pruning")
-    for name in ("mnist", "mnist16"):
+    for name in ("mnist", "mnist16", "nmnist"):
         parser.add_argument(f"--{name}", type=Path, metavar="NET.nir")
-    for name in ("mnist-data", "mnist16-data"):
+    for name in ("mnist-data", "mnist16-data", "nmnist-data"):
         parser.add_argument(f"--{name}", type=Path, metavar="TEST.npz")
     parser.add_argument("--only", nargs="+", choices=MEASURES, metavar="ROW", help=f"of {', '.join(MEASURES)}")
     parser.add_argument("--front", action="store_true", help="measure every point of the folding axis too")

@@ -271,6 +271,16 @@ ROWS = (
         "Flexi-NeurA (quoted, Xilinx) 1,623 cells, 252 kbit, 1.1 ms, 97.2 %",
     ),
     Row(
+        "nmnist",
+        "N-MNIST 2312-512-10, core, words of four synapses, a pass of two neurons per cycle, ECP5-25k",
+        (Goal(figure="cycles_per_step", limit=400),),
+    ),
+    Row(
+        "nmnist-up5k",
+        "N-MNIST 2312-512-10, whole design with host link, weights from flash in SPRAM, iCEBreaker (iCE40UP5K)",
+        (Goal(figure="lcs", limit=1000),),
+    ),
+    Row(
         "compile",
         "784-128-10 for an iCE40UP5K, from .nir to bitstream and report, warm tools",
         (Goal(figure="cpu_seconds", limit=60),),

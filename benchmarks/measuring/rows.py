@@ -19,7 +19,7 @@ from spikeloom.boards.boards import find_board
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.encodings.cost import Scarce
 from spikeloom.compiler.ir.network import Network
-from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding
+from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding, slotted_folding
 from spikeloom.compiler.plan.plan import make_plan, with_spram
 from spikeloom.hdl.emit.tools import warm_up
 from spikeloom.hdl.errors import SpikeloomError
@@ -31,6 +31,9 @@ from .cycles import cycles_per_step, timed
 from .foldings import FRONT, half_vector_folding
 from .goals import STEPS_OF_AN_IMAGE, Result, shown
 from .networks import Spikes, random_network, random_spikes
+
+FEW_STEPS = 10
+"""Of long recordings so many steps are simulated, to check the model of cycles."""
 
 LARGE_LAYER = 2000
 """Synapses of a layer whose stored bits count."""
@@ -112,6 +115,23 @@ def measure_mnist16(bench: Bench) -> Result:
     return Result(figures, (*facts(network, spikes), steps, how, *core.remarks))
 
 
+def measure_nmnist(bench: Bench, *, whole: bool) -> Result:
+    """Recordings of many steps with few events: the pass is most of a step. As a whole design the smallest."""
+    network = bench.network("nmnist")
+    spikes = bench.spikes("nmnist_data")
+    if whole:
+        plan = with_spram(make_plan(network, "ice40"))
+    else:
+        plan = make_plan(network, "ecp5", slotted_folding(network, 4, neurons_per_cycle=2))
+    cycles_per_step(plan, spikes[:, :FEW_STEPS])
+    cycles = float(np.mean(count_cycles(plan, run_reference(network, spikes).trains(spikes)))) / spikes.shape[1]
+    found = Result(bench.design(network, "icebreaker")) if whole else bench.core(plan, "lfe5u-25f")
+    figures = timed(found.figures, cycles, spikes.shape[1])
+    figures["accuracy"] = bench.accuracy("nmnist", "nmnist_data")
+    steps = f"recordings of {spikes.shape[1]} steps, cycles of {len(spikes)}"
+    return Result(figures, (*facts(network, spikes), steps, *found.remarks))
+
+
 def measure_compile(bench: Bench) -> Result:
     """The command as a user runs it, in its own process. Processor time is what counts: others may use the machine."""
     warm_up()
@@ -156,6 +176,8 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
     "up5k-pruned": lambda bench: measure_up5k(bench, dense=False),
     "up5k-dense": lambda bench: measure_up5k(bench, dense=True),
     "mnist16": measure_mnist16,
+    "nmnist": lambda bench: measure_nmnist(bench, whole=False),
+    "nmnist-up5k": lambda bench: measure_nmnist(bench, whole=True),
     "compile": measure_compile,
     "stored": measure_stored,
 } | {id: lambda bench, id=id: measure_fold(bench, id) for id in FRONT}  # type: ignore[misc]
