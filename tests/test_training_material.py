@@ -73,6 +73,20 @@ def counts(net: Network, x: np.ndarray) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------------- samples
 
 
+def test_images_are_warped_before_they_are_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pixels that a warp makes of one pixel spike for themselves."""
+    pixels = rng(1).integers(0, 256, (30, 72)).astype(np.uint8)
+    images = Images(pixels=pixels, coding=ImageCoding(encoder=Encoder.RATE, steps=STEPS), labels=np.arange(30) % 4)
+    seen = []
+    encoded = Images.encoded
+    monkeypatch.setattr(Images, "encoded", lambda self, p, r: seen.append(p) or encoded(self, p, r))
+    for warp in (False, True):
+        seen.clear()
+        tuned(FineTune(material=images, epochs=1, warp=warp))
+        same = [any(np.array_equal(image, own) for own in pixels) for image in np.concatenate(seen[1:])]
+        assert all(same) if not warp else not all(same) and seen[-1].shape == (30, 72)
+
+
 def test_rates_are_drawn_afresh_and_repeat_with_their_generator() -> None:
     pixels = np.tile(np.array([[0, 64, 128, 255]], np.uint8), (200, 1))
     images = Images(pixels=pixels, coding=ImageCoding(encoder=Encoder.RATE, steps=20), labels=np.zeros(200, np.int64))

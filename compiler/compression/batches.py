@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..ir.arrays import SpikeArray
+from ..ir.arrays import IntArray
 from ..ir.network import Network
 from ..ir.readout import Readout
 from .answers import scores
 from .augmentation import ImageShape, warped
-from .material import Material
+from .material import Images, Material
 from .simulation import Layer, Response, layers_of, simulate
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class Batches:
 
         labels = None if self.material.labels is None else torch.as_tensor(self.material.labels)
         for part in torch.randperm(len(self.material), generator=self.generator).split(self.options.batch_size):
-            samples = torch.as_tensor(self.material.take(part.numpy(), self.rng))
-            inputs = self._inputs(self._varied(samples) if self.vary else samples)
+            inputs = self._inputs(self._varied(part.numpy()) if self.vary else self._taken(part.numpy()))
             responses = self._responses(inputs) if self.options.hidden else {}
             yield Batch(
                 inputs=inputs,
@@ -93,8 +92,7 @@ class Batches:
         import torch
 
         parts = np.array_split(np.arange(len(self.material)), self.count)
-        taken: Iterator[SpikeArray] = (self.material.take(part, self.rng) for part in parts)
-        return torch.cat([self._answers(self._inputs(torch.as_tensor(samples)), {}) for samples in taken])
+        return torch.cat([self._answers(self._inputs(self._taken(part)), {}) for part in parts])
 
     def _answers(self, inputs: torch.Tensor, responses: Mapping[str, Response]) -> torch.Tensor:
         """What the teacher makes of the inputs; what it does is among the `responses` where it is the original."""
@@ -116,12 +114,25 @@ class Batches:
 
         weight = self.layers[0].weight
         dtype = torch.bfloat16 if self.options.mixed_precision else weight.dtype  # exact for counts up to 255
-        return samples.transpose(0, 1).contiguous().to(weight.device, dtype)
+        trains = samples.permute(2, 1, 0).contiguous()  # of each input in one piece, as few synapses take them
+        return trains.to(weight.device, dtype).permute(1, 2, 0)
 
-    def _varied(self, samples: torch.Tensor) -> torch.Tensor:
-        if self.image is not None:
-            return warped(samples, self.image, self.generator)
-        return _blended(samples, self.options.blend, self.generator)
+    def _taken(self, numbers: IntArray) -> torch.Tensor:
+        import torch
+
+        return torch.as_tensor(self.material.take(numbers, self.rng))
+
+    def _varied(self, numbers: IntArray) -> torch.Tensor:
+        """Samples, images warped: where there are pixels those, which are then encoded."""
+        import torch
+
+        if self.image is None:
+            return _blended(self._taken(numbers), self.options.blend, self.generator)
+        if not isinstance(self.material, Images):
+            return warped(self._taken(numbers), self.image, self.generator)
+        pixels = torch.as_tensor(self.material.pixels[numbers, None])
+        changed = warped(pixels, self.image, self.generator)[:, 0]
+        return torch.as_tensor(self.material.encoded(changed.numpy(), self.rng))
 
 
 def _blended(samples: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:

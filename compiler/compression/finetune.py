@@ -284,7 +284,7 @@ def _loss(
     real, biases = [w.effective() for w in weights], [w.bias for w in weights]
     layers = [x if w.beta is None else x.leaking(w.beta) for x, w in zip(layers, weights, strict=True)]
     with precision(options, batch.inputs):
-        answer = simulate(layers, batch.inputs, real, biases, surrogate=True)
+        answer = simulate(layers, batch.inputs, real, biases, surrogate=True, kept=[w.kept for w in weights])
     given = scores(answer[output], readout)
     loss = divergence(given, batch.scores, options.temperature)
     if batch.labels is not None:

@@ -110,7 +110,10 @@ class Images:
 
     def take(self, numbers: IntArray, rng: np.random.Generator) -> SpikeArray:
         """Those images, encoded."""
-        pixels = self.pixels[numbers]
+        return self.encoded(self.pixels[numbers], rng)
+
+    def encoded(self, pixels: npt.NDArray[np.uint8], rng: np.random.Generator) -> SpikeArray:
+        """What is made of `pixels` [samples, inputs], of these images or changed ones."""
         if not self.fresh:
             return encode(pixels, self.coding)
         drawn = rng.integers(WHITE, size=(len(pixels), self.coding.steps, pixels.shape[1]), dtype=np.uint8)

@@ -21,6 +21,7 @@ from ..ir.network import INPUT, Network
 from ..ir.neurons import Drive, ResetMode, ResetPlace
 from ..neurons.contract import ContractForm, Kept, NeuronModel, contract_form
 from ..neurons.step import TENSORS, State, steps
+from .masked import summed_where
 from .rare import summed
 from .recurrence import groups_of, is_recurrent, step_through
 from .sources import gather
@@ -138,17 +139,19 @@ def simulate(
     weights: Sequence[torch.Tensor] | None = None,
     biases: Sequence[torch.Tensor] | None = None,
     surrogate: bool = False,
+    kept: Sequence[torch.Tensor] | None = None,
 ) -> dict[str, Response]:
     """Every population's response to `inputs` [steps, samples, inputs], by name.
 
-    `weights` and `biases` take the place of the layers' own; `surrogate` lets gradients pass through the spikes.
+    `weights` and `biases` take the place of the layers' own; `surrogate` lets gradients pass through the spikes. Where
+    masks say which weights are `kept`, all others are 0 and need no gradient.
     """
     spikes = {INPUT: inputs}
     weights = [layer.weight for layer in layers] if weights is None else weights
     biases = [layer.bias for layer in layers] if biases is None else biases
     responses: dict[str, Response] = {}
     for group in groups_of(layers):
-        new = respond_together(layers, group, spikes, weights, biases, surrogate)
+        new = respond_together(layers, group, spikes, weights, biases, surrogate, kept)
         spikes |= {name: response.spikes for name, response in new.items() if response.spikes is not None}
         responses |= new
     return responses
@@ -161,6 +164,7 @@ def respond_together(
     weights: Sequence[torch.Tensor],
     biases: Sequence[torch.Tensor],
     surrogate: bool = False,
+    kept: Sequence[torch.Tensor] | None = None,
 ) -> dict[str, Response]:
     """The responses of a group of populations (`groups_of`) to the spikes of all others, by name."""
     if is_recurrent(layers, group):
@@ -171,7 +175,9 @@ def respond_together(
         }
     (index,) = group
     layer = layers[index]
-    return {layer.name: respond(layer, summed(gather(layer, spikes), weights[index]) + biases[index], surrogate)}
+    arriving, weight = gather(layer, spikes), weights[index]
+    sums = summed(arriving, weight) if kept is None else summed_where(arriving, weight, kept[index])
+    return {layer.name: respond(layer, sums + biases[index], surrogate)}
 
 
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:

@@ -1202,6 +1202,13 @@ COMPRESSION = (
         ("tests/test_rare_spikes.py", "-k", "gradients"),
     ),
     Mutant(
+        "the first inputs of a neuron are the one's before",
+        "compiler/compression/masked.py",
+        "first[1:] = ends[:-1]",
+        "first[2:] = ends[:-2]",
+        ("tests/test_masked_sums.py", "-k", "gradients"),
+    ),
+    Mutant(
         "leaks that are trained are not what leaked",
         "compiler/compression/simulation.py",
         "TENSORS.chosen(state.spiked, model.v_reset, state.v) if late else state.v",
