@@ -92,6 +92,7 @@ def data(tmp_path: Path) -> Path:
 
 
 TARGET = ("--board", "icebreaker", "--method", "magnitude", "--bits", "4", "--fire", "gt")
+EXIT = ("--early-exit", "1")
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "import sys; from spikeloom.compiler.cli.main import main; status = main(sys.argv[1:]); "
         "sys.exit(99 if 'torch' in sys.modules else status)"
     )
-    argv = ["compile", "model ü.nir", *TARGET, "--data", "samples.npz", "--output", "o u t"]
+    argv = ["compile", "model ü.nir", *TARGET, *EXIT, "--data", "samples.npz", "--output", "o u t"]
     run = subprocess.run(
         [sys.executable, "-c", script, *argv],
         cwd=folder,
@@ -493,6 +494,10 @@ def test_a_build_is_complete_and_measured(built: Path) -> None:
     assert report["latency"]["samples_measured"] == 6 and report["latency"]["stimulus"] == "calibration"
     assert report["link"]["microseconds_per_sample"] > report["latency"]["microseconds_per_sample"]
     assert report["accuracy"]["samples"] == 6
+    early = report["early_exit"]
+    assert (early["margin"], early["steps"], early["samples"], early["cycles_of_samples"]) == (1, STEPS, 6, 6)
+    assert 1 <= early["steps_taken"] < STEPS and early["cycles_taken"] < early["cycles"]
+    assert early["cycles"] == pytest.approx(report["latency"]["cycles_per_sample"])
     blocks = {block["name"] for block in report["blocks"]["list"]}
     assert {layer["block"] + ".bank" for layer in report["layers"]} <= blocks
     assert any(name.startswith("link") for name in blocks)
@@ -508,7 +513,8 @@ def test_a_host_reads_the_links_format_from_the_build(built: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_another_process_gives_the_same_bitstream(built: Path, tmp_path: Path) -> None:
     model, data = built.parent / "model ü.nir", built.parent / "samples.npz"
-    assert main(["compile", str(model), *TARGET, "--data", str(data), "--output", str(tmp_path / "again")]) == 0
+    argv = ["compile", str(model), *TARGET, *EXIT, "--data", str(data), "--output", str(tmp_path / "again")]
+    assert main(argv) == 0
     assert (tmp_path / "again" / "manifest.json").read_bytes() == (built / "manifest.json").read_bytes()
     assert (tmp_path / "again" / "top.bin").read_bytes() == (built / "top.bin").read_bytes()
 

@@ -77,3 +77,30 @@ def test_simulate_says_what_it_saves(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert 1 <= saved["steps_taken"] < saved["steps"] == 5 and 0 <= saved["accuracy"] <= 1
     assert main(argv) == 0
     assert "early exit at a margin of 1:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("margin", "options", "message"),
+    [
+        (1, (), "shows on samples: none are given"),
+        (1, ("--data", "x.npz", "--readout", "membrane-last"), "read by membrane-last"),
+        (1, ("--data", "images.npz", "--encoder", "rate", "--steps", "5"), "makes them of images itself"),
+        (0, (), "must be 1 or more"),
+    ],
+)
+def test_compile_refuses_what_does_not_end_early(
+    margin: int,
+    options: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = chain(6, (4, 3), fire=14, sub=15)
+    write_nir(network, tmp_path / "net.nir")
+    np.savez(tmp_path / "x.npz", spikes=random_spikes(1, network, samples=2, steps=5))
+    np.savez(tmp_path / "images.npz", images=np.full((2, network.input_size), 200))
+    argv = ["compile", "net.nir", "--board", "icebreaker", "--early-exit", str(margin), *options, "--output", "build"]
+    assert main(argv) != 0
+    assert message in capsys.readouterr().err

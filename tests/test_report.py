@@ -33,6 +33,7 @@ from spikeloom.compiler.report.facts import (
     Block,
     ClassAccuracy,
     Device,
+    EarlyExits,
     Facts,
     Floorplan,
     Latency,
@@ -41,6 +42,7 @@ from spikeloom.compiler.report.facts import (
     PathStep,
     Raster,
     RasterLayer,
+    SavedCycles,
     Source,
     Timing,
     Trace,
@@ -206,6 +208,15 @@ def facts(**changes: Any) -> Facts:
                 (4, 4, "link", "logic", 7),
             ],
         ),
+        early=EarlyExits(
+            margin=2,
+            samples=3,
+            steps=4,
+            steps_taken=2.5,
+            classes_changed=1,
+            accuracy=2 / 3,
+            cycles=SavedCycles(samples=3, whole=120.0, early=75.0),
+        ),
         warnings=("the clock is <slow> & steady",),
     )
     return replace(everything, **changes)
@@ -222,6 +233,7 @@ BARE: dict[str, Any] = {
     "blocks": (),
     "activity": None,
     "accuracy": None,
+    "early": None,
     "raster": None,
     "traces": None,
     "floorplan": None,
@@ -284,6 +296,15 @@ def test_the_report_is_json_and_says_what_the_facts_say() -> None:
         "encoder_cycles_per_sample": None,
         "source": "estimated",
     }
+
+
+def test_what_ends_early_is_told() -> None:
+    report = build_report(facts())
+    early = report["early_exit"]
+    assert (early["margin"], early["steps_taken"], early["classes_changed"]) == (2, 2.5, 1)
+    assert (early["cycles"], early["cycles_taken"], early["cycles_of_samples"]) == (120.0, 75.0, 3)
+    assert "2.5 of 4" in (page := render_html(report)) and "75 of 120 (37.5% saved)" in page
+    assert build_report(facts(**BARE))["early_exit"] is None
 
 
 def test_bits_are_those_of_the_memories_and_of_the_bound() -> None:

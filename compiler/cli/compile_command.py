@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..names import ANSWERS, TOOLS, WEIGHT_MEMORIES
-from . import common
+from . import common, early
 from .coding_options import check_coding_options, coding_of, coding_options
 
 
@@ -41,6 +41,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         help="where weights lie: block RAM, or on a UP5K in SPRAM, loaded from flash (default: as needed)",
     )
     common.headroom_option(parser)
+    early.add_option(parser)
     parser.add_argument("--output", type=Path, metavar="DIR", help="the build folder (default: build/MODEL's name)")
     parser.add_argument("--force", action="store_true", help="replace an existing build folder")
     parser.add_argument("--emit", choices=("bitstream", "verilog"), default="bitstream", help="default: bitstream")
@@ -103,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
         native_tools=options.tools == "native",
         verilog_only=options.emit == "verilog",
         headroom=options.headroom,
+        early_exit=options.early_exit,
         **common.purpose_of(options),
     )
     for check in (require_target, check_wide, check_headroom, check_line):

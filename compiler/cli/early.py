@@ -1,4 +1,4 @@
-"""`--early-exit` of `run` and `simulate`: what samples that end before their last step save and cost."""
+"""`--early-exit` of `run`, `simulate` and `compile`: what samples that end before their last step save and cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
-    """The option of commands whose samples may end before their last step."""
+    """The option of commands whose samples may end before their last step, or that say what it saves."""
     parser.add_argument(
         "--early-exit",
         type=common.whole(1),
@@ -28,24 +28,12 @@ def saved_by(
     build: BuildFolder | None, network: Network, samples: Samples, margin: int, recording: Recording
 ) -> dict[str, Any]:
     """What samples that end early save and cost, by the recording of all their steps."""
-    import numpy as np
+    from ..flow.early import early_exits, plan_of_build
+    from ..report.outcome import early_data
 
-    from ...sim.early_exit import early_exit
-    from ..flow.early import saving
-
-    found = early_exit(recording.readout, recording.spikes, margin)
-    saved: dict[str, Any] = {
-        "margin": margin,
-        "steps": samples.steps,
-        "steps_taken": float(np.mean(found.steps)),
-        "classes_changed": int(np.sum(found.classes != recording.predicted)),
-    }
-    if samples.labels is not None:
-        saved["accuracy"] = float(np.mean(found.classes == samples.labels))
-    if build is not None and build.coding is None and network.is_integer:
-        cycles = saving(build, network, samples, found)
-        saved |= {"cycles": cycles.whole, "cycles_taken": cycles.early, "cycles_of_samples": cycles.samples}
-    return saved
+    counted = build is not None and build.coding is None and network.is_integer
+    plan = plan_of_build(build, network) if counted and build is not None else None
+    return early_data(early_exits(recording, samples, margin, plan)) or {}
 
 
 def print_saved(saved: dict[str, Any]) -> None:

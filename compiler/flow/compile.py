@@ -57,6 +57,7 @@ from ..plan.readout import answered, require_answer, require_folded_answer
 from ..report.datasheet import DATASHEET, datasheet
 from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
+from .early import require_early_exit
 from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
 from .link_facts import named_in, write_facts
@@ -137,6 +138,7 @@ def compile_network(
         native=options.native_tools,
         seed=options.seed,
         spi=options.spi,
+        early_exit=options.early_exit,
     )
     with staged(output, force=force) as folder, kept(folder, output):
         flash = _write_networks(design, source, samples, folder, options, step)
@@ -177,6 +179,9 @@ def _checked(given: Network, options: CompileOptions, samples: Samples | None) -
     check_wide(options)
     check_headroom(options)
     check_line(options)
+    if options.early_exit is not None and samples is None:
+        raise OptionError("what an early exit saves shows on samples: none are given; add --data")
+    require_early_exit(source, options.coding is not None, options.early_exit)
     return source
 
 

@@ -32,6 +32,7 @@ from ..report.facts import UART_BITS_PER_BYTE, Block, Facts, Floorplan, Link, Me
 from ..report.facts import Device as ReportDevice
 from ..report.neurobench import neurobench
 from . import measure
+from .early import early_exits
 from .leaks import leak_warning
 from .traces import traced
 
@@ -61,6 +62,7 @@ class Design:
     the host link's rate.
 
     `native` and `seed` are the options of the tools and of made-up samples. Weights were exchanged `reloads` times.
+    The report says what an `early_exit` at that margin saves.
     """
 
     plan: Plan
@@ -75,6 +77,7 @@ class Design:
     seed: int
     spi: bool = False
     reloads: int = 0
+    early_exit: int | None = None
 
     @property
     def device(self) -> Device | None:
@@ -125,6 +128,8 @@ def gather_facts(design: Design, samples: Samples | None, folder: Path, step: St
     if samples is not None:
         raster, traces = traced(design.integers.source, design.lean.whole, ran.spikes)
         facts = replace(facts, activity=measure.measure_activity(ran, recording), raster=raster, traces=traces)
+        if design.early_exit is not None:
+            facts = replace(facts, early=early_exits(recording, ran, design.early_exit, design.plan))
     if samples is not None and ran.labels is not None:
         accuracy = measure.measure_accuracy(design.integers.source, ran, ran.labels, recording)
         facts = replace(facts, accuracy=accuracy)

@@ -35,7 +35,8 @@ class CompileOptions:
     default where that pays; with `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds`
     placements from that one on the fastest stays. With `verilog_only` no bitstream is made, and a target only chooses
     the family of its memories. With `headroom` other weights can take the place of the network's in the finished
-    bitstream, that share more of them (`reload_weights`).
+    bitstream, that share more of them (`reload_weights`). With `early_exit` the report says what it saves to end
+    samples once a class leads by so many spikes.
     """
 
     board: str | None = None
@@ -62,6 +63,7 @@ class CompileOptions:
     native_tools: bool = False
     verilog_only: bool = False
     headroom: float | None = None
+    early_exit: int | None = None
 
 
 @contextmanager

@@ -233,6 +233,7 @@ def _design(built: _Built, plan: Plan, integers: Integers) -> Design:
         seed=int(built.build.options.get("seed", 1)),
         spi=built.facts.spi,
         reloads=built.layout.reloads + 1,
+        early_exit=built.build.options.get("early_exit"),
     )
 
 

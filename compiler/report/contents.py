@@ -170,6 +170,25 @@ def _neurobench(report: Report) -> Chapter | None:
     return Chapter("NeuroBench", note, ("Metric", "Value"), neurobench_rows(metrics), (1,))
 
 
+def _early_exit(report: Report) -> Chapter | None:
+    early = report.get("early_exit")
+    if early is None:
+        return None
+    changed = f"{number(early['classes_changed'])} of {number(early['samples'])}"
+    rows = [
+        ("Steps, mean", f"{early['steps_taken']:.1f} of {number(early['steps'])}"),
+        ("Classes that are others", changed),
+    ]
+    if "accuracy" in early:
+        rows.append(("Accuracy", f"{early['accuracy']:.1%}"))
+    if "cycles" in early:
+        saved = 1 - early["cycles_taken"] / early["cycles"]
+        of = f"{number(early['cycles_taken'])} of {number(early['cycles'])} ({saved:.1%} saved)"
+        rows.append((f"Cycles, mean of {counted(early['cycles_of_samples'], 'sample')}", of))
+    note = f"samples end once a class leads by {counted(early['margin'], 'spike')}"
+    return Chapter("Early exit", note, ("What", "Value"), rows, (1,))
+
+
 def _blocks(report: Report) -> Chapter | None:
     blocks = report["blocks"]
     rows = [
@@ -273,6 +292,7 @@ _CHAPTERS: Iterable[Callable[[Report], Chapter | None]] = (
     _memory,
     _work,
     _neurobench,
+    _early_exit,
     _blocks,
     _floorplan,
     _weights,

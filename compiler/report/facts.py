@@ -154,6 +154,31 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SavedCycles:
+    """Mean cycles of the first `samples`: of all their steps, and until their classes are certain, the empty step that
+    ends a sample early included."""
+
+    samples: int
+    whole: float
+    early: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyExits:
+    """Samples of so many `steps` that end once a class leads by a `margin`: the steps that they take on average, how
+    many classes of the `samples` are others than those of all steps, the share that is right where there are labels,
+    and the core's `cycles`."""
+
+    margin: int
+    samples: int
+    steps: int
+    steps_taken: float
+    classes_changed: int
+    accuracy: float | None = None
+    cycles: SavedCycles | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trace:
     """One neuron in one sample: its membrane after each step in the float network and in the integers, both in the
     float network's units, its spikes as in `RasterLayer`, and the threshold, None where it never fires."""
@@ -221,6 +246,7 @@ class Facts:
     blocks: Sequence[Block] = ()
     activity: Activity | None = None
     accuracy: Accuracy | None = None
+    early: EarlyExits | None = None
     raster: Raster | None = None
     traces: Traces | None = None
     floorplan: Floorplan | None = None

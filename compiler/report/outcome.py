@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from .facts import Accuracy, Activity, Facts, Raster, Source, Traces
+from .facts import Accuracy, Activity, EarlyExits, Facts, Raster, Source, Traces
 
 
 def activity_data(activity: Activity | None) -> dict[str, Any] | None:
@@ -37,6 +37,24 @@ def accuracy_data(facts: Facts) -> dict[str, Any] | None:
         "readout": str(facts.plan.network.reading),
         "source": Source.MEASURED,
     }
+
+
+def early_data(early: EarlyExits | None) -> dict[str, Any] | None:
+    """What ending samples early saves; its accuracy and cycles where they are known."""
+    if early is None:
+        return None
+    data: dict[str, Any] = {
+        "margin": early.margin,
+        "samples": early.samples,
+        "steps": early.steps,
+        "steps_taken": early.steps_taken,
+        "classes_changed": early.classes_changed,
+    }
+    if early.accuracy is not None:
+        data["accuracy"] = early.accuracy
+    if (cycles := early.cycles) is not None:
+        data |= {"cycles": cycles.whole, "cycles_taken": cycles.early, "cycles_of_samples": cycles.samples}
+    return data
 
 
 def _classes(accuracy: Accuracy) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ..plan.plan import MemoryUse
 from .encodings import ENCODINGS
 from .facts import Facts, Metrics, Source
 from .neurobench import RELEASE
-from .outcome import accuracy_data, activity_data, figure, raster_data, traces_data
+from .outcome import accuracy_data, activity_data, early_data, figure, raster_data, traces_data
 from .placement import floorplan_data
 from .readout import readout_data
 from .schema import REPORT_SCHEMA, LatencyData, NoLatencyData, ReportData
@@ -71,6 +71,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         },
         "activity": activity_data(facts.activity),
         "accuracy": accuracy_data(facts),
+        "early_exit": early_data(facts.early),
         "raster": raster_data(facts.raster),
         "traces": traces_data(facts.traces),
         "weights": weights_data(facts.plan.network if facts.whole is None else facts.whole),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from .schema_of_samples import AccuracyData, ActivityData, RasterData, Source, TracesData
+from .schema_of_samples import AccuracyData, ActivityData, EarlyExitData, RasterData, Source, TracesData
 
 REPORT_SCHEMA = 2
 
@@ -348,6 +348,7 @@ class ReportData(TypedDict):
     blocks: BlocksData
     activity: ActivityData | None
     accuracy: AccuracyData | None
+    early_exit: NotRequired[EarlyExitData | None]  # older reports do not say
     raster: NotRequired[RasterData | None]  # older reports do not say
     traces: NotRequired[TracesData | None]  # older reports do not say
     weights: NotRequired[list[WeightsData]]  # older reports do not say

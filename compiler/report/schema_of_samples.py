@@ -55,6 +55,18 @@ class TracesData(TypedDict):
     source: Source
 
 
+class EarlyExitData(TypedDict):
+    margin: int
+    samples: int
+    steps: int
+    steps_taken: float
+    classes_changed: int
+    accuracy: NotRequired[float]
+    cycles: NotRequired[float]
+    cycles_taken: NotRequired[float]
+    cycles_of_samples: NotRequired[int]
+
+
 class AccuracyData(TypedDict):
     samples: int
     stimulus: NotRequired[str]
