@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..ir.readout import ReadBy, Readout
@@ -10,18 +11,42 @@ from .simulation import Response
 if TYPE_CHECKING:
     import torch
 
+LEAST_VARIANCE = 1e-12
+"""What keeps errors of values that never change finite."""
+
 
 def divergence(given: torch.Tensor, wanted: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """The Kullback-Leibler divergence of the classes' probabilities, mean over samples, from scores [samples, classes].
+    """How far what a network says is from what another one does (`learnt`), mean over samples and steps.
 
-    Scores are divided by the temperature, and the result multiplied by its square, which keeps its gradients' size.
+    Of scores [samples, classes] it is the Kullback-Leibler divergence of the classes' probabilities. Scores are divided
+    by the temperature, and the result multiplied by its square, which keeps its gradients' size. Of values [samples,
+    steps, outputs], which may tell classes or be what is asked for, it is that of every step and their mean square
+    error, in units of the variance of those wanted.
     """
     from torch.nn import functional
 
+    error: torch.Tensor | float = 0.0
+    if given.dim() == 3:
+        given, wanted = given.flatten(0, 1), wanted.flatten(0, 1)
+        error = (given - wanted).square().mean() / wanted.var(dim=0, correction=0).mean().clamp(min=LEAST_VARIANCE)
     probabilities = (wanted / temperature).softmax(dim=1)
-    return functional.kl_div((given / temperature).log_softmax(dim=1), probabilities, reduction="batchmean") * (
-        temperature * temperature
-    )
+    apart = functional.kl_div((given / temperature).log_softmax(dim=1), probabilities, reduction="batchmean")
+    return error + apart * (temperature * temperature)
+
+
+Told = Callable[[Response, Readout], "torch.Tensor"]
+"""What an output says, as a student learns it: scores of classes [samples, classes] or values [samples, steps,
+outputs]."""
+
+
+def learnt(own: Readout, teachers: Readout) -> Told:
+    """What is learnt by who is read by `own` from who is read by `teachers`: values of every step where both are asked
+    for those, else scores of classes."""
+    return _values if all(r.by is ReadBy.MEMBRANES and r.classes is None for r in (own, teachers)) else scores
+
+
+def _values(response: Response, readout: Readout) -> torch.Tensor:
+    return response.membranes.transpose(0, 1)
 
 
 def scores(response: Response, readout: Readout) -> torch.Tensor:

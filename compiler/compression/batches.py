@@ -12,7 +12,7 @@ import numpy as np
 from ..ir.arrays import IntArray
 from ..ir.network import Network
 from ..ir.readout import Readout
-from .answers import scores
+from .answers import Told
 from .augmentation import ImageShape, warped
 from .material import Images, Material
 from .simulation import Layer, Response, layers_of, simulate
@@ -36,18 +36,17 @@ class Teacher:
         """The teacher that a float network is."""
         return cls(layers_of(network, device), network.output, network.reading)
 
-    def scores(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What it says of the classes [samples, classes], on inputs [steps, samples, inputs]."""
-        return scores(simulate(self.layers, inputs)[self.output], self.readout)
+    def says(self, inputs: torch.Tensor, told: Told) -> torch.Tensor:
+        """What it says on inputs [steps, samples, inputs]."""
+        return told(simulate(self.layers, inputs)[self.output], self.readout)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:
-    """Inputs [steps, samples, inputs], the teacher's scores [samples, classes], and the original's membranes where
-    wanted."""
+    """Inputs [steps, samples, inputs], what the teacher said (`learnt`), and the original's membranes where wanted."""
 
     inputs: torch.Tensor
-    scores: torch.Tensor
+    said: torch.Tensor
     responses: Mapping[str, Response]
     labels: torch.Tensor | None
 
@@ -60,17 +59,18 @@ class Batches:
         layers: Sequence[Layer],
         material: Material,
         teacher: Teacher,
+        told: Told,
         options: FineTune,
         image: ImageShape | None,
         generator: torch.Generator,
     ) -> None:
-        self.layers, self.material, self.teacher, self.options = layers, material, teacher, options
+        self.layers, self.material, self.teacher, self.told, self.options = layers, material, teacher, told, options
         self.image, self.generator = image, generator
         self.rng = np.random.default_rng(options.seed)
         self.count = math.ceil(len(material) / options.batch_size)
         warps = options.warp and image is not None
         self.vary = bool(warps) or (material.labels is None and not material.fresh)
-        self.known = None if self.vary or material.fresh or options.hidden else self._scores()
+        self.known = None if self.vary or material.fresh or options.hidden else self._said()
 
     def epoch(self) -> Iterator[Batch]:
         """All samples, in another order each time."""
@@ -82,12 +82,12 @@ class Batches:
             responses = self._responses(inputs) if self.options.hidden else {}
             yield Batch(
                 inputs=inputs,
-                scores=self._answers(inputs, responses) if self.known is None else self.known[part],
+                said=self._answers(inputs, responses) if self.known is None else self.known[part],
                 responses=responses,
                 labels=None if labels is None else labels[part].to(inputs.device),
             )
 
-    def _scores(self) -> torch.Tensor:
+    def _said(self) -> torch.Tensor:
         """What the teacher makes of the samples as they are."""
         import torch
 
@@ -99,9 +99,9 @@ class Batches:
         import torch
 
         if responses and self.teacher.layers is self.layers:
-            return scores(responses[self.teacher.output], self.teacher.readout)
+            return self.told(responses[self.teacher.output], self.teacher.readout)
         with torch.no_grad(), precision(self.options, inputs):
-            return self.teacher.scores(inputs)
+            return self.teacher.says(inputs, self.told)
 
     def _responses(self, inputs: torch.Tensor) -> dict[str, Response]:
         import torch

@@ -11,7 +11,7 @@ import numpy as np
 from ..ir.arrays import SpikeArray
 from ..ir.network import INPUT, Network
 from ..ir.readout import Readout
-from .answers import divergence, scores
+from .answers import divergence, learnt
 from .augmentation import ImageShape, image_shape, warped
 from .finetune import Weights
 from .simulation import Layer, inputs_of, simulate
@@ -59,7 +59,8 @@ class Calibration:
         with torch.no_grad():
             spikes = {INPUT: inputs}
             spikes |= {name: r.spikes for name, r in simulate(layers, inputs).items() if r.spikes is not None}
-            answers = scores(simulate(layers, judge)[network.output], network.reading)
+            told = learnt(network.reading, network.reading)
+            answers = told(simulate(layers, judge)[network.output], network.reading)
         return cls(
             output=network.output,
             readout=network.reading,
@@ -79,4 +80,5 @@ class Calibration:
 
         with torch.no_grad():
             answer = simulate(layers, self.held_out, [w.effective() for w in weights], [w.bias for w in weights])
-            return float(divergence(scores(answer[self.output], self.readout), self.answers))
+            told = learnt(self.readout, self.readout)
+            return float(divergence(told(answer[self.output], self.readout), self.answers))

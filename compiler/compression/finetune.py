@@ -26,7 +26,7 @@ from ..ir.network import Network
 from ..ir.readout import Readout
 from .adam import Adam
 from .allocation import Share, zeros
-from .answers import divergence, scores
+from .answers import Told, divergence, learnt, scores
 from .augmentation import ImageShape
 from .batches import Batch, Batches, Teacher, precision
 from .gradual import PRUNED_BY, STAGES, most_valuable, synapses_at
@@ -190,7 +190,8 @@ def finetune(
     options = options.settled(_staying(weights, prunings))
     device = str(layers[0].weight.device)
     teacher = Teacher(layers, output, readout) if options.teacher is None else Teacher.of(options.teacher, device)
-    batches = Batches(layers, options.samples or Arrays(spikes=calibration), teacher, options, image, generator)
+    told = learnt(readout, teacher.readout)
+    batches = Batches(layers, options.samples or Arrays(spikes=calibration), teacher, told, options, image, generator)
     assert options.learning_rate is not None
     if options.leaks:
         for layer, item in zip(layers, weights, strict=True):
@@ -202,7 +203,7 @@ def finetune(
     for _ in range(options.epochs):
         for batch in batches.epoch():
             optimiser.forget()
-            loss = _loss(layers, weights, batch, output, options, readout)
+            loss = _loss(layers, weights, batch, output, options, readout, told)
             loss.backward()
             optimiser.step(_one_cycle(done / total))
             _stay_on_grid(weights)
@@ -277,7 +278,13 @@ def _stay_on_grid(weights: Sequence[Weights]) -> None:
 
 
 def _loss(
-    layers: Sequence[Layer], weights: Sequence[Weights], batch: Batch, output: str, options: FineTune, readout: Readout
+    layers: Sequence[Layer],
+    weights: Sequence[Weights],
+    batch: Batch,
+    output: str,
+    options: FineTune,
+    readout: Readout,
+    told: Told,
 ) -> torch.Tensor:
     from torch.nn import functional
 
@@ -285,11 +292,11 @@ def _loss(
     layers = [x if w.beta is None else x.leaking(w.beta) for x, w in zip(layers, weights, strict=True)]
     with precision(options, batch.inputs):
         answer = simulate(layers, batch.inputs, real, biases, surrogate=True, kept=[w.kept for w in weights])
-    given = scores(answer[output], readout)
-    loss = divergence(given, batch.scores, options.temperature)
+    loss = divergence(told(answer[output], readout), batch.said, options.temperature)
     if batch.labels is not None:
         mix = options.labels_weight
-        loss = (1 - mix) * loss + mix * functional.cross_entropy(given, batch.labels)
+        classes = scores(answer[output], readout)
+        loss = (1 - mix) * loss + mix * functional.cross_entropy(classes, batch.labels)
     for layer in layers:
         if layer.name != output and options.hidden:
             unit = layer.view.per_neuron(layer.threshold.abs().clamp(min=1e-6)) if layer.form.spiking else 1.0

@@ -49,6 +49,11 @@ def is_recurrent(layers: Sequence[Layer], group: Sequence[int]) -> bool:
     return len(group) > 1 or any(pre == layers[group[0]].name for pre, _ in layers[group[0]].sources)
 
 
+PASSED = 0.1
+"""What of the gradient of a spike that comes back goes on: over many steps all of it grows without bound (Bellec et
+al., NeurIPS 2018, pass 0.3 of it)."""
+
+
 class _Stepped:
     """One layer of a group on its way through the steps."""
 
@@ -84,6 +89,8 @@ class _Stepped:
         for number, pre, delay, weight in self.loops:
             if time >= delay:
                 arriving = others[pre].spikes[time - delay]
+                if surrogate:
+                    arriving = arriving.detach() + PASSED * (arriving - arriving.detach())
                 current = current + self.layer.view.seen(arriving[None], number)[0] @ weight
         self.state = step(TENSORS, self.layer.model, self.state, current)
         fired = self.state.spiked
@@ -103,7 +110,8 @@ def step_through(
 ) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
     """Spikes and compared membranes [steps, samples, n] of the layers of a group, which hear `spikes` and each other.
 
-    Gradients go through every step, spikes counting as constants in resets and thresholds, as in `simulation`.
+    Gradients go through every step, spikes counting as constants in resets and thresholds, as in `simulation`, and
+    `PASSED` of them through spikes that come back.
     """
     import torch
 

@@ -1209,6 +1209,20 @@ COMPRESSION = (
         ("tests/test_masked_sums.py", "-k", "gradients"),
     ),
     Mutant(
+        "all of the gradients that come back goes on",
+        "compiler/compression/recurrence.py",
+        "PASSED = 0.1",
+        "PASSED = 1.0",
+        ("tests/test_compression_recurrence.py", "-k", "without_bound"),
+    ),
+    Mutant(
+        "values of every step are learnt by the last",
+        "compiler/compression/answers.py",
+        "return response.membranes.transpose(0, 1)",
+        "return response.membranes[-1:].transpose(0, 1)",
+        ("tests/test_compression_recurrence.py", "-k", "values_of_every_step"),
+    ),
+    Mutant(
         "leaks that are trained are not what leaked",
         "compiler/compression/simulation.py",
         "TENSORS.chosen(state.spiked, model.v_reset, state.v) if late else state.v",
