@@ -1302,7 +1302,7 @@ COMPRESSION = (
     Mutant(
         "labels teach nothing",
         "compiler/compression/finetune.py",
-        "loss = (1 - mix) * loss + mix * functional.cross_entropy(given, batch.labels)",
+        "loss = (1 - mix) * loss + mix * functional.cross_entropy(classes, batch.labels)",
         "loss = (1 - mix) * loss",
         ("tests/test_compression_one_shot.py", "-k", "learns_them"),
     ),
