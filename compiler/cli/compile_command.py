@@ -6,11 +6,14 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..names import ANSWERS, TOOLS, WEIGHT_MEMORIES
 from . import common, early
 from .coding_options import check_coding_options, coding_of, coding_options
+
+if TYPE_CHECKING:
+    from ..flow.options import CompileOptions
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -73,9 +76,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 
 def run(options: argparse.Namespace) -> int:
     """Compile, and print the report."""
-    from ..compression.overrides import overrides_of
     from ..flow.compile import compile_network
-    from ..flow.options import CompileOptions, check_headroom, check_line, check_wide, require_target
+    from ..flow.options import check_headroom, check_line, check_wide, require_target
     from ..frontends.samples import read_samples
     from ..output.build_folder import check_target
     from ..plan.readout import answered
@@ -84,29 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
     common.add_board_file(options)
     output = options.output or Path("build") / options.model.stem
-    wanted = CompileOptions(
-        board=options.board,
-        device=options.device,
-        method=options.method,
-        sparsity=options.sparsity,
-        bits=options.bits,
-        scheme=options.scheme,
-        layers=overrides_of(options.layer),
-        shared_leaks=options.shared_leaks,
-        wide=options.wide,
-        weights=options.weights,
-        clock_mhz=options.clock_mhz,
-        baud=options.baud,
-        packed=options.packed,
-        spi=options.link == "spi",
-        seed=options.seed,
-        seeds=options.seeds,
-        native_tools=options.tools == "native",
-        verilog_only=options.emit == "verilog",
-        headroom=options.headroom,
-        early_exit=options.early_exit,
-        **common.purpose_of(options),
-    )
+    wanted = _wanted(options)
     for check in (require_target, check_wide, check_headroom, check_line):
         check(wanted)  # these mistakes first: they need no file to be read
     check_coding_options(options)
@@ -132,3 +112,33 @@ def run(options: argparse.Namespace) -> int:
     print_report(build.report())
     print(f"\nbuild folder: {output}")
     return 0
+
+
+def _wanted(options: argparse.Namespace) -> CompileOptions:
+    """What the options say that needs no file to be read."""
+    from ..compression.overrides import overrides_of
+    from ..flow.options import CompileOptions
+
+    return CompileOptions(
+        board=options.board,
+        device=options.device,
+        method=options.method,
+        sparsity=options.sparsity,
+        bits=options.bits,
+        scheme=options.scheme,
+        layers=overrides_of(options.layer),
+        shared_leaks=options.shared_leaks,
+        wide=options.wide,
+        weights=options.weights,
+        clock_mhz=options.clock_mhz,
+        baud=options.baud,
+        packed=options.packed,
+        spi=options.link == "spi",
+        seed=options.seed,
+        seeds=options.seeds,
+        native_tools=options.tools == "native",
+        verilog_only=options.emit == "verilog",
+        headroom=options.headroom,
+        early_exit=options.early_exit,
+        **common.purpose_of(options),
+    )
