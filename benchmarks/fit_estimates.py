@@ -1,16 +1,18 @@
 """Fits the resource and timing estimates (spikeloom.compiler.estimate) to random designs built with the real tools.
 
-    python benchmarks/fit_estimates.py --cache FOLDER [--ice40 33] [--ecp5 33] [--routed 11] [--kinds K ...] [--write]
+    python benchmarks/fit_estimates.py --cache FOLDER [--ice40 33] [--ecp5 33] [--routed 11] [--cores 0] [--kinds K ...]
+                                       [--write]
 
 Every design is random in its sizes, density, weights and neurons; its kind is taken in turn: shared and separate
 engines, lanes, vector, slotted and wide engines, maps with taps and pools, bitmap rows, weights in SPRAM with their
-loader, encoders and decoders in the host link. Networks have about 100 to 300,000 synapses. The core alone is
-synthesised, flat and module by module, or where the link is what it is about the whole design, and some of the latter
-are placed and routed: half a minute to five minutes each. Figures are kept in FOLDER under a hash of the RTLIL, the
-device and the tools' versions, so that a second run measures only what has changed. Printed are the errors on the
-designs that the factors were fitted to, and on those that they were not (each fifth in turn); with `--write` the
-factors fitted to all of them, none below 0, become `compiler/estimate/coefficients.json`. With `--kinds` designs of
-these are drawn, and only parts without a price get one. A part of which nothing was measured has no factor, and an
+loader, encoders and decoders in the host link, engines with registers on their way. Networks have about 100 to 300,000
+synapses. The core alone is synthesised, flat and module by module, or where the link is what it is about the whole
+design, and some of the latter are placed and routed: half a minute to five minutes each; with `--cores` some cores
+alone are, too, whose clock no link bounds. Figures are kept in FOLDER under a hash of the RTLIL, the device and the
+tools' versions, so that a second run measures only what has changed. Printed are the errors on the designs that the
+factors were fitted to, and on those that they were not (each fifth in turn); with `--write` the factors fitted to all
+of them, none below 0, become `compiler/estimate/coefficients.json`. With `--kinds` designs of these are drawn, and only
+parts without a price, and paths without a delay, get one. A part of which nothing was measured has no factor, and an
 estimate with such a part says that it is a guess.
 """
 
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--ice40", type=int, default=33, help="designs for the iCE40; 0 leaves its factors as they are")
     parser.add_argument("--ecp5", type=int, default=33, help="designs for the ECP5")
     parser.add_argument("--routed", type=int, default=11, help="how many of each are placed and routed")
+    parser.add_argument("--cores", type=int, default=0, help="how many cores of each are placed alone")
     parser.add_argument("--others", type=int, default=1, help="how many of them on the family's other devices too")
     parser.add_argument(
         "--kinds", nargs="+", default=(), help="designs of these kinds alone, and prices of parts without one alone"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -35,6 +35,10 @@ DELAYS: Prior = {
     "decide": (0.0, 1.0),
     "next": (0.0, 1.0),
     "entries": (0.0, 1.0),
+    "registers": (0.0, 2.0),
+    "slotted": (0.0, 2.0),
+    "wide": (0.0, 2.0),
+    "link": (4.0, 3.0),
 }
 """Nanoseconds: of registers and wires, a look-up table, a bit of carry, a thousand look-up tables in the design, and
 what each kind of path has beside."""
@@ -86,12 +90,13 @@ def fit_family(results: Sequence[tuple[Trial, Measurement]], known: Mapping[str,
             if used is not None:
                 luts.append((parts.luts, used.luts))
                 ffs.append((parts.ffs, used.ffs))
+    periods = [row for trial, found in results for row in period_rows(trial, found)]
     if known is not None:
         prices = {name: fit(rows, known=measured(known[name])) for name, rows in (("luts", luts), ("ffs", ffs))}
-        return {**known, **{name: dict(sorted((known[name] | found).items())) for name, found in prices.items()}}
+        prices = {name: dict(sorted((known[name] | found).items())) for name, found in prices.items()}
+        return {**known, **prices, "period_ns": fit_periods(periods, known["period_ns"])}
     placed = [(found, parts_of(trial.plan, trial.link)) for trial, found in results if isinstance(found, Routed)]
     cells = [(cell_amounts(found.whole, parts), found.whole.lcs) for found, parts in placed]
-    periods = [(parts, found.whole.luts, 1000 / found.fmax_mhz) for found, parts in placed]
     return {
         "luts": fit(luts),
         "ffs": fit(ffs, FLIP_FLOPS, noise=0.02),
@@ -100,13 +105,27 @@ def fit_family(results: Sequence[tuple[Trial, Measurement]], known: Mapping[str,
     }
 
 
-def fit_periods(rows: Sequence[tuple[Parts, float, float]]) -> dict[str, float]:
-    """Nanoseconds of each thing in a path, from parts, look-up tables and periods. The path that is the longest depends
-    on what is looked for: a few rounds settle it."""
-    delays = {name: prior for name, (prior, _) in DELAYS.items()}
+PeriodRow = tuple[Parts, float, float]
+"""The parts and look-up tables of what was placed, and its shortest period in nanoseconds."""
+
+
+def period_rows(trial: Trial, found: Measurement) -> Iterator[PeriodRow]:
+    """Of a core that was placed alone, and of a whole design."""
+    if found.core is not None and found.core_mhz is not None:
+        yield parts_of(trial.plan), found.core.luts, 1000 / found.core_mhz
+    if isinstance(found, Routed):
+        yield parts_of(trial.plan, trial.link), found.whole.luts, 1000 / found.fmax_mhz
+
+
+def fit_periods(rows: Sequence[PeriodRow], known: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
+    """Nanoseconds of each thing in a path; of those that are `known` as they are, the others of paths that are there.
+    Which path is the longest depends on what is looked for: a few rounds settle it."""
+    there = {kind for parts, _, _ in rows for kind, _, _ in parts.paths} | {"constant", "level", "carry", "kiloluts"}
+    delays = {name: prior for name, (prior, _) in DELAYS.items() if name in there} | dict(known)
     for _ in range(ROUNDS):
-        found = fit([(path_amounts(parts, luts, delays), period) for parts, luts, period in rows], DELAYS, noise=0.08)
-        delays = {name: round((delays[name] + found.get(name, delays[name])) / 2, 5) for name in DELAYS}
+        amounts = [(path_amounts(parts, luts, delays), period) for parts, luts, period in rows]
+        found = fit(amounts, DELAYS, noise=0.08, known=known)
+        delays = {name: round((delay + found.get(name, delay)) / 2, 5) for name, delay in delays.items()}
     return delays
 
 
@@ -135,10 +154,14 @@ def errors_of(results: Sequence[tuple[Trial, Measurement]], factors: dict[str, A
                 add(f"{name}LUTs", guess.luts, used.luts)
                 add(f"{name}FFs", guess.ffs, used.ffs)
                 add(f"{name}LUTs, {trial.kind}", guess.luts, used.luts)
+        if found.core_mhz is not None:
+            add("core Fmax", alone.fmax_mhz, found.core_mhz)
+            add(f"core Fmax, {trial.kind}", alone.fmax_mhz, found.core_mhz)
         if isinstance(found, Routed):
             add("LCs", linked.resources.lcs, found.whole.lcs)
             add("block RAMs", linked.resources.brams, found.whole.brams)
             add("Fmax", linked.fmax_mhz, found.fmax_mhz)
+            add(f"Fmax, {trial.kind}", linked.fmax_mhz, found.fmax_mhz)
     return errors
 
 

@@ -10,10 +10,11 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from measuring.bench import place, synthesise
 from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build, synthesise_hierarchical
 from spikeloom.boards.utilisation import count_cells
@@ -31,11 +32,13 @@ TOP = "core"
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """What synthesis says of a core's modules by path, synthesised apart, and of the core alone; of the whole design
-    with its host link where that is what it is about, or where it was placed. What it was not asked is None."""
+    with its host link where that is what it is about, or where it was placed; how fast a core is that was placed alone.
+    What it was not asked is None."""
 
     modules: dict[str, Resources]
     core: Resources | None = None
     linked: Resources | None = None
+    core_mhz: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +49,8 @@ class Routed(Measurement):
     fmax_mhz: float
 
 
-def measure(trial: Trial, device: Device, cache: Path, *, route: bool = True) -> Measurement:
-    """The measurement of a design, from the cache where it is there; without `route` nothing is placed."""
+def measure(trial: Trial, device: Device, cache: Path, *, route: bool = True, place_core: bool = False) -> Measurement:
+    """The measurement of a design, from the cache where it is there; without `route` its whole is not placed."""
     family = trial.plan.family
     dsp = device.capacity.dsps > 0
     yosys = [tool_version("yosys", False), family.value, str(dsp)]
@@ -62,12 +65,17 @@ def measure(trial: Trial, device: Device, cache: Path, *, route: bool = True) ->
         figures = _cached(cache, ["modules", core, *yosys], lambda folder: _modules(core, family, folder))
         modules = {name: Resources(**amounts) for name, amounts in figures.items()}
         found = Measurement(modules=modules, core=flat(core))
+        if place_core and trial.placeable:
+            texts = ["placed", core, *yosys, tool_version(f"nextpnr-{family.value}", False), device.id]
+            placed = _cached(cache, texts, lambda folder: _placed(core, device, folder))
+            found = replace(found, core_mhz=placed["fmax_mhz"])
     if not (route and trial.placeable):
         return found
     texts = ["whole", linked, *yosys, tool_version(f"nextpnr-{family.value}", False), device.id]
     whole = _cached(cache, texts, lambda folder: _routed(trial, device, folder))
     used = Resources(**whole["used"])
-    return Routed(modules=found.modules, core=found.core, linked=used, whole=used, fmax_mhz=whole["fmax_mhz"])
+    kept = {"modules": found.modules, "core": found.core, "core_mhz": found.core_mhz}
+    return Routed(**kept, linked=used, whole=used, fmax_mhz=whole["fmax_mhz"])
 
 
 def _cached(cache: Path, texts: list[str], compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -104,18 +112,23 @@ def _routed(trial: Trial, device: Device, folder: Path) -> dict[str, Any]:
     return {"used": asdict(built.utilisation.used), "fmax_mhz": built.timing.fmax_mhz, "path": path}
 
 
-def _measure_one(job: tuple[Trial, Path, bool]) -> Measurement | str:
-    trial, cache, route = job
+def _placed(rtlil: str, device: Device, folder: Path) -> dict[str, Any]:
+    (folder / "placed" / "logs").mkdir(parents=True)
+    return place(synthesise(rtlil, device, folder, TOP), rtlil, device, folder / "placed", seed=1)
+
+
+def _measure_one(job: tuple[Trial, Path, bool, bool]) -> Measurement | str:
+    trial, cache, route, place_core = job
     warnings.filterwarnings("ignore", message=".*created but never used")
     try:
-        return measure(trial, trial.device, cache, route=route)
+        return measure(trial, trial.device, cache, route=route, place_core=place_core)
     except Exception as error:  # one that fails must not cost the others
         return f"{type(error).__name__}: {error}"
 
 
 def measure_all(trials: Sequence[Trial], options: argparse.Namespace) -> list[tuple[Trial, Measurement]]:
     """The measurements that could be made, in order; says how far it is."""
-    jobs = [(trial, options.cache, number < options.routed) for number, trial in enumerate(trials)]
+    jobs = [(t, options.cache, n < options.routed, n < options.cores) for n, t in enumerate(trials)]
     results: list[tuple[Trial, Measurement]] = []
     with ProcessPoolExecutor(options.jobs) as pool:
         for number, (trial, result) in enumerate(zip(trials, pool.map(_measure_one, jobs), strict=True)):
@@ -125,6 +138,7 @@ def measure_all(trials: Sequence[Trial], options: argparse.Namespace) -> list[tu
                 used = result.core or result.linked
                 shown = "" if used is None else f"{used.luts} LUTs"
                 shown += f", {result.fmax_mhz:.1f} MHz" if isinstance(result, Routed) else ""
+                shown += "" if result.core_mhz is None else f", core {result.core_mhz:.1f} MHz"
             print(f"{trial.device.id} {number + 1}/{len(trials)} {trial.kind}: {shown}", flush=True)
     return results
 

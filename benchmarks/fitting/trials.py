@@ -12,7 +12,14 @@ from spikeloom.boards.top import SerialCore
 from spikeloom.compiler.encodings.cost import Scarce
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.output.flash_image import plan_flash
-from spikeloom.compiler.plan.folding import Folding, pipelined_folding, shared_folding, slotted_folding, wide_folding
+from spikeloom.compiler.plan.folding import (
+    Folding,
+    fast_folding,
+    pipelined_folding,
+    shared_folding,
+    slotted_folding,
+    wide_folding,
+)
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan
@@ -31,18 +38,22 @@ MAPS = ("taps", "pools", "wide")
 """The kinds of networks with maps."""
 
 KINDS = {
-    "ice40": ("shared", "vector", "bitmap", "encoder", "lanes", "spram", "pipelined", "slotted", *MAPS),
-    "ecp5": ("shared", "vector", "bitmap", "encoder", "lanes", "split", "pipelined", "slotted", *MAPS),
+    "ice40": ("shared", "vector", "bitmap", "encoder", "lanes", "spram", "pipelined", "slotted", *MAPS, "fast"),
+    "ecp5": ("shared", "vector", "bitmap", "encoder", "lanes", "split", "pipelined", "slotted", *MAPS, "fast"),
 }
 """What is taken in turn. Only iCE40s have SPRAM."""
+
+NUMBERS = 11
+"""How far the designs of a kind are apart in their numbers, fewer than there are kinds: those that were measured stay
+what they are when a kind comes."""
 
 MOST_SYNAPSES = {"ice40": 8_000, "ecp5": 300_000}
 """About how many synapses the largest designs have."""
 
 MOST_IN_SPRAM = 60_000
 
-MOST_IN_LANES = 20_000
-"""Lanes, of which each has its walker, are many designs in one."""
+MOST_OF = {"lanes": 20_000, "fast": 60_000}
+"""The same of some kinds: lanes, of which each has its walker, are many designs in one."""
 
 ENCODERS = ((Encoder.RATE, 1), (Encoder.LATENCY, 1), (Encoder.DIRECT, 15))
 """The encoders in turn, with an input's largest value."""
@@ -88,9 +99,9 @@ def random_trials(family: str, count: int, kinds: Collection[str] = ()) -> list[
 
 def trial_of(family: str, number: int) -> Trial:
     """One of the random designs, which are of every kind in turn."""
-    kinds = KINDS[family]
+    turn, place = divmod(number, len(KINDS[family]))
     first = 0 if family == "ice40" else 10_000
-    return _trial(family, kinds[number % len(kinds)], number // len(kinds), first + number)
+    return _trial(family, KINDS[family][place], turn, first + NUMBERS * turn + place)
 
 
 def devices_of(family: str) -> list[Device]:
@@ -115,7 +126,7 @@ def _trial(family: str, kind: str, turn: int, seed: int) -> Trial:
             network = random_maps(rng, kind)
         else:
             most = MOST_IN_SPRAM if kind == "spram" else MOST_SYNAPSES[family]
-            most = min(most, MOST_IN_LANES) if kind == "lanes" else most
+            most = min(most, MOST_OF.get(kind, most))
             network = random_matrices(rng, kind, most=most, number=seed, x_max=1 if coding is None else x_max)
         plan = make_plan(network, family, random_folding(rng, network, kind, turn))
         if any(_fits(plan, device) for device in devices_of(family)) and _is_of_its_kind(kind, plan):
@@ -127,6 +138,8 @@ def _is_of_its_kind(kind: str, plan: Plan) -> bool:
     """Some networks have no engine of a kind."""
     if kind == "bitmap":
         return any(_has_bitmaps(plan))
+    if kind == "fast":
+        return all(instance.form.neurons.fast for instance in plan.engines)
     return kind not in ("slotted", "wide") or kind in {engine.kind for engine in plan.folding.engines}
 
 
@@ -161,6 +174,8 @@ def random_folding(rng: np.random.Generator, network: Network, kind: str, turn: 
         return Folding(engines=tuple(replace(engine, scarce=scarce) for engine in folding.engines))
     if kind == "wide":
         return wide_folding(network, (4, 8, 16)[turn % 3])
+    if kind == "fast":
+        return fast_folding(network, pipelined_folding(network) if turn % 3 == 2 else shared_folding(network))
     if kind in ("shared", "encoder", "taps", "pools"):
         return shared_folding(network)
     return pipelined_folding(network, int(rng.integers(2, 5)) if kind == "lanes" else 1)

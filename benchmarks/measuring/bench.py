@@ -20,7 +20,7 @@ from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler.data.samples import load_samples
-from spikeloom.compiler.flow.compile import link_on, plan_for
+from spikeloom.compiler.flow.folding import link_on, plan_for
 from spikeloom.compiler.flow.options import CompileOptions, baud_of, plan_target_clock
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
@@ -100,11 +100,11 @@ class Bench:
         rtlil = to_rtlil(plan.core(), TOP)
         target = DEVICES[device]
         yosys, router = tool_version("yosys", False), tool_version(f"nextpnr-{target.family.value}", False)
-        netlist = self.kept("netlist", [rtlil, device, yosys], lambda folder: _synthesise(rtlil, target, folder))
+        netlist = self.kept("netlist", [rtlil, device, yosys], lambda folder: synthesise(rtlil, target, folder))
         runs = []
         for seed in range(self.options.seed, self.options.seed + seeds):
             texts = [rtlil, device, yosys, router, str(seed)]
-            runs.append(self.kept("placed", texts, lambda to, s=seed: _place(netlist, rtlil, target, to, s)))
+            runs.append(self.kept("placed", texts, lambda to, s=seed: place(netlist, rtlil, target, to, s)))
         speeds = [run["fmax_mhz"] for run in runs]
         figures = named(runs[0]["used"], target.family) | {"fmax_mhz": min(speeds)}
         remarks = [f"longest path through {runs[speeds.index(min(speeds))]['path']}"]
@@ -139,10 +139,10 @@ def named(used: Mapping[str, float], family: Family) -> Figures:
     return {names.get(name, name): amount for name, amount in used.items() if amount or name == "spram"}
 
 
-def _synthesise(rtlil: str, device: Device, folder: Path) -> dict[str, Any]:
-    """Writes top.json into the folder."""
+def synthesise(rtlil: str, device: Device, folder: Path, top: str = TOP) -> dict[str, Any]:
+    """Writes top.json into the folder; returns where it is and which cells it has."""
     (folder / "top.il").write_text(rtlil, encoding="utf-8")
-    passes = synthesis_passes(device.family, TOP, dsp=device.capacity.dsps > 0)
+    passes = synthesis_passes(device.family, top, dsp=device.capacity.dsps > 0)
     script = ["read_rtlil top.il", *passes, "tee -q -o stat.json stat -json", "write_json top.json"]
     log = folder / "logs" / "yosys.console.log"
     run_tool([*find_tool("yosys"), "-q", "-l", "logs/yosys.log", "-p", "; ".join(script)], cwd=folder, log=log)
@@ -150,7 +150,8 @@ def _synthesise(rtlil: str, device: Device, folder: Path) -> dict[str, Any]:
     return {"netlist": str(folder / "top.json"), "cells": cells}
 
 
-def _place(netlist: Mapping[str, Any], rtlil: str, device: Device, folder: Path, seed: int) -> dict[str, Any]:
+def place(netlist: Mapping[str, Any], rtlil: str, device: Device, folder: Path, seed: int) -> dict[str, Any]:
+    """What a synthesised design takes, how fast it is, and where its longest path leads."""
     shutil.copyfile(netlist["netlist"], folder / "top.json")
     speed = [] if device.speed is None else ["--speed", str(device.speed)]
     unconstrained = "--lpf-allow-unconstrained" if device.family is Family.ECP5 else "--pcf-allow-unconstrained"

@@ -40,6 +40,10 @@ class EngineEstimate(ABC):
     def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
         """Its modules that synthesis can be asked about one by one: the path in the engine, and the parts."""
 
+    def registered(self, family: Family) -> bool:
+        """Whether words of its memories come into registers first."""
+        return False
+
     @abstractmethod
     def multipliers(self, family: Family) -> int:
         """Multiplier blocks, where the device has some."""

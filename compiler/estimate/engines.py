@@ -68,6 +68,9 @@ class LanesEstimate(EngineEstimate):
             yield f"{path}walker", walker
             yield f"{path}bank", bank
 
+    def registered(self, family: Family) -> bool:
+        return family is Family.ECP5 and any(form.neurons.fast for form, _ in self._lanes)
+
     def multipliers(self, family: Family) -> int:
         """Of a row's number by the length of dense rows, and of membranes by leaks of their own."""
         count = 0

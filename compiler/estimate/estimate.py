@@ -175,7 +175,7 @@ def parts_of(plan: Plan, link: LinkFormat | None = None) -> Parts:
                 queue_parts(parts, queue.depth)
         for shape in (instance.form.memories(plan.family) | instance.stream_memories(plan.family)).values():
             if isinstance(shape, MemoryShape):
-                memory_parts(parts, shape)
+                memory_parts(parts, shape, registered=engine.registered(plan.family))
             else:
                 spram_parts(parts, shape)
     _streams(parts, plan)

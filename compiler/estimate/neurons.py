@@ -72,12 +72,29 @@ OF_A_BANK = ("bank", "neuron numbers", "neuron counters", "accumulate", "write")
 
 
 def arithmetic_parts(parts: Parts, form: NeuronFormat) -> None:
-    """The arithmetic of a bank, without its sums, its counters and its registers."""
+    """The arithmetic of a bank, without its sums, its counters, its registers and the paths that these cut."""
     bank = Parts()
     bank_parts(bank, form)
+    bank.paths = set()
     bank.luts = {name: count for name, count in bank.luts.items() if name not in OF_A_BANK}
     bank.ffs = {}
     parts.join(bank)
+
+
+CUT = 2
+"""Look-up tables that a path is shorter by where it begins and ends in registers and not in a memory."""
+
+
+def stage_paths(parts: Parts, kind: str, form: NeuronFormat) -> None:
+    """The paths of a `kind` of a bank with registers behind its memories, and between what decides whether a neuron
+    fires and what it starts the next step from. The bias is in its words, and what saturates does so beside what
+    compares."""
+    plain = Parts()
+    bank_parts(plain, form)
+    beside = {"decide": 2 * any(rule.saturates for rule in form.rules) + bool(form.bias_bits), "next": 0}
+    for name, levels, carries in plain.paths:
+        if name in beside:
+            parts.path(kind, max(0.0, levels - CUT - beside[name]), min(carries, form.accumulator_bits + 1))
 
 
 def _leak_parts(parts: Parts, decays: Set[DecayFormat | None], state: int) -> None:

@@ -175,8 +175,8 @@ def queue_parts(parts: Parts, depth: int) -> None:
     parts.ff("queues", 2 * bits + 1)
 
 
-def memory_parts(parts: Parts, shape: MemoryShape) -> None:
-    """A memory of block RAM or of logic."""
+def memory_parts(parts: Parts, shape: MemoryShape, *, registered: bool = False) -> None:
+    """A memory of block RAM or of logic; `registered` is one whose words come into registers first."""
     banks = -(-shape.depth // 16)
     if shape.style == "distributed":
         parts.lut("distributed choices", (banks - 1) * (shape.width + 1))
@@ -192,7 +192,8 @@ def memory_parts(parts: Parts, shape: MemoryShape) -> None:
             blocks = -(-shape.depth // depth)
             parts.lut("stacked blocks", (blocks - 1) * (high - low) + blocks - 1)
             parts.ff("bank", (blocks - 1).bit_length())
-            parts.path("entries", 3 + (blocks - 1).bit_length(), 8)
+            choice = (blocks - 1).bit_length()
+            parts.path(*(("registers", choice, 8) if registered else ("entries", 3 + choice, 8)))
 
 
 def spram_parts(parts: Parts, shape: SpramShape) -> None:
@@ -221,6 +222,7 @@ def link_parts(parts: Parts, link: LinkFormat) -> None:
     """The host link: of events, or of images with an encoder and a decoder."""
     inputs, outputs = address_bits(link.inputs), address_bits(link.outputs)
     parts.carries += 24
+    parts.path("link", 0, 0)
     if link.coding is not None:
         parts.lut("image link", 260 if link.packed else 230)
         parts.ff("image link", 136 if link.packed else 130)

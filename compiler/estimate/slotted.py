@@ -13,7 +13,7 @@ from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import address_bits
 from ..encodings.slotted import row_lengths
 from .engine_estimate import EngineEstimate, Work, work_of
-from .neurons import arithmetic_parts, own_leaks
+from .neurons import arithmetic_parts, own_leaks, stage_paths
 from .parts import Parts
 
 
@@ -50,7 +50,6 @@ class SlottedEstimate(EngineEstimate):
         sums = form.slots * form.reach * form.sum_bits
         parts.lut("slotted sums", 2 * form.slots * (form.place_bits + 1))
         parts.ff("slotted sums", form.slots * (form.place_bits + form.reach * form.neurons.weight_bits) + 3 * sums)
-        parts.path("integrate", 2, form.sum_bits)
         return 4 * sums
 
     def _pass(self, parts: Parts, family: Family) -> int:
@@ -59,12 +58,16 @@ class SlottedEstimate(EngineEstimate):
         form, several = self._form, self._form.neurons_per_cycle
         for _ in range(several):
             arithmetic_parts(parts, form.neurons)
+        stage_paths(parts, "slotted", form.neurons)
         number, queue = address_bits(form.pass_words), address_bits(form.queued)
         parts.lut("slotted pass", 34 + (form.banks - several) * form.sum_bits + (4 * several if several > 1 else 0))
         kept = 8 * form.sum_bits + 4 * form.start_bits + 2 * form.neurons.parameter_bits
         unpacked = number + several + 3 if several > 1 else 0
         parts.ff("slotted pass", 6 * number + several * kept + 60 + unpacked)
         return number + several * (form.sum_bits + form.start_bits) + 3 * queue
+
+    def registered(self, family: Family) -> bool:
+        return True
 
     def multipliers(self, family: Family) -> int:
         return self._form.neurons_per_cycle * own_leaks(self._form.neurons)

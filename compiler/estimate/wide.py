@@ -13,7 +13,7 @@ from ...hdl.streams.tokens import address_bits
 from ..cycles.wide import event_words
 from .engine_estimate import EngineEstimate, Work, work_of
 from .maps import tap_parts
-from .neurons import bank_parts, own_leaks
+from .neurons import bank_parts, own_leaks, stage_paths
 from .parts import COMPARE, Parts
 
 
@@ -42,7 +42,7 @@ class WideEstimate(EngineEstimate):
         parts.lut("wide lanes", lanes * sum(slot.luts.values()))
         parts.ff("wide lanes", lanes * (2 * self._form.sum_bits + self._form.neurons.parameter_bits))
         parts.carries += lanes * slot.carries
-        parts.paths |= slot.paths
+        stage_paths(parts, "wide", self._form.neurons)
 
     def _add_queues(self, parts: Parts) -> None:
         """Words of rows, of passes and of spikes, one after the other."""
