@@ -28,7 +28,7 @@ from spikeloom.boards.devices import DEVICES
 from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.cycles.count import count_cycles
-from spikeloom.compiler.flow.compile import plan_for
+from spikeloom.compiler.flow.folding import plan_for
 from spikeloom.compiler.flow.options import CompileOptions
 from spikeloom.compiler.ir.network import Network, Population
 from spikeloom.compiler.ir.neurons import Decay, IntegerDynamics, Kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -14,7 +15,7 @@ from amaranth.lib.cdc import FFSynchronizer
 from ..hdl.errors import OptionError
 from .boards import Board
 from .devices import Device
-from .pll import TOLERANCE, Pll, find_pll
+from .pll import TOLERANCE, Pll, find_pll, pll_outputs
 
 # iCE40 block RAM reads zeros for about 3 us after configuration; Amaranth's own reset waits five times that.
 _SETTLE_SECONDS = 15e-6
@@ -22,6 +23,11 @@ _SETTLE_SECONDS = 15e-6
 _OSCILLATOR_SECONDS = 100e-6
 
 _OSCILLATOR = "SB_HFOSC"
+
+_OSCILLATOR_OFF = 0.1
+"""How far off it may be."""
+
+_TENTH = 1e5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +57,16 @@ def plan_clock(target: Board | Device, wanted_hz: float | None = None) -> ClockP
         raise OptionError(f"a clock frequency must be positive: {wanted:g} Hz; give one in hertz")
     if isinstance(target, Device):
         return ClockPlan(hz=wanted)
-    if target.create_platform().default_clk == _OSCILLATOR:
+    if _has_oscillator(target):
         return _plan_oscillator(target, wanted)
     if wanted == target.source_hz:
         return ClockPlan(hz=wanted)
     pll = find_pll(target.device.family, target.source_hz, wanted)
     return ClockPlan(hz=pll.output_hz, pll=pll, pll_pad=target.pll_pad)
+
+
+def _has_oscillator(board: Board) -> bool:
+    return board.create_platform().default_clk == _OSCILLATOR
 
 
 def _plan_oscillator(board: Board, wanted: float) -> ClockPlan:
@@ -66,6 +76,37 @@ def _plan_oscillator(board: Board, wanted: float) -> ClockPlan:
         offered = ", ".join(f"{hz / 1e6:g}" for hz in choices)
         raise OptionError(f"{board.id} has no clock of {wanted / 1e6:g} MHz; its oscillator offers {offered} MHz")
     return ClockPlan(hz=choices[div], oscillator_div=div)
+
+
+def _choices(board: Board) -> list[float]:
+    """The frequencies in hertz that a board's clock can have."""
+    if _has_oscillator(board):
+        return [board.source_hz / 2**div for div in range(4)]
+    return [board.source_hz, *pll_outputs(board.device.family, board.source_hz)]
+
+
+def fastest_hz(target: Board | Device) -> float:
+    """The fastest clock that there can be, in hertz: of a bare device any, infinity."""
+    return math.inf if isinstance(target, Device) else max(_choices(target))
+
+
+def clock_below(target: Board | Device, most_hz: float, suits: Callable[[float], bool]) -> ClockPlan:
+    """The fastest clock of at most `most_hz` that a target can make and that `suits`, or its slowest that does.
+
+    On a bare device it is one of whole tenths of a megahertz; an internal oscillator has room for how far it may be
+    off. Raises OptionError where none suits.
+    """
+    if isinstance(target, Device):
+        tenths = range(max(1, math.floor(most_hz / _TENTH)), 0, -1)
+        choices = [tenth * _TENTH for tenth in tenths]
+    else:
+        choices = sorted(_choices(target), reverse=True)
+        if _has_oscillator(target):
+            most_hz /= 1 + _OSCILLATOR_OFF
+    suiting = [hz for hz in choices if suits(hz)]
+    if not suiting:
+        raise OptionError(f"{target.id} has no clock that suits its serial line; choose one by --clock-mhz")
+    return plan_clock(target, next((hz for hz in suiting if hz <= most_hz), suiting[-1]))
 
 
 class ClockGenerator(Elaboratable):

@@ -149,6 +149,12 @@ def find_pll(family: Family, input_hz: float, output_hz: float) -> Pll:
     return best
 
 
+def pll_outputs(family: Family, input_hz: float) -> list[float]:
+    """The frequencies that a family's PLL can make of an input, none where it does not take it, the slowest first."""
+    _, lowest_hz, highest_hz, settings = _PLLS[family]
+    return sorted({pll.output_hz for pll in settings(input_hz)}) if lowest_hz <= input_hz <= highest_hz else []
+
+
 def _ice40_settings(input_hz: float) -> Iterator[Ice40Pll]:
     """All valid settings: phase detector 10 to 133 MHz, oscillator 533 to 1066 MHz, output 16 to 275 MHz."""
     for divr in range(16):

@@ -383,6 +383,7 @@ def _check_timing(timing: Timing, folder: Path) -> None:
             f"the design is too slow: {timing.fmax_mhz:.1f} MHz for a clock of {timing.constraint_mhz:.1f} MHz; "
             f"choose a clock of at most {fastest:g} MHz (--clock-mhz), or another seed",
             folder / "logs" / "nextpnr.log",
+            fmax_mhz=timing.fmax_mhz,
         )
 
 

@@ -52,9 +52,13 @@ class ToolError(SpikeloomError):
 
 
 class TimingError(ToolError):
-    """A design that does not reach the clock that was asked for."""
+    """A design that does not reach the clock that was asked for; `fmax_mhz` is what it reaches."""
 
     exit_status = 2
+
+    def __init__(self, message: str, log: Path | None = None, *, fmax_mhz: float) -> None:
+        super().__init__(message, log)
+        self.fmax_mhz = fmax_mhz
 
 
 class LineError(SpikeloomError):

@@ -7,18 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import chain, random_spikes
+from networks import chain, random_codes, random_spikes
+from spikeloom.boards.devices import find_device
 from spikeloom.compiler.cycles.count import count_cycles
+from spikeloom.compiler.flow.folding import plan_for
+from spikeloom.compiler.flow.options import CompileOptions
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import Network
 from spikeloom.compiler.ir.neurons import Kind, ResetMode, ResetPlace
 from spikeloom.compiler.output.build_folder import write_json
 from spikeloom.compiler.plan import fast as fast_plan
 from spikeloom.compiler.plan.folding import Folding, folding_data, pipelined_folding, read_folding, shared_folding
+from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan
 from spikeloom.hdl.engines.row_format import RowFormat
-from spikeloom.hdl.errors import ModelError
+from spikeloom.hdl.errors import ModelError, OptionError
 from spikeloom.hdl.memories import memory
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.sim.amaranth_executor import measure_cycles
@@ -153,3 +157,34 @@ def test_a_fast_folding_is_read_as_it_was_written(tmp_path: Path) -> None:
     folding = fast(shared_folding(chain(1, (4, 3, 2))))
     write_json(tmp_path / "folding.json", folding_data(folding))
     assert read_folding(tmp_path / "folding.json") == folding
+
+
+def planned(network: Network, device: str, **options: object) -> Plan:
+    """What a compilation for a device plans."""
+    return plan_for(
+        network,
+        find_device(device),
+        CompileOptions(device=device, **options),  # type: ignore[arg-type]
+        link_of(network),
+    )
+
+
+def test_engines_are_fast_by_default_on_ecp5_where_that_takes_no_block_ram() -> None:
+    network = chain(1, (40, 9, 5))
+    assert planned(network, "lfe5u-25f").folding == fast(shared_folding(network))
+    each = pipelined_folding(network)
+    assert planned(network, "lfe5u-25f", folding=each).folding == each  # a memory more would be a block
+    assert planned(network, "hx8k").folding == shared_folding(network)
+    assert planned(network, "hx8k", fast=True).folding == fast(shared_folding(network))
+    for given in (shared_folding(network), fast(shared_folding(network))):
+        assert planned(network, "lfe5u-25f", folding=given, fast=False).folding == given
+    dense = with_codes(chain(1, (256, 64)), {"p0": random_codes(np.random.default_rng(1), 256, 64, 4, 0.5)}, 4)
+    assert planned(dense, "lfe5u-25f").folding == shared_folding(dense)  # of bitmaps, which fast engines lack
+    assert planned(dense, "lfe5u-25f", fast=True).folding.fast
+
+
+def test_a_folding_without_a_fast_engine_is_not_asked_for_one() -> None:
+    network = chain(1, (8, 4), max_spikes=3, reset_place=ResetPlace.SAME)
+    assert not planned(network, "lfe5u-25f").folding.fast
+    with pytest.raises(OptionError, match="--fast is for engines of one lane with plain neurons"):
+        planned(network, "lfe5u-25f", fast=True)

@@ -382,6 +382,7 @@ def test_what_was_not_measured_is_null() -> None:
         "source": "estimated",
     }
     assert report["timing"] == {
+        "clock_choice": None,
         "clock_mhz": 12.0,
         "fmax_mhz": None,
         "fmax_mhz_estimated": None,

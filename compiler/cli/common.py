@@ -183,8 +183,9 @@ def folding_options() -> argparse.ArgumentParser:
     )
     titled.add_argument(
         "--fast",
-        action="store_true",
-        help="registers on the way of engines with one lane: a higher clock for some cycles and logic cells more",
+        action=argparse.BooleanOptionalAction,
+        help="registers on the way of engines with one lane: a higher clock for some cycles more (default: on ECP5 "
+        "where they take no block RAM, and in a folding that is chosen where they serve its purpose)",
     )
     titled.add_argument(
         "--queue",
@@ -208,7 +209,8 @@ def purpose_options() -> argparse.ArgumentParser:
 
 
 def purpose_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What `purpose_options` say, as CompileOptions takes it. Raises OptionError where a folding is given as well."""
+    """What `purpose_options` say, and `--fast`, as CompileOptions takes it. Raises OptionError where a folding is given
+    as well as a purpose."""
     from ...hdl.errors import OptionError
 
     chosen = {
@@ -218,7 +220,7 @@ def purpose_of(options: argparse.Namespace) -> dict[str, Any]:
     }
     if any(value is not None for value in chosen.values()) and (options.fold or options.folding):
         raise OptionError("a folding is given or chosen: leave out --fold and --folding, or --minimise and the targets")
-    return chosen
+    return chosen | {"fast": fast_of(options)}
 
 
 def add_board_file(options: argparse.Namespace) -> None:
@@ -237,6 +239,32 @@ def board_file_option(group: argparse._ActionsContainer) -> None:
     group.add_argument("--board-file", type=Path, metavar="FILE.toml", help="a board that a file describes")
 
 
+FASTEST = "max"
+"""The clock that is near what the placed design reaches."""
+
+
+def clock_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that says how fast a core runs."""
+    frequency = real(0, open_=True)
+
+    def clock(text: str) -> float | str:
+        return FASTEST if text == FASTEST else frequency(text)
+
+    parser.add_argument(
+        "--clock-mhz",
+        type=clock,
+        metavar="F",
+        help=f"default: the board's; {FASTEST}: as fast as the placed design can be, which takes two or three builds",
+    )
+
+
+def clock_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `clock_option` says, as CompileOptions takes it."""
+    if options.clock_mhz == FASTEST:
+        return {"fastest": True}
+    return {"clock_mhz": options.clock_mhz}
+
+
 def headroom_option(parser: argparse.ArgumentParser) -> None:
     """The option of every command that lays out memories."""
     parser.add_argument("--headroom", type=share(), metavar="SHARE", help="spare words for spikeloom reload")
@@ -252,30 +280,13 @@ def packed_option(parser: argparse.ArgumentParser) -> None:
 
 
 def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
-    """What `folding_options` say; None for the default."""
+    """What `folding_options` say but for `--fast`; None for the default."""
     from ..plan.folding import default_folding
 
     folding = _named_folding(options, network)
-    if not options.fast and options.queue is None:
+    if options.queue is None:
         return folding
-    folding = default_folding(network) if folding is None else folding
-    if options.queue is not None:
-        folding = _queued(network, folding, options.queue)
-    return _fast(network, folding) if options.fast else folding
-
-
-def _fast(network: Network, slow: Folding) -> Folding:
-    """The folding with `--fast`. Raises OptionError where that changes nothing."""
-    from ...hdl.errors import OptionError
-    from ..plan.folding import fast_folding
-
-    fast = fast_folding(network, slow)
-    if fast == slow:
-        raise OptionError(
-            "--fast is for engines of one lane with plain neurons, whose spikes do not come back: this folding has "
-            "none; leave it out"
-        )
-    return fast
+    return _queued(network, folding or default_folding(network), options.queue)
 
 
 def _queued(network: Network, folding: Folding, depth: int) -> Folding:
@@ -311,6 +322,12 @@ def _named_folding(options: argparse.Namespace, network: Network) -> Folding | N
         width = {} if options.pass_width is None else {"neurons_per_cycle": options.pass_width}
         return slotted_folding(network, **lanes, **width)
     return shared_folding(network) if options.fold == "shared" else pipelined_folding(network, **lanes)
+
+
+def fast_of(options: argparse.Namespace) -> bool | None:
+    """Whether engines are fast, as CompileOptions takes it: a file says it itself."""
+    given: bool | None = options.fast
+    return False if given is None and options.folding is not None else given
 
 
 def conventions(options: argparse.Namespace) -> dict[str, Any]:

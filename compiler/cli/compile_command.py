@@ -53,7 +53,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         action="store_true",
         help="with --emit verilog: an input of several events per beat",
     )
-    parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
+    common.clock_option(parser)
     parser.add_argument(
         "--baud",
         type=common.whole(300, 12_000_000),
@@ -130,7 +130,7 @@ def _wanted(options: argparse.Namespace) -> CompileOptions:
         shared_leaks=options.shared_leaks,
         wide=options.wide,
         weights=options.weights,
-        clock_mhz=options.clock_mhz,
+        **common.clock_of(options),
         baud=options.baud,
         packed=options.packed,
         spi=options.link == "spi",

@@ -45,7 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     common.headroom_option(parser)
     common.packed_option(parser)
-    parser.add_argument("--clock-mhz", type=common.real(0, open_=True), metavar="F", help="default: the board's")
+    common.clock_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     return parser
@@ -92,7 +92,7 @@ def _wanted(options: argparse.Namespace) -> CompileOptions:
         layers=overrides_of(options.layer),
         shared_leaks=options.shared_leaks,
         weights=options.weights,
-        clock_mhz=options.clock_mhz,
+        **common.clock_of(options),
         verilog_only=True,
         headroom=options.headroom,
         packed=options.packed,

@@ -110,11 +110,14 @@ def _network(options: argparse.Namespace, build: BuildFolder | None) -> Network:
 def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Network) -> Folding | None:
     """A build folder's folding, or what the options ask for."""
     from ...hdl.errors import OptionError
-    from ..plan.folding import read_folding
+    from ..flow.folding import all_fast
+    from ..plan.folding import default_folding, read_folding
 
     if build is None:
-        return common.folding_of(options, network)
-    if options.fold is not None or options.folding is not None or options.fast or options.queue:
+        folding = common.folding_of(options, network)
+        return all_fast(network, folding or default_folding(network)) if options.fast else folding
+    given = (options.fold, options.folding, options.fast, options.queue)
+    if any(option is not None for option in given):
         raise OptionError(
             f"a build has its folding: {options.model} is a build folder; leave --fold, --fast, --queue and --folding "
             "out"

@@ -67,7 +67,13 @@ def run(options: argparse.Namespace) -> int:
     network = answered(common.read_model(options))
     require_answer(network)
     folding = common.folding_of(options, network)
-    wanted = CompileOptions(board=options.board, device=options.device, folding=folding, verilog_only=True)
+    wanted = CompileOptions(
+        board=options.board,
+        device=options.device,
+        folding=folding,
+        fast=common.fast_of(options),
+        verilog_only=True,
+    )
     require_target(wanted)
     calibration, test = (read_samples(file, network) for file in (options.data, options.test))
     total = len(options.methods) * len(options.sparsity) * len(options.bits)

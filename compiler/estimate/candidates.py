@@ -13,6 +13,7 @@ from ..plan.folding import (
     Folding,
     check_folding,
     default_folding,
+    fast_folding,
     membranes_leave,
     pipelined_folding,
     queued_folding,
@@ -48,9 +49,13 @@ MOST_VECTOR_NEURONS = 512
 
 
 def candidate_foldings(network: Network) -> Iterator[Folding]:
-    """The foldings that `choose_folding` weighs, from the smallest to the fastest."""
+    """The foldings that `choose_folding` weighs, from the smallest to the fastest, each with registers on its way, too,
+    where it can have some."""
     for weighed in WEIGHED:
-        yield from weighed(network)
+        for folding in weighed(network):
+            yield folding
+            if (fast := fast_folding(network, folding)) != folding:
+                yield fast
 
 
 def wide_foldings(network: Network) -> Iterator[Folding]:
@@ -155,12 +160,15 @@ WEIGHED: PerKind[Callable[[Network], Iterator[Folding]]] = PerKind(
 
 
 def _searched_sparse(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
-    shared = {"shared": shared_folding(network)}
-    if len(network.populations) == 1:
-        return shared
-    pipelined = pipelined_folding(network)
-    queued = dict(zip(["pipelined, with queues"], _queued(network, pipelined), strict=False))
-    return shared | {"pipelined": pipelined} | queued
+    """With registers on their way, too, where there can be some. Block RAMs are saved, in the shared engine LUTs, too:
+    which is better depends on how full the device is of either."""
+    found = {"shared": shared_folding(network)}
+    if len(network.populations) > 1:
+        found["pipelined"] = pipelined_folding(network)
+        found |= zip(["pipelined, with queues"], _queued(network, found["pipelined"]), strict=False)
+    quick = {f"{name}, fast": fast_folding(network, folding) for name, folding in found.items()}
+    found |= {name: folding for name, folding in quick.items() if folding.fast}
+    return found | {"shared, fewer LUTs": shared_folding(network, Scarce.LUTS)}
 
 
 def _searched_lanes(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:

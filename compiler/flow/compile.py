@@ -16,9 +16,7 @@ from ...boards.toolchain import BuildResult
 from ...hdl.errors import OptionError
 from ...hdl.link.flash_loader import FlashFormat
 from ...hdl.link.protocol import LinkFormat
-from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
-from ...sim.reference import run_reference
 from ..compression.apply import compress
 from ..compression.grid import ONLY_BITS
 from ..compression.kept import method_of
@@ -27,7 +25,7 @@ from ..compression.recipe import Recipe
 from ..compression.report import with_origin
 from ..data.samples import Samples
 from ..encodings.room import Room
-from ..estimate.choose_folding import Objective, Purpose, choose_folding
+from ..estimate.choose_folding import Objective
 from ..estimate.estimate import estimate
 from ..frontends.nir.writer import write_nir
 from ..ir.arrays import IntArray
@@ -48,20 +46,21 @@ from ..output.build_folder import (
     write_json,
     write_manifest,
 )
-from ..plan.folding import default_folding, folding_data
-from ..plan.host_link import link_for, memory_needs
+from ..plan.folding import folding_data
+from ..plan.host_link import memory_needs
 from ..plan.layout import with_spare_bits
 from ..plan.lean import Lean, lean_for
-from ..plan.plan import Plan, make_plan, with_spram
-from ..plan.readout import answered, require_answer, require_folded_answer
+from ..plan.plan import Plan, make_plan
+from ..plan.readout import answered, require_answer
 from ..report.datasheet import DATASHEET, datasheet
 from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
+from .clock import built_fastest
 from .early import require_early_exit
 from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
+from .folding import link_on, plan_for, with_chosen_folding
 from .link_facts import named_in, write_facts
-from .measure import mean_rates, random_samples
 from .narrow import Narrow, Price
 from .options import (
     CompileOptions,
@@ -83,9 +82,6 @@ DEFAULT_BITS = 8
 
 ESTIMATE_MARGIN = 1.5
 """By how much an estimate of cells may be too high (docs/hardware.md: 39 % at most, of what it was not fitted to)."""
-
-CHOICE_SAMPLES = 100
-"""Samples whose activity chooses a folding."""
 
 
 _UNCHOSEN = (
@@ -143,7 +139,7 @@ def compile_network(
     with staged(output, force=force) as folder, kept(folder, output):
         flash = _write_networks(design, source, samples, folder, options, step)
         design = replace(design, link=named_in(folder, link))
-        design = replace(design, built=_built(design, flash, folder, options, step))
+        design = _with_bitstream(design, flash, folder, options, step)
         if design.built is not None:
             _write_facts(design, folder)
         report = build_report(gather_facts(design, samples, folder, step))
@@ -216,6 +212,21 @@ def _write_networks(
         return write_weights(plan, folder)
 
 
+def _with_bitstream(
+    design: Design, flash: FlashFormat | None, folder: Path, options: CompileOptions, step: Step
+) -> Design:
+    """The design as it is built, at another clock than it has where it is to be as fast as it can be."""
+    if not options.fastest:
+        return replace(design, built=_built(design, flash, folder, options, step))
+
+    def build(tried: Design) -> BuildResult:
+        built = _built(tried, flash, folder, replace(options, clock_mhz=tried.clock.hz / 1e6), step)
+        assert built is not None, "a clock is chosen for a bitstream"
+        return built
+
+    return built_fastest(design, options, build)
+
+
 def _built(
     design: Design, flash: FlashFormat | None, folder: Path, options: CompileOptions, step: Step
 ) -> BuildResult | None:
@@ -237,84 +248,12 @@ def _recorded(options: CompileOptions, design: Design) -> dict[str, Any]:
     """What a manifest says was asked for, and what was chosen where it was not."""
     recorded = asdict(options) | {"family": design.plan.family.value, "clock_hz": design.clock.hz}
     recorded |= {"folding": folding_data(design.plan.folding)}
+    if options.fastest:  # what another build must ask for to have this one's
+        recorded |= {"clock_mhz": design.clock.hz / 1e6}
     if design.built is not None:
         recorded |= {"placed_seed": design.built.seed}
     recorded |= {"readout": readout_data(design.plan, design.integers.source)}
     return recorded | ({} if design.integers.recipe is None else recipe_options(design.integers.recipe))
-
-
-def _with_wide_input(network: Network, options: CompileOptions) -> CompileOptions:
-    """The options with a wide input in the folding, where it is wanted."""
-    if not options.wide:
-        return options
-    folding = options.folding or default_folding(network)
-    return replace(options, folding=replace(folding, wide=True))
-
-
-def with_chosen_folding(
-    network: Network,
-    target: Board | Device | None,
-    options: CompileOptions,
-    link: LinkFormat,
-    samples: Samples | None,
-    step: Step = silent,
-) -> CompileOptions:
-    """The options with the folding that serves their purpose, if any, for the activity on the first samples or made-up
-    ones; its input is wide where that is wanted."""
-    if options.minimise is options.latency_us is options.samples_per_s is None:
-        return _with_wide_input(network, options)
-    if options.folding is not None:
-        raise OptionError("a folding is given or chosen: leave out the folding, or what to minimise and the targets")
-    ran = random_samples(network, options.seed) if samples is None else samples.first(CHOICE_SAMPLES)
-    purpose = Purpose(
-        objective=Objective(options.minimise or Objective.LUTS),
-        latency_us=options.latency_us,
-        samples_per_s=options.samples_per_s,
-        clock_hz=plan_target_clock(target, options).hz,
-        steps=ran.steps,
-    )
-    device = None if target is None else device_of(target)
-    with step("choosing the folding") as progress:
-        folding = choose_folding(
-            network,
-            Family(family_of(target)),
-            purpose,
-            mean_rates(ran, run_reference(network, ran.spikes)),
-            device=None if device is None else device.id,
-            capacity=None if device is None else device.capacity,
-            link=None if device is None or options.wide else link,
-            wide=options.wide,
-            headroom=options.headroom,
-            progress=progress,
-        )
-    return _with_wide_input(network, replace(options, folding=folding))
-
-
-def link_on(target: Board | Device | None, network: Network, options: CompileOptions) -> LinkFormat:
-    """The host link that a network has on a target."""
-    capacity = Resources() if target is None else device_of(target).capacity
-    return link_for(network, capacity, options.coding, options.packed)
-
-
-def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
-    """The plan of an integer network for a target, weights in SPRAM where that is wanted or needed.
-
-    Raises ModelError where its core cannot answer what the class is read by.
-    """
-    require_folded_answer(network, options.folding or default_folding(network))
-    plan = make_plan(network, family_of(target), options.folding, headroom=options.headroom)
-    capacity = Resources() if target is None else device_of(target).capacity
-    if isinstance(target, Board) and target.flash is None:
-        capacity = replace(capacity, spram=0)  # it cannot be filled
-    if options.weights == "spram" and not capacity.spram:
-        where = "no target is given" if target is None else f"{target.id} has none"
-        raise OptionError(f"weights in SPRAM need an iCE40UP5K: {where}; choose another target or --weights bram")
-    if options.weights == "bram" or not capacity.spram:
-        return plan
-    if options.weights == "auto" and memory_needs(plan, link).fits(capacity):
-        return plan
-    moved = with_spram(plan)
-    return moved if options.weights == "spram" or memory_needs(moved, link).fits(capacity) else plan
 
 
 def check_design(plan: Plan, target: Board | Device, link: LinkFormat | None) -> None:

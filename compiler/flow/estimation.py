@@ -8,6 +8,7 @@ from typing import Any
 
 from ...boards.boards import device_of
 from ...boards.devices import Device
+from ...hdl.errors import OptionError
 from ...sim.recording import Recording
 from ...sim.reference import run_reference
 from ..data.samples import Samples
@@ -16,8 +17,10 @@ from ..ir.network import Network
 from ..plan.folding import Folding
 from ..plan.plan import Plan
 from ..plan.readout import answered, require_answer
-from .compile import for_core, integers_of, link_on, plan_for, with_chosen_folding
+from .clock import aimed_clock
+from .compile import for_core, integers_of
 from .facts import Integers, Step
+from .folding import link_on, plan_for, with_chosen_folding
 from .measure import affordable, random_samples
 from .options import CompileOptions, check_coding, check_headroom, check_wide, plan_target_clock, require_target, silent
 
@@ -83,6 +86,8 @@ def estimate_network(
     """
     check_headroom(replace(options, verilog_only=False))
     target = require_target(replace(options, verilog_only=True))
+    if options.fastest and target is None:
+        raise OptionError("the fastest clock is that of a device: none is given; choose a board or device, or a clock")
     clock = plan_target_clock(target, options)
     source = answered(source)
     require_answer(source)
@@ -95,6 +100,8 @@ def estimate_network(
     link = link_on(target, network, options)
     options = with_chosen_folding(network, target, options, link, samples, step)
     plan = plan_for(network, target, options, link)
+    if target is not None and options.fastest:
+        clock = aimed_clock(target, options, plan, link)
     device = None if target is None else device_of(target)
     linked = device is not None and not plan.folding.wide
     ran = random_samples(plan.network, options.seed, options.coding) if samples is None else samples.first(SAMPLES)

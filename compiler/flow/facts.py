@@ -61,8 +61,9 @@ class Design:
     """What a report is about: `plan` is that of `lean`'s core, `built` is None where only Verilog was made, `baud` is
     the host link's rate.
 
-    `native` and `seed` are the options of the tools and of made-up samples. Weights were exchanged `reloads` times.
-    The report says what an `early_exit` at that margin saves.
+    `clock_choice` says why it has its clock, where that was chosen. `native` and `seed` are the options of the tools
+    and of made-up samples. Weights were exchanged `reloads` times. The report says what an `early_exit` at that margin
+    saves.
     """
 
     plan: Plan
@@ -75,6 +76,7 @@ class Design:
     built: BuildResult | None
     native: bool
     seed: int
+    clock_choice: str | None = None
     spi: bool = False
     reloads: int = 0
     early_exit: int | None = None
@@ -151,7 +153,7 @@ def _static_facts(design: Design) -> Facts:
         recipe=design.integers.recipe,
         used=design.plan.needs,
         used_source=Source.ESTIMATED,
-        timing=Timing(clock_mhz=clock_mhz),
+        timing=Timing(clock_mhz=clock_mhz, choice=design.clock_choice),
         reloads=design.reloads,
     )
     if device is not None:
@@ -162,7 +164,7 @@ def _static_facts(design: Design) -> Facts:
     if built is not None:
         hops = built.timing.critical_path
         path = tuple(PathStep(_block_name(design, hop.block), hop.logic_ns, hop.routing_ns) for hop in hops)
-        timing = Timing(clock_mhz=clock_mhz, fmax_mhz=built.timing.fmax_mhz, critical_path=path)
+        timing = replace(facts.timing, fmax_mhz=built.timing.fmax_mhz, critical_path=path)
         facts = replace(facts, used=built.utilisation.used, used_source=Source.MEASURED, timing=timing)
         facts = replace(facts, floorplan=_floorplan(design, built))
     return facts

@@ -28,15 +28,18 @@ class CompileOptions:
     network (`Recipe`): by default 8 bits (or those of the scheme) and no pruning, by OSBC where there are samples and
     torch is installed, else by magnitude. `folding` says which engine runs which populations, by default the smallest
     core's; `minimise` (an Objective), `latency_us` and `samples_per_s` have one chosen instead (`choose_folding`).
-    `wide` makes the core's input bring beats of several events, for a design of one's own: with `verilog_only` and
-    without a board. `weights` is "bram", "spram", or "auto" for SPRAM where the device has it and its block RAM does
-    not suffice. With a `coding` the device takes images. `clock_mhz` defaults to the board's, `baud` to the fastest
-    that its serial bridge and the clock have in common; `packed` says whether the host link is (`link.packing`), by
-    default where that pays; with `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds`
-    placements from that one on the fastest stays. With `verilog_only` no bitstream is made, and a target only chooses
-    the family of its memories. With `headroom` other weights can take the place of the network's in the finished
-    bitstream, that share more of them (`reload_weights`). With `early_exit` the report says what it saves to end
-    samples once a class leads by so many spikes.
+    `fast` puts registers on the way of the engines that can have some, or leaves the folding as it is; by default they
+    are there on ECP5 where they take no block RAM (`folding.plan_for`), and in a folding that is chosen where they
+    serve its purpose. `wide` makes the core's input bring beats of several events, for a design of one's own: with
+    `verilog_only` and without a board. `weights` is "bram", "spram", or "auto" for SPRAM where the device has it and
+    its block RAM does not suffice. With a `coding` the device takes images. `clock_mhz` defaults to the board's, with
+    `fastest` it is near what the placed design reaches (`clock`); `baud` defaults to the fastest that its serial bridge
+    and the clock have in common; `packed` says whether the host link is (`link.packing`), by default where that pays;
+    with `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds` placements from that one
+    on the fastest stays. With `verilog_only` no bitstream is made, and a target only chooses the family of its
+    memories. With `headroom` other weights can take the place of the network's in the finished bitstream, that share
+    more of them (`reload_weights`). With `early_exit` the report says what it saves to end samples once a class leads
+    by so many spikes.
     """
 
     board: str | None = None
@@ -51,10 +54,12 @@ class CompileOptions:
     minimise: str | None = None
     latency_us: float | None = None
     samples_per_s: float | None = None
+    fast: bool | None = None
     wide: bool = False
     weights: str = "auto"
     coding: ImageCoding | None = None
     clock_mhz: float | None = None
+    fastest: bool = False
     baud: int | None = None
     packed: bool | None = None
     spi: bool = False
@@ -189,9 +194,10 @@ def check_line(options: CompileOptions) -> None:
         "--baud": options.baud is not None,
         "--packed or --no-packed": options.packed is not None,
         "--seeds": options.seeds != 1,
+        "--clock-mhz max": options.fastest,
     }
     if asked := next((name for name, there in given.items() if there), None):
-        what = "placement" if asked == "--seeds" else "host link"
+        what = "host link" if asked in ("--link spi", "--baud", "--packed or --no-packed") else "placement"
         raise OptionError(f"{asked} is for a bitstream: bare Verilog has no {what}; leave it out")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from ...boards.boards import device_of
+from ...boards.clock import fastest_hz
 from ...hdl.errors import SampleError
 from ...sim import numbering
 from ...sim.evaluation import Comparison, Original, unseen
@@ -18,7 +20,8 @@ from ..estimate.estimate import estimate
 from ..ir.network import Network
 from ..plan.lean import lean_for
 from ..report.neurobench import NeuroBench, neurobench
-from .compile import integers_of, link_on, plan_for
+from .compile import integers_of
+from .folding import link_on, plan_for
 from .measure import mean_rates
 from .options import CompileOptions, require_target
 
@@ -28,7 +31,8 @@ ESTIMATE_SAMPLES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPoint:
-    """One compression: what it was asked for, how it is judged, and what the design should cost.
+    """One compression: what it was asked for, how it is judged, and what the design should cost, whose clock can be
+    `most_mhz` at most.
 
     `stored_bits` are those of the codes that are not 0, `metrics` NeuroBench's. Accuracies are those of
     `sim.evaluation.Comparison`, on samples that compression has not seen.
@@ -44,6 +48,7 @@ class SweepPoint:
     lcs: int
     brams: int
     fmax_mhz: float
+    most_mhz: float
     cycles: float
 
     def data(self) -> dict[str, Any]:
@@ -70,6 +75,7 @@ class SweepPoint:
             "brams": self.brams,
             "fmax_mhz_estimated": round(self.fmax_mhz, 2),
             "cycles_per_sample_estimated": round(self.cycles, 2),
+            "microseconds_per_sample_estimated": round(self.cycles / min(self.fmax_mhz, self.most_mhz), 3),
         }
 
 
@@ -126,5 +132,6 @@ def point_of(integer: Network, options: CompileOptions, judged: Comparison, samp
         lcs=figures.resources.lcs,
         brams=figures.resources.brams,
         fmax_mhz=figures.fmax_mhz,
+        most_mhz=math.inf if target is None else fastest_hz(target) / 1e6,
         cycles=figures.cycles or 0.0,
     )

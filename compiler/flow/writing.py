@@ -150,7 +150,8 @@ def kept(folder: Path, output: Path) -> Iterator[None]:
         place = free_name(output, ".slow")
         shutil.copytree(folder, place)
         message = str(error).removesuffix(f"; see {error.log}")
-        raise TimingError(f"{message}; what was placed is kept in {place}") from error
+        message = f"{message}; what was placed is kept in {place}"
+        raise TimingError(message, fmax_mhz=error.fmax_mhz) from error
     except ToolError as error:
         if error.log is None or not error.log.is_relative_to(folder) or not error.log.is_file():
             raise

@@ -101,6 +101,13 @@ class Candidate:
         return self.prediction.cycles or 0.0
 
     @property
+    def microseconds(self) -> float:
+        """Of a sample, at the fastest clock that the target and the design can have; 0 where nothing is known."""
+        fmax_mhz = self.prediction.fmax_mhz
+        clock_hz = self.target.clock_hz if fmax_mhz is None else min(self.target.most_hz, 1e6 * fmax_mhz)
+        return 1e6 * self.cycles / clock_hz
+
+    @property
     def label(self) -> str:
         """Format, pruning, structure and folding, as a summary gives them."""
         parts = [_form(self.outcome.point), f"{_percent(self.outcome.sparsity)} pruning"]
@@ -126,6 +133,7 @@ class Candidate:
                 "resources": resources,
                 "fmax_mhz": self.prediction.fmax_mhz,
                 "cycles_per_sample": self.prediction.cycles,
+                "microseconds_per_sample": None if self.prediction.cycles is None else round(self.microseconds, 3),
                 "fullest_resource": self.share,
             },
         }
@@ -158,8 +166,8 @@ def candidates_of(outcomes: Sequence[Outcome], target: Target) -> list[Candidate
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates that no other beats in quality, size and cycles together, the best quality first."""
-    ordered = sorted(candidates, key=lambda c: (-c.quality, c.share, c.cycles))
+    """The candidates that no other beats in quality, size and time together, the best quality first."""
+    ordered = sorted(candidates, key=lambda c: (-c.quality, c.share, c.microseconds))
     front: list[Candidate] = []
     for candidate in ordered:
         if not any(_at_least_as_good(other, candidate) for other in front):
@@ -168,4 +176,4 @@ def pareto_front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 
 
 def _at_least_as_good(one: Candidate, other: Candidate) -> bool:
-    return one.quality >= other.quality and one.share <= other.share and one.cycles <= other.cycles
+    return one.quality >= other.quality and one.share <= other.share and one.microseconds <= other.microseconds

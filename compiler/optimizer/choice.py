@@ -29,5 +29,5 @@ def ranked(candidates: Sequence[Candidate], floor: float | None, goal: str) -> l
 
 
 def _order(candidate: Candidate, goal: str) -> tuple[float, float, float]:
-    first, second = candidate.share, candidate.cycles
+    first, second = candidate.share, candidate.microseconds
     return (first, second, -candidate.quality) if goal == "area" else (second, first, -candidate.quality)

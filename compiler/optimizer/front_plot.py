@@ -1,7 +1,7 @@
 """The Pareto front as a small SVG that stands by itself: quality against the share of the fullest resource.
 
-The front is of three figures, cycles being the third. The line joins those of its points that no other beats in the two
-that are drawn, as steps; they are numbered and named below. The others are there for their cycles, and are dots alone.
+The front is of three figures, time being the third. The line joins those of its points that no other beats in the two
+that are drawn, as steps; they are numbered and named below. The others are there for their time, and are dots alone.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ def _key(named: Sequence[tuple[int, Candidate]], others: bool, chosen: Candidate
     """The names of the points; of the chosen one too, where it has no number."""
     parts = []
     for line, (number, candidate) in enumerate(named):
-        text = f"{number}   {candidate.quality:.1%}, {candidate.share:.0%} full, {candidate.cycles:,.0f} cycles: "
+        text = f"{number}   {candidate.quality:.1%}, {candidate.share:.0%} full, {candidate.microseconds:,.4g} us: "
         y = _HEIGHT + _LINE * line + 14
         parts.append(f'<text x="{_LEFT}" y="{y}">{text}{escape(candidate.label)}</text>')
     y = _HEIGHT + _LINE * len(named) + 14
     note = (
         "ring: chosen"
         + ("" if chosen is None else f" ({escape(chosen.label)})")
-        + ("; light blue: of the front for their cycles" if others else "")
+        + ("; light blue: of the front for their time" if others else "")
     )
     parts.append(f'<text x="{_LEFT}" y="{y}">{note}</text>')
     return parts

@@ -61,6 +61,7 @@ def write_result(
 def _options(result: FitResult, native: bool) -> CompileOptions:
     common: dict[str, Any] = {
         "folding": result.folding,
+        "fast": False,
         "weights": "bram",
         "seed": PLACEMENT_SEED,
         "native_tools": native,

@@ -1,7 +1,7 @@
 """The search: Optuna proposes points, the crew evaluates them, the database remembers them.
 
-Three objectives: quality, the share of the target's fullest resource that the smallest folding takes, and the cycles
-of its fastest folding that fits. The sampler is the multi-objective tree-structured Parzen estimator (Ozaki et al.,
+Three objectives: quality, the share of the target's fullest resource that the smallest folding takes, and the time of
+its fastest folding that fits. The sampler is the multi-objective tree-structured Parzen estimator (Ozaki et al.,
 Multiobjective tree-structured Parzen estimator, JAIR 73, 2022) with what does not fit as a constraint. The same seed
 gives the same points, whatever the workers: a point is proposed when all but the last few before it are known.
 """
@@ -128,10 +128,10 @@ def _tell(study: Any, trial: Any, outcome: Outcome, target: Target) -> None:
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return
     smallest = min(candidate.share for candidate in candidates)
-    fitting = [candidate.cycles for candidate in candidates if candidate.may_fit]
+    fitting = [candidate.microseconds for candidate in candidates if candidate.may_fit]
     trial.set_user_attr("excess", smallest - 1)
-    cycles = min(fitting or [max(candidate.cycles for candidate in candidates)])
-    study.tell(trial, (outcome.quality, smallest, cycles))
+    fastest = min(fitting or [max(candidate.microseconds for candidate in candidates)])
+    study.tell(trial, (outcome.quality, smallest, fastest))
 
 
 class _Pace:

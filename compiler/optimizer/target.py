@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ...boards.artix7 import ARTIX7_CAPACITY
 from ...boards.boards import BOARDS, Board, device_of, find_board
-from ...boards.clock import plan_clock
+from ...boards.clock import fastest_hz, plan_clock
 from ...boards.devices import DEVICES, FAMILIES, Device, find_device, unknown
 from ...hdl.errors import OptionError, quoted
 from ...hdl.memories.memory import Family
@@ -20,7 +20,8 @@ ARTIX7 = "artix7"
 class Target:
     """`place` is what a design is placed and routed on, or None where it can only be synthesised.
 
-    `family` is the one that memories are shaped for, `clock_hz` what the design must run at.
+    `family` is the one that memories are shaped for, `clock_hz` what the design must run at, `most_hz` the fastest
+    clock that there can be.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Target:
     capacity: Resources
     place: Board | Device | None
     clock_hz: float
+    most_hz: float
 
     @property
     def description(self) -> str:
@@ -48,7 +50,13 @@ def find_target(id: str) -> Target:
     name = FAMILIES.get(id.lower(), id.lower())
     if name == ARTIX7:
         return Target(
-            id=ARTIX7, title="artix7 xc7a35t", family=Family.ECP5, capacity=ARTIX7_CAPACITY, place=None, clock_hz=100e6
+            id=ARTIX7,
+            title="artix7 xc7a35t",
+            family=Family.ECP5,
+            capacity=ARTIX7_CAPACITY,
+            place=None,
+            clock_hz=100e6,
+            most_hz=100e6,
         )
     if name in BOARDS:
         return _placed(find_board(name))
@@ -67,4 +75,5 @@ def _placed(place: Board | Device) -> Target:
         capacity=device.capacity,
         place=place,
         clock_hz=plan_clock(place, None).hz,
+        most_hz=fastest_hz(place),
     )

@@ -58,6 +58,11 @@ class Folding:
     engines: tuple[EngineFolding, ...]
     wide: bool = False
 
+    @property
+    def fast(self) -> bool:
+        """Whether an engine has registers on its way."""
+        return any(isinstance(engine, SparseFolding) and engine.fast for engine in self.engines)
+
 
 def default_folding(network: Network) -> Folding:
     """The smallest core: a shared engine, or one per population where an earlier population than the last is read."""

@@ -54,7 +54,7 @@ def _utilization(report: Report) -> Chapter:
 
 def _performance(report: Report) -> Chapter:
     timing, latency, accuracy = (report[key] for key in ("timing", "latency", "accuracy"))
-    assumed = "assumed for the times below" if report["device"] is None else ""
+    assumed = "assumed for the times below" if report["device"] is None else timing.get("clock_choice") or ""
     rows = [("Clock", f"{timing['clock_mhz']:g} MHz", assumed)]
     if timing["fmax_mhz"] is not None:
         note = ("meets the clock" if timing["met"] else "MISSES the clock") + expected(timing["fmax_mhz_estimated"])

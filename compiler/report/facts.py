@@ -49,9 +49,10 @@ class PathStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """The clock asked for, what the placed and routed design reaches, and what limits it."""
+    """The clock, why it is that where it was chosen, what the placed and routed design reaches, and what limits it."""
 
     clock_mhz: float
+    choice: str | None = None
     fmax_mhz: float | None = None
     critical_path: tuple[PathStep, ...] = ()
 

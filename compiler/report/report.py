@@ -116,6 +116,7 @@ def _timing(facts: Facts) -> dict[str, Any]:
     timing = facts.timing
     return {
         "clock_mhz": timing.clock_mhz,
+        "clock_choice": timing.choice,
         "fmax_mhz": timing.fmax_mhz,
         "fmax_mhz_estimated": None if facts.estimate is None else facts.estimate.fmax_mhz,
         "met": None if timing.fmax_mhz is None else timing.fmax_mhz >= timing.clock_mhz,

@@ -127,6 +127,7 @@ class PathStepData(TypedDict):
 
 class TimingData(TypedDict):
     clock_mhz: float
+    clock_choice: NotRequired[str | None]
     fmax_mhz: float | None
     fmax_mhz_estimated: float | None
     met: bool | None

@@ -1,0 +1,154 @@
+"""The fastest clock that a design bears: what a board can make, what is aimed at, and what a build settles on."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import chain, random_spikes
+from spikeloom.boards.boards import find_board
+from spikeloom.boards.clock import clock_below, clocks_per_bit, fastest_hz, plan_clock
+from spikeloom.boards.critical_path import Timing
+from spikeloom.boards.devices import find_device
+from spikeloom.boards.host.facts import read_facts
+from spikeloom.boards.toolchain import BuildResult
+from spikeloom.compiler import write_nir
+from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.flow import clock as clock_module
+from spikeloom.compiler.flow.clock import BELOW, NEAR, TRIES, aimed_clock, built_fastest
+from spikeloom.compiler.flow.facts import Design
+from spikeloom.compiler.flow.options import CompileOptions
+from spikeloom.compiler.output.build_folder import load_build_folder
+from spikeloom.compiler.plan.host_link import link_of
+from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.hdl.errors import OptionError, TimingError
+
+BOARD = find_board("icebreaker")
+NETWORK = chain(1, (8, 6, 4))
+
+
+def always(hz: float) -> bool:
+    return True
+
+
+def test_a_board_makes_the_clocks_of_its_pll_or_its_oscillator() -> None:
+    assert fastest_hz(BOARD) == 270e6 and fastest_hz(find_device("lfe5u-25f")) == float("inf")
+    assert clock_below(BOARD, 39.2e6, always) == plan_clock(BOARD, 39e6)
+    assert clock_below(BOARD, 13e6, always) == plan_clock(BOARD, 12e6)  # its own clock, without the PLL
+    assert clock_below(BOARD, 1e6, always).hz == 12e6  # the slowest
+    assert clock_below(BOARD, 39.2e6, lambda hz: hz % 4e6 == 0).hz == 36e6
+    oscillator = find_board("upduino")
+    assert [clock_below(oscillator, most, always).hz for most in (27e6, 26e6)] == [24e6, 12e6]  # it may be 10 % off
+    assert clock_below(find_device("hx8k"), 61.27e6, always).hz == 61.2e6
+    with pytest.raises(OptionError, match="icebreaker has no clock that suits its serial line; choose one by"):
+        clock_below(BOARD, 39e6, lambda hz: False)
+
+
+def test_the_first_clock_is_that_of_the_estimate_and_of_the_line() -> None:
+    plan = make_plan(NETWORK)
+    free = aimed_clock(BOARD, CompileOptions(), plan, link_of(NETWORK))
+    assert 20e6 < free.hz < 60e6
+    bound = aimed_clock(BOARD, CompileOptions(baud=3_000_000), plan, link_of(NETWORK))
+    assert bound.hz <= free.hz and clocks_per_bit(bound.hz, 3_000_000) > 4
+
+
+OWN = plan_clock(BOARD)
+
+
+def settled(bears: list[float]) -> tuple[list[float], Design | None]:
+    """The clocks that are tried, in MHz, where 30 are aimed at and the builds reach so many in turn, and the design in
+    the end."""
+    tried: list[float] = []
+
+    def build(design: Design) -> BuildResult:
+        fmax = bears[min(len(tried), len(bears) - 1)]
+        tried.append(round(design.clock.hz / 1e6, 3))
+        if fmax < design.clock.hz / 1e6:
+            raise TimingError("too slow", fmax_mhz=fmax)
+        timing = Timing(constraint_mhz=tried[-1], fmax_mhz=fmax, critical_path=())
+        return BuildResult(
+            bitstream=Path("top.bin"),
+            clock_hz=design.clock.hz,
+            utilisation=None,  # type: ignore[arg-type]
+            timing=timing,
+            files=(),
+            tools=(),
+        )
+
+    nothing: Any = None
+    design = Design(
+        plan=nothing, lean=nothing, integers=nothing, link=nothing, baud=0, clock=OWN, target=BOARD, built=None,
+        native=False, seed=1,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock_module, "aimed_clock", lambda *about: plan_clock(BOARD, 30e6))
+        try:
+            return tried, built_fastest(design, CompileOptions(), build)
+        except TimingError:
+            return tried, None
+
+
+def test_a_clock_that_is_near_what_was_placed_stays() -> None:
+    tried, design = settled([33.0])
+    assert tried == [30.0] and design is not None
+    assert design.clock_choice == "as asked near its Fmax: 91% of it, in build 1"
+
+
+@pytest.mark.parametrize("bears", [40.0, 25.0])
+def test_the_second_build_has_the_clock_that_the_first_bears(bears: float) -> None:
+    tried, design = settled([bears])
+    assert tried == [30.0, clock_below(BOARD, BELOW * bears * 1e6, always).hz / 1e6] and design is not None
+    assert design.clock.hz >= NEAR * bears * 1e6 and design.clock.pll is not None
+    assert clocks_per_bit(design.clock.hz, design.baud) >= 4  # the line follows
+
+
+def test_what_was_reached_once_has_the_last_build() -> None:
+    """A faster one after the first was missed each time."""
+    for bears, builds in (([40.0, 30.5, 40.0], 3), ([40.0, 37.0, 34.0, 40.0], TRIES + 1)):
+        tried, design = settled(bears)
+        assert tried[0] == tried[-1] == 30.0 and len(tried) == builds and design is not None
+        assert design.clock.hz == 30e6 and design.clock_choice is not None
+
+
+def test_where_no_clock_is_reached_the_boards_own_has_the_last_build() -> None:
+    tried, design = settled([29.0, 27.0, 25.0, 24.0])
+    assert tried[-1] == 12.0 and design is not None and design.clock == OWN
+    assert settled([29.0, 27.0, 25.0, 11.0])[1] is None
+
+
+def test_bare_verilog_and_an_unknown_device_have_no_fastest_clock(tmp_path: Path, capsys: Any) -> None:
+    write_nir(NETWORK, tmp_path / "net.nir")
+    argv = [str(tmp_path / "net.nir"), "--clock-mhz", "max"]
+    assert main(["compile", *argv, "--emit", "verilog", "--output", str(tmp_path / "b")]) == 2
+    assert "--clock-mhz max is for a bitstream: bare Verilog has no placement; leave it out" in capsys.readouterr().err
+    assert main(["estimate", *argv]) == 2
+    assert "the fastest clock is that of a device: none is given" in capsys.readouterr().err
+    assert main(["estimate", *argv, "--board", "icebreaker", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert 20 < told["clock_mhz"] <= told["fmax_mhz"]
+    assert main(["estimate", *argv[:-1], "fast"]) == 2
+    assert "must be a number: 'fast'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_build_runs_near_its_fmax_and_its_line_follows(tmp_path: Path) -> None:
+    write_nir(NETWORK, tmp_path / "net.nir")
+    np.savez(tmp_path / "samples.npz", spikes=random_spikes(1, NETWORK, samples=1))
+    argv = ["compile", str(tmp_path / "net.nir"), "--board", "icebreaker", "--clock-mhz", "max"]
+    assert main([*argv, "--output", str(tmp_path / "b")]) == 0
+    build = load_build_folder(tmp_path / "b")
+    timing, facts = build.report()["timing"], read_facts(tmp_path / "b")
+    assert timing["met"] and timing["clock_mhz"] >= 0.8 * timing["fmax_mhz"]
+    assert re.fullmatch(r"as asked near its Fmax: \d+% of it, in build \d", timing["clock_choice"])
+    assert build.options["fastest"] and build.options["clock_mhz"] * 1e6 == pytest.approx(facts.clock_hz)
+    pll = plan_clock(BOARD, facts.clock_hz).pll
+    assert pll is not None
+    text = (tmp_path / "b" / "top.v").read_text()
+    assert re.search(rf"\.DIVF\(7'h0*{pll.divf:x}\)", text)  # type: ignore[union-attr]
+    assert facts.clock_hz / facts.clocks_per_bit == pytest.approx(facts.baud, rel=0.02)
+    data = ["--data", str(tmp_path / "samples.npz"), "--limit", "1"]
+    assert main(["regress", str(tmp_path / "b"), *data, "--level", "pins"]) == 0
