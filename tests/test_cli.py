@@ -497,7 +497,7 @@ def test_a_build_is_complete_and_measured(built: Path) -> None:
     early = report["early_exit"]
     assert (early["margin"], early["steps"], early["samples"], early["cycles_of_samples"]) == (1, STEPS, 6, 6)
     assert 1 <= early["steps_taken"] < STEPS and early["cycles_taken"] < early["cycles"]
-    assert early["cycles"] == pytest.approx(report["latency"]["cycles_per_sample"])
+    assert early["cycles"] == pytest.approx(report["latency"]["cycles_per_sample"], abs=0.01)
     blocks = {block["name"] for block in report["blocks"]["list"]}
     assert {layer["block"] + ".bank" for layer in report["layers"]} <= blocks
     assert any(name.startswith("link") for name in blocks)
