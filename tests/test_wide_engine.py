@@ -24,7 +24,7 @@ from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding, folding_data, read_folding, wide_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.monitors import monitors_of
-from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram
+from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram, with_state_in_spram
 from spikeloom.compiler.plan.wide import WideFolding
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
@@ -159,6 +159,25 @@ def test_additions_of_the_next_step_do_not_wait_for_a_pass_that_waits_for_them()
     agrees(plan, random_spikes(7, network, 1, 3, 0.5))
 
 
+def test_words_of_state_in_spram_are_read_and_written_in_turn() -> None:
+    """In two cycles for each one. The first population's words are in SPRAM as a whole."""
+    network = network_of("several spikes and a floor")
+    plan = make_plan(network, "ice40", one_engine(network, 4, spram=True, state_sprams=3))
+    form = plan.engines[0].form
+    assert plan.needs.spram == 4 and len(plan.sprams) == 1
+    assert form.alternating_state(plan.family).first_rest == form.bases[1]
+    agrees(plan, random_spikes(7, network, 2, 2, 0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("lanes", "sprams"), [(2, 1), (8, 3)])
+@pytest.mark.parametrize("name", [*NETWORKS, "strided"])
+def test_words_of_all_sizes_lie_in_spram(name: str, lanes: int, sprams: int) -> None:
+    network = strided() if name == "strided" else network_of(name)
+    plan = make_plan(network, "ice40", one_engine(network, lanes, state_sprams=sprams))
+    agrees(plan, random_spikes(7, network, 2, 4, 0.4))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("fold", "lanes"), [(one_engine, 2), (one_engine, 8), (an_engine_each, 4)])
 @pytest.mark.parametrize("name", [*NETWORKS, "strided"])
@@ -199,9 +218,10 @@ def test_words_of_weights_lie_in_spram() -> None:
 
 
 @pytest.mark.slow
-def test_words_of_weights_in_spram_are_loaded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sprams", [0, 2])
+def test_words_of_weights_in_spram_are_loaded(sprams: int, tmp_path: Path) -> None:
     network = network_of("few outputs")
-    plan = make_plan(network, "ice40", one_engine(network, 4, spram=True))
+    plan = make_plan(network, "ice40", one_engine(network, 4, spram=True, state_sprams=sprams))
     spikes = random_spikes(7, network, 2, 3, 0.5)
     emit_core(network, plan.family, core_in(tmp_path, False), plan.folding)
     expected = run_reference(network, spikes, membranes=True)
@@ -322,6 +342,30 @@ def test_the_folding_of_a_float_network_is_that_of_its_integers() -> None:
 def test_what_words_cannot_be(network: Callable[[], Network], lanes: int, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         make_plan(network(), "ecp5", one_engine(network(), lanes))
+
+
+def test_a_state_goes_to_spram_where_weights_alone_are_too_little() -> None:
+    network = network_of("words")
+    plan = make_plan(network, "ice40", one_engine(network, 4, spram=True))
+    emptied = with_state_in_spram(plan)
+    assert emptied.folding == one_engine(network, 4, spram=True, state_sprams=3)
+    assert emptied.brams < plan.brams and emptied.needs.spram == 4
+    assert with_state_in_spram(emptied) is emptied
+    shared = make_plan(network, "ice40")
+    assert with_state_in_spram(shared) is shared
+
+
+def test_what_words_in_spram_cannot_be() -> None:
+    network = network_of("few outputs")
+    for family, given, message in (
+        ("ecp5", {"state_sprams": 1}, "only an iCE40UP5K has SPRAM"),
+        ("ice40", {"state_sprams": 5}, "state_sprams are 0 to 4: the folding has 5; the nearest is 4"),
+        ("ice40", {"state_sprams": 1, "lanes": 32}, "32 lanes of 'a' have 1; the nearest is 16 lanes"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            make_plan(network, family, one_engine(network, **{"lanes": 4, **given}))
+    with pytest.raises(ModelError, match="only a wide engine has a state in SPRAM: that of 'a' has state_sprams"):
+        engine_folding(("a",), state_sprams=1)
 
 
 @pytest.mark.parametrize(("field", "value"), [("events_per_beat", 2), ("skips", True)])

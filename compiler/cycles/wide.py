@@ -20,6 +20,7 @@ from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
 from .taps import Tap, TapFront
 from .tokens import ABORT, ALL, END_OF_STEP, ENDS, EVENT, EVENTS, Block, Token
+from .visits import VisitBits, VisitLists, Visits, place_of
 
 INTEGRATE, PASS, DRAIN, END = range(4)
 
@@ -38,11 +39,27 @@ class WideCycles(EngineCycles):
 
     def block(self, circuit: Circuit, spikes: SpikeArray, inlet: int) -> int:
         padded = np.pad(spikes.astype(np.int64), ((0, 0), (0, 1)))  # the last for lanes without a neuron
-        return circuit.block(run_wide(self._form, self._contents, padded[:, self._neurons]), inlet)
+        block = run_wide(self._form, self._contents, padded[:, self._neurons])
+        return circuit.block(alternating(block) if self._form.alternates else block, inlet)
 
     def busy(self, events: Events, steps: int, *, wide: bool) -> npt.NDArray[np.float64]:
         """Words that events add to; of the passes what they take at least."""
-        return np.asarray(events @ event_words(self._form, self._contents)[: events.shape[-1]], np.float64)
+        words = np.asarray(events @ event_words(self._form, self._contents)[: events.shape[-1]], np.float64)
+        return words * (2 if self._form.alternates else 1)
+
+
+def alternating(block: Block) -> Block:
+    """A block that moves in every other cycle, and keeps what it offers for those who take it in any."""
+    ready, offered = next(block)
+    kept: Token | None = None
+    while True:
+        _, taken, _ = yield 0, kept
+        kept = None if taken else kept
+        token, taken, waiting = yield ready, kept
+        free = kept is None or taken
+        moves = free and offered is not None
+        kept = (offered if moves else None) if free else kept
+        ready, offered = block.send((token, moves, waiting))
 
 
 def wide_cycles(network: Network, folding: WideFolding, form: WideFormat, contents: WideContents) -> WideCycles:
@@ -111,6 +128,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     front = TapFront(form.taps, contents.taps, watched=form.first_input if form.takes_ahead else None)
     steered: tuple[Token, bool] | None = None  # kept by the skid before the taps: a token, and whether it is watched
     kept: Tap | None = None  # by that behind them
+    skids = not form.alternates
     work: Word | None = None
     staged: Word | None = None
     pending: Word | None = None
@@ -126,8 +144,7 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
     # Passes.
     job, end, announce, population, step = PASS, ABORT, False, 0, -1
     next_word = waiting = 0
-    lists: list[list[int]] = [[] for _ in ends]  # of the words that passes look at
-    visits: list[int] = []  # the one that is taken from
+    visits: Visits = VisitLists(ends) if form.lists_visits else VisitBits(bases, ends)
     spiking = _Queue()
     held: list[int] = []  # lanes whose events are due
     name = 0
@@ -142,8 +159,8 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             done = next_word == ends[population]
             looks_at = None if done else next_word
         else:
-            done = not visits
-            looks_at = visits[-1] if job == PASS and visits else None
+            done = visits.done
+            looks_at = visits.word if job == PASS else None
         once_more = turns[0]
         if once_more is not None:
             looks_at = once_more[0]
@@ -161,8 +178,9 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
         )
         walked = staged is None or moves_up or joins
         walker_ready = work is None or (walked and work[2] == 0)
-        taps_ready = front.ready(kept is None)
-        steers = steered is None
+        tap_taken = kept is None if skids else walker_ready
+        taps_ready = front.ready(tap_taken)
+        steers = steered is None if skids else taps_ready
         tap = front.out if kept is None else kept
         adds = is_event and goes
         passing = looks_at is not None and not adds
@@ -204,13 +222,15 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
 
         # What the next pass looks at.
         put: int | None = None
+        wipes = False
         if written is not None:
             passes, word, rounds = written
             redo = repeats and passes and bool(fired)
-            keep = (rounds > 0 and not redo and keeps[_place(ends, word)]) if repeats else bool(fired)
+            keep = (rounds > 0 and not redo and keeps[place_of(ends, word)]) if repeats else bool(fired)
             keep = keep and not clear
-            if form.visits and (keep if passes else not touched[word]):
+            if form.visits and (keep if passes else not touched[word] or not form.lists_visits):
                 put = word
+            wipes = passes and clear
 
         # Turns.
         on_their_way = (read, compared, written, staged, pending)
@@ -236,15 +256,14 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             else:
                 touched[word] = True
         if form.visits:
-            if takes and not take_turn:
-                visits.pop()
-            if put is not None:
-                lists[_place(ends, put)].append(put)
-            if job == END and clear:
-                lists = [[] for _ in ends]
-            if begins:
-                begun = population + (job == DRAIN)
-                visits, lists[begun] = lists[begun], []
+            visits.move(
+                put=written[1] if written is not None and wipes else put,
+                wipes=wipes,
+                takes=takes and not take_turn,
+                clears=clear,
+                forgets=job == END and clear,
+                begins=population + (job == DRAIN) if begins else None,
+            )
         if take_turn and takes:
             next_word += 1
         if job == END:
@@ -299,11 +318,6 @@ def run_wide(form: WideFormat, contents: WideContents, spikes: IntArray) -> Bloc
             work = None if tap is None else (tap[0], tap[2], of_words[tap[1]] - 1 if tap[0] == EVENT else 0)
         elif work is not None and walked:
             work = (work[0], work[1] + 1, work[2] - 1)
-        front.move(offering[0] if taps_ready and offering is not None else None, kept is None)
+        front.move(offering[0] if taps_ready and offering is not None else None, tap_taken)
         steered = None if taps_ready else offering
-        kept = None if walker_ready else tap
-
-
-def _place(ends: tuple[int, ...], word: int) -> int:
-    """The population in which a word lies."""
-    return next(place for place, end in enumerate(ends) if word < end)
+        kept = None if walker_ready or not skids else tap

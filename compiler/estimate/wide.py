@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ...hdl.engines.visit_map import ROW
 from ...hdl.engines.wide_format import WideContents, WideFormat
 from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import address_bits
@@ -51,9 +52,15 @@ class WideEstimate(EngineEstimate):
         parts.adder("words", 2 * word + weights + (len(form.rows) - 1) * weights)
         parts.lut("words", 40 + word * (6 + 2 * COMPARE * len(form.layouts)) + 3 * form.lanes)
         parts.ff("words", 4 * word + weights + 2 * form.lanes + form.name_width + 30)
-        if form.visits:
+        if form.lists_visits:
             parts.adder("words", 4 * word)
             parts.ff("words", 4 * word)
+        elif form.visits:
+            parts.adder("words", ROW + word)
+            parts.lut("words", 6 * ROW + 4 * word)
+            parts.ff("words", 2 * ROW + 6 * word)
+        if form.alternates:
+            parts.ff("words", 1 + address_bits(form.outputs))
 
     def multipliers(self, family: Family) -> int:
         return self._form.lanes * own_leaks(self._form.neurons)

@@ -17,7 +17,7 @@ from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..ir.network import Network
 from ..plan.folding import Folding, default_folding, fast_folding
 from ..plan.host_link import link_for, memory_needs
-from ..plan.plan import Plan, make_plan, with_spram
+from ..plan.plan import Plan, make_plan, with_spram, with_state_in_spram
 from ..plan.readout import require_folded_answer
 from .facts import Step
 from .measure import mean_rates, random_samples
@@ -89,8 +89,8 @@ def link_on(target: Board | Device | None, network: Network, options: CompileOpt
 
 
 def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
-    """The plan of an integer network for a target, weights in SPRAM where that is wanted or needed, registers on the
-    way of engines where that is wanted or pays.
+    """The plan of an integer network for a target, weights in SPRAM where that is wanted or needed, and where that is
+    too little the state of a wide engine, too; registers on the way of engines where that is wanted or pays.
 
     Raises ModelError where its core cannot answer what the class is read by.
     """
@@ -108,7 +108,12 @@ def plan_for(network: Network, target: Board | Device | None, options: CompileOp
     if options.weights == "auto" and memory_needs(plan, link).fits(capacity):
         return plan
     moved = with_spram(plan)
-    return moved if options.weights == "spram" or memory_needs(moved, link).fits(capacity) else plan
+    if memory_needs(moved, link).fits(capacity):
+        return moved
+    emptied = with_state_in_spram(moved)
+    if memory_needs(emptied, link).fits(capacity):
+        return emptied
+    return moved if options.weights == "spram" else plan
 
 
 def all_fast(network: Network, folding: Folding) -> Folding:

@@ -100,6 +100,10 @@ class EngineFolding(ABC):
         """The same with weights in SPRAM, where the kind may have them there."""
         return self
 
+    def with_state_in(self, sprams: int) -> Self | None:
+        """The same with as much of its state as goes into so many SPRAMs, if the kind may have it there."""
+        return None
+
     @abstractmethod
     def check(self, network: Network, *, wide: bool) -> None:
         """ModelError where no such engine can be built, with the nearest that can; `wide` is whether the core's wide
@@ -127,6 +131,9 @@ class EngineFolding(ABC):
         names = [population.name for population in network.populations]
         index = names.index(self.populations[place])
         return Monitor(population=index, numbers=tuple(numbers), neurons=tuple(int(neuron) for neuron in neurons))
+
+
+ONLY_WIDE = "only a wide engine has a state in SPRAM: that of {first} has {name}; leave it out"
 
 
 def check_range(what: str, value: int, least: int, most: int) -> None:

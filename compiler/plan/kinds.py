@@ -57,6 +57,7 @@ FIELDS: Mapping[str, Any] = {
     "queue": QUEUE,
     "inlet_queue": 0,
     "spram": False,
+    "state_sprams": 0,
     "events_per_beat": 1,
     "neurons_per_cycle": 1,
     "scarce": Scarce.BRAMS,

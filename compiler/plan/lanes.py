@@ -18,7 +18,7 @@ from ..encodings.rows import encode_rows
 from ..ir.arrays import IntArray
 from ..ir.connectivity import Connectivity
 from ..ir.network import Network
-from .engine_folding import EngineFolding, EngineKind, Monitor, check_range
+from .engine_folding import ONLY_WIDE, EngineFolding, EngineKind, Monitor, check_range
 from .lane_assignment import lane_neurons
 from .queues import QUEUE, check_queue
 from .sparse import ONLY_VECTOR
@@ -42,6 +42,7 @@ class LanesFolding(EngineFolding):
     has_room: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {
         "spram": "an engine with weights in SPRAM has one lane: that of {first} has {lanes}",
+        "state_sprams": ONLY_WIDE,
         "events_per_beat": ONLY_VECTOR,
         "neurons_per_cycle": ONLY_VECTOR,
         "fast": "a fast engine has one lane: that of {first} has {lanes}; leave fast out",

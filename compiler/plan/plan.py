@@ -12,7 +12,7 @@ import numpy as np
 from ...hdl.core import CORE_INPUT, Core, Delayed, EngineInstance
 from ...hdl.errors import CapacityError, ModelError, quoted
 from ...hdl.memories.memory import Family, MemoryShape
-from ...hdl.memories.spram import MAX_SPRAMS, SpramShape
+from ...hdl.memories.spram import MAX_SPRAMS, SPRAM_DEPTH, SPRAM_WIDTH, SpramShape
 from ...hdl.neurons.readout import ReadoutFormat
 from ...hdl.resources import Resources
 from ...hdl.streams.token_queue import QueueFormat
@@ -189,6 +189,27 @@ def with_spram(plan: Plan) -> Plan:
     return make_plan(plan.network, plan.family, folding, headroom=plan.headroom)
 
 
+def with_state_in_spram(plan: Plan) -> Plan:
+    """The plan with what is left of the SPRAMs for a state: that which takes most block RAM of those that may have it
+    there."""
+    left = MAX_SPRAMS - plan.needs.spram
+    moved: dict[int, EngineFolding] = {}
+    blocks = {}
+    for number, (engine, instance) in enumerate(zip(plan.folding.engines, plan.engines, strict=True)):
+        state = instance.form.memories(plan.family).get("state")
+        if state is None or not left or state.depth > SPRAM_DEPTH:
+            continue
+        emptied = engine.with_state_in(min(left, -(-state.width // SPRAM_WIDTH)))
+        if emptied is not None:
+            moved[number], blocks[number] = emptied, state.brams
+    if not moved:
+        return plan
+    largest = max(blocks, key=lambda number: blocks[number])
+    engines = (moved[n] if n == largest else engine for n, engine in enumerate(plan.folding.engines))
+    folding = replace(plan.folding, engines=tuple(engines))
+    return make_plan(plan.network, plan.family, folding, headroom=plan.headroom)
+
+
 def _is_integer(network: Network) -> None:
     if not network.is_integer:
         raise ModelError("hardware executes integer networks: this one has float weights; quantise it first")
@@ -247,12 +268,12 @@ def _engines(
     orders = engine_orders(network, folding)
     numbers = {engine.populations[-1]: number for number, engine in enumerate(folding.engines)} | {INPUT: CORE_INPUT}
     instances = []
-    taken = 0
+    taken = loaded = 0
     for engine, room in zip(folding.engines, rooms, strict=True):
         given = gives_membranes(network, engine)
         weights = EngineWeights(engine.heard(network), orders, gives_membranes=given, room=room)
         try:
-            form, contents = engine.plan(weights, family, taken)
+            form, contents = engine.plan(weights, family, loaded)
         except NoRoomError as error:
             raise CapacityError(
                 f"other weights take the place of those that were laid out: in the engine of {quoted(engine.first)} "
@@ -269,8 +290,10 @@ def _engines(
             EngineInstance(form=form, contents=contents, sources=sources, delays=tuple(delays), queues=queues)
         )
         taken += sum(shape.spram for shape in form.memories(family).values())
+        loaded += len(form.spram_words(contents))
     if taken > MAX_SPRAMS:
+        what = "the weights" if taken == loaded else "weights and states"
         raise CapacityError(
-            f"a device has at most {MAX_SPRAMS} SPRAMs: the weights take {taken}; prune more or use fewer bits"
+            f"a device has at most {MAX_SPRAMS} SPRAMs: {what} take {taken}; prune more or use fewer bits"
         )
     return tuple(instances)

@@ -47,7 +47,9 @@ class SlottedFolding(EngineFolding):
     scarce: Scarce = Scarce.BRAMS
 
     kind = EngineKind.SLOTTED
-    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(("spram", "events_per_beat", "skips", "fast"), NOT_SLOTTED)
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("spram", "state_sprams", "events_per_beat", "skips", "fast"), NOT_SLOTTED
+    )
 
     @property
     def groups(self) -> int:

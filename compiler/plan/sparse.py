@@ -15,7 +15,7 @@ from ..encodings.rows import encode_rows
 from ..ir.arrays import IntArray
 from ..ir.connectivity import Connectivity
 from ..ir.network import Network
-from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population
+from .engine_folding import ONLY_WIDE, EngineFolding, EngineKind, Monitor, check_one_population
 from .fast import fast_refusal, fast_rows
 from .maps import map_orders
 from .taps import PlacedRows, plan_taps
@@ -46,7 +46,11 @@ class SparseFolding(EngineFolding):
     returns: ClassVar[bool] = True
     lanes: ClassVar[int] = 1
     has_room: ClassVar[bool] = True
-    refused: ClassVar[Mapping[str, str]] = {"events_per_beat": ONLY_VECTOR, "neurons_per_cycle": ONLY_VECTOR}
+    refused: ClassVar[Mapping[str, str]] = {
+        "state_sprams": ONLY_WIDE,
+        "events_per_beat": ONLY_VECTOR,
+        "neurons_per_cycle": ONLY_VECTOR,
+    }
 
     @property
     def wants_spram(self) -> bool:

@@ -12,7 +12,7 @@ from ...hdl.memories.memory import Family
 from ...hdl.streams.tokens import BeatShape
 from ..encodings.vector import encode_vector
 from ..ir.network import Network
-from .engine_folding import EngineFolding, EngineKind, Monitor, check_one_population, check_range
+from .engine_folding import ONLY_WIDE, EngineFolding, EngineKind, Monitor, check_one_population, check_range
 from .weights import EngineWeights
 
 MAX_EVENTS_PER_BEAT = 16
@@ -31,6 +31,7 @@ class VectorFolding(EngineFolding):
     has_room: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {
         "spram": "a vector engine's weights lie in block RAM: that of {first} has spram; leave it out",
+        "state_sprams": ONLY_WIDE,
         "skips": "a vector engine passes in every step: that of {first} has skips; leave it out",
         "fast": "a vector engine is not fast by registers: that of {first} is to be; leave fast out",
     }

@@ -10,15 +10,18 @@ from typing import ClassVar, Self
 import numpy as np
 
 from ...hdl.engines.wide_format import WideContents, WideFormat
-from ...hdl.errors import ModelError, quoted
+from ...hdl.errors import CapacityError, ModelError, quoted
 from ...hdl.memories.memory import LOGIC_ROM_LUTS, Family
+from ...hdl.memories.spram import MAX_SPRAMS, SPRAM_DEPTH, SPRAM_WIDTH
+from ...hdl.neurons.dynamics import with_bias
 from ...hdl.neurons.neuron_format import NeuronFormat
 from ..encodings.words import packed
 from ..ir.arrays import IntArray
 from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from ..ir.neurons import IntegerDynamics
-from .engine_folding import EngineFolding, EngineKind, Monitor
+from ..neurons.reachable import accumulator_bits
+from .engine_folding import EngineFolding, EngineKind, Monitor, check_range
 from .maps import map_orders
 from .neurons import beyond_plain, plan_neurons, rests
 from .weights import EngineWeights
@@ -34,10 +37,11 @@ NOT_WIDE = "a wide engine has no {name}: that of {first} has; leave it out"
 class WideFolding(EngineFolding):
     """One engine (`spikeloom.hdl.engines.wide`) for one population, or for several in turn, of which `lanes` neurons
     are a word of memory, a power of two. With `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block
-    RAM."""
+    RAM; in so many `state_sprams` lie the low bits of the state, 16 in each: it then takes two cycles for one."""
 
     lanes: int
     spram: bool = False
+    state_sprams: int = 0
 
     kind = EngineKind.WIDE
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -46,10 +50,14 @@ class WideFolding(EngineFolding):
 
     @property
     def wants_spram(self) -> bool:
-        return self.spram
+        return self.spram or self.state_sprams > 0
 
     def in_spram(self) -> Self:
         return replace(self, spram=True)
+
+    def with_state_in(self, sprams: int) -> Self | None:
+        possible = not self.state_sprams and self.lanes <= SPRAM_WIDTH * sprams
+        return replace(self, state_sprams=sprams) if possible else None
 
     def can_have(self, connectivity: Connectivity) -> bool:
         return True
@@ -60,6 +68,12 @@ class WideFolding(EngineFolding):
             raise ModelError(
                 f"a word of a wide engine has a power of two of lanes, 2 to {MOST_LANES}: that of {quoted(self.first)} "
                 f"has {self.lanes}; the nearest is {below}"
+            )
+        check_range("state_sprams", self.state_sprams, 0, MAX_SPRAMS)
+        if self.state_sprams and self.lanes > SPRAM_WIDTH * self.state_sprams:
+            raise ModelError(
+                f"every lane has bits in SPRAM, of which each has {SPRAM_WIDTH}: {self.lanes} lanes of "
+                f"{quoted(self.first)} have {self.state_sprams}; the nearest is {SPRAM_WIDTH * self.state_sprams} lanes"
             )
         problem = self.refusal(network)
         if problem is not None:
@@ -90,7 +104,7 @@ class WideFolding(EngineFolding):
     def plan(self, weights: EngineWeights, family: Family, first_spram: int | None) -> tuple[WideFormat, WideContents]:
         network = weights.network
         populations = self._words(network)
-        taps = plan_words(weights, populations, LOGIC_ROM_LUTS)
+        taps = plan_words(weights, populations, LOGIC_ROM_LUTS, divides=self.state_sprams > 0)
         neurons, words = plan_neurons(
             network, [network.population(name) for name in self.populations], taps.weight_bits, weights.shifts
         )
@@ -110,7 +124,14 @@ class WideFolding(EngineFolding):
             visits=all(rests(network.population(name)) for name in self.populations),
             takes_ahead=self._takes_ahead(network),
             first_spram=first_spram if self.spram else None,
+            state_sprams=self.state_sprams,
+            narrow_bits=() if neurons.remembers_firing else self._narrow_bits(network, neurons),
         )
+        if self.state_sprams and form.words > SPRAM_DEPTH:
+            raise CapacityError(
+                f"an SPRAM has {SPRAM_DEPTH} words: the state of the engine of {quoted(self.first)} is {form.words}; "
+                "take more lanes, or divide its populations among several engines"
+            )
         contents = WideContents(
             entries=taps.entries,
             parameters=parameters,
@@ -136,6 +157,11 @@ class WideFolding(EngineFolding):
         later = self.populations[1:]
         outside = {p.post for p in network.projections if p.pre not in self.populations}
         return bool(later) and outside.isdisjoint(later)
+
+    def _narrow_bits(self, network: Network, neurons: NeuronFormat) -> tuple[int, ...]:
+        """The width of every sum inside a step of each population."""
+        populations = [network.population(name) for name in self.populations]
+        return tuple(with_bias(neurons, accumulator_bits(network, population)) for population in populations)
 
     def _words(self, network: Network) -> list[WordPopulation]:
         return [word_population(network, name, self.lanes) for name in self.populations]

@@ -13,7 +13,7 @@ from ...hdl.errors import ModelError, quoted
 from ..encodings.taps import MapJob, SegmentJobs, encode_taps
 from ..encodings.words import WordStore
 from ..ir.arrays import IntArray
-from ..ir.maps import MapShape
+from ..ir.maps import MapShape, size_of
 from .kernels import Reading, axis_parts
 from .step_edges import Synapses
 from .weights import AddressRange, EngineWeights
@@ -40,9 +40,11 @@ class WordTaps:
     weight_bits: int
 
 
-def plan_words(weights: EngineWeights, populations: Sequence[WordPopulation], logic_luts: int) -> WordTaps:
-    """The taps and words of an engine."""
-    plan = _Plan(weights, populations)
+def plan_words(
+    weights: EngineWeights, populations: Sequence[WordPopulation], logic_luts: int, *, divides: bool = False
+) -> WordTaps:
+    """The taps and words of an engine. Where it `divides`, places of inputs are found by division, not by a table."""
+    plan = _Plan(weights, populations, divides)
     count = len(weights.heard.own)
     for addresses in list(weights.address_ranges())[:count]:
         plan.hear_own(addresses)
@@ -70,8 +72,9 @@ def plan_words(weights: EngineWeights, populations: Sequence[WordPopulation], lo
 class _Plan:
     """The segments of the taps and the rows as they are found."""
 
-    def __init__(self, weights: EngineWeights, populations: Sequence[WordPopulation]) -> None:
+    def __init__(self, weights: EngineWeights, populations: Sequence[WordPopulation], divides: bool) -> None:
         self._weights = weights
+        self._divides = divides
         self._populations = {population.name: population for population in populations}
         self._first_words: dict[str, int] = {}
         self.words = 0
@@ -97,7 +100,9 @@ class _Plan:
         """The spikes of somebody else."""
         read = self._read(addresses)
         numbers, count, places = np.arange(len(addresses.neurons)), len(addresses.neurons), None
-        if read is not None:
+        if read is not None and self._divides and np.array_equal(addresses.neurons, np.arange(size_of(read))):
+            places = Places(inner=read[2], outer=read[1], planar=True)
+        elif read is not None:
             numbers, count, places = filled_numbers(read, addresses.neurons)
             size = power_of_two(count)
             self.addresses = -(-self.addresses // size) * size  # so that the low bits of an address say a place

@@ -27,6 +27,7 @@ class VisitLists(wiring.Component):
     valid    out there is a word to take, a cycle after `begins`
     word     out which; the next one is there a cycle after
     take     in  it is taken
+    done     out all words that the population had are taken
     ======== === ==================================================================================
 
     A word may be put in while another is taken; none while a list begins. One that begins while there still are words
@@ -41,6 +42,7 @@ class VisitLists(wiring.Component):
     valid: Signal
     word: Signal
     take: Signal
+    done: Signal
 
     def __init__(self, bases: Sequence[int], shape: MemoryShape) -> None:
         """Of populations whose first words are `bases`; the memory has a word and a bit for each word."""
@@ -48,7 +50,7 @@ class VisitLists(wiring.Component):
         self._shape = shape
         word = address_bits(shape.depth)
         ports = {"put": In(1), "put_word": In(word), "begins": In(1), "number": In(range(len(bases)))}
-        ports |= {"forgets": In(1), "valid": Out(1), "word": Out(word), "take": In(1)}
+        ports |= {"forgets": In(1), "valid": Out(1), "word": Out(word), "take": In(1), "done": Out(1)}
         super().__init__(ports)
 
     def elaborate(self, platform: object) -> Module:
@@ -58,6 +60,7 @@ class VisitLists(wiring.Component):
         owners = self._owners()
         behind, first = links.read_data, Value.cast(select_from(heads, self.number))
         m.d.comb += [
+            self.done.eq(~self.valid),
             links.read_address.eq(Mux(self.valid, Mux(self.take, behind[1:], self.word), first[1:])),
             links.read_enable.eq(1),
             links.write_address.eq(self.put_word),

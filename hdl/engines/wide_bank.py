@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories.alternating import AlternatingMemory
 from ..memories.memory import Family, ShapedMemory, select_from
 from ..memories.spram import SpramMemory, load_signature
 from ..neurons.dynamics import parameters_of
 from ..neurons.wires import Job
-from ..streams.tokens import TokenKind, address_bits
+from ..streams.tokens import TokenKind
+from .visit_map import VisitMap
 from .wide_format import WideContents, WideFormat, work_layout
 from .wide_lanes import Lane, ended, is_plain, left_over, plain_end, subtracted_at_once
+from .wide_monitors import show_lane
 from .wide_waiting import wait_for_words
 from .wide_wires import Wires, of_population, of_rule, spike_layout
 
@@ -60,6 +64,7 @@ class WideBank(wiring.Component):
         self._form = form
         self._contents = contents
         self._family = family
+        self._wires = Wires(form, contents, family)
         ports: dict[str, In | Out] = {
             "i": In(stream.Signature(work_layout(form.words, form.weight_words))),
             "o": Out(stream.Signature(spike_layout(form))),
@@ -71,10 +76,24 @@ class WideBank(wiring.Component):
         ports |= {f"trace{n}": Out(monitor) for n, monitor in enumerate(form.monitors)}
         super().__init__(ports | ({"load": In(load_signature())} if form.uses_spram else {}))
 
+    @property
+    def outside(self) -> dict[str, Any]:
+        """The memories that go on in every cycle: submodules of whoever has the bank, where it alternates."""
+        return {"state": self._wires.state, "entries": self._wires.entries} if self._form.alternates else {}
+
+    @property
+    def tick(self) -> Value:
+        """The cycle in which the bank's registers change; whoever has it drives it, where it alternates."""
+        return self._wires.tick
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        w = Wires(self._form, self._contents, self._family)
-        m.submodules.state, m.submodules.entries, m.submodules.spikes = w.state, w.entries, w.spikes
+        w = self._wires
+        if not self.outside:
+            m.submodules.state, m.submodules.entries = w.state, w.entries
+        m.submodules.spikes = w.spikes
+        if isinstance(w.state, AlternatingMemory):
+            m.d.comb += w.state.tick.eq(w.tick)
         if w.visits is not None:
             m.submodules.visits = w.visits
         if isinstance(w.entries, SpramMemory):
@@ -82,7 +101,7 @@ class WideBank(wiring.Component):
         valid, word, take, done = self._look(m, w)
         wait_for_words(m, w, self._form, self.i)
         self._issue(m, w, valid & w.has_room, word, take)
-        self._second(m, w, self._first(m, w, self._read_parameters(m, word)))
+        self._second(m, w, self._first(m, w, self._read_parameters(m, w, word)))
         self._keep_spikes(m, w, word)
         self._emit(m, w)
         self._turn(m, w, done)
@@ -115,11 +134,16 @@ class WideBank(wiring.Component):
             visits.number.eq(w.population + (w.job == Job.DRAIN)),
             visits.forgets.eq((w.job == Job.END) & w.clear),
             visits.take.eq(take & ~w.clear),
+            *(self._wipe(visits, w) if isinstance(visits, VisitMap) else ()),
             w.looks.eq((((w.job == Job.PASS) & visits.valid) | w.turns.again) & w.has_room),
         ]
         valid = Mux(w.clear, in_turn, (w.job == Job.PASS) & visits.valid)
         word = Mux(w.clear, next_word[: len(w.read.word)], visits.word)
-        return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, ~visits.valid)
+        return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, visits.done)
+
+    def _wipe(self, visits: VisitMap, w: Wires) -> Sequence[Any]:
+        """A sample that ends leaves no bits."""
+        return [visits.clears.eq(w.clear), visits.wipes.eq(w.written.passes & w.clear)]
 
     def _once_more(self, w: Wires, valid: Value, word: Value) -> tuple[Value, Value]:
         """Where neurons fire several times, a word in which some have is looked at once more before others are."""
@@ -138,7 +162,7 @@ class WideBank(wiring.Component):
         m.d.comb += [
             w.goes.eq(Mux(is_event, ~waits, (w.job == Job.INTEGRATE) & ~w.busy)),
             take.eq(passes & ~w.turns.again),
-            w.state.read_address.eq(word),
+            w.state.read_address.eq(w.read.word if form.alternates else word),
             w.state.read_enable.eq(1),
         ]
         m.d.sync += [
@@ -152,7 +176,7 @@ class WideBank(wiring.Component):
         with m.If(~adds):
             m.d.sync += [due.eq(0) for due in w.due]
 
-    def _read_parameters(self, m: Module, word: Value) -> list[Mapping[str, Value]]:
+    def _read_parameters(self, m: Module, w: Wires, word: Value) -> list[Mapping[str, Value]]:
         """Those of each lane of the word that is compared."""
         form = self._form
         bits = form.neurons.parameter_bits
@@ -160,9 +184,11 @@ class WideBank(wiring.Component):
             return [parameters_of(form.neurons, Const(0, 0))] * form.lanes
         shape = form.memories(self._family)["parameters"]
         m.submodules.parameters = words = ShapedMemory(shape, self._contents.parameters)
-        m.d.comb += [words.read_address.eq(self._parameter_word(word)), words.read_enable.eq(1)]
-        held = Signal.like(words.read_data, name="held_parameters", reset_less=True)
-        m.d.sync += held.eq(words.read_data)
+        asked, held = w.read.word, words.read_data
+        if not form.alternates:
+            asked, held = word, Signal.like(held, name="held_parameters", reset_less=True)
+            m.d.sync += held.eq(words.read_data)
+        m.d.comb += [words.read_address.eq(self._parameter_word(asked)), words.read_enable.eq(1)]
         return [parameters_of(form.neurons, held.word_select(n, bits)) for n in range(form.lanes)]
 
     def _parameter_word(self, word: Value) -> Value:
@@ -241,6 +267,7 @@ class WideBank(wiring.Component):
         form = self._form
         neurons, bits = form.neurons, form.sum_bits
         words: list[Value] = []
+        traces = [getattr(self, f"trace{number}") for number in range(len(form.monitored))]
         redo = w.written.passes & w.fired.any() if neurons.repeats else Const(0, 1)
 
         def choose(choices: Sequence[Value]) -> Value:
@@ -261,13 +288,15 @@ class WideBank(wiring.Component):
                         Mux(w.written.passes, begun[bits:], shown.kept)[: neurons.remembers_firing],
                     )
                 )
-            self._show(m, w, number, v, shown.fired, redo)
-        if form.visits:
+            show_lane(m, w, form, traces, number, v, shown.fired, redo)
+        looks = self._looks_again(w, redo)
+        if form.lists_visits:
             was = Signal()
             m.d.sync += was.eq(w.held_word[-1])
-            looks = self._looks_again(w, redo)
             m.d.comb += w.touches.eq((w.written.adds & ~was) | (w.written.passes & looks))
             words.append(w.written.adds | looks)
+        elif form.visits:
+            m.d.comb += w.touches.eq(w.written.adds | (w.written.passes & (looks | w.clear)))
         m.d.sync += [  # the ways into the memory are long: registers alone stand in front of them
             w.state.write_address.eq(w.written.word),
             w.state.write_data.eq(Cat(*words)),
@@ -284,29 +313,6 @@ class WideBank(wiring.Component):
             return w.fired.any() & ~w.clear
         keeps = [Const(int(rule.limited or not rule.repeats), 1) for rule in neurons.rules]
         return ~redo & w.turns.written_round.any() & ~w.clear & of_rule(self._form, w.written.word, keeps)
-
-    def _show(self, m: Module, w: Wires, number: int, v: Value, fired: Value, redo: Value) -> None:
-        """The monitors of a lane."""
-        form = self._form
-        count: Value = fired
-        if form.neurons.repeats:
-            count = w.turns.count(m, fired, form.neurons.spike_bits, f"count{number}")
-        for monitor, (population, lane) in enumerate(form.monitored):
-            if lane != number:
-                continue
-            trace, layout, base = getattr(self, f"trace{monitor}"), form.layouts[population], form.bases[population]
-            there = (w.written.word >= base) & (w.written.word < form.ends[population])
-            word = (w.written.word - base)[: address_bits(layout.words)]
-            if layout.places > 1:
-                there = there & (word[: (layout.stride - 1).bit_length()] < layout.lane_words(lane, form.lanes))
-            else:
-                there = there & (word < layout.lane_words(lane, form.lanes))
-            m.d.comb += [
-                trace.valid.eq(w.written.passes & ~w.quiet & ~redo & there),
-                trace.neuron.eq(word),
-                trace.membrane.eq(v),
-                trace.spike.eq(count),
-            ]
 
     # -- spikes ------------------------------------------------------------------------------------------------
 

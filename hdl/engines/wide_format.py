@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from amaranth.hdl import unsigned
 from amaranth.lib import data, wiring
 
+from ..memories.alternating import AlternatingShape
 from ..memories.memory import Family, MemoryShape
-from ..memories.spram import SpramShape
+from ..memories.spram import SPRAM_WIDTH, SpramShape
 from ..neurons.dynamics import with_bias
 from ..neurons.neuron_format import NeuronFormat, trace_signature
 from ..streams.tokens import TokenKind, address_bits, token_layout
 from .format import EngineFormat
 from .tap_format import TapContents, TapFormat
+from .visit_map import visit_shape
 
 if TYPE_CHECKING:
     from .wide import WideEngine
@@ -79,7 +81,9 @@ class WideFormat(EngineFormat):
     it is the number of the word. Rows of weights are in `weight_words` words. Where it `visits`, a pass looks at the
     words alone to which something came since the last one, or in which a neuron fired then. Where it `takes_ahead`,
     inputs reach the first population alone: those of the next step are added while later populations pass. Weights lie
-    in SPRAMs from number `first_spram` on, if that is a number.
+    in SPRAMs from number `first_spram` on, if that is a number; the low bits of the state in so many `state_sprams`:
+    the engine then goes a step in two cycles, one to read words of state and one to write them. `narrow_bits` are those
+    that a lane of each population needs, if that is known.
     """
 
     inputs: int
@@ -95,6 +99,8 @@ class WideFormat(EngineFormat):
     visits: bool = False
     takes_ahead: bool = False
     first_spram: int | None = None
+    state_sprams: int = 0
+    narrow_bits: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -136,6 +142,17 @@ class WideFormat(EngineFormat):
     def uses_spram(self) -> bool:
         """Whether weights lie in SPRAM."""
         return self.first_spram is not None
+
+    @property
+    def alternates(self) -> bool:
+        """Whether words of state are read in one cycle and written in the next."""
+        return self.state_sprams > 0
+
+    @property
+    def lists_visits(self) -> bool:
+        """Whether the words that a pass looks at stand in lists, and say of themselves whether they do; where block
+        RAM is scarce each has a bit (`visit_map`)."""
+        return self.visits and not self.alternates
 
     def movable_memory(self, family: Family) -> MemoryShape | SpramShape:
         """That of the words of weights, whether it lies in SPRAM already or not."""
@@ -222,16 +239,39 @@ class WideFormat(EngineFormat):
         """The width of a word's number as taps, or who is outside, know it."""
         return self.name_bits or address_bits(self.words)
 
+    def alternating_state(self, family: Family) -> AlternatingShape:
+        """The state where it alternates: of each lane as many bits in SPRAM as there are for it, no others of the first
+        populations, whose sums have no more."""
+        low = min(self.lane_bits, SPRAM_WIDTH * self.state_sprams // self.lanes)
+        if low == self.lane_bits:
+            return AlternatingShape(lanes=self.lanes, low=SpramShape(self.words, self.lanes * low))
+        wider = [not self.narrow_bits or bits > low for bits in self.narrow_bits or (self.lane_bits,)]
+        first = self.bases[wider.index(True)]
+        return AlternatingShape(
+            lanes=self.lanes,
+            low=SpramShape(self.words, self.lanes * low),
+            rest=MemoryShape(family, self.words - first, self.lanes * (self.lane_bits - low), writable=True),
+            first_rest=first,
+        )
+
     def memories(self, family: Family) -> dict[str, Any]:
-        """The memories by their role: `entries` are words of weights, `visits` lists of words and `spikes` a queue of
-        them, `names` and `inputs` tables of numbers."""
-        shapes: dict[str, Any] = {
-            "entries": self.movable_memory(family),
-            "state": MemoryShape(family, self.words, self.lanes * self.lane_bits + self.visits, writable=True),
-            "spikes": MemoryShape(family, SPIKING_WORDS, self.spiking_layout.size, writable=True),
-        }
-        if self.visits:
+        """The memories by their role: `entries` are words of weights, `state_rest` what SPRAMs have not of the state,
+        `visits` lists of words or a bit for each and `spikes` a queue of them, `names` and `inputs` tables of numbers.
+        """
+        shapes: dict[str, Any] = {"entries": self.movable_memory(family)}
+        if self.alternates:
+            state = self.alternating_state(family)
+            shapes["state"] = state.low
+            if state.rest is not None:
+                shapes["state_rest"] = state.rest
+        else:
+            width = self.lanes * self.lane_bits + self.lists_visits
+            shapes["state"] = MemoryShape(family, self.words, width, writable=True)
+        shapes["spikes"] = MemoryShape(family, SPIKING_WORDS, self.spiking_layout.size, writable=True)
+        if self.lists_visits:
             shapes["visits"] = MemoryShape(family, self.words, 1 + address_bits(self.words), writable=True)
+        elif self.visits:
+            shapes["visits"] = visit_shape(family, self.words)
         if self.neurons.parameter_bits:
             width = self.lanes * self.neurons.parameter_bits
             shapes["parameters"] = MemoryShape(family, self.parameter_words, width)

@@ -24,7 +24,7 @@ def wait_for_words(m: Module, w: Wires, form: WideFormat, i: stream.Interface) -
         joins.eq(staged.valid & staged.joins & pending.joins & ~loads),
         i.ready.eq(~staged.valid | loads | joins),
         w.entries.read_address.eq(work.weights),
-        w.entries.read_enable.eq(i.valid & i.ready),
+        w.entries.read_enable.eq(i.valid & i.ready & w.tick if form.alternates else i.valid & i.ready),
     ]
     with m.If(i.ready):
         m.d.sync += [

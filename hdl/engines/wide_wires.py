@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from amaranth import Cat, Const, Mux, Signal
 from amaranth.hdl import Value, signed
 from amaranth.lib import data
 
+from ..memories.alternating import AlternatingMemory
 from ..memories.memory import Family, ShapedMemory
 from ..neurons.wires import StepWires
 from ..streams.token_queue import TokenQueue
 from ..streams.tokens import TokenKind, address_bits
 from .rows import entries_memory
+from .visit_map import VisitMap
 from .visits import VisitLists
 from .wide_format import SPIKING_WORDS, WideContents, WideFormat
 from .wide_turns import Stage, Turns
@@ -48,10 +50,15 @@ class Wires(StepWires):
     def __init__(self, form: WideFormat, contents: WideContents, family: Family) -> None:
         super().__init__()
         shapes = form.memories(family)
-        self.state = ShapedMemory(shapes["state"], transparent=False)
+        self.tick = Signal() if form.alternates else Const(1, 1)  # the cycle in which registers change
+        self.state = (
+            AlternatingMemory(form.alternating_state(family))
+            if form.alternates
+            else ShapedMemory(shapes["state"], transparent=False)
+        )
         self.entries = entries_memory(shapes["entries"], contents.entries, form.first_spram)
         self.spikes = TokenQueue(form.spiking_layout, shapes["spikes"])
-        self.visits = VisitLists(form.bases, shapes["visits"]) if form.visits else None
+        self.visits = _visits(form, shapes)
 
         self.population = Signal(range(len(form.layouts)))  # whose pass it is
         self.begins = Signal()  # a pass of a population
@@ -78,7 +85,7 @@ class Wires(StepWires):
         # Those of the word that is read, and of the one that is compared.
         self.due = [Signal(signed(bits), name=f"due{n}") for n, bits in enumerate(joined)]
         self.weights = [Signal(signed(bits), name=f"weight{n}") for n, bits in enumerate(joined)]
-        self.held_word = Signal(shapes["state"].width)  # that is compared
+        self.held_word = Signal.like(self.state.read_data, name="held_word", init=0)  # that is compared
         self.fired = Signal(form.lanes)  # of the word that is written
         self.turns = Turns(word, most_rounds(form) if form.neurons.repeats else 0, self.written)
         self.fires = Signal()  # neurons have fired in the word that is written
@@ -109,6 +116,15 @@ class Wires(StepWires):
         mine = [stage.passes | (stage.adds & stage.now) for stage in self.stages]
         mine += [stage.valid & stage.now for stage in (self.staged, self.pending)]
         return Cat(self.turns.any(), *mine).any()
+
+
+def _visits(form: WideFormat, shapes: Mapping[str, Any]) -> VisitLists | VisitMap | None:
+    """What says which words passes look at."""
+    if not form.visits:
+        return None
+    if form.lists_visits:
+        return VisitLists(form.bases, shapes["visits"])
+    return VisitMap(form.bases, form.words, shapes["visits"])
 
 
 def is_of_the_step(form: WideFormat, kind: Value, word: Value) -> Value:

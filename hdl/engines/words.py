@@ -78,7 +78,7 @@ def _first_word(section: WordRows, row: Value) -> Value:
 
 class Skid(wiring.Component):
     """Keeps what comes when nobody takes it, so that `i.ready` is a register: no path leads through it from one
-    handshake to the other. Latency 0 cycles, throughput one payload per cycle.
+    handshake to the other. Latency 0 cycles, throughput one payload per cycle. One that never `keeps` is only wires.
 
     ==== === ==================================
     Port Dir Meaning
@@ -91,11 +91,15 @@ class Skid(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, layout: data.StructLayout) -> None:
+    def __init__(self, layout: data.StructLayout, *, keeps: bool = True) -> None:
+        self._keeps = keeps
         super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if not self._keeps:
+            wiring.connect(m, wiring.flipped(self.i), wiring.flipped(self.o))
+            return m
         kept, payload = Signal(), Signal.like(self.i.payload.as_value())
         m.d.comb += [
             self.i.ready.eq(~kept),

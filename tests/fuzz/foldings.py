@@ -27,7 +27,9 @@ def foldings(draw: st.DrawFn, network: Data, family: str) -> Data:
     for names in draw(groups(network)):
         if _can_be_words(network, names) and draw(st.booleans()):
             words = {"kind": "wide", "lanes": draw(st.sampled_from((2, 4, 8)))}
-            engines.append({"populations": names, **words, "spram": family == "ice40" and draw(st.booleans())})
+            words["spram"] = family == "ice40" and draw(st.booleans())
+            words["state_sprams"] = 0 if family != "ice40" or engines else draw(st.integers(0, 1))
+            engines.append({"populations": names, **words})
             continue
         if len(names) > 1:
             engines.append({"populations": names, **draw(_one_lane(network, names, family))})
