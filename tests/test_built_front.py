@@ -14,9 +14,11 @@ from spikeloom.boards.devices import find_device
 from spikeloom.compiler.cycles.count import cycles_from_rates
 from spikeloom.compiler.estimate.candidates import searched_foldings
 from spikeloom.compiler.estimate.choose_folding import Objective, Purpose, choose_folding
+from spikeloom.compiler.estimate.estimate import estimate
 from spikeloom.compiler.plan.folding import Folding
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.emit.emit import to_rtlil
+from spikeloom.hdl.errors import ToolError
 from spikeloom.sim.reference import run_reference
 
 DEVICE = find_device("lfe5u-25f")
@@ -26,19 +28,22 @@ STEPS = 10
 WITHIN = 1.05
 """A folding beats another where it is better by more than this in both figures: placements are luck."""
 
+NEAR = 1.25
+"""What another beats by more than this by the estimate is not built."""
+
 NETWORKS = {"small": ((30, 16, 5), 0.4), "sparse": ((200, 60, 10), 0.05), "deep": ((64, 32, 32, 10), 0.2)}
 """The sizes of populations from the input on, and the share of weights that is not 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Built:
-    """What the tools make of a folding: look-up tables, and the microseconds of a sample at its own Fmax."""
+class Figures:
+    """Of a folding: look-up tables, and the microseconds of a sample at its own Fmax."""
 
-    luts: int
+    luts: float
     microseconds: float
 
-    def beats(self, other: Built) -> bool:
-        return self.luts * WITHIN < other.luts and self.microseconds * WITHIN < other.microseconds
+    def beats(self, other: Figures, by: float) -> bool:
+        return self.luts * by < other.luts and self.microseconds * by < other.microseconds
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +70,31 @@ def test_the_choice_is_on_the_front_of_what_was_built(
         of_device = {"device": DEVICE.id, "capacity": DEVICE.capacity}
         return choose_folding(network, DEVICE.family, purpose, rates, **of_device)  # type: ignore[arg-type]
 
-    choices = {objective: chosen(objective) for objective in (Objective.LUTS, Objective.LATENCY)}
-    tried = dict.fromkeys([*searched_foldings(network, (2, 4)).values(), *choices.values()])
-    built = {}
-    for number, folding in enumerate(tried):
+    def estimated(folding: Folding) -> Figures:
         plan = make_plan(network, DEVICE.family.value, folding)
-        rtlil, folder = to_rtlil(plan.core(), "top"), tmp_path / str(number)
+        found = estimate(plan, device=DEVICE.id, rates=rates, steps=STEPS)
+        assert found.cycles is not None
+        return Figures(luts=found.resources.luts, microseconds=found.cycles / found.fmax_mhz)
+
+    def built(folding: Folding) -> Figures | None:
+        """None where yosys fails on an assertion of its own, as on some vector engines."""
+        plan = make_plan(network, DEVICE.family.value, folding)
+        rtlil, folder = to_rtlil(plan.core(), "top"), tmp_path / str(len(list(tmp_path.iterdir())))
         (folder / "placed" / "logs").mkdir(parents=True)
-        found = measuring.place(measuring.synthesise(rtlil, DEVICE, folder), rtlil, DEVICE, folder / "placed", seed=1)
+        try:
+            netlist = measuring.synthesise(rtlil, DEVICE, folder)
+        except ToolError:
+            return None
+        found = measuring.place(netlist, rtlil, DEVICE, folder / "placed", seed=1)
         microseconds = cycles_from_rates(plan, rates, STEPS) / found["fmax_mhz"]
-        built[folding] = Built(luts=found["used"]["luts"], microseconds=microseconds)
+        return Figures(luts=found["used"]["luts"], microseconds=microseconds)
+
+    choices = {objective: chosen(objective) for objective in (Objective.LUTS, Objective.LATENCY)}
+    guesses = {folding: estimated(folding) for folding in searched_foldings(network, (2, 4)).values()}
+    near = [f for f, guess in guesses.items() if not any(g.beats(guess, NEAR) for g in guesses.values())]
+    built_or_not = {folding: built(folding) for folding in dict.fromkeys([*near, *choices.values()])}
+    found = {folding: figures for folding, figures in built_or_not.items() if figures is not None}
+    assert len(found) > 3 and found.keys() >= set(choices.values())
     for objective, folding in choices.items():
-        better = {other: figures for other, figures in built.items() if figures.beats(built[folding])}
-        assert not better, f"least {objective}: {built[folding]} of {folding}; {better}"
+        better = {other: figures for other, figures in found.items() if figures.beats(found[folding], WITHIN)}
+        assert not better, f"least {objective}: {found[folding]} of {folding}; {better}"

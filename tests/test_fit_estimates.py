@@ -53,6 +53,7 @@ def test_factors_are_never_below_zero(fitting: SimpleNamespace) -> None:
     rows = [(row, 3 * row["a"] - 0.8 * row["b"] + 2 * row["c"]) for row in amounts]
     factors = fitting.fit(rows, prior=(1.0, 10.0))
     assert factors.keys() == {"a", "b", "c"} and all(factor >= 0 for factor in factors.values())
+    assert fitting.fit(rows, known=factors) == factors  # there is nothing to fit
     exact = [(row, 3 * row["a"] + 0.8 * row["b"] + 2 * row["c"]) for row in amounts]
     found = fitting.fit(exact, prior=(1.0, 10.0))
     assert [sum(found[k] * v for k, v in row.items()) for row, _ in exact] == pytest.approx(

@@ -64,6 +64,8 @@ def fit(
     """Factors by name, none below 0: least squares of the relative errors, drawn towards the prior where little is
     known. Factors that are `known` stay."""
     names = sorted({name for amounts, _ in rows for name in amounts if name not in known})
+    if not names:
+        return dict(known)
     priors = [prior if isinstance(prior, tuple) else prior[name] for name in names]
     middle, width = (np.array(column) for column in zip(*priors, strict=True))
     wanted = np.array([figure for _, figure in rows])
