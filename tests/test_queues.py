@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from networks import chain, random_spikes
+from spikeloom.compiler.cli.common import folding_of
 from spikeloom.compiler.cycles.count import count_cycles
 from spikeloom.compiler.estimate.candidates import candidate_foldings, searched_foldings
 from spikeloom.compiler.estimate.estimate import parts_of
@@ -20,12 +22,13 @@ from spikeloom.compiler.plan.folding import (
     queued_folding,
     read_folding,
     shared_folding,
+    slotted_folding,
 )
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.layout import exchange, layout_number, with_spare_bits
 from spikeloom.compiler.plan.plan import make_plan
 from spikeloom.hdl.core import CORE_INPUT
-from spikeloom.hdl.errors import ModelError
+from spikeloom.hdl.errors import ModelError, OptionError
 from spikeloom.sim.amaranth_executor import measure_cycles
 from spikeloom.sim.reference import run_reference
 from test_cycles import branching
@@ -120,6 +123,22 @@ def test_a_queue_that_no_core_has_is_refused(depths: tuple[int, int], message: s
     engines = (engine_folding((f"p{n}",), inlet_queue=depth) for n, depth in enumerate(depths))
     with pytest.raises(ModelError, match=message):
         make_plan(network, "ecp5", Folding(engines=tuple(engines)))
+
+
+def asked(network: Network, **options: object) -> Folding | None:
+    """The folding of a command line."""
+    said = {"fold": None, "folding": None, "lanes": None, "fast": False, "queue": None, "pass_width": None}
+    return folding_of(Namespace(**said | options), network)
+
+
+def test_a_command_line_asks_for_queues_and_wide_passes() -> None:
+    network = chain(1, (6, 64, 4))
+    assert asked(network, fold="pipelined", queue=8) == queued_folding(network, pipelined_folding(network), 8)
+    assert asked(network, fold="slotted", lanes=8, pass_width=2) == slotted_folding(network, 8, 2)
+    with pytest.raises(OptionError, match="this folding has none; give each population its engine"):
+        asked(network, queue=8)
+    with pytest.raises(OptionError, match="--pass-width is for slotted engines: give it with --fold slotted"):
+        asked(network, fold="pipelined", pass_width=2)
 
 
 def test_a_folding_with_queues_is_read_as_it_was_written(tmp_path: Path) -> None:
