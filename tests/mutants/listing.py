@@ -2058,13 +2058,6 @@ WORDS = (
         (WIDE, "-k", "in_turn"),
     ),
     Mutant(
-        "a row of bits is cleared for its neighbour, too",
-        "hdl/engines/visit_map.py",
-        "if past % ROW:",
-        "if past % 1:",
-        (WIDE, "-k", "in_turn"),
-    ),
-    Mutant(
         "the lists of visits outlive a sample",
         "hdl/engines/wide_bank.py",
         "visits.forgets.eq((w.job == Job.END) & w.clear)",
