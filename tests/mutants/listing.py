@@ -1387,6 +1387,27 @@ COMPRESSION = (
 
 ESTIMATES = (
     Mutant(
+        "a folding is chosen by its cycles, whatever the clock that it can have",
+        "compiler/estimate/choose_folding.py",
+        "return self.cycles / self.clock_mhz",
+        "return self.cycles / (self.clock_hz / 1e6)",
+        ("tests/test_choose_folding.py", "-k", "clock_that_a_folding"),
+    ),
+    Mutant(
+        "a build at the fastest clock ends with the first that it reaches, however far below its Fmax",
+        "compiler/flow/clock.py",
+        "if met and (builds > 1 or",
+        "if met and (builds > 0 or",
+        ("tests/test_fastest_clock.py", "-k", "second_build"),
+    ),
+    Mutant(
+        "engines on ECP5 are fast by default where that takes more block RAMs",
+        "compiler/flow/folding.py",
+        "return quick if quick.brams <= plan.brams else plan",
+        "return quick",
+        ("tests/test_fast.py", "-k", "default_on_ecp5"),
+    ),
+    Mutant(
         "parts that were never measured cost nothing",
         "compiler/estimate/estimate.py",
         "count * factors.get(part, 1.0)",
