@@ -39,7 +39,7 @@ def slots_of(network: Network, *lanes: int, per_cycle: tuple[int, ...] = (1, 1))
     ("sizes", "lanes", "per_cycle", "place", "family", "stress"),
     [
         ((9, 5, 3), (2, 2), (1, 1), ResetPlace.NEXT, "ecp5", 3),
-        ((5, 8, 1), (16, 2), (1, 1), ResetPlace.SNNTORCH_SAME, "ecp5", None),
+        pytest.param((5, 8, 1), (16, 2), (1, 1), ResetPlace.SNNTORCH_SAME, "ecp5", None, marks=pytest.mark.slow),
         ((6, 13, 6), (8, 2), (2, 4), ResetPlace.SAME, "ice40", 5),
     ],
 )
