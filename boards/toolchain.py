@@ -34,10 +34,6 @@ from .utilisation import Utilisation, count_cells, read_overflow, read_utilisati
 
 _MAX_SEED = 2**31 - 1
 _STAT = "stat.json"
-_NO_ELEMENTS = "rename -hide */w:*[[]*"
-"""Amaranth names the elements of an array as bits of the whole would be (`rows[0]`), which yosys, as it maps module by
-module, takes one for the other."""
-
 _STATISTICS = f"tee -q -o {_STAT} stat -json"
 
 
@@ -249,7 +245,7 @@ def synthesise_hierarchical(
     """
     folder = il_file.parent
     passes = synthesis_passes(family, top, flatten=False)
-    _yosys(folder, [f"read_rtlil {il_file.name}", _NO_ELEMENTS, *passes, _STATISTICS], "hierarchy", native)
+    _yosys(folder, [f"read_rtlil {il_file.name}", *passes, _STATISTICS], "hierarchy", native)
     modules = {name.removeprefix("\\"): figures for name, figures in _statistics(folder, "modules").items()}
     return {
         name.removeprefix(f"{top}."): count_cells(figures["num_cells_by_type"])

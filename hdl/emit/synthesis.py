@@ -10,6 +10,9 @@ _NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:TRANSPARENCY_
 """A read port that is not transparent never reads the word that is being written (ShapedMemory), which Amaranth cannot
 say: without it yosys builds a bypass that returns the old word."""
 
+_NO_ELEMENTS = "rename -hide */w:*[[]* */x:* %d"
+"""Amaranth names the elements of an array (`rows[0]`) as yosys does bits of the whole: abc9 takes one for the other."""
+
 
 def synthesis_passes(family: Family, top: str, *, dsp: bool = False, flatten: bool = True) -> list[str]:
     """Passes that map the module `top`; `dsp` allows an iCE40 its multipliers.
@@ -22,7 +25,7 @@ def synthesis_passes(family: Family, top: str, *, dsp: bool = False, flatten: bo
     if not flatten:
         options.append("-noflatten")
     if family is Family.ECP5:
-        return [_NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ecp5", "-nowidelut", *options])]
+        return [_NO_ELEMENTS, _NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ecp5", "-nowidelut", *options])]
     if dsp:
         options.append("-dsp")
-    return [_NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ice40", *options])]
+    return [_NO_ELEMENTS, _NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ice40", *options])]
