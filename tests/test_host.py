@@ -17,6 +17,7 @@ from board_tops import FORM, NETWORK, bare_facts, emit_top, facts_of
 from networks import chain, random_spikes
 from spikeloom.boards import Board
 from spikeloom.boards.host.answers import Answers, answers_of
+from spikeloom.boards.host.exchange import Exchange
 from spikeloom.boards.host.facts import ClassRule, LinkFacts, read_facts
 from spikeloom.compiler.data.images import encode
 from spikeloom.compiler.ir.network import Network
@@ -265,6 +266,33 @@ def test_what_is_spoilt_is_sent_again_and_counts_once(
         answers = host.predict(SPIKES, profile=True)
     assert_equal(answers)
     assert answers.profile is not None and answers.profile.repeated > 0
+
+
+class Deaf:
+    """A line to a device that does not hear the first probe."""
+
+    name, now = "here", 0.0
+
+    def __init__(self) -> None:
+        self._heard, self._said = 0, b""
+
+    def write(self, data: bytes) -> None:
+        body = bytes([Reason.HEADER, Code.ERROR])
+        self._said += slip(body + crc_bytes(body, 7)) if self._heard else b""
+        self._heard += 1
+
+    def read(self, seconds: float) -> bytes:
+        said, self._said = self._said, b""
+        return said
+
+    def reopen(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_device_that_is_known_is_asked_again_where_a_probe_was_spoilt() -> None:
+    assert Exchange(Deaf(), FORM, QUICK).identify() is None
+    assert Exchange(Deaf(), FORM, QUICK).identify(known=True) == 7
 
 
 def pulled(relay: Relay, after: int, board: str | None = None) -> threading.Thread:

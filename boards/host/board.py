@@ -135,7 +135,7 @@ class Board:
     def _settle(self, session: _Session) -> None:
         """Drop what is under way, here and in the device."""
         try:
-            self._require_identity()
+            self._require_identity(known=True)
         except LostLineError as error:
             self._come_back(session, error)
         except LineError as error:
@@ -155,8 +155,8 @@ class Board:
                 raise LineError(f"{session.so_far}: {error}") from None
         raise LineError(f"{session.so_far}: {lost}")
 
-    def _require_identity(self) -> None:
-        require_identity(self._exchange.identify(), self.facts.form, self._line.name, self._patience)
+    def _require_identity(self, *, known: bool = False) -> None:
+        require_identity(self._exchange.identify(known=known), self.facts.form, self._line.name, self._patience)
 
 
 class _Session:

@@ -98,11 +98,11 @@ class Exchange:
         self._patience = patience
         self.traffic = Traffic()
 
-    def identify(self) -> int | None:
+    def identify(self, *, known: bool = False) -> int | None:
         """Who is at the other end: the identity in two answers to a probe, or None where none come.
 
-        Whatever was under way is dropped, there and here. Raises LostLineError, and LineError for bytes that are no
-        answers.
+        Whatever was under way is dropped, there and here. A board that is `known` to be there is asked again where it
+        is silent: a probe may have been spoilt. Raises LostLineError, and LineError for bytes that are no answers.
         """
         heard, found = 0, list[int]()
         for _ in range(PROBES):
@@ -119,8 +119,10 @@ class Exchange:
             if len(found) > 1 and found[-1] == found[-2]:
                 self._drain()
                 return found[-1]
-            if not heard:
+            if not heard and not known:
                 return None
+        if not heard:
+            return None
         raise LineError(
             f"a board answers in frames: {self._line.name} brings {heard} bytes that are none of ours; is it a board "
             "with a Spikeloom bitstream, at the rate of the build?"
