@@ -16,6 +16,9 @@ from ..streams.tokens import address_bits
 class VisitLists(wiring.Component):
     """A list of words for each population; the last one put in is the first one out.
 
+    Memory has for each word the one behind the next, and registers the first two of each list, so that no way leads
+    from what memory says, or from whether a word is taken, to what it is asked next.
+
     ======== === ==================================================================================
     Port     Dir Meaning
     ======== === ==================================================================================
@@ -56,26 +59,30 @@ class VisitLists(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.links = links = ShapedMemory(self._shape, transparent=False)
-        heads = [Signal(1 + len(self.word), name=f"head{number}") for number in range(len(self._bases))]
+        link = 1 + len(self.word)
+        heads = [[Signal(link, name=f"head{n}_{place}") for place in range(2)] for n in range(len(self._bases))]
         owners = self._owners()
-        behind, first = links.read_data, Value.cast(select_from(heads, self.number))
+        ahead, kept, is_kept = Signal(link), Signal(link), Signal()  # the second word, and the third
+        third = Mux(is_kept, kept, links.read_data)
+        first = [Value.cast(select_from([head[place] for head in heads], self.number)) for place in range(2)]
         m.d.comb += [
             self.done.eq(~self.valid),
-            links.read_address.eq(Mux(self.valid, Mux(self.take, behind[1:], self.word), first[1:])),
+            links.read_address.eq(Mux(self.valid, ahead[1:], first[0][1:])),
             links.read_enable.eq(1),
             links.write_address.eq(self.put_word),
-            links.write_data.eq(_of([Mux(owner, head, 0) for owner, head in zip(owners, heads, strict=True)])),
+            links.write_data.eq(_of([Mux(owner, head[1], 0) for owner, head in zip(owners, heads, strict=True)])),
             links.write_enable.eq(self.put),
         ]
         for number, (owner, head) in enumerate(zip(owners, heads, strict=True)):
             with m.If(self.put & owner):
-                m.d.sync += head.eq(Cat(1, self.put_word))
+                m.d.sync += Cat(*head).eq(Cat(1, self.put_word, *head[:-1]))
             with m.If(self.forgets | (self.begins & (self.number == number))):
-                m.d.sync += head[0].eq(0)
+                m.d.sync += [place[0].eq(0) for place in head]
+        m.d.sync += [kept.eq(third), is_kept.eq(1)]
         with m.If(self.begins):
-            m.d.sync += [self.valid.eq(first[0]), self.word.eq(first[1:])]
+            m.d.sync += [Cat(self.valid, self.word).eq(first[0]), ahead.eq(first[1]), is_kept.eq(0)]
         with m.Elif(self.take):
-            m.d.sync += [self.valid.eq(behind[0]), self.word.eq(behind[1:])]
+            m.d.sync += [Cat(self.valid, self.word).eq(ahead), ahead.eq(third), is_kept.eq(0)]
         with m.If(self.forgets):
             m.d.sync += self.valid.eq(0)
         return m

@@ -22,9 +22,9 @@ def wait_for_words(m: Module, w: Wires, form: WideFormat, i: stream.Interface) -
     m.d.comb += [
         loads.eq(~pending.valid | w.goes),
         joins.eq(staged.valid & staged.joins & pending.joins & ~loads),
-        i.ready.eq(~staged.valid | loads | joins),
+        i.ready.eq(~staged.valid | loads | (staged.joins & pending.joins)),  # or it joins: a shorter way to say so
         w.entries.read_address.eq(work.weights),
-        w.entries.read_enable.eq(i.valid & i.ready & w.tick if form.alternates else i.valid & i.ready),
+        w.entries.read_enable.eq(i.ready & (i.valid & w.tick if form.alternates else 1)),
     ]
     with m.If(i.ready):
         m.d.sync += [

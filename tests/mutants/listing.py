@@ -2067,8 +2067,8 @@ WORDS = (
     Mutant(
         "a word of weights comes while the one before is held",
         "hdl/engines/wide_waiting.py",
-        "i.valid & i.ready & w.tick if",
-        "i.valid & i.ready if",
+        "(i.valid & w.tick if",
+        "(i.valid if",
         (WIDE, "-k", "in_turn"),
     ),
     Mutant(
