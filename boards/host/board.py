@@ -147,7 +147,7 @@ class Board:
             time.sleep(_RETRY_SECONDS)
             try:
                 self._line.reopen()
-                self._require_identity()
+                self._require_identity(known=True)
                 return
             except LostLineError as error:
                 lost = error
