@@ -239,32 +239,6 @@ def board_file_option(group: argparse._ActionsContainer) -> None:
     group.add_argument("--board-file", type=Path, metavar="FILE.toml", help="a board that a file describes")
 
 
-FASTEST = "max"
-"""The clock that is near what the placed design reaches."""
-
-
-def clock_option(parser: argparse.ArgumentParser) -> None:
-    """The option of every command that says how fast a core runs."""
-    frequency = real(0, open_=True)
-
-    def clock(text: str) -> float | str:
-        return FASTEST if text == FASTEST else frequency(text)
-
-    parser.add_argument(
-        "--clock-mhz",
-        type=clock,
-        metavar="F",
-        help=f"default: the board's; {FASTEST}: as fast as the placed design can be, which takes two or three builds",
-    )
-
-
-def clock_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What `clock_option` says, as CompileOptions takes it."""
-    if options.clock_mhz == FASTEST:
-        return {"fastest": True}
-    return {"clock_mhz": options.clock_mhz}
-
-
 def headroom_option(parser: argparse.ArgumentParser) -> None:
     """The option of every command that lays out memories."""
     parser.add_argument("--headroom", type=share(), metavar="SHARE", help="spare words for spikeloom reload")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..names import ANSWERS, TOOLS, WEIGHT_MEMORIES
 from . import common, early
 from .coding_options import check_coding_options, coding_of, coding_options
+from .design_options import clock_option, design_of
 
 if TYPE_CHECKING:
     from ..flow.options import CompileOptions
@@ -53,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
         action="store_true",
         help="with --emit verilog: an input of several events per beat",
     )
-    common.clock_option(parser)
+    clock_option(parser)
     parser.add_argument(
         "--baud",
         type=common.whole(300, 12_000_000),
@@ -116,29 +117,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _wanted(options: argparse.Namespace) -> CompileOptions:
     """What the options say that needs no file to be read."""
-    from ..compression.overrides import overrides_of
     from ..flow.options import CompileOptions
 
     return CompileOptions(
-        board=options.board,
-        device=options.device,
-        method=options.method,
-        sparsity=options.sparsity,
-        bits=options.bits,
-        scheme=options.scheme,
-        layers=overrides_of(options.layer),
-        shared_leaks=options.shared_leaks,
+        **design_of(options),
         wide=options.wide,
-        weights=options.weights,
-        **common.clock_of(options),
         baud=options.baud,
-        packed=options.packed,
         spi=options.link == "spi",
         seed=options.seed,
         seeds=options.seeds,
         native_tools=options.tools == "native",
         verilog_only=options.emit == "verilog",
-        headroom=options.headroom,
         early_exit=options.early_exit,
-        **common.purpose_of(options),
     )

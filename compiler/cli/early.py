@@ -31,9 +31,10 @@ def saved_by(
     from ..flow.early import early_exits, plan_of_build
     from ..report.outcome import early_data
 
-    counted = build is not None and build.coding is None and network.is_integer
-    plan = plan_of_build(build, network) if counted and build is not None else None
-    return early_data(early_exits(recording, samples, margin, plan)) or {}
+    plan = None
+    if build is not None and build.coding is None and network.is_integer:
+        plan = plan_of_build(build, network)
+    return early_data(early_exits(recording, samples, margin, plan))
 
 
 def print_saved(saved: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..names import ANSWERS, WEIGHT_MEMORIES
 from . import common
 from .coding_options import check_coding_options, coding_of, coding_options
+from .design_options import clock_option, design_of
 
 if TYPE_CHECKING:
     from ..flow.options import CompileOptions
@@ -45,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     common.headroom_option(parser)
     common.packed_option(parser)
-    common.clock_option(parser)
+    clock_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
     return parser
@@ -79,25 +80,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _wanted(options: argparse.Namespace) -> CompileOptions:
-    from ..compression.overrides import overrides_of
     from ..flow.options import CompileOptions
 
-    return CompileOptions(
-        board=options.board,
-        device=options.device,
-        method=options.method,
-        sparsity=options.sparsity,
-        bits=options.bits,
-        scheme=options.scheme,
-        layers=overrides_of(options.layer),
-        shared_leaks=options.shared_leaks,
-        weights=options.weights,
-        **common.clock_of(options),
-        verilog_only=True,
-        headroom=options.headroom,
-        packed=options.packed,
-        **common.purpose_of(options),
-    )
+    return CompileOptions(verilog_only=True, **design_of(options))
 
 
 def _print(summary: dict[str, Any]) -> None:

@@ -39,10 +39,8 @@ def accuracy_data(facts: Facts) -> dict[str, Any] | None:
     }
 
 
-def early_data(early: EarlyExits | None) -> dict[str, Any] | None:
+def early_data(early: EarlyExits) -> dict[str, Any]:
     """What ending samples early saves; its accuracy and cycles where they are known."""
-    if early is None:
-        return None
     data: dict[str, Any] = {
         "margin": early.margin,
         "samples": early.samples,

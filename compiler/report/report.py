@@ -71,7 +71,7 @@ def build_report(facts: Facts) -> dict[str, Any]:
         },
         "activity": activity_data(facts.activity),
         "accuracy": accuracy_data(facts),
-        "early_exit": early_data(facts.early),
+        "early_exit": None if facts.early is None else early_data(facts.early),
         "raster": raster_data(facts.raster),
         "traces": traces_data(facts.traces),
         "weights": weights_data(facts.plan.network if facts.whole is None else facts.whole),

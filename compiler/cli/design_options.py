@@ -1,0 +1,43 @@
+"""What `compile` and `estimate` are both told of a design."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from . import common
+
+FASTEST = "max"
+"""The clock that is near what the placed design reaches."""
+
+
+def clock_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that says how fast a core runs."""
+    frequency = common.real(0, open_=True)
+
+    def clock(text: str) -> float | str:
+        return FASTEST if text == FASTEST else frequency(text)
+
+    parser.add_argument(
+        "--clock-mhz",
+        type=clock,
+        metavar="F",
+        help=f"default: the board's; {FASTEST}: as fast as the placed design can be, which takes two or three builds",
+    )
+
+
+def _clock_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `clock_option` says, as CompileOptions takes it."""
+    if options.clock_mhz == FASTEST:
+        return {"fastest": True}
+    return {"clock_mhz": options.clock_mhz}
+
+
+def design_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What `compile` and `estimate` are both told of a design, as CompileOptions takes it. Raises OptionError as
+    `common.purpose_of` does."""
+    from ..compression.overrides import overrides_of
+
+    names = ("board", "device", "method", "sparsity", "bits", "scheme", "shared_leaks", "weights", "packed", "headroom")
+    said = {name: getattr(options, name) for name in names} | {"layers": overrides_of(options.layer)}
+    return said | _clock_of(options) | common.purpose_of(options)
