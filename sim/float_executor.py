@@ -141,13 +141,15 @@ class _Current:
 class _State:
     """What a population remembers from step to step, [samples, neurons], and the rounding bound of V and g.
 
-    `threshold` is that of the step: higher by `a` where it adapts. `spiked` are counts where there may be several.
+    `threshold` and what a spike subtracts (`sub`) are those of the step: higher by `a` where they adapt. `spiked` are
+    counts where there may be several.
     """
 
     v: Array
     g: Array
     a: Array
     threshold: Array
+    sub: Array
     spiked: BoolArray | Array
     error: Array
     g_error: Array
@@ -191,7 +193,8 @@ class _Engine:
         v[:] = self.parameters["v_init"]
         zero = np.zeros(shape, self.dtype)
         threshold = self.parameters.get("threshold", zero)
-        return _State(v, zero, zero, threshold, np.zeros(shape, np.bool_), zero, zero)
+        sub = self.parameters.get("sub", threshold)
+        return _State(v, zero, zero, threshold, sub, np.zeros(shape, np.bool_), zero, zero)
 
     def step(self, state: _State, sources: SpikesByPopulation, step: int) -> BoolArray:
         """Advance one time step; returns which neurons are ambiguous in it."""
@@ -204,6 +207,7 @@ class _Engine:
         if "jump" in self.parameters:
             state.a = self.parameters["rho"] * state.a + self.parameters["jump"] * state.spiked
             state.threshold = self.parameters["threshold"] + state.a
+            state.sub = self.parameters.get("sub", self.parameters["threshold"]) + state.a
         reset = _RESETS[self.dynamics.reset_place] if self.population.max_spikes == 1 else _fire_repeatedly
         unsure = reset(self, self.dynamics, state, drive)
         if "v_min" in self.parameters:  # no two membranes are further apart after it
@@ -265,8 +269,8 @@ class _Engine:
         return fired, (np.abs(u - state.threshold) <= error) & (error > 0)
 
     def subtracted(self, state: _State, u: Array, error: Array, spiked: BoolArray | Array) -> tuple[Array, Array]:
-        """`u` less the threshold where `spiked`, so many times, with its rounding bound."""
-        amount = spiked * state.threshold
+        """`u` less what a spike subtracts where `spiked`, so many times, with its rounding bound."""
+        amount = spiked * state.sub
         return u - amount, error + self.eps * (np.abs(u) + np.abs(amount)) * (spiked > 0)
 
 
@@ -315,7 +319,7 @@ def _reset_snntorch_same(engine: _Engine, dynamics: FiringDynamics, state: _Stat
     s, unsure = engine.fires(dynamics, state, u, error)
     state.v, state.error = u, error
     if dynamics.reset_mode is ResetMode.SUBTRACT:
-        amount = (s.astype(engine.dtype) - r) * state.threshold
+        amount = (s.astype(engine.dtype) - r) * state.sub
         state.v = u - amount
         state.error = error + engine.eps * (np.abs(u) + np.abs(amount)) * (s | r)
     state.spiked = s

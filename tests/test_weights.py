@@ -23,8 +23,10 @@ def saved(path: Path, **arrays: Any) -> Path:
     return path
 
 
-def test_codes_are_kept_and_stand_for_leaky_neurons(tmp_path: Path) -> None:
-    file = saved(tmp_path / "w.npz", a__weight=CODES, a__scale=[0.5, 0.25], a__beta=0.875, a__threshold=1.25)
+@pytest.mark.parametrize("own", [{}, {"a__sub": 0.75}], ids=["threshold", "sub"])
+def test_codes_are_kept_and_stand_for_leaky_neurons(tmp_path: Path, own: dict[str, float]) -> None:
+    neurons = {"a__scale": [0.5, 0.25], "a__beta": 0.875, "a__threshold": 1.25}
+    file = saved(tmp_path / "w.npz", a__weight=CODES, **neurons, **own)
     network = read_model(file)
     assert network.is_integer and network.dialect == "snntorch"
     (projection,) = network.projections
@@ -34,7 +36,7 @@ def test_codes_are_kept_and_stand_for_leaky_neurons(tmp_path: Path) -> None:
     spikes = (np.random.default_rng(1).random((4, 20, 3)) < 0.5).astype(np.uint8)
     expected, membrane, fired = [], np.zeros((4, 2)), np.zeros((4, 2))
     for step in range(20):
-        membrane = 0.875 * membrane + spikes[:, step] @ (CODES * [[0.5], [0.25]]).T - 1.25 * fired
+        membrane = 0.875 * membrane + spikes[:, step] @ (CODES * [[0.5], [0.25]]).T - own.get("a__sub", 1.25) * fired
         fired = (membrane > 1.25).astype(float)
         expected.append(fired)
     found = simulate(real, spikes, executor="float").populations["a"].spikes

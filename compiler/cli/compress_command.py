@@ -98,6 +98,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "default: as is best for the epochs and the weights that stay",
     )
     group.add_argument("--train-leaks", action="store_true", help="train the leak of each neuron too")
+    group.add_argument("--train-resets", action="store_true", help="train what a spike of each neuron subtracts too")
     group.add_argument("--mixed-precision", action="store_true", help="train in bfloat16 where that suffices: faster")
 
 
@@ -215,7 +216,7 @@ def _training(
     from ..frontends.samples import read_samples
 
     if options.finetune is None:
-        for name in ("teacher", "encoder", "augment", "train_leaks"):
+        for name in ("teacher", "encoder", "augment", "train_leaks", "train_resets"):
             if getattr(options, name):
                 option = name.replace("_", "-")
                 raise OptionError(f"--{option} is for training: no --finetune is given; give labelled samples")
@@ -230,6 +231,7 @@ def _training(
         epochs=options.epochs,
         warp={"none": False, "warp": True}.get(options.augment),
         leaks=options.train_leaks,
+        resets=options.train_resets,
         mixed_precision=options.mixed_precision,
     )
     return finetune, samples

@@ -34,6 +34,7 @@ from .grid import Grid
 from .material import Arrays, Material
 from .meter import Progress
 from .simulation import Layer, simulate
+from .trained import begin, hold, trained_of, trains_neurons, with_trained
 
 if TYPE_CHECKING:
     import torch
@@ -46,9 +47,6 @@ MANY_EPOCHS = 40
 
 BOLD, CAREFUL = 8e-3, 5e-3
 """Learning rates, in units of a typical threshold of 1."""
-
-LONGEST = 0.999
-"""Of a membrane whose leak is trained a step leaves so much at most."""
 
 RISES_FOR = 0.1
 """The share of the training in which the learning rate rises."""
@@ -70,7 +68,7 @@ class FineTune:
     more than `ROOMY` of the weights stay or the epochs are `MANY_EPOCHS`, as fewer epochs leave sparse networks no time
     for images that no test asks for, and never with material that varies by itself in more than its code. `blend` is
     the share of samples that are blends, fresh in every epoch, where unlabelled samples are no images.
-    `leaks` trains what the membrane of each neuron keeps from step to step too.
+    `leaks` trains what the membrane of each neuron keeps from step to step too, `resets` what a spike subtracts of it.
     `mixed_precision` multiplies spikes and weights in bfloat16, which takes half the time where the processor has it
     (membranes stay float32). Everything random comes from `seed`.
     """
@@ -89,6 +87,7 @@ class FineTune:
     warp: bool | None = None
     blend: float = 0.7
     leaks: bool = False
+    resets: bool = False
     mixed_precision: bool = False
     seed: int = 0
 
@@ -136,7 +135,7 @@ class Weights:
     """The compressed weights of one population: `shadow` [fan-in, n] (real), `bias` (n,), the mask `kept`.
 
     With `scales` (n,) the weights are `scales` times codes of `grid`: the rounded shadow. Where they are `shared` all
-    are equal. `beta` (n,) is what membranes keep, where that is trained.
+    are equal. `beta` (n,) is what membranes keep, `sub` (n,) what a spike subtracts, where that is trained.
     """
 
     shadow: torch.Tensor
@@ -147,6 +146,7 @@ class Weights:
     grid: Grid | None = None
     shared: bool = False
     beta: torch.Tensor | None = None
+    sub: torch.Tensor | None = None
 
     def copy(self) -> Weights:
         """Weights that can be trained without changing these."""
@@ -193,9 +193,8 @@ def finetune(
     told = learnt(readout, teacher.readout)
     batches = Batches(layers, options.samples or Arrays(spikes=calibration), teacher, told, options, image, generator)
     assert options.learning_rate is not None
-    if options.leaks:
-        for layer, item in zip(layers, weights, strict=True):
-            item.beta = layer.beta.clone() if layer.form.leaky else None
+    if trains_neurons(options):
+        begin(layers, weights, options)
     optimiser = Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
     between = max(1, int(PRUNED_BY * total) // STAGES)
@@ -215,7 +214,7 @@ def finetune(
                 progress(done, total)
     for item in weights:
         item.shadow.requires_grad_(False)
-        for value in (item.bias, item.scales, item.beta):
+        for value in (item.bias, item.scales, *(value for _, value in trained_of(item))):
             if value is not None:
                 value.requires_grad_(False)
 
@@ -223,8 +222,9 @@ def finetune(
 def _parameters(weights: Sequence[Weights], rate: float) -> Iterator[tuple[torch.Tensor, float]]:
     """What is trained, with its learning rate."""
     for item in weights:
-        own = ((item.shadow, rate), (item.bias, rate), (item.scales, 0.1 * rate), (item.beta, rate))
-        yield from ((value, pace) for value, pace in own if value is not None)
+        yield from ((item.shadow, rate), (item.bias, rate), *((value, rate) for _, value in trained_of(item)))
+        if item.scales is not None:
+            yield item.scales, 0.1 * rate
 
 
 def _one_cycle(share: float) -> float:
@@ -262,14 +262,13 @@ def _staying(weights: Sequence[Weights], prunings: Sequence[_Pruning]) -> float:
 
 
 def _stay_on_grid(weights: Sequence[Weights]) -> None:
-    """Hold leaks above none, scales where constants fit, and shadows within the codes: beyond them no gradient would
-    bring them back."""
+    """Hold neurons in their ranges, scales where constants fit, and shadows within the codes: beyond them no gradient
+    would bring them back."""
     import torch
 
     with torch.no_grad():
         for item in weights:
-            if item.beta is not None:
-                item.beta.clamp_(0, LONGEST)
+            hold(item)
             if item.scales is not None and item.least_scales is not None and item.grid is not None:
                 scales = item.scales.mean().expand_as(item.scales) if item.shared else item.scales
                 item.scales.copy_(torch.maximum(scales, item.least_scales))
@@ -289,7 +288,7 @@ def _loss(
     from torch.nn import functional
 
     real, biases = [w.effective() for w in weights], [w.bias for w in weights]
-    layers = [x if w.beta is None else x.leaking(w.beta) for x, w in zip(layers, weights, strict=True)]
+    layers = with_trained(layers, weights)
     with precision(options, batch.inputs):
         answer = simulate(layers, batch.inputs, real, biases, surrogate=True, kept=[w.kept for w in weights])
     loss = divergence(told(answer[output], readout), batch.said, options.temperature)

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ...hdl.errors import ModelError, OptionError, SampleError, quoted
+from ...hdl.errors import ModelError, SampleError, quoted
 from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
-from ..ir.neurons import Arithmetic
 from ..ir.signed import least_value, unsigned
 from ..lowering.quantise import dequantise, quantise_codes
 from ..names import FITTED
@@ -44,6 +43,7 @@ from .nudge import nudged
 from .recipe import Recipe
 from .report import zeros_of
 from .simulation import Layer, layers_of, simulate
+from .trained import require_trainable, settled, trains_neurons
 
 if TYPE_CHECKING:
     import torch
@@ -196,11 +196,11 @@ def _tuned(
 ) -> tuple[Sequence[Layer], list[Weights]]:
     """Real weights pruned in one shot, trained, and pruned further on the way; then rounded and trained on the grid.
 
-    The layers come back with their leaks where those are trained.
+    The layers come back with their neurons where those are trained.
     """
-    if training.leaks:
-        _require_trainable_leaks(job.network)
-        training = replace(training, teacher=training.teacher or job.network)  # whose leaks stay
+    if trains_neurons(training):
+        require_trainable(job.network, training)
+        training = replace(training, teacher=training.teacher or job.network)  # whose neurons stay
     coarse = job.formats is not None and all(f.grid.limit == 1 for f in job.formats.values())
     if coarse and training.warp is None:
         training = replace(training, warp=False)
@@ -217,32 +217,15 @@ def _tuned(
     weights = _one_shot(begin, layers, data, meter)
     meter.next()
     weights = _trained(job, layers, data, weights, phases[0], meter, () if begin.shares is job.shares else job.shares)
-    layers = _with_leaks(layers, weights)
+    layers = settled(layers, weights)
     meter.next()
     if job.formats is not None:
         weights = rounded(job, layers, data, weights)
         if last:
             weights = _trained(job, layers, data, weights, phases[1], meter)
-            layers = _with_leaks(layers, weights)
+            layers = settled(layers, weights)
     meter.report(1, 1)
     return layers, weights
-
-
-def _require_trainable_leaks(network: Network) -> None:
-    """OptionError where a leak does more than to keep a share of the membrane."""
-    for population in network.populations:
-        dynamics = population.dynamics
-        plain = getattr(dynamics, "arithmetic", Arithmetic.DECAY) is Arithmetic.DECAY
-        if not plain or np.any(getattr(dynamics, "v_leak", 0)):
-            raise OptionError(
-                f"leaks are trained where membranes leak to 0 and inputs are not scaled by the leak: those of "
-                f"{quoted(population.name)} do not; leave out leaks"
-            )
-
-
-def _with_leaks(layers: Sequence[Layer], weights: Sequence[Weights]) -> Sequence[Layer]:
-    """The layers with the leaks that were trained, if any."""
-    return [x if w.beta is None else x.leaking(w.beta).settled() for x, w in zip(layers, weights, strict=True)]
 
 
 def _staying(job: Job) -> float:

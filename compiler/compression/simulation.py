@@ -9,7 +9,7 @@ importing this module.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,14 +72,17 @@ class Layer:
         """The same neurons with other leaks of their membranes, (groups,)."""
         return replace(self, beta=beta, model=replace(self.model, leak=Kept(beta)))
 
-    def settled(self) -> Layer:
-        """The same with the leaks as the network has them: `form` knows them too."""
-        beta = np.asarray(self.beta.detach().cpu().double().numpy())
+    def settled(self, trained: Collection[str]) -> Layer:
+        """The same with what was trained of `beta` and `sub` as the network has it: `form` knows it too."""
+        values: dict[str, Any] = {
+            name: np.asarray(getattr(self, name).detach().cpu().double().numpy()) for name in trained
+        }
         population = self.form.population
         neurons: Any = population.dynamics
-        dynamics = replace(neurons, beta=beta[self.view.groups])
-        form = replace(self.form, beta=beta, population=replace(population, dynamics=dynamics))
-        return replace(self.leaking(self.beta.detach()), form=form)
+        dynamics = replace(neurons, **{name: value[self.view.groups] for name, value in values.items()})
+        form = replace(self.form, population=replace(population, dynamics=dynamics), **values)
+        model = replace(self.model, sub=self.sub.detach())
+        return replace(replace(self, model=model, form=form).leaking(self.beta.detach()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +186,7 @@ def respond_together(
 def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
     """A population's response to the input currents of its groups [steps, samples * members, groups], with the bias."""
     spikes, membranes = (
-        _steps().apply(currents, layer.beta, layer) if surrogate else _stepped(layer, currents, _Course())
+        _steps().apply(currents, layer.beta, layer.sub, layer) if surrogate else _stepped(layer, currents, _Course())
     )
     by_neuron = layer.view.by_neuron
     return Response(by_neuron(spikes) if layer.model.spiking else None, by_neuron(membranes))
@@ -192,18 +195,19 @@ def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Re
 @dataclass(eq=False)
 class _Course:
     """What gradients need of a population's steps beside spikes and membranes, where it has it: 1 where the floor ended
-    a step, else 0, by how much thresholds were higher, and where leaks are trained the membranes that leaked."""
+    a step, else 0, by how much thresholds were higher, and where leaks or what a spike subtracts are trained the
+    membranes that leaked."""
 
     floored: torch.Tensor | None = None
     raised: torch.Tensor | None = None
     leaked: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, model: NeuronModel, currents: torch.Tensor, leaks: bool) -> _Course:
+    def of(cls, model: NeuronModel, currents: torch.Tensor, trained: bool) -> _Course:
         """Room for all steps."""
         import torch
 
-        present = (model.v_min is not None, model.jump is not None, leaks)
+        present = (model.v_min is not None, model.jump is not None, trained)
         return cls(*(torch.empty_like(currents) if there else None for there in present))
 
 
@@ -239,9 +243,31 @@ def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor 
         gradient[t] += passed if passes is None else passed * passes[t]
 
 
+def _of_subtraction(
+    layer: Layer,
+    gradient: torch.Tensor,
+    spikes: torch.Tensor,
+    leaked: torch.Tensor,
+    passes: torch.Tensor | None,
+) -> torch.Tensor:
+    """The gradient of what a spike subtracts (groups,), from those of the compared membranes in all steps.
+
+    A spike lowers the membrane that the next step leaks, or where resets are late the next one that is compared.
+    """
+    place = layer.model.reset_place
+    if place is ResetPlace.NEXT:
+        return -(gradient[1:] * spikes[:-1]).sum(dim=(0, 1))
+    before = TENSORS.fires(layer.model, leaked) if place is ResetPlace.SNNTORCH_SAME else None
+    left = spikes if before is None else spikes - before
+    if passes is not None:
+        left = left * passes
+    sums = (gradient[1:] * left[:-1]).sum(dim=(0, 1)) * layer.beta
+    return -sums if before is None else -(sums + (gradient * before).sum(dim=(0, 1)))
+
+
 @functools.cache
 def _steps() -> Any:
-    """The autograd function `(currents, beta, layer) -> (spikes, membranes)`; `beta` are the layer's own leaks.
+    """The autograd function `(currents, beta, sub, layer) -> (spikes, membranes)`; `beta` and `sub` are the layer's.
 
     One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value or ended
     on the floor: spikes count as constants in resets and in thresholds that adapt. So the gradient of all steps is one
@@ -252,16 +278,16 @@ def _steps() -> Any:
     class Steps(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any, currents: torch.Tensor, beta: torch.Tensor, layer: Layer
+            ctx: Any, currents: torch.Tensor, beta: torch.Tensor, sub: torch.Tensor, layer: Layer
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            course = _Course.of(layer.model, currents, ctx.needs_input_grad[1])
+            course = _Course.of(layer.model, currents, any(ctx.needs_input_grad[1:3]))
             spikes, membranes = _stepped(layer, currents, course)
             ctx.layer = layer
             ctx.save_for_backward(spikes, membranes, course.floored, course.raised, course.leaked)
             return spikes, membranes
 
         @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
             spikes, membranes, floored, raised, leaked = ctx.saved_tensors
             layer = ctx.layer
             if layer.model.spiking:
@@ -274,11 +300,12 @@ def _steps() -> Any:
             if floored is not None:
                 passes = 1 - floored if passes is None else passes * (1 - floored)
             _leaky_sum(gradient, layer.beta, passes)
-            leaks = None if leaked is None else (gradient * leaked).sum(dim=(0, 1))
+            leaks = (gradient * leaked).sum(dim=(0, 1)) if ctx.needs_input_grad[1] else None
+            subs = _of_subtraction(layer, gradient, spikes, leaked, passes) if ctx.needs_input_grad[2] else None
             if layer.alpha is not None:
                 if layer.model.drive is Drive.OLD:
                     gradient = torch.cat([gradient[1:], torch.zeros_like(gradient[:1])])
                 _leaky_sum(gradient, layer.alpha)
-            return gradient, leaks, None
+            return gradient, leaks, subs, None
 
     return Steps

@@ -8,10 +8,11 @@ Every layer has a name, and its arrays are called `NAME.weight` and so on; layer
 | `scale` | what an integer is worth, () or (outputs,); default 1 |
 | `beta` | what a step keeps of the membrane, 0 to 1, () or (outputs,); default 1 |
 | `threshold` | above 0, () or (outputs,); default 1 |
+| `sub` | what a spike subtracts, () or (outputs,); default the threshold |
 | `bias` | added in every step, (outputs,); default none |
 
-The neurons are snnTorch's `Leaky` as it comes: fire above the threshold, subtract it one step later. The file is read
-as hostile input: nothing in it is unpickled, and what it declares is checked before anything is allocated.
+The neurons are snnTorch's `Leaky` as it comes: fire above the threshold, subtract it (or `sub`) one step later. The
+file is read as hostile input: nothing in it is unpickled, and what it declares is checked before anything is allocated.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MAX_LAYERS = 1000
 MAX_BITS = 16
 """The widest codes."""
 
-_PARTS = ("weight", "scale", "beta", "threshold", "bias")
+_PARTS = ("weight", "scale", "beta", "threshold", "sub", "bias")
 _HEADER_BYTES = 16 << 10
 
 Array = npt.NDArray[Any]
@@ -175,6 +176,7 @@ def _population(layer: str, arrays: dict[str, Array], outputs: int) -> Populatio
     neurons = LIF(
         beta=_of_neurons(layer, arrays, "beta", 1.0, outputs, least=None),
         threshold=_of_neurons(layer, arrays, "threshold", 1.0, outputs, least=0),
+        sub=_of_neurons(layer, arrays, "sub", 1.0, outputs, least=None) if "sub" in arrays else None,
         reset_mode=ResetMode.SUBTRACT,
         reset_place=ResetPlace.NEXT,
         fire=Fire.GT,

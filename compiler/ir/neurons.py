@@ -32,9 +32,9 @@ class ResetPlace(StrEnum):
     - `snntorch_same` (subtract only; snnTorch with `reset_delay=False`): r = fires(V);
       u = decay(V) + I - r*threshold; s = fires(u); V = u - (s - r)*threshold.
 
-    Neurons with a floor `v_min` end every step, whatever the place, with V = max(V, v_min). A threshold that adapts is
-    `threshold + a` throughout. With `max_spikes` above 1 (`same`, subtract) comparison and subtraction repeat, so many
-    times at most.
+    Neurons with a `sub` of their own subtract that in place of the threshold. Neurons with a floor `v_min` end every
+    step, whatever the place, with V = max(V, v_min). A threshold that adapts is `threshold + a` throughout. With
+    `max_spikes` above 1 (`same`, subtract) comparison and subtraction repeat, so many times at most.
     """
 
     SAME = "same"
@@ -104,7 +104,8 @@ class _FloatNeurons:
 class IF(_FloatNeurons):
     """Integrate and fire: u = V + r*I, with `r` the gain of the input; see `ResetPlace` for the rest of the step.
 
-    `max_spikes` is how often a neuron fires in a step at most; None is once.
+    `max_spikes` is how often a neuron fires in a step at most; None is once. `sub` is what a subtracting reset takes;
+    None is the threshold.
     """
 
     kind = Kind.IF
@@ -114,6 +115,7 @@ class IF(_FloatNeurons):
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
     v_min: FloatArray | None = None
+    sub: FloatArray | None = None
     max_spikes: int | None = None
     reset_mode: ResetMode = ResetMode.SUBTRACT
     reset_place: ResetPlace = ResetPlace.SAME
@@ -126,7 +128,7 @@ class LIF(_FloatNeurons):
 
     `beta` is the decay of one time step (1 - dt/tau; exactly the framework's value), `r` the gain of the input,
     `v_leak` the resting membrane, `v_init` the membrane at the start of a sample, `max_spikes` how often a neuron fires
-    in a step at most (None: once).
+    in a step at most (None: once), `sub` what a subtracting reset takes (None: the threshold).
 
     With `rho` and `jump` the threshold adapts (ALIF; Bellec et al., NeurIPS 2018): a = rho*a + s_prev*jump at the start
     of a step, from a = 0 at the start of a sample; in this step the threshold, as compared and as subtracted, is
@@ -142,6 +144,7 @@ class LIF(_FloatNeurons):
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
     v_min: FloatArray | None = None
+    sub: FloatArray | None = None
     max_spikes: int | None = None
     rho: FloatArray | None = None
     jump: FloatArray | None = None
@@ -156,7 +159,7 @@ class CubaLIF(_FloatNeurons):
     """Current-based LIF: g = alpha*g + w_in*I; u = beta*V + r*drive + (1 - beta)*v_leak.
 
     `drive` is g (`new`) or the g of the step before (`old`, Norse). g starts a sample at 0. `max_spikes` is how often a
-    neuron fires in a step at most; None is once.
+    neuron fires in a step at most; None is once. `sub` is what a subtracting reset takes; None is the threshold.
     """
 
     kind = Kind.CUBALIF
@@ -170,6 +173,7 @@ class CubaLIF(_FloatNeurons):
     v_reset: FloatArray = field(default_factory=zero)
     v_init: FloatArray = field(default_factory=zero)
     v_min: FloatArray | None = None
+    sub: FloatArray | None = None
     max_spikes: int | None = None
     drive: Drive = Drive.NEW
     reset_mode: ResetMode = ResetMode.SUBTRACT
@@ -348,14 +352,24 @@ def several(max_spikes: int) -> int | None:
     return int(max_spikes) if max_spikes > 1 else None
 
 
+def subtracts_other(dynamics: IntegerDynamics) -> bool:
+    """Whether a spike subtracts something else than the threshold: `sub` is neither `fire` nor `fire` + 1."""
+    more = dynamics.sub - dynamics.fire
+    return bool(np.any((more != 0) & (more != 1)))
+
+
 def real_form(dynamics: IntegerDynamics, threshold: npt.NDArray[Any], reset_mode: ResetMode) -> FloatDynamics:
-    """The float neurons that integer ones stand for, with a `threshold` in membrane units."""
+    """The float neurons that integer ones stand for, with a `threshold` in membrane units.
+
+    They subtract it where the integers subtract what it may be rounded to, `fire` or `fire` + 1, else what those do.
+    """
     model = MODELS[dynamics.kind]
     unit = dynamics.scale / (1 << dynamics.fraction_bits)
     values: dict[str, Any] = {
         "threshold": threshold * unit,
         "v_reset": dynamics.v_reset * unit,
         "v_min": None if dynamics.v_min is None else dynamics.v_min * unit,
+        "sub": dynamics.sub * unit if reset_mode is ResetMode.SUBTRACT and subtracts_other(dynamics) else None,
         "max_spikes": dynamics.max_spikes,
         "jump": None if dynamics.jump is None else dynamics.jump * unit,
         "reset_mode": reset_mode,

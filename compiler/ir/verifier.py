@@ -88,6 +88,7 @@ def _check_rules(network: Network) -> None:
         _parameters_finite(population)
         _choices_known(population)
         _reset_combination(population)
+        _own_subtraction(population)
         _floor_below_start(population)
         _several_spikes(population)
         _adaptation(population)
@@ -295,6 +296,20 @@ def _reset_combination(population: Population) -> None:
     if mode is ResetMode.VALUE and getattr(dynamics, "reset_place", None) is ResetPlace.SNNTORCH_SAME:
         raise ModelError(
             f"reset place snntorch_same subtracts: population {quoted(population.name)} resets to a value; use same"
+        )
+
+
+def _own_subtraction(population: Population) -> None:
+    """What real neurons subtract in place of their threshold."""
+    dynamics, name = population.dynamics, quoted(population.name)
+    if isinstance(dynamics, IntegerDynamics) or getattr(dynamics, "sub", None) is None:
+        return
+    if (mode := getattr(dynamics, "reset_mode", None)) is not ResetMode.SUBTRACT:
+        raise ModelError(f"sub is what a subtracting reset takes: population {name} has reset {mode}; leave it out")
+    if population.max_spikes > 1:
+        raise ModelError(
+            f"neurons that fire several times in a step subtract their threshold: population {name} has max_spikes "
+            f"{population.max_spikes} and sub; leave one of them out"
         )
 
 

@@ -28,7 +28,7 @@ from ..ir.bounds import signed_bits
 from ..ir.columns import Columns
 from ..ir.connectivity import Quantised
 from ..ir.network import Network, Population, Projection
-from ..ir.neurons import Dynamics, IntegerDynamics, ResetMode, real_form, several
+from ..ir.neurons import Dynamics, IntegerDynamics, ResetMode, real_form, several, subtracts_other
 from ..ir.verifier import MAX_WEIGHT_BITS, verify
 from ..neurons.contract import ContractForm, contract_form
 from ..neurons.observe import calibration_inputs, observe
@@ -356,7 +356,8 @@ def dequantise(network: Network) -> Network:
     """The float view of an integer network: the same real weights, thresholds and leaks, without rounding.
 
     On integer membranes its thresholds decide as the integers do: they stand between `fire` and `fire` + 1, and round
-    to `sub`. Raises ModelError where `sub` is neither `fire` nor `fire` + 1, as a float neuron subtracts its threshold.
+    to `sub` where that is one of both; else neurons have a `sub` of their own. Raises ModelError where such neurons
+    fire several times in a step.
     """
     verify(network)
     if not network.is_integer:
@@ -387,9 +388,12 @@ def _float_threshold(population: Population, dynamics: IntegerDynamics) -> tuple
         none = dynamics.reset_mode is ResetMode.SUBTRACT
         return dynamics.fire.astype(np.float64) + 0.5, ResetMode.NONE if none else ResetMode.VALUE
     more = dynamics.sub - dynamics.fire
-    if np.any((more != 0) & (more != 1)):
-        raise ModelError(
-            f"a float neuron subtracts its threshold, so sub is fire or fire + 1: population {quoted(population.name)} "
-            f"differs by {int(np.min(more))} to {int(np.max(more))}; run it as integers"
-        )
+    if subtracts_other(dynamics):
+        if population.max_spikes > 1:
+            raise ModelError(
+                "float neurons that fire several times in a step subtract their threshold, so sub is fire or fire + 1: "
+                f"population {quoted(population.name)} differs by {int(np.min(more))} to {int(np.max(more))}; "
+                "run it as integers"
+            )
+        return dynamics.fire.astype(np.float64) + 0.5, ResetMode.SUBTRACT
     return dynamics.fire.astype(np.float64) + 0.5 * more + 0.25, ResetMode.SUBTRACT

@@ -251,6 +251,7 @@ def _contract_form(network: Network, population: Population) -> ContractForm:
     projections = network.projections_into(population.name)
     zero = np.zeros(size)
     threshold = parameters.get("threshold", zero)
+    reset = getattr(dynamics, "reset_mode", ResetMode.NONE)
     v_init = parameters["v_init"] if model.fires else zero  # what those that never fire compare with nothing
     return ContractForm(
         population=population,
@@ -261,7 +262,7 @@ def _contract_form(network: Network, population: Population) -> ContractForm:
         alpha=parameters.get("alpha"),
         beta=beta,
         threshold=threshold - v_init,
-        sub=zero if getattr(dynamics, "reset_mode", ResetMode.NONE) is ResetMode.NONE else threshold,
+        sub=zero if reset is ResetMode.NONE else parameters.get("sub", threshold),
         v_reset=parameters.get("v_reset", zero) - v_init,
         v_min=parameters["v_min"] - v_init if "v_min" in parameters else None,
         rho=parameters.get("rho"),
@@ -270,7 +271,7 @@ def _contract_form(network: Network, population: Population) -> ContractForm:
         spiking=model.fires,
         read=network.reads_membranes_of(population.name),
         leaky="beta" in parameters,
-        reset_mode=getattr(dynamics, "reset_mode", ResetMode.NONE),
+        reset_mode=reset,
         reset_place=getattr(dynamics, "reset_place", ResetPlace.SAME),
         fire=getattr(dynamics, "fire", Fire.GT),
         drive=getattr(dynamics, "drive", Drive.NEW),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...hdl.errors import ModelError
 from ..ir.network import Network, Population, Projection
-from ..ir.neurons import Decay, IntegerDynamics
+from ..ir.neurons import Decay, IntegerDynamics, ResetMode, subtracts_other
 from ..neurons.contract import ContractForm, contract_form
 
 INSPECTION_SCHEMA = 1
@@ -79,6 +79,7 @@ def _float_neurons(form: ContractForm) -> dict[str, Any]:
     """Neurons as the contract has them: membranes are measured from where they start."""
     return {
         "threshold": _range(form.threshold) if form.spiking else None,
+        "subtracts": _range(form.sub) if getattr(form.population.dynamics, "sub", None) is not None else None,
         "keeps": _range(form.beta) if form.leaky else None,
         "keeps_syn": None if form.alpha is None else _range(form.alpha),
         "floor": None if form.v_min is None else _range(form.v_min),
@@ -93,10 +94,12 @@ def _float_neurons(form: ContractForm) -> dict[str, Any]:
 def _integer_neurons(population: Population, dynamics: IntegerDynamics) -> dict[str, Any]:
     """Integer neurons in real units."""
     unit = dynamics.scale / (1 << dynamics.fraction_bits)
+    subtracts = population.resets and dynamics.reset_mode is ResetMode.SUBTRACT
     return {
         "state_bits": dynamics.state_bits,
         "fraction_bits": dynamics.fraction_bits,
         "threshold": _range(dynamics.fire * unit) if population.fires else None,
+        "subtracts": _range(dynamics.sub * unit) if subtracts and subtracts_other(dynamics) else None,
         "keeps": _kept(dynamics.decay),
         "keeps_syn": _kept(dynamics.decay_syn),
         "floor": None if dynamics.v_min is None else _range(dynamics.v_min * unit),

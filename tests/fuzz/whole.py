@@ -44,7 +44,7 @@ def _whole(network: Data) -> Data:
             **population,
             **{name: _cut(population[name]) for name in ("v_reset", "v_min", "bias")},
             "fire": (fire := _positive(population)),
-            "sub": fire,
+            "sub": fire if (population.get("max_spikes") or 1) > 1 else _cut(population["sub"]),
             "state_bits": 32,
             **{name: _all_or_nothing(population[name]) for name in ("decay", "decay_syn", "adapt")},
         }
@@ -95,6 +95,7 @@ def _real_population(population: Population) -> Population:
         threshold=dynamics.fire,
         v_reset=dynamics.v_reset,
         v_min=dynamics.v_min,
+        sub=dynamics.sub if dynamics.reset_mode is ResetMode.SUBTRACT and population.max_spikes == 1 else None,
         max_spikes=dynamics.max_spikes,
         reset_mode=ResetMode(dynamics.reset_mode),
         reset_place=ResetPlace(dynamics.reset_place),

@@ -1223,6 +1223,20 @@ COMPRESSION = (
         ("tests/test_compression_recurrence.py", "-k", "values_of_every_step"),
     ),
     Mutant(
+        "what a spike subtracts is trained as if the next step did not leak",
+        "compiler/compression/simulation.py",
+        "sums = (gradient[1:] * left[:-1]).sum(dim=(0, 1)) * layer.beta",
+        "sums = (gradient[1:] * left[:-1]).sum(dim=(0, 1))",
+        ("tests/test_own_subtraction.py", "-k", "autograd"),
+    ),
+    Mutant(
+        "real neurons subtract their threshold, whatever they are to subtract",
+        "sim/float_executor.py",
+        "amount = spiked * state.sub",
+        "amount = spiked * state.threshold",
+        ("tests/test_own_subtraction.py", "-k", "float_executor"),
+    ),
+    Mutant(
         "leaks that are trained are not what leaked",
         "compiler/compression/simulation.py",
         "TENSORS.chosen(state.spiked, model.v_reset, state.v) if late else state.v",

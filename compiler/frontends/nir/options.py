@@ -82,7 +82,6 @@ def _population_with_options(population: Population, options: Options, dialect: 
         place = reset_place(dialect, mode, bool(delay))
     fire = dynamics.fire if options.fire is None else Fire(options.fire)
     most = dynamics.max_spikes if options.max_spikes is None else several(options.max_spikes)
-    return replace(
-        population,
-        dynamics=replace(dynamics, reset_mode=mode, reset_place=place, fire=fire, v_reset=v_reset, max_spikes=most),
-    )
+    sub = dynamics.sub if mode is ResetMode.SUBTRACT else None
+    changed = replace(dynamics, reset_mode=mode, reset_place=place, fire=fire, v_reset=v_reset)
+    return replace(population, dynamics=replace(changed, max_spikes=most, sub=sub))

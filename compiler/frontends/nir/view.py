@@ -25,7 +25,7 @@ DEFAULT_DT = 1e-4
 
 _PLAIN_NAME = re.compile(r"(?!(?:input|output|flatten|population\d+|projection\d+)\Z)[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 _LEAST_LEAK = 2.0**-52
-_UNKNOWN_TO_NIR = ("v_min", "rho", "jump", "max_spikes")
+_UNKNOWN_TO_NIR = ("v_min", "sub", "rho", "jump", "max_spikes")
 
 
 def view(network: Network) -> NirGraph:
