@@ -16,6 +16,7 @@ from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LI, LIF, CubaLIF, Drive, ResetMode, ResetPlace
 from spikeloom.compiler.lowering.quantise import dequantise
+from spikeloom.hdl.errors import SampleError
 from spikeloom.sim.float_executor import run_float
 from spikeloom.sim.reference import run_reference
 
@@ -166,6 +167,36 @@ def test_values_of_every_step_are_learnt_where_they_are_asked_for() -> None:
         return float(np.square(found - expected).mean())
 
     assert error("membranes") < 0.6 * error("membrane-last")
+
+
+def test_labels_of_steps_are_learnt() -> None:
+    """A network that is read in every step learns its labels in every step; those of -1 change nothing."""
+    net, samples = _network(CHAIN, CASES["LIF"]), _samples(40)
+    net = replace(net, populations=(*net.populations[:2], replace(net.populations[2], dynamics=LI(beta=0.1))))
+    net = net.with_readout("membranes")
+    labels = np.roll(samples.sum(axis=2, dtype=np.int64) > 3, 1, axis=1).astype(np.int64)  # of the step before
+    labels[:, :3] = -1
+
+    def tuned(labels: np.ndarray) -> np.ndarray:
+        training = FineTune(
+            spikes=samples, labels=labels, epochs=10, learning_rate=0.03, batch_size=8, labels_weight=1.0, surplus=1.0
+        )
+        result = compress_weights(net, Recipe(method="magnitude", sparsity=0.3, bits=None), samples, finetune=training)
+        membranes = run_float(result, samples, membranes=True).membranes
+        assert membranes is not None
+        return membranes
+
+    learnt = tuned(labels)
+    assert np.mean(learnt.argmax(-1)[:, 3:] == labels[:, 3:]) > 0.65
+    others = labels.copy()
+    others[:, 3:] = -1
+    assert np.mean(tuned(others).argmax(-1)[:, 3:] == labels[:, 3:]) < 0.5
+    for mistaken, words in ((labels[:, 1:], "every step has a label"), (labels - 1, "labels are 0 to 3")):
+        with pytest.raises(SampleError, match=words):
+            tuned(mistaken)
+    net = net.with_readout("membrane-last")
+    with pytest.raises(SampleError, match="is read by membrane-last"):
+        tuned(labels)
 
 
 @pytest.mark.parametrize("method", ["magnitude", "activity", "obc", "osbc"])

@@ -34,6 +34,29 @@ def divergence(given: torch.Tensor, wanted: torch.Tensor, temperature: float = 1
     return error + apart * (temperature * temperature)
 
 
+UNLABELLED = -1
+"""The label of a step that has none."""
+
+
+def mistaken(response: Response, readout: Readout, labels: torch.Tensor) -> torch.Tensor:
+    """The cross entropy of what an output says and the labels, [samples] or of every step [samples, steps].
+
+    Mean over samples, or over the steps that are not `UNLABELLED`.
+    """
+    from torch.nn import functional
+
+    if labels.dim() == 1:
+        return functional.cross_entropy(scores(response, readout), labels)
+    classes, labels = _values(response, readout).flatten(0, 1), labels.flatten()
+    total = functional.cross_entropy(classes, labels, ignore_index=UNLABELLED, reduction="sum")
+    return total / (labels != UNLABELLED).sum().clamp(min=1)
+
+
+def labels_steps(readout: Readout) -> bool:
+    """Whether steps may have labels: outputs that are a class each are read in every step."""
+    return readout.by is ReadBy.MEMBRANES and readout.classes is None
+
+
 Told = Callable[[Response, Readout], "torch.Tensor"]
 """What an output says, as a student learns it: scores of classes [samples, classes] or values [samples, steps,
 outputs]."""
@@ -42,7 +65,7 @@ outputs]."""
 def learnt(own: Readout, teachers: Readout) -> Told:
     """What is learnt by who is read by `own` from who is read by `teachers`: values of every step where both are asked
     for those, else scores of classes."""
-    return _values if all(r.by is ReadBy.MEMBRANES and r.classes is None for r in (own, teachers)) else scores
+    return _values if labels_steps(own) and labels_steps(teachers) else scores
 
 
 def _values(response: Response, readout: Readout) -> torch.Tensor:

@@ -26,7 +26,7 @@ from ..ir.network import Network
 from ..ir.readout import Readout
 from .adam import Adam
 from .allocation import Share, zeros
-from .answers import Told, divergence, learnt, scores
+from .answers import Told, divergence, learnt, mistaken
 from .augmentation import ImageShape
 from .batches import Batch, Batches, Teacher, precision
 from .gradual import PRUNED_BY, STAGES, most_valuable, synapses_at
@@ -57,7 +57,8 @@ class FineTune:
     """How to train. Without `material` or `spikes` on the calibration samples, without labels too.
 
     `material` are the samples (`Arrays`, `Images`, `Recordings`); `spikes` [samples, steps, inputs] with `labels` are a
-    short way to say `Arrays`. `teacher` is the float network whose answers are learnt, of any size, with the original's
+    short way to say `Arrays`. Labels are [samples], or [samples, steps] where a class is read in every step: -1 where a
+    step has none. `teacher` is the float network whose answers are learnt, of any size, with the original's
     inputs and classes; None is the original.
 
     `epochs` passes over the samples in batches of `batch_size` with a learning rate up to `learning_rate` (one cycle,
@@ -285,8 +286,6 @@ def _loss(
     readout: Readout,
     told: Told,
 ) -> torch.Tensor:
-    from torch.nn import functional
-
     real, biases = [w.effective() for w in weights], [w.bias for w in weights]
     layers = with_trained(layers, weights)
     with precision(options, batch.inputs):
@@ -294,8 +293,7 @@ def _loss(
     loss = divergence(told(answer[output], readout), batch.said, options.temperature)
     if batch.labels is not None:
         mix = options.labels_weight
-        classes = scores(answer[output], readout)
-        loss = (1 - mix) * loss + mix * functional.cross_entropy(classes, batch.labels)
+        loss = (1 - mix) * loss + mix * mistaken(answer[output], readout, batch.labels)
     for layer in layers:
         if layer.name != output and options.hidden:
             unit = layer.view.per_neuron(layer.threshold.abs().clamp(min=1e-6)) if layer.form.spiking else 1.0

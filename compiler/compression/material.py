@@ -27,7 +27,7 @@ WHITE = 256
 
 
 class Material(Protocol):
-    """Samples to train on, with a class each (`labels`, int64 [samples]) or without.
+    """Samples to train on, with a class each (`labels`, int64 [samples]), in every step ([samples, steps]) or without.
 
     Samples may be `fresh` in every epoch, and even show something else (`augmented`).
     """

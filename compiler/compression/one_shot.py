@@ -32,6 +32,7 @@ from ..lowering.quantise import dequantise, quantise_codes
 from ..names import FITTED
 from ..neurons.observe import calibration_inputs
 from .allocation import Share
+from .answers import UNLABELLED, labels_steps
 from .baseline import by_magnitude, nearest_codes, pruned
 from .calibration import Calibration
 from .finetune import FineTune, Weights
@@ -122,8 +123,8 @@ def _trainable(network: Network, training: FineTune) -> FineTune:
     samples = training.samples
     if samples is None:
         return training
+    first = samples.take(np.arange(min(FIRST, len(samples))), np.random.default_rng(training.seed))
     if training.spikes is None:
-        first = samples.take(np.arange(min(FIRST, len(samples))), np.random.default_rng(training.seed))
         calibration_inputs(network, first)
     else:
         calibration_inputs(network, training.spikes)  # checks shape, kind and the first values
@@ -132,11 +133,23 @@ def _trainable(network: Network, training: FineTune) -> FineTune:
         if least < allowed or most > network.x_max:
             raise SampleError(f"training samples hold {allowed} to {network.x_max}: got {least} to {most}")
         training = replace(training, spikes=unsigned(network, training.spikes))
-    classes = network.class_count
-    labels = samples.labels
-    if labels is not None and (labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes):
-        raise SampleError(f"labels are 0 to {classes - 1}, a class each: got {labels.min()} to {labels.max()}")
+    if samples.labels is not None:
+        _check_labels(network, samples.labels, first.shape[1])
     return training
+
+
+def _check_labels(network: Network, labels: npt.NDArray[Any], steps: int) -> None:
+    """SampleError where labels do not number the classes, of samples or of steps of a network that is read in all."""
+    if labels.ndim > 1 and not labels_steps(network.reading):
+        raise SampleError(
+            f"labels of steps are for networks that are read by their membranes in every step: {quoted(network.name)} "
+            f"is read by {network.reading.by}; give a label for each sample, or read it by membranes"
+        )
+    if labels.ndim > 1 and labels.shape[1:] != (steps,):
+        raise SampleError(f"every step has a label, -1 for none: got {labels.shape[1:]} for {steps} steps")
+    least, classes = 0 if labels.ndim == 1 else UNLABELLED, network.class_count
+    if labels.dtype.kind not in "iu" or labels.min() < least or labels.max() >= classes:
+        raise SampleError(f"labels are 0 to {classes - 1}, a class each: got {labels.min()} to {labels.max()}")
 
 
 def _teacher(network: Network, teacher: Network | None) -> Network | None:

@@ -1314,9 +1314,16 @@ COMPRESSION = (
         ("tests/test_finetune.py", "-k", "shared"),
     ),
     Mutant(
+        "steps without a label teach class 0",
+        "compiler/compression/answers.py",
+        "classes, labels = _values(response, readout).flatten(0, 1), labels.flatten()",
+        "classes, labels = _values(response, readout).flatten(0, 1), labels.flatten().clamp(min=0)",
+        ("tests/test_compression_recurrence.py", "-k", "labels_of_steps"),
+    ),
+    Mutant(
         "labels teach nothing",
         "compiler/compression/finetune.py",
-        "loss = (1 - mix) * loss + mix * functional.cross_entropy(classes, batch.labels)",
+        "loss = (1 - mix) * loss + mix * mistaken(answer[output], readout, batch.labels)",
         "loss = (1 - mix) * loss",
         ("tests/test_compression_one_shot.py", "-k", "learns_them"),
     ),
