@@ -85,6 +85,11 @@ def _choices(board: Board) -> list[float]:
     return [board.source_hz, *pll_outputs(board.device.family, board.source_hz)]
 
 
+def has_pll(target: Board | Device) -> bool:
+    """Whether a target's clock can have other frequencies by a PLL."""
+    return isinstance(target, Board) and not _has_oscillator(target) and len(_choices(target)) > 1
+
+
 def fastest_hz(target: Board | Device) -> float:
     """The fastest clock that there can be, in hertz: of a bare device any, infinity."""
     return math.inf if isinstance(target, Device) else max(_choices(target))

@@ -491,6 +491,8 @@ def test_a_build_is_complete_and_measured(built: Path) -> None:
     (clock,) = nextpnr["fmax"].values()
     assert report["timing"]["fmax_mhz"] == pytest.approx(clock["achieved"])
     assert report["timing"]["met"] and report["timing"]["critical_path"]
+    assert report["timing"]["clock_mhz"] > 20 and options["clock_mhz"] == pytest.approx(report["timing"]["clock_mhz"])
+    assert "near its Fmax by the board's PLL" in report["timing"]["clock_choice"]
     assert report["latency"]["samples_measured"] == 6 and report["latency"]["stimulus"] == "calibration"
     assert report["link"]["microseconds_per_sample"] > report["latency"]["microseconds_per_sample"]
     assert report["accuracy"]["samples"] == 6

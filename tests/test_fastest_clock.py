@@ -1,4 +1,4 @@
-"""The fastest clock that a design bears: what a board can make, what is aimed at, and what a build settles on."""
+"""Clocks that follow what a design bears: what a board can make, what is aimed at, and what a build settles on."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 from networks import chain, random_spikes
 from spikeloom.boards.boards import find_board
-from spikeloom.boards.clock import clock_below, clocks_per_bit, fastest_hz, plan_clock
+from spikeloom.boards.clock import clock_below, clocks_per_bit, fastest_hz, has_pll, plan_clock
 from spikeloom.boards.critical_path import Timing
 from spikeloom.boards.devices import find_device
 from spikeloom.boards.host.facts import read_facts
 from spikeloom.boards.toolchain import BuildResult
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli.main import main
+from spikeloom.compiler.estimate.estimate import estimate
 from spikeloom.compiler.flow import clock as clock_module
-from spikeloom.compiler.flow.clock import BELOW, NEAR, TRIES, aimed_clock, built_fastest
+from spikeloom.compiler.flow.clock import AIMED, BELOW, FASTEST_TRIES, NEAR, aimed_clock, built_near_fmax
 from spikeloom.compiler.flow.facts import Design
-from spikeloom.compiler.flow.options import CompileOptions
+from spikeloom.compiler.flow.folding import with_chosen_folding
+from spikeloom.compiler.flow.options import CompileOptions, follows_fmax
 from spikeloom.compiler.output.build_folder import load_build_folder
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
@@ -49,17 +51,48 @@ def test_a_board_makes_the_clocks_of_its_pll_or_its_oscillator() -> None:
 
 
 def test_the_first_clock_is_that_of_the_estimate_and_of_the_line() -> None:
-    plan = make_plan(NETWORK)
-    free = aimed_clock(BOARD, CompileOptions(), plan, link_of(NETWORK))
-    assert 20e6 < free.hz < 60e6
-    bound = aimed_clock(BOARD, CompileOptions(baud=3_000_000), plan, link_of(NETWORK))
-    assert bound.hz <= free.hz and clocks_per_bit(bound.hz, 3_000_000) > 4
+    plan, link = make_plan(NETWORK), link_of(NETWORK)
+    fmax_hz = 1e6 * estimate(plan, device="up5k", link=link).fmax_mhz
+    free = aimed_clock(BOARD, CompileOptions(fastest=True), plan, link)
+    assert 0.9 * fmax_hz < free.hz <= fmax_hz
+    default = aimed_clock(BOARD, CompileOptions(), plan, link)
+    assert 0.9 * AIMED * fmax_hz < default.hz <= AIMED * fmax_hz
+    bound = aimed_clock(BOARD, CompileOptions(baud=3_000_000), plan, link)
+    assert bound.hz <= default.hz and clocks_per_bit(bound.hz, 3_000_000) > 4
+
+
+def test_a_clock_follows_where_there_is_a_pll_and_nobody_wants_another() -> None:
+    def follows(target: str = "icebreaker", **options: Any) -> bool:
+        return follows_fmax(find_board(target), CompileOptions(**options))
+
+    assert has_pll(BOARD) and follows() and follows("ulx3s-25f") and follows("ecpix5-45f")
+    assert not has_pll(find_board("upduino")) and not follows("upduino")  # its oscillator has a divider
+    assert not has_pll(find_device("up5k")) and not follows_fmax(find_device("up5k"), CompileOptions())
+    assert not any(follows(**options) for options in ({"clock_mhz": 12.0}, {"own_clock": True}, {"verilog_only": True}))
+    assert not follows(minimise="luts") and not follows(minimise="brams")
+    assert follows(minimise="luts", latency_us=1.0) and follows(minimise="latency")
+    assert follows("upduino", fastest=True, minimise="luts")  # asked for
+
+
+def test_a_folding_that_must_be_in_time_is_weighed_at_the_clock_that_it_will_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def choose(network: Any, family: Any, purpose: Any, *about: Any, **others: Any) -> Any:
+        asked.append((purpose.clock_hz, purpose.share))
+
+    monkeypatch.setattr("spikeloom.compiler.flow.folding.choose_folding", choose)
+    for options in ({}, {"fastest": True}, {"own_clock": True}):
+        chosen = CompileOptions(minimise="latency", **options)
+        with_chosen_folding(NETWORK, BOARD, chosen, link_of(NETWORK), None)
+    assert asked == [(270e6, AIMED), (270e6, 1.0), (12e6, 1.0)]
 
 
 OWN = plan_clock(BOARD)
 
 
-def settled(bears: list[float]) -> tuple[list[float], Design | None]:
+def settled(bears: list[float], *, fastest: bool = True, aim: float = 30e6) -> tuple[list[float], Design | None]:
     """The clocks that are tried, in MHz, where 30 are aimed at and the builds reach so many in turn, and the design in
     the end."""
     tried: list[float] = []
@@ -85,9 +118,9 @@ def settled(bears: list[float]) -> tuple[list[float], Design | None]:
         native=False, seed=1,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock_module, "aimed_clock", lambda *about: plan_clock(BOARD, 30e6))
+        patch.setattr(clock_module, "aimed_clock", lambda *about: plan_clock(BOARD, aim))
         try:
-            return tried, built_fastest(design, CompileOptions(), build)
+            return tried, built_near_fmax(design, CompileOptions(fastest=fastest), build)
         except TimingError:
             return tried, None
 
@@ -108,7 +141,7 @@ def test_the_second_build_has_the_clock_that_the_first_bears(bears: float) -> No
 
 def test_what_was_reached_once_has_the_last_build() -> None:
     """A faster one after the first was missed each time."""
-    for bears, builds in (([40.0, 30.5, 40.0], 3), ([40.0, 37.0, 34.0, 40.0], TRIES + 1)):
+    for bears, builds in (([40.0, 30.5, 40.0], 3), ([40.0, 37.0, 34.0, 40.0], FASTEST_TRIES + 1)):
         tried, design = settled(bears)
         assert tried[0] == tried[-1] == 30.0 and len(tried) == builds and design is not None
         assert design.clock.hz == 30e6 and design.clock_choice is not None
@@ -120,6 +153,29 @@ def test_where_no_clock_is_reached_the_boards_own_has_the_last_build() -> None:
     assert settled([29.0, 27.0, 25.0, 11.0])[1] is None
 
 
+def test_by_default_the_first_build_that_reaches_its_clock_stays() -> None:
+    tried, design = settled([60.0], fastest=False)
+    assert tried == [30.0] and design is not None and design.clock.hz == 30e6
+    said = "near its Fmax by the board's PLL: 50% of it, in build 1 (--clock-mhz board: 12 MHz)"
+    assert design.clock_choice == said
+
+
+def test_by_default_a_clock_that_was_missed_follows_what_was_placed() -> None:
+    tried, design = settled([27.0], fastest=False)
+    assert tried == [30.0, clock_below(BOARD, BELOW * 27e6, always).hz / 1e6] and design is not None
+    tried, design = settled([27.0, 24.0, 20.0], fastest=False)
+    assert len(tried) == 3 and tried[-1] == 12.0 and design is not None and design.clock == OWN
+    assert design.clock_choice == "the board's own: 60% of its Fmax, in build 3"
+    assert settled([27.0, 24.0, 11.0], fastest=False)[1] is None
+
+
+def test_by_default_a_design_that_bears_no_faster_clock_has_the_boards_own() -> None:
+    tried, design = settled([13.0], fastest=False, aim=12e6)
+    assert tried == [12.0] and design is not None and design.clock == OWN
+    assert design.clock_choice == "the board's own: 92% of its Fmax, in build 1"
+    assert settled([11.0], fastest=False, aim=12e6) == ([12.0], None)
+
+
 def test_bare_verilog_and_an_unknown_device_have_no_fastest_clock(tmp_path: Path, capsys: Any) -> None:
     write_nir(NETWORK, tmp_path / "net.nir")
     argv = [str(tmp_path / "net.nir"), "--clock-mhz", "max"]
@@ -129,7 +185,11 @@ def test_bare_verilog_and_an_unknown_device_have_no_fastest_clock(tmp_path: Path
     assert "the fastest clock is that of a device: none is given" in capsys.readouterr().err
     assert main(["estimate", *argv, "--board", "icebreaker", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert 20 < told["clock_mhz"] <= told["fmax_mhz"]
+    assert 0.9 * told["fmax_mhz"] < told["clock_mhz"] <= told["fmax_mhz"]
+    assert main(["estimate", argv[0], "--board", "icebreaker", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clock_mhz"] <= AIMED * told["fmax_mhz"]
+    assert main(["estimate", *argv[:-1], "board", "--board", "icebreaker", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clock_mhz"] == 12.0
     assert main(["estimate", *argv[:-1], "fast"]) == 2
     assert "must be a number: 'fast'" in capsys.readouterr().err
 

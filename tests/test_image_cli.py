@@ -173,7 +173,18 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_nir(small_network(), folder / "small.nir")
     np.savez(folder / "images.npz", **small_images())
     argv = ["compile", folder / "small.nir", "--board", "icestick", "--method", "magnitude", "--fire", "gt"]
-    argv += ["--encoder", "latency", "--steps", "4", "--data", folder / "images.npz", "--output", folder / "build"]
+    argv += [
+        "--clock-mhz",
+        "board",
+        "--encoder",
+        "latency",
+        "--steps",
+        "4",
+        "--data",
+        folder / "images.npz",
+        "--output",
+        folder / "build",
+    ]
     assert main([str(word) for word in argv]) == 0
     return folder
 

@@ -79,9 +79,15 @@ class Host:
     """Drives a linked core in the Amaranth simulator, bit by bit."""
 
     def __init__(
-        self, network: Network, fifo_words: int = 16, packed: bool = False, *, identity: int | None = None
+        self,
+        network: Network,
+        fifo_words: int = 16,
+        packed: bool = False,
+        *,
+        identity: int | None = None,
+        family: str = "ice40",
     ) -> None:
-        plan = make_plan(network)
+        plan = make_plan(network, family)
         self.form = replace(link_of(network), fifo_words=fifo_words, packed=packed)
         stored = None if identity is None else (identity,) * identity_memory(plan.family).depth
         self.dut = LinkedCore(plan.core(), self.form, CLOCKS_PER_BIT, plan.family, stored)
@@ -186,14 +192,21 @@ SEVERAL: dict[str, Any] = {"max_spikes": 3, "reset_place": ResetPlace.SAME}
 
 
 @pytest.mark.parametrize(
-    ("inputs", "outputs", "changes"),
-    [(6, 5, {}), (300, 5, {}), (6, 300, {}), (6, 5, SEVERAL), pytest.param(6, 300, SEVERAL, marks=pytest.mark.slow)],
+    ("inputs", "outputs", "changes", "family"),
+    [
+        (6, 5, {}, "ice40"),
+        (6, 5, {}, "ecp5"),  # with a register behind its FIFO
+        (300, 5, {}, "ice40"),
+        (6, 300, {}, "ice40"),
+        (6, 5, SEVERAL, "ice40"),
+        pytest.param(6, 300, SEVERAL, "ecp5", marks=pytest.mark.slow),
+    ],
 )
-def test_samples_back_to_back(inputs: int, outputs: int, changes: dict[str, Any]) -> None:
+def test_samples_back_to_back(inputs: int, outputs: int, changes: dict[str, Any], family: str) -> None:
     net = network(inputs, outputs, **changes)
     spikes, expected = spikes_and_answer(net, samples=2, steps=3)
     assert expected.max() > bool(changes)
-    host = Host(net)
+    host = Host(net, family=family)
     frames = [frame for sample in spikes for frame in encode_sample(host.form, sample)]
     replies = host.run(host.sends_frames(frames))
     assert len(replies) == len(frames)
@@ -220,10 +233,11 @@ def corrupted(frame: Frame) -> bytes:
     return frame.data[:-3] + bytes([frame.data[-3] ^ 0x01]) + frame.data[-2:]
 
 
-def test_a_broken_frame_drops_its_sample_and_the_next_one_works() -> None:
+@pytest.mark.parametrize("family", ["ice40", "ecp5"])
+def test_a_broken_frame_drops_its_sample_and_the_next_one_works(family: str) -> None:
     net = network()
     spikes, expected = spikes_and_answer(net, samples=2, steps=3)
-    host = Host(net)
+    host = Host(net, family=family)
     broken = list(encode_sample(host.form, spikes[0]))
     whole = list(encode_sample(host.form, spikes[1]))
     replies = host.run(

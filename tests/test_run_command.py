@@ -49,7 +49,9 @@ EXPECTED = run_reference(NETWORK, SPIKES)
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> BuildFolder:
-    return compile_network(NETWORK, tmp_path_factory.mktemp("run") / "build", CompileOptions(board="icestick"))
+    return compile_network(
+        NETWORK, tmp_path_factory.mktemp("run") / "build", CompileOptions(board="icestick", own_clock=True)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from ..ir.network import Network
 from ..plan.folding import Folding
 from ..plan.plan import Plan, make_plan
 from .candidates import candidate_foldings, wide_foldings
-from .estimate import Estimate, estimate
+from .estimate import Estimate, estimate, microseconds
 
 
 class Objective(StrEnum):
@@ -36,12 +36,13 @@ class Objective(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Purpose:
     """What a core is for: `objective`, and a sample of `steps` in `latency_us`, or `samples_per_s`, where a clock of
-    `clock_hz` can be had; a folding that is slower has the fastest clock that it bears."""
+    `clock_hz` can be had; a folding that is slower has the fastest clock that it bears, or `share` of that."""
 
     objective: Objective = Objective.LUTS
     latency_us: float | None = None
     samples_per_s: float | None = None
     clock_hz: float
+    share: float = 1.0
     steps: int
 
     @property
@@ -59,7 +60,7 @@ class Purpose:
 class _Candidate:
     plan: Plan
     figures: Estimate
-    clock_hz: float
+    purpose: Purpose
 
     @property
     def folding(self) -> Folding:
@@ -70,14 +71,10 @@ class _Candidate:
         return float("inf") if self.figures.cycles is None else self.figures.cycles
 
     @property
-    def clock_mhz(self) -> float:
-        """The clock that it has."""
-        return min(self.figures.fmax_mhz, self.clock_hz / 1e6)
-
-    @property
     def microseconds(self) -> float:
         """Of a sample."""
-        return self.cycles / self.clock_mhz
+        bears_mhz = self.figures.fmax_mhz * self.purpose.share
+        return microseconds(self.cycles, bears_mhz, self.purpose.clock_hz / 1e6)
 
     def cost(self, objective: Objective) -> tuple[float, ...]:
         used, work = self.figures.resources, self.figures.work
@@ -127,7 +124,7 @@ def choose_folding(
     for number, folding in enumerate(foldings):
         plan = make_plan(network, family.value, folding, headroom=headroom)
         figures = estimate(plan, device=device, link=link, rates=rates, steps=purpose.steps)
-        candidates.append(_Candidate(plan=plan, figures=figures, clock_hz=purpose.clock_hz))
+        candidates.append(_Candidate(plan=plan, figures=figures, purpose=purpose))
         if progress is not None:
             progress(number + 1, len(foldings))
     fitting = [c for c in candidates if capacity is None or c.figures.resources.fits(capacity)]
@@ -163,9 +160,10 @@ def _too_slow(fitting: list[_Candidate], purpose: Purpose, rates: Rates) -> str:
     busy = busy_from_rates(fastest.plan, rates, purpose.steps)
     bound = max(range(len(busy)), key=lambda number: busy[number])
     names = listed(fastest.folding.engines[bound].populations)
+    clock_mhz = fastest.cycles / fastest.microseconds
     return (
         f"no folding that fits takes at most {purpose.most_us:,.6g} us per sample: the fastest takes "
-        f"{fastest.microseconds:,.6g}, {fastest.cycles:,.0f} cycles at {fastest.clock_mhz:.4g} MHz, of which the "
+        f"{fastest.microseconds:,.6g}, {fastest.cycles:,.0f} cycles at {clock_mhz:.4g} MHz, of which the "
         f"engine of {names} is at work in {busy[bound]:,.0f}; choose a faster clock (--clock-mhz), a larger device, a "
         "longer time, or prune more"
     )

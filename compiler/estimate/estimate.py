@@ -144,6 +144,11 @@ def _dsps(plan: Plan, device: str | None) -> int:
     return sum(engine.multipliers(plan.family) for engine in engine_estimates(plan))
 
 
+def microseconds(cycles: float, bears_mhz: float, most_mhz: float) -> float:
+    """Of so many cycles, at the fastest clock that a design bears and that its target can make."""
+    return cycles / min(bears_mhz, most_mhz)
+
+
 # ---------------------------------------------------------------------------------------------------------- work
 
 

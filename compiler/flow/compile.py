@@ -55,7 +55,7 @@ from ..plan.readout import answered, require_answer
 from ..report.datasheet import DATASHEET, datasheet
 from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
-from .clock import built_fastest
+from .clock import built_near_fmax
 from .early import require_early_exit
 from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
@@ -71,6 +71,7 @@ from .options import (
     check_wide,
     clocks_of,
     family_of,
+    follows_fmax,
     plan_target_clock,
     require_target,
     silent,
@@ -215,8 +216,8 @@ def _write_networks(
 def _with_bitstream(
     design: Design, flash: FlashFormat | None, folder: Path, options: CompileOptions, step: Step
 ) -> Design:
-    """The design as it is built, at another clock than it has where it is to be as fast as it can be."""
-    if not options.fastest:
+    """The design as it is built, at another clock than it has where that follows the design's Fmax."""
+    if not follows_fmax(design.target, options):
         return replace(design, built=_built(design, flash, folder, options, step))
 
     def build(tried: Design) -> BuildResult:
@@ -224,7 +225,7 @@ def _with_bitstream(
         assert built is not None, "a clock is chosen for a bitstream"
         return built
 
-    return built_fastest(design, options, build)
+    return built_near_fmax(design, options, build)
 
 
 def _built(
@@ -248,7 +249,7 @@ def _recorded(options: CompileOptions, design: Design) -> dict[str, Any]:
     """What a manifest says was asked for, and what was chosen where it was not."""
     recorded = asdict(options) | {"family": design.plan.family.value, "clock_hz": design.clock.hz}
     recorded |= {"folding": folding_data(design.plan.folding)}
-    if options.fastest:  # what another build must ask for to have this one's
+    if design.clock_choice is not None:  # what another build must ask for to have this one's
         recorded |= {"clock_mhz": design.clock.hz / 1e6}
     if design.built is not None:
         recorded |= {"placed_seed": design.built.seed}

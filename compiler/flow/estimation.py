@@ -22,7 +22,16 @@ from .compile import for_core, integers_of
 from .facts import Integers, Step
 from .folding import link_on, plan_for, with_chosen_folding
 from .measure import affordable, random_samples
-from .options import CompileOptions, check_coding, check_headroom, check_wide, plan_target_clock, require_target, silent
+from .options import (
+    CompileOptions,
+    check_coding,
+    check_headroom,
+    check_wide,
+    follows_fmax,
+    plan_target_clock,
+    require_target,
+    silent,
+)
 
 CYCLES, SAMPLES = 200_000, 100
 """Samples are counted until they have so many cycles, and so many of them at most."""
@@ -100,7 +109,7 @@ def estimate_network(
     link = link_on(target, network, options)
     options = with_chosen_folding(network, target, options, link, samples, step)
     plan = plan_for(network, target, options, link)
-    if target is not None and options.fastest:
+    if target is not None and follows_fmax(target, options):
         clock = aimed_clock(target, options, plan, link)
     device = None if target is None else device_of(target)
     linked = device is not None and not plan.folding.wide

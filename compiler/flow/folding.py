@@ -19,9 +19,10 @@ from ..plan.folding import Folding, default_folding, fast_folding
 from ..plan.host_link import link_for, memory_needs
 from ..plan.plan import Plan, make_plan, with_spram, with_state_in_spram
 from ..plan.readout import require_folded_answer
+from .clock import aimed_share
 from .facts import Step
 from .measure import mean_rates, random_samples
-from .options import CompileOptions, family_of, plan_target_clock, silent
+from .options import CompileOptions, family_of, follows_fmax, plan_target_clock, silent
 
 CHOICE_SAMPLES = 100
 """Samples whose activity chooses a folding."""
@@ -55,6 +56,7 @@ def with_chosen_folding(
         latency_us=options.latency_us,
         samples_per_s=options.samples_per_s,
         clock_hz=_most_hz(target, options),
+        share=aimed_share(options) if follows_fmax(target, options) else 1.0,
         steps=ran.steps,
     )
     device = None if target is None else device_of(target)
@@ -77,7 +79,7 @@ def with_chosen_folding(
 
 def _most_hz(target: Board | Device | None, options: CompileOptions) -> float:
     """The fastest clock in hertz that a folding may have."""
-    if target is not None and options.fastest:
+    if target is not None and follows_fmax(target, options):
         return fastest_hz(target)
     return plan_target_clock(target, options).hz
 

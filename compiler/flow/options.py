@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from ...boards.boards import Board, all_boards, device_of, find_board
-from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, fastest_baud, plan_clock
+from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, fastest_baud, has_pll, plan_clock
 from ...boards.devices import DEVICES, Device, find_device
 from ...hdl.errors import OptionError, SampleError, quoted
 from ...hdl.images.coding import Decoder, ImageCoding
 from ...hdl.link.spi import FEWEST_CLOCKS
 from ..compression.recipe import Override
 from ..data.samples import Samples
+from ..estimate.choose_folding import Objective
 from ..ir.network import Network
 from ..ir.readout import ReadBy, Readout
 from ..plan.folding import Folding
@@ -32,11 +33,12 @@ class CompileOptions:
     are there on ECP5 where they take no block RAM (`folding.plan_for`), and in a folding that is chosen where they
     serve its purpose. `wide` makes the core's input bring beats of several events, for a design of one's own: with
     `verilog_only` and without a board. `weights` is "bram", "spram", or "auto" for SPRAM where the device has it and
-    its block RAM does not suffice. With a `coding` the device takes images. `clock_mhz` defaults to the board's, with
-    `fastest` it is near what the placed design reaches (`clock`); `baud` defaults to the fastest that its serial bridge
-    and the clock have in common; `packed` says whether the host link is (`link.packing`), by default where that pays;
-    with `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds` placements from that one
-    on the fastest stays. With `verilog_only` no bitstream is made, and a target only chooses the family of its
+    its block RAM does not suffice. With a `coding` the device takes images. `clock_mhz` defaults to what the
+    design should bear where a board has a PLL (`follows_fmax`), else to the target's own clock, as with `own_clock`;
+    with `fastest` it is near what the placed design reaches (`clock`); `baud` defaults to the fastest that its serial
+    bridge and the clock have in common; `packed` says whether the host link is (`link.packing`), by default where that
+    pays; with `spi` its line is that of a microcontroller; `seed` starts the placement, of `seeds` placements from that
+    one on the fastest stays. With `verilog_only` no bitstream is made, and a target only chooses the family of its
     memories. With `headroom` other weights can take the place of the network's in the finished bitstream, that share
     more of them (`reload_weights`). With `early_exit` the report says what it saves to end samples once a class leads
     by so many spikes.
@@ -59,6 +61,7 @@ class CompileOptions:
     weights: str = "auto"
     coding: ImageCoding | None = None
     clock_mhz: float | None = None
+    own_clock: bool = False
     fastest: bool = False
     baud: int | None = None
     packed: bool | None = None
@@ -101,6 +104,21 @@ def plan_target_clock(target: Board | Device | None, options: CompileOptions) ->
 
 def wanted_hz(options: CompileOptions) -> float | None:
     return None if options.clock_mhz is None else options.clock_mhz * 1e6
+
+
+def follows_fmax(target: Board | Device | None, options: CompileOptions) -> bool:
+    """Whether a design's clock follows its Fmax: where that is asked for, and on a board with a PLL where no clock is
+    given, unless the least area is asked for, as a faster clock takes a few cells."""
+    if options.fastest:
+        return True
+    if options.clock_mhz is not None or options.own_clock or options.verilog_only or target is None:
+        return False
+    return has_pll(target) and not _is_for_area(options)
+
+
+def _is_for_area(options: CompileOptions) -> bool:
+    """Whether the least area is asked for and nothing about time."""
+    return options.minimise in (Objective.LUTS, Objective.BRAMS) and options.latency_us is options.samples_per_s is None
 
 
 def clocks_of(target: Board | Device | None, options: CompileOptions, clock: ClockPlan) -> Fraction | None:

@@ -16,7 +16,7 @@ from ...sim import numbering
 from ...sim.evaluation import Comparison, Original, unseen
 from ...sim.reference import run_reference
 from ..data.samples import Samples
-from ..estimate.estimate import estimate
+from ..estimate.estimate import estimate, microseconds
 from ..ir.network import Network
 from ..plan.lean import lean_for
 from ..report.neurobench import NeuroBench, neurobench
@@ -75,7 +75,7 @@ class SweepPoint:
             "brams": self.brams,
             "fmax_mhz_estimated": round(self.fmax_mhz, 2),
             "cycles_per_sample_estimated": round(self.cycles, 2),
-            "microseconds_per_sample_estimated": round(self.cycles / min(self.fmax_mhz, self.most_mhz), 3),
+            "microseconds_per_sample_estimated": round(microseconds(self.cycles, self.fmax_mhz, self.most_mhz), 3),
         }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...hdl.json_files import decoded
 from ...hdl.resources import Resources
+from ..estimate.estimate import microseconds
 from .point import Point
 from .target import Target
 
@@ -103,9 +104,10 @@ class Candidate:
     @property
     def microseconds(self) -> float:
         """Of a sample, at the fastest clock that the target and the design can have; 0 where nothing is known."""
-        fmax_mhz = self.prediction.fmax_mhz
-        clock_hz = self.target.clock_hz if fmax_mhz is None else min(self.target.most_hz, 1e6 * fmax_mhz)
-        return 1e6 * self.cycles / clock_hz
+        bears_mhz, target = self.prediction.fmax_mhz, self.target
+        if bears_mhz is None:
+            return microseconds(self.cycles, target.clock_hz / 1e6, target.most_hz / 1e6)
+        return microseconds(self.cycles, bears_mhz, target.most_hz / 1e6)
 
     @property
     def label(self) -> str:

@@ -21,6 +21,7 @@ from ..images.decoders import count_memory, create_decoder
 from ..images.encoders import ImageEncoder, pixel_memory
 from ..memories.memory import NEVER_LOGIC, Family, MemoryShape, ShapedMemory, read_only
 from ..memories.spram import load_signature
+from ..streams.register import StreamRegister
 from ..streams.tokens import TokenKind
 from .frame_receiver import FrameReceiver, WordKind, word_layout
 from .image_receiver import ImageReceiver
@@ -147,7 +148,7 @@ class LinkedCore(wiring.Component):
         ]
         wiring.connect(m, heard, receiver.i)
         wiring.connect(m, core.o, sender.i)
-        words = receiver.o
+        words = self._words(m, receiver.o)
         is_token = words.payload.kind != WordKind.END_OF_FRAME
         # The core takes one abort at a time: its reason waits here until the sender answers.
         aborting = Signal()
@@ -164,6 +165,14 @@ class LinkedCore(wiring.Component):
             sender.other.valid.eq(words.valid & ~is_token),
             words.ready.eq(Mux(is_token, core.i.ready & goes, sender.other.ready)),
         ]
+
+    def _words(self, m: Module, words: Any) -> Any:
+        """The words of the FIFO; on ECP5 through a register, as its block RAMs are slow and the walker's are next."""
+        if self._family is not Family.ECP5:
+            return words
+        m.submodules.words = register = StreamRegister(word_layout(self._format.inputs))
+        wiring.connect(m, words, register.i)
+        return register.o
 
     def _take_images(self, m: Module, heard: Any, sender: ReplySender, coding: ImageCoding) -> None:
         m.submodules.receiver = receiver = ImageReceiver(self._format.packed)

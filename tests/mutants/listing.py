@@ -655,6 +655,13 @@ READOUTS = (
 
 LINK = (
     Mutant(
+        "a word that waits for the core is overwritten by the next",
+        "hdl/streams/register.py",
+        "with m.If(~self.o.valid):",
+        "with m.If(1):",
+        ("tests/test_link.py", "-k", "back_to_back and ecp5"),
+    ),
+    Mutant(
         "half a checksum is enough",
         "hdl/link/frame_decoder.py",
         "clean_before.eq(clean)",
@@ -1410,8 +1417,8 @@ ESTIMATES = (
     Mutant(
         "a folding is chosen by its cycles, whatever the clock that it can have",
         "compiler/estimate/choose_folding.py",
-        "return self.cycles / self.clock_mhz",
-        "return self.cycles / (self.clock_hz / 1e6)",
+        "microseconds(self.cycles, bears_mhz, self",
+        "microseconds(self.cycles, 1e9, self",
         ("tests/test_choose_folding.py", "-k", "clock_that_a_folding"),
     ),
     Mutant(
@@ -1420,6 +1427,20 @@ ESTIMATES = (
         "if met and (builds > 1 or",
         "if met and (builds > 0 or",
         ("tests/test_fastest_clock.py", "-k", "second_build"),
+    ),
+    Mutant(
+        "a clock that follows the Fmax by default is all of its estimate",
+        "compiler/flow/clock.py",
+        "return 1.0 if options.fastest else AIMED",
+        "return 1.0",
+        ("tests/test_fastest_clock.py", "-k", "clock_of_the_estimate"),
+    ),
+    Mutant(
+        "a clock follows the Fmax where the least area is asked for",
+        "compiler/flow/options.py",
+        "return has_pll(target) and not _is_for_area(options)",
+        "return has_pll(target)",
+        ("tests/test_fastest_clock.py", "-k", "follows"),
     ),
     Mutant(
         "engines on ECP5 are fast by default where that takes more block RAMs",
