@@ -38,7 +38,8 @@ DELAYS: Prior = {
     "registers": (0.0, 2.0),
     "slotted": (0.0, 2.0),
     "wide": (0.0, 2.0),
-    "link": (4.0, 3.0),
+    "link": (1.7, 1.0),
+    "image link": (4.0, 3.0),
 }
 """Nanoseconds: of registers and wires, a look-up table, a bit of carry, a thousand look-up tables in the design, and
 what each kind of path has beside."""

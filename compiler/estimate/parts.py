@@ -222,13 +222,14 @@ def link_parts(parts: Parts, link: LinkFormat) -> None:
     """The host link: of events, or of images with an encoder and a decoder."""
     inputs, outputs = address_bits(link.inputs), address_bits(link.outputs)
     parts.carries += 24
-    parts.path("link", 0, 0)
     if link.coding is not None:
+        parts.path("image link", 0, 0)
         parts.lut("image link", 260 if link.packed else 230)
         parts.ff("image link", 136 if link.packed else 130)
         _encoder_parts(parts, inputs, link.coding)
         _decoder_parts(parts, outputs, link.coding, link.coding.steps * link.most_spikes)
         return
+    parts.path("link", 0, 0)
     parts.lut("link", 280 if link.packed else 230)
     parts.ff("link", 152 if link.packed else 130)
     parts.lut("link addresses", inputs + outputs + 10 * (link.input_bytes - 1) + 10 * (link.output_bytes - 1))
