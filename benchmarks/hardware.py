@@ -1,6 +1,7 @@
 """What the hardware takes and how fast it is, against its goals and published work: the real tools, real activity.
 
-    python benchmarks/hardware.py --output FOLDER --idx MNIST [--front] [--only ROW ...] [--seed 1] [--docs docs]
+    python benchmarks/hardware.py --output FOLDER --idx MNIST [--front] [--only ROW ...] [--resume] [--seed 1]
+        [--docs docs]
     python benchmarks/hardware.py --output FOLDER --mnist NET.nir --mnist-data TEST.npz
         [--mnist16 NET.nir --mnist16-data TEST.npz] [--nmnist NET.nir --nmnist-data TEST.npz] [--front]
         [--only ROW ...] [--seed 1] [--docs docs]
@@ -16,7 +17,8 @@ A core alone is synthesised, placed and routed with its ports on any pins; a who
 builds. Cycles per step are the cycles of a sample alone on the core, from its first token in to its last out, divided
 by its steps: of the exact model (`spikeloom.compiler.cycles`), checked against the simulated hardware, or of the latter
 where there is no model. Placement starts from one seed, except where a row says otherwise. FOLDER keeps designs under a
-hash of their RTLIL, so that an interrupted run goes on, and what became of every row, so that `--table` needs no tool.
+hash of their RTLIL, so that an interrupted run goes on, and what became of every row, so that `--table` needs no tool
+and `--resume` measures only rows that were not yet measured on these sources: a table may be made row by row.
 A row that failed or was skipped keeps no older figure, and rows of different commits make no table. `hardware.json` and
 `benchmarks_hardware.md` are written there, and the latter to `--docs` too, with the plot.
 """
@@ -47,6 +49,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, metavar="TEST.npz")
     parser.add_argument("--only", nargs="+", choices=MEASURES, metavar="ROW", help=f"of {', '.join(MEASURES)}")
     parser.add_argument("--front", action="store_true", help="measure every point of the folding axis too")
+    parser.add_argument("--resume", action="store_true", help="leave out rows that were measured on these sources")
     parser.add_argument("--table", action="store_true", help="measure nothing, write the table of earlier runs")
     parser.add_argument("--seed", type=int, default=1, help="of the placement")
     parser.add_argument("--docs", type=Path, metavar="FOLDER", help="where the page and its plot go too")

@@ -32,7 +32,7 @@ def hardware() -> Iterator[SimpleNamespace]:
 
 def bench(hardware: SimpleNamespace, folder: Path, **files: Path) -> object:
     names = ("mnist", "mnist16", "mnist_data", "mnist16_data")
-    options = argparse.Namespace(**dict.fromkeys(names), seed=1, epochs=1, finetune_epochs=1)
+    options = argparse.Namespace(**dict.fromkeys(names), seed=1, epochs=1, finetune_epochs=1, resume=False)
     for name, file in files.items():
         setattr(options, name, file)
     return hardware.Bench(options, folder)
@@ -79,6 +79,24 @@ def test_a_row_that_is_skipped_or_fails_keeps_no_older_figure(
         hardware.measure_rows(bench(hardware, tmp_path), ["compile"])
         assert f"| {text} |" in hardware.markdown(hardware.read_results(tmp_path))
     assert "7,777 LC" not in hardware.markdown(hardware.read_results(tmp_path))
+
+
+def test_a_run_that_is_resumed_measures_what_is_missing(
+    hardware: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, measured = importlib.import_module("measuring.rows"), []
+
+    def measure(_: object) -> object:
+        measured.append(len(measured))
+        return hardware.Result({"lcs": float(len(measured))})
+
+    monkeypatch.setitem(hardware.MEASURES, "compile", measure)
+    resumed = bench(hardware, tmp_path)
+    resumed.options.resume = True  # type: ignore[attr-defined]
+    for commit, count in (("abc", 1), ("abc", 1), ("def", 2), ("def-dirty", 3), ("def-dirty", 4)):
+        monkeypatch.setattr(rows, "commit_of_sources", lambda commit=commit: commit)
+        hardware.measure_rows(resumed, ["compile"])
+        assert len(measured) == count and hardware.read_results(tmp_path)["compile"].figures == {"lcs": count}
 
 
 def test_rows_of_different_commits_make_no_table(hardware: SimpleNamespace) -> None:

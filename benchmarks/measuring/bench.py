@@ -113,8 +113,9 @@ class Bench:
         return Result(figures, tuple(remarks))
 
     def design(self, network: Network, board: str) -> Figures:
-        """The whole design with its host link, as `spikeloom compile` builds it."""
-        options = CompileOptions(board=board, seed=self.options.seed)
+        """The whole design with its host link, as `spikeloom compile` builds it for the board's own clock, with which
+        it takes the least area."""
+        options = CompileOptions(board=board, seed=self.options.seed, own_clock=True)
         target = find_board(board)
         link = link_on(target, network, options)
         plan = plan_for(network, target, options, link)

@@ -10,6 +10,7 @@ from mnist import CALIBRATION, NETWORKS, STEPS, rate_code, read_images, shrunk, 
 from spikeloom.compiler.compression.apply import compress
 from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.recipe import Recipe
+from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.frontends.nir.writer import write_nir
 from spikeloom.compiler.frontends.snntorch.frontend import from_snntorch
 
@@ -34,14 +35,18 @@ def _make(options: argparse.Namespace, name: str, sparsity: float, network: Path
     side = NETWORKS[name].side
     images, labels = read_images(options.idx, "train")
     images = shrunk(images, side)
-    print(f"training {name} ({NETWORKS[name].about})", flush=True)
-    source = from_snntorch(train(NETWORKS[name], images, labels, options.epochs, options.seed), (side**2,))
+    network.parent.mkdir(parents=True, exist_ok=True)
+    trained = network.with_name(f"{network.stem}_float.nir")
+    if not trained.is_file():
+        print(f"training {name} ({NETWORKS[name].about})", flush=True)
+        model = train(NETWORKS[name], images, labels, options.epochs, options.seed)
+        write_nir(from_snntorch(model, (side**2,)), trained)
+    source = read_nir(trained)
     spikes = rate_code(images, STEPS, seed=13)
     print(f"compressing {name} to {sparsity:.0%} and {BITS} bits, trained on {len(images):,} images", flush=True)
     training = FineTune(spikes=spikes, labels=labels, epochs=options.finetune_epochs)
     recipe = Recipe(method="osbc", sparsity=sparsity, bits=BITS)
     compressed, _ = compress(source, recipe, spikes[:CALIBRATION], finetune=training)
     test, test_labels = read_images(options.idx, "t10k")
-    network.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(data, spikes=rate_code(shrunk(test, side), STEPS, seed=12), labels=test_labels)
     write_nir(compressed, network)

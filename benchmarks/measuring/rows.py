@@ -185,16 +185,26 @@ MEASURES: dict[str, Callable[[Bench], Result]] = {
 
 def measure_rows(bench: Bench, ids: Sequence[str]) -> None:
     """Measure rows and keep what became of each, in place of what was known of it."""
-    for id in ids:
+    commit = commit_of_sources()
+    done = _measured_before(bench, commit) if bench.options.resume else frozenset()
+    for id in (id for id in ids if id not in done):
         try:
             result = MEASURES[id](bench)
         except Skipped as reason:
             result = Result({}, missing=f"skipped: {reason}")
         except SpikeloomError as error:  # the other rows are worth having
             result = Result({}, missing=f"failed: {error}")
-        result = replace(result, commit=commit_of_sources())
+        result = replace(result, commit=commit)
         write_figures(bench.folder / "rows" / f"{id}.json", asdict(result))
         print(f"{id}: {result.missing or shown(result.figures)}; {'; '.join(result.remarks)}", flush=True)
+
+
+def _measured_before(bench: Bench, commit: str) -> frozenset[str]:
+    """The rows that an earlier run measured on these very sources; none where these differ from their commit."""
+    if not commit or commit.endswith("-dirty"):
+        return frozenset()
+    results = read_results(bench.folder)
+    return frozenset(id for id, result in results.items() if result.measured and result.commit == commit)
 
 
 def read_results(folder: Path) -> dict[str, Result]:
