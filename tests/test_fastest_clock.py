@@ -27,7 +27,7 @@ from spikeloom.compiler.flow.options import CompileOptions, follows_fmax
 from spikeloom.compiler.output.build_folder import load_build_folder
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
-from spikeloom.hdl.errors import OptionError, TimingError
+from spikeloom.hdl.errors import CapacityError, OptionError, TimingError
 
 BOARD = find_board("icebreaker")
 NETWORK = chain(1, (8, 6, 4))
@@ -92,7 +92,9 @@ def test_a_folding_that_must_be_in_time_is_weighed_at_the_clock_that_it_will_hav
 OWN = plan_clock(BOARD)
 
 
-def settled(bears: list[float], *, fastest: bool = True, aim: float = 30e6) -> tuple[list[float], Design | None]:
+def settled(
+    bears: list[float], *, fastest: bool = True, aim: float = 30e6, too_large_above: float = 1e9
+) -> tuple[list[float], Design | None]:
     """The clocks that are tried, in MHz, where 30 are aimed at and the builds reach so many in turn, and the design in
     the end."""
     tried: list[float] = []
@@ -100,6 +102,8 @@ def settled(bears: list[float], *, fastest: bool = True, aim: float = 30e6) -> t
     def build(design: Design) -> BuildResult:
         fmax = bears[min(len(tried), len(bears) - 1)]
         tried.append(round(design.clock.hz / 1e6, 3))
+        if design.clock.hz > too_large_above:
+            raise CapacityError("some cells too many")
         if fmax < design.clock.hz / 1e6:
             raise TimingError("too slow", fmax_mhz=fmax)
         timing = Timing(constraint_mhz=tried[-1], fmax_mhz=fmax, critical_path=())
@@ -174,6 +178,14 @@ def test_by_default_a_design_that_bears_no_faster_clock_has_the_boards_own() -> 
     assert tried == [12.0] and design is not None and design.clock == OWN
     assert design.clock_choice == "the board's own: 92% of its Fmax, in build 1"
     assert settled([11.0], fastest=False, aim=12e6) == ([12.0], None)
+
+
+def test_a_design_that_a_faster_clock_makes_too_large_has_the_boards_own() -> None:
+    tried, design = settled([60.0], fastest=False, too_large_above=12e6)
+    assert tried == [30.0, 12.0] and design is not None and design.clock == OWN
+    for fastest, most in ((True, 12e6), (False, 1e6)):
+        with pytest.raises(CapacityError):
+            settled([60.0], fastest=fastest, too_large_above=most)
 
 
 def test_bare_verilog_and_an_unknown_device_have_no_fastest_clock(tmp_path: Path, capsys: Any) -> None:

@@ -15,7 +15,7 @@ from ...boards.boards import Board, device_of
 from ...boards.clock import ClockPlan, clock_below
 from ...boards.devices import Device
 from ...boards.toolchain import BuildResult
-from ...hdl.errors import OptionError, TimingError
+from ...hdl.errors import CapacityError, OptionError, TimingError
 from ...hdl.link.protocol import LinkFormat
 from ..estimate.estimate import estimate
 from ..plan.plan import Plan
@@ -68,7 +68,8 @@ def with_clock(design: Design, options: CompileOptions, clock: ClockPlan) -> Des
 
 def built_near_fmax(design: Design, options: CompileOptions, build: Callable[[Design], BuildResult]) -> Design:
     """The design as it is built at a clock that follows its Fmax. `build` raises TimingError where a clock is not
-    reached; this does where the target's own, which the design has, is not either."""
+    reached; this does where the target's own, which the design has, is not either. A design that by default is too
+    large by the cells that a faster clock takes has its target's own."""
     target, own = design.target, design.clock
     assert target is not None, "what is built has a target"
     design = with_clock(design, options, aimed_clock(target, options, design.plan, design.link))
@@ -82,6 +83,10 @@ def built_near_fmax(design: Design, options: CompileOptions, build: Callable[[De
             fmax_mhz, met = error.fmax_mhz, False
             if _below(target, options, BELOW * fmax_mhz).hz >= clock.hz:
                 raise  # there is no slower one
+        except CapacityError:
+            if options.fastest or clock == own:
+                raise
+            break
         else:
             assert design.built is not None
             fmax_mhz, met = design.built.timing.fmax_mhz, True
