@@ -2,7 +2,7 @@
 `--clock-mhz max`.
 
 The estimated Fmax says what to aim at, and the placed design what it bears. By default the aim is so far below the
-estimate that the first build reaches it nearly always. As fast as it can means more builds, each with another setting
+estimate that the first build mostly reaches it. As fast as it can means more builds, each with another setting
 of the PLL and another divisor of the serial line, until the design reaches its clock and that is near its Fmax.
 """
 
@@ -23,8 +23,7 @@ from .facts import Design
 from .options import CompileOptions, baud_of, clocks_of
 
 AIMED = 0.9
-"""What the clock is of the estimated Fmax by default: estimates of whole designs were 9.8 % too high at worst
-(docs/estimates.md)."""
+"""What the clock is of the estimated Fmax by default: an estimate is some 5 to 10 % off (docs/hardware.md)."""
 
 NEAR = 0.9
 """A clock of so much of the placed Fmax is near it."""
