@@ -23,6 +23,7 @@ from spikeloom.hdl.images.coding import Encoder, ImageCoding
 from spikeloom.hdl.link.protocol import Code, Unslip, crc_bytes, encode_sample, slip
 from spikeloom.sim.bad_cable import Noise, Relay, as_it_is
 from spikeloom.sim.board_model import build_board
+from spikeloom.sim.early_exit import early_exit
 from spikeloom.sim.readout import readings
 from spikeloom.sim.reference import run_reference
 from spikeloom.sim.simulated_board import SimulatedBoard
@@ -63,7 +64,8 @@ int main(int count, char **arguments) {
     int port = open(arguments[1], O_RDWR | O_NOCTTY);
     unsigned steps = count > 2 ? (unsigned)atoi(arguments[2]) : 1;
     uint8_t *sample = malloc((size_t)steps * SPIKELOOM_INPUTS);
-    spikeloom_line line = {.write = to_board, .read = from_board, .context = &port};
+    uint32_t margin = count > 3 ? (uint32_t)atoi(arguments[3]) : 0;
+    spikeloom_line line = {.write = to_board, .read = from_board, .context = &port, .margin = margin};
     spikeloom_answer answer;
     int found = spikeloom_identify(&line);
     while (found == SPIKELOOM_OK && fread(sample, SPIKELOOM_INPUTS, steps, stdin) == steps) {
@@ -78,6 +80,7 @@ int main(int count, char **arguments) {
 #if SPIKELOOM_VALUE_BYTES
         for (int n = 0; n < SPIKELOOM_OUTPUTS; n++) printf(" %ld", (long)answer.readings[n]);
 #endif
+        if (margin) printf(" %u", (unsigned)answer.steps);
         printf("\\n");
     }
     return -found;
@@ -124,8 +127,10 @@ def compiled(folder: Path, patience_ms: int = 1000) -> Path:
     return folder / "host"
 
 
-def answered(program: Path, port: str, samples: np.ndarray, steps: int) -> list[list[int]]:
-    run = subprocess.run([program, port, str(steps)], input=samples.tobytes(), capture_output=True, timeout=120)
+def answered(program: Path, port: str, samples: np.ndarray, steps: int, margin: int = 0) -> list[list[int]]:
+    run = subprocess.run(
+        [program, port, str(steps), str(margin)], input=samples.tobytes(), capture_output=True, timeout=120
+    )
     assert run.returncode == 0, run
     return [[int(word) for word in line.split()] for line in run.stdout.decode().splitlines()]
 
@@ -161,6 +166,20 @@ def expected_counts() -> list[list[int]]:
 
 def test_a_program_in_c_gets_the_references_answers(events: Plugged) -> None:
     assert answered(compiled(events.folder), events.port, SPIKES, 4) == expected_counts()
+
+
+def test_samples_end_early_in_both(events: Plugged) -> None:
+    """Once their class is certain: with the steps, spikes and classes of `sim.early_exit`."""
+    wanted = early_exit(NETWORK.reading, EXPECTED.spikes, margin=1)
+    assert len(set(wanted.steps.tolist())) > 1
+    counts = wanted.spikes.sum(axis=1, dtype=int).tolist()
+    rows = zip(wanted.classes.tolist(), counts, wanted.steps.tolist(), strict=True)
+    assert answered(compiled(events.folder), events.port, SPIKES, 4, margin=1) == [[c, *n, s] for c, n, s in rows]
+    with SerialLine(events.port, 115_200) as line:
+        host = module_of(events.folder).Host(Uart(line), margin=1)
+        answers = [host.sample(sample.tolist()) for sample in SPIKES]
+    assert [answer.predicted for answer in answers] == wanted.classes.tolist()
+    assert [len(answer.spikes) for answer in answers] == wanted.steps.tolist()
 
 
 def test_a_program_in_c_sends_again_what_was_spoilt(events: Plugged, tmp_path: Path) -> None:

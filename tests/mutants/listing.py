@@ -1032,6 +1032,20 @@ HOST = (
         ("tests/test_flashing.py", "-k", "dry_run"),
     ),
     Mutant(
+        "a program in C leaves samples without an end where it needs no further step",
+        "boards/host/host.h.in",
+        "spikeloom_begin(line, 4);\n            spikeloom_end(line);\n            return spikeloom_await(line, 0x82);",
+        "return SPIKELOOM_OK;",
+        ("tests/test_embedded_hosts.py", "-k", "end_early and plain"),
+    ),
+    Mutant(
+        "the module counts what comes after a sample's early end",
+        "boards/host/spikeloom_host.py.in",
+        "        if answer.certain:\n            return\n",
+        "",
+        ("tests/test_embedded_hosts.py", "-k", "end_early and packed"),
+    ),
+    Mutant(
         "a host in C begins a step where the one before it in its frame ended",
         "boards/host/host.h.in",
         "if (n > step) spikeloom_put(line, 0xFF);",
