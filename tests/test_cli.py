@@ -706,7 +706,7 @@ def test_a_build_remembers_its_folding(model: Path, data: Path, tmp_path: Path, 
     simulate = ["simulate", str(built[0]), "--data", str(data), "--executor", "amaranth", "--limit", "1"]
     assert main(simulate) == 0
     assert main([*simulate, "--fold", "shared"]) == 2
-    assert "leave --fold, --fast, --queue and --folding out" in capsys.readouterr().err
+    assert "leave --fold, --fast, --queue, --lists and --folding out" in capsys.readouterr().err
 
 
 def test_a_folding_that_contradicts_the_network_is_refused(model: Path, tmp_path: Path, capsys: Any) -> None:

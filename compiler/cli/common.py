@@ -193,6 +193,13 @@ def folding_options() -> argparse.ArgumentParser:
         metavar="N",
         help="events, a power of two, that may wait between two engines, of which none holds up the other then: try 32",
     )
+    titled.add_argument(
+        "--lists",
+        action="store_true",
+        default=None,
+        help="passes take the neurons that something came to from a list: for integrate-and-fire neurons of which few "
+        "hear something in a step",
+    )
     return parent
 
 
@@ -258,9 +265,25 @@ def folding_of(options: argparse.Namespace, network: Network) -> Folding | None:
     from ..plan.folding import default_folding
 
     folding = _named_folding(options, network)
+    if options.lists:
+        folding = _listing(network, folding or default_folding(network))
     if options.queue is None:
         return folding
     return _queued(network, folding or default_folding(network), options.queue)
+
+
+def _listing(network: Network, folding: Folding) -> Folding:
+    """The folding with `--lists`. Raises OptionError where that changes nothing."""
+    from ...hdl.errors import OptionError
+    from ..plan.folding import LEAST_LISTED, listing_folding
+
+    listing = listing_folding(network, folding)
+    if listing == folding:
+        raise OptionError(
+            f"--lists is for engines of one lane whose first population has {LEAST_LISTED} neurons or more, without "
+            "leak and bias, and hears no maps: this folding has none; leave it out"
+        )
+    return listing
 
 
 def _queued(network: Network, folding: Folding, depth: int) -> Folding:

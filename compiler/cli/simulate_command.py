@@ -116,11 +116,11 @@ def _folding(options: argparse.Namespace, build: BuildFolder | None, network: Ne
     if build is None:
         folding = common.folding_of(options, network)
         return all_fast(network, folding or default_folding(network)) if options.fast else folding
-    given = (options.fold, options.folding, options.fast, options.queue)
+    given = (options.fold, options.folding, options.fast, options.queue, options.lists)
     if any(option is not None for option in given):
         raise OptionError(
-            f"a build has its folding: {options.model} is a build folder; leave --fold, --fast, --queue and --folding "
-            "out"
+            f"a build has its folding: {options.model} is a build folder; leave --fold, --fast, --queue, --lists and "
+            "--folding out"
         )
     return read_folding(build.folding_file)
 

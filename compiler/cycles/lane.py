@@ -26,6 +26,7 @@ from ..plan.lane_assignment import lane_neurons
 from ..plan.lanes import LanesFolding
 from .circuit import Circuit
 from .engine_cycles import EngineCycles, Events
+from .listed import VisitList, spared_visits
 from .pooling import PooledFront, SpikePoolFront, SumPoolBack
 from .rows import Posts, posts_of
 from .taps import Tap, TapFront
@@ -47,7 +48,8 @@ class LaneModel:
     of the engine's neurons that the lane has. Where some of its spikes return, `own` neurons have rows, those `waiting`
     wait for the end of their pass in a `queue`, and `last_returns` is whether the last population's return. Spikes of
     those that are `inner` are told aside. With `taps` events become rows that are placed;
-    they may be pooled before (`pool`), and contributions behind (`sums`). Passes look at blocks that are `touched`.
+    they may be pooled before (`pool`), and contributions behind (`sums`). Passes look at blocks that are `touched`, or
+    take the first `listed` neurons from a list.
     """
 
     rows: tuple[Posts, ...]
@@ -66,6 +68,7 @@ class LaneModel:
     pool: tuple[SpikePoolFormat, TapContents] | None = None
     sums: tuple[SumPoolFormat, TapContents] | None = None
     touched: int = 0
+    listed: int = 0
 
     def front(self) -> TapFront | PooledFront | None:
         """What is in front of the walker."""
@@ -118,7 +121,8 @@ def _busy(form: SparseFormat, contents: SparseContents, events: Events, steps: i
     costs = event_beats(form, contents, of_rows, without=1)
     visited = form.neurons.neurons // (form.neurons.touched or 1)
     passes = visited + PASS_CYCLES * len(form.neurons.populations)
-    return events @ costs + steps * passes
+    rows = posts_of(form.rows, contents.rows) if form.neurons.lists else ()
+    return events @ costs + steps * passes - spared_visits(form.neurons.ends[0], rows, events, steps)
 
 
 def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) -> LaneModel:
@@ -139,6 +143,7 @@ def _lane_model(form: SparseFormat, contents: SparseContents, chosen: IntArray) 
         pool=None if form.pool is None or contents.pool is None else (form.pool, contents.pool),
         sums=None if form.sums is None or contents.sums is None else (form.sums, contents.sums),
         touched=form.neurons.touched,
+        listed=form.neurons.ends[0] if form.neurons.lists else 0,
     )
 
 
@@ -182,6 +187,7 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Aside) -> Block:
     block = model.touched
     touched = [False] * (model.neurons // block if block else 0)
     entered = fired = False
+    visits, place1 = VisitList(model.listed), 0  # where the pass stood as it asked for the neuron in the first stage
     # Those of spikes that return.
     queue: deque[int] = deque()  # in the memory
     head: int | None = None  # at the queue's output
@@ -246,6 +252,10 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Aside) -> Block:
         by = block > 0 and job == PASS and not stall and end == END_OF_STEP and not entered
         by = by and not neuron % block and not touched[neuron // block]
         issue = issue and not by
+        listing, at_end = visits.look(end, neuron)
+        issue = issue and not at_end and not visits.begins
+        if adding:
+            visits.arrives(post)
         hold = stall or (several and adding)
         incoming = token
         if several:
@@ -282,9 +292,13 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Aside) -> Block:
                 fired = fires_here or (fired and neuron2 % block > 0)
                 touched[neuron2 // block] = fired
             entered = (stall and stage1) or (entered and not issue)
-        asked = neuron
+        if stage2 and not hold:
+            visits.visited(neuron2, end == END_OF_STEP and neuron2 in fires[step])
+        asked, stood = visits.at(neuron) if listing and issue else neuron, neuron
         if stall and stage1:
-            neuron, job = neuron1, PASS
+            neuron, job = place1, PASS
+        elif job == PASS and at_end and not stage1:
+            neuron, job = model.listed % model.neurons, DRAIN
         if by:
             neuron += block
             if neuron > last_neuron:
@@ -315,7 +329,8 @@ def run_lane(model: LaneModel, spikes: SpikeArray, told: Aside) -> Block:
             more -= 1
         elif o_ready:
             spike = False
-        stage1, neuron1 = issue, asked
+        stage1, neuron1, place1 = issue, asked, stood
+        visits.move(accept and not is_event)
         adding = accept and is_event and not dropped
         if accept and not is_event:
             drops = b_kind != END_OF_STEP

@@ -14,6 +14,7 @@ from ..plan.folding import (
     check_folding,
     default_folding,
     fast_folding,
+    listing_folding,
     membranes_leave,
     pipelined_folding,
     queued_folding,
@@ -78,11 +79,13 @@ def searched_foldings(network: Network, lanes: Sequence[int]) -> dict[str, Foldi
 
 
 def _weighed_sparse(network: Network) -> Iterator[Folding]:
+    foldings = [pipelined_folding(network, scarce=scarce) for scarce in Scarce]
     if default_folding(network) == shared_folding(network):
-        for scarce in Scarce:
-            yield shared_folding(network, scarce)
-    for scarce in Scarce:
-        yield pipelined_folding(network, scarce=scarce)
+        foldings = [*(shared_folding(network, scarce) for scarce in Scarce), *foldings]
+    yield from foldings
+    for folding in foldings:
+        if (listing := listing_folding(network, folding)) != folding:
+            yield listing
     yield from _queued(network, pipelined_folding(network))
 
 
@@ -168,7 +171,9 @@ def _searched_sparse(network: Network, lanes: Sequence[int]) -> Mapping[str, Fol
         found |= zip(["pipelined, with queues"], _queued(network, found["pipelined"]), strict=False)
     quick = {f"{name}, fast": fast_folding(network, folding) for name, folding in found.items()}
     found |= {name: folding for name, folding in quick.items() if folding.fast}
-    return found | {"shared, fewer LUTs": shared_folding(network, Scarce.LUTS)}
+    found |= {"shared, fewer LUTs": shared_folding(network, Scarce.LUTS)}
+    listing = {f"{name}, visits from lists": listing_folding(network, folding) for name, folding in found.items()}
+    return found | {name: folding for name, folding in listing.items() if folding not in found.values()}
 
 
 def _searched_lanes(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:

@@ -100,6 +100,7 @@ def choose_folding(
     wide: bool = False,
     headroom: float | None = None,
     fast: bool | None = None,
+    placed: Callable[[Plan], Plan] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Folding:
     """The folding of an integer network that serves the purpose best.
@@ -108,6 +109,7 @@ def choose_folding(
     must fit it by the estimate. Warns where the choice rests on prices that are a guess. With `wide` only foldings are
     weighed whose first engine takes beats, as the core's input then brings them; with `headroom` only those whose
     memories can have it; with `fast` true or false only those with engines with registers on their way, or without.
+    `placed` moves what a plan stores to where the device has room.
     Raises CapacityError where no folding is fast enough or fits, naming the nearest.
     """
     foldings = list(wide_foldings(network) if wide else candidate_foldings(network))
@@ -123,6 +125,7 @@ def choose_folding(
     candidates = []
     for number, folding in enumerate(foldings):
         plan = make_plan(network, family.value, folding, headroom=headroom)
+        plan = plan if placed is None else placed(plan)
         figures = estimate(plan, device=device, link=link, rates=rates, steps=purpose.steps)
         candidates.append(_Candidate(plan=plan, figures=figures, purpose=purpose))
         if progress is not None:

@@ -24,6 +24,8 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     if form.shared:
         parts.lut("turns", 12 + (len(form.populations) - 1) * neuron * COMPARE)
         parts.lut("turns", neuron)
+    if form.lists:
+        _list_parts(parts, form)
     if form.bias_bits:
         parts.adder("bias", bits)
     if any(rule.fires for rule in rules):
@@ -65,6 +67,15 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
         adders = 3 if form.c_bits else math.log(max(1.0, cost.terms / 2), 1.5)
         levels = 2 + adders + cost.sums + bool(later) + kinds
         parts.path("next", levels, state + 2 * cost.sums + form.c_bits)
+
+
+def _list_parts(parts: Parts, form: NeuronFormat) -> None:
+    """A list of the neurons that a pass takes (spikeloom.hdl.neurons.listed): its counter, the next place, where it
+    ends, and the choice between a place and what is there."""
+    neuron = form.ends[0].bit_length()
+    parts.adder("visits", 2 * neuron)
+    parts.lut("visits", 10 + neuron * (1 + COMPARE) + (len(form.populations) > 1) * 2 * neuron * COMPARE)
+    parts.ff("visits", 3 * neuron + 1)
 
 
 OF_A_BANK = ("bank", "neuron numbers", "neuron counters", "accumulate", "write")

@@ -72,6 +72,7 @@ def with_chosen_folding(
             wide=options.wide,
             headroom=options.headroom,
             fast=options.fast,
+            placed=lambda plan: _with_room_in_spram(plan, target, options, link),
             progress=progress,
         )
     return _with_wide_input(network, replace(options, folding=folding, fast=False))
@@ -85,9 +86,10 @@ def _most_hz(target: Board | Device | None, options: CompileOptions) -> float:
 
 
 def link_on(target: Board | Device | None, network: Network, options: CompileOptions) -> LinkFormat:
-    """The host link that a network has on a target."""
+    """The host link that a network has on a target: not packed where the fewest look-up tables are wanted."""
     capacity = Resources() if target is None else device_of(target).capacity
-    return link_for(network, capacity, options.coding, options.packed)
+    packed = False if options.packed is None and options.minimise == Objective.LUTS else options.packed
+    return link_for(network, capacity, options.coding, packed)
 
 
 def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
@@ -98,7 +100,11 @@ def plan_for(network: Network, target: Board | Device | None, options: CompileOp
     """
     folding = options.folding or default_folding(network)
     require_folded_answer(network, folding)
-    plan = _quick_plan(network, target, options, folding)
+    return _with_room_in_spram(_quick_plan(network, target, options, folding), target, options, link)
+
+
+def _with_room_in_spram(plan: Plan, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
+    """The plan with weights in SPRAM where that is wanted or needed, and where that is too little, states too."""
     capacity = Resources() if target is None else device_of(target).capacity
     if isinstance(target, Board) and target.flash is None:
         capacity = replace(capacity, spram=0)  # it cannot be filled

@@ -44,6 +44,9 @@ from .wide import WideFolding
 SLOTS = 4
 """How many slots the words of a slotted engine have where nobody says it."""
 
+LEAST_LISTED = 32
+"""Of fewer neurons a pass is too short for a list of them to pay."""
+
 WORD_LANES = 16
 """How many neurons a word has where nobody says it: as many as the channels of most maps."""
 
@@ -151,6 +154,21 @@ def fast_folding(network: Network, folding: Folding) -> Folding:
         return faster if faster.refusal(network) is None else engine
 
     return replace(folding, engines=tuple(map(fast, folding.engines)))
+
+
+def listing_folding(network: Network, folding: Folding) -> Folding:
+    """The folding, with a list of the neurons that passes take in every engine that can have one: fewer cycles where
+    few neurons hear something in a step."""
+
+    def listing(engine: EngineFolding) -> EngineFolding:
+        if not isinstance(engine, SparseFolding) or engine.skips or engine.fast:
+            return engine
+        if network.size_of(engine.first) < LEAST_LISTED:
+            return engine
+        other = replace(engine, lists=True)
+        return other if other.lists_refusal(network) is None else engine
+
+    return replace(folding, engines=tuple(map(listing, folding.engines)))
 
 
 def queued_folding(network: Network, folding: Folding, depth: int = QUEUE) -> Folding:

@@ -62,6 +62,7 @@ FIELDS: Mapping[str, Any] = {
     "neurons_per_cycle": 1,
     "scarce": Scarce.BRAMS,
     "skips": False,
+    "lists": False,
     "fast": False,
 }
 """What a folding file may say of an engine beside its populations, and what it is where the file does not."""

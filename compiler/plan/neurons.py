@@ -34,6 +34,7 @@ def plan_neurons(
     *,
     overlaps: bool = False,
     skips: bool = False,
+    lists: bool = False,
     gives_membranes: bool = False,
     chosen: IntArray | None = None,
     order: IntArray | None = None,
@@ -75,6 +76,7 @@ def plan_neurons(
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
         skips=skips,
+        lists=lists,
         gives_membranes=gives_membranes,
         logic_luts=logic_luts,
     )
@@ -179,6 +181,21 @@ def rests(population: Population) -> bool:
     stays = population.fires and all(state is None for state in states) and not np.any(population.bias)
     stays = stays and dynamics.reset_place is not ResetPlace.SNNTORCH_SAME and bool(np.all(dynamics.fire >= 0))
     return stays and (dynamics.v_min is None or bool(np.all(dynamics.v_min <= dynamics.fire)))
+
+
+def lists_refusal(network: Network, names: Sequence[str]) -> str | None:
+    """Why the passes of an engine of such populations cannot take neurons of the first from a list, as what they have
+    where they can; None there."""
+    first, *others = map(network.population, names)
+    if not rests(first):
+        return "first a population without leak and bias, with a threshold not below 0"
+    if network.reads_membranes_of(first.name):
+        return "a first population of which spikes are read"
+    problem = next((problem for problem in map(beyond_plain, others) if problem is not None), None)
+    if problem is not None:
+        return problem
+    own = (p for p in network.projections if p.pre in names and p.post in names)
+    return "no spikes that come back to it later" if any(p.step_edge or np.any(p.delay) for p in own) else None
 
 
 def beyond_plain(population: Population) -> str | None:

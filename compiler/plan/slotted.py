@@ -48,7 +48,7 @@ class SlottedFolding(EngineFolding):
 
     kind = EngineKind.SLOTTED
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("spram", "state_sprams", "events_per_beat", "skips", "fast"), NOT_SLOTTED
+        ("spram", "state_sprams", "events_per_beat", "skips", "lists", "fast"), NOT_SLOTTED
     )
 
     @property

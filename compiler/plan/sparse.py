@@ -17,7 +17,8 @@ from ..ir.connectivity import Connectivity
 from ..ir.network import Network
 from .engine_folding import ONLY_WIDE, EngineFolding, EngineKind, Monitor, check_one_population
 from .fast import fast_refusal, fast_rows
-from .maps import map_orders
+from .maps import listens_to_maps, map_orders
+from .neurons import lists_refusal
 from .taps import PlacedRows, plan_taps
 from .weights import EngineWeights
 
@@ -33,13 +34,15 @@ class SparseFolding(EngineFolding):
     """One engine (`spikeloom.hdl.engines.engine`) for one population, or for several in turn.
 
     With `spram` its weights lie in the SPRAM of an iCE40UP5K, else in block RAM. `scarce` is what it saves. If it
-    `skips`, it leaves out passes that would change nothing, for about 25 logic cells. One that is `fast` has registers
-    on its way: a higher clock for some cycles and logic cells more (`fast_refusal` says what it cannot have).
+    `skips`, it leaves out passes that would change nothing, for about 25 logic cells. One that `lists` visits takes the
+    neurons of its first population that a pass changes from a list (`lists_refusal` says where). One that is `fast` has
+    registers on its way: a higher clock for some cycles and logic cells more (`fast_refusal` says what it cannot have).
     """
 
     spram: bool = False
     scarce: Scarce = Scarce.BRAMS
     skips: bool = False
+    lists: bool = False
     fast: bool = False
 
     kind = EngineKind.SPARSE
@@ -67,6 +70,11 @@ class SparseFolding(EngineFolding):
         for projection in network.projections:
             if projection.post in self.populations and not projection.connectivity.is_linear:
                 check_one_population(self, "an engine with max pooling has one population")
+        problem = self.lists_refusal(network)
+        if problem is not None:
+            raise ModelError(
+                f"an engine that lists visits has {problem}: that of {quoted(self.first)} is not so; leave lists out"
+            )
         problem = self.refusal(network)
         if problem is not None:
             raise ModelError(f"a fast engine has {problem}: that of {quoted(self.first)} is not so; leave fast out")
@@ -75,7 +83,17 @@ class SparseFolding(EngineFolding):
         """What a fast engine has that it would not have, if it is to be one."""
         if not self.fast:
             return None
+        if self.lists:
+            return "passes over all neurons"
         return "a pass in every step" if self.skips else fast_refusal(network, self.populations)
+
+    def lists_refusal(self, network: Network) -> str | None:
+        """What an engine that lists visits has that it would not have, if it is to do so."""
+        if not self.lists:
+            return None
+        if any(listens_to_maps(network, name) for name in self.populations):
+            return "matrices of weights"
+        return "a pass in every step" if self.skips else lists_refusal(network, self.populations)
 
     def keeps_membranes(self, network: Network) -> str | None:
         return SKIPPED_MEMBRANES.format(population=quoted(self.populations[-1])) if self.skips else None
@@ -97,6 +115,7 @@ class SparseFolding(EngineFolding):
             placed.weight_bits,
             overlaps=overlaps,
             skips=self.skips,
+            lists=self.lists,
             scarce=self.scarce,
             room=None if weights.room is None else weights.room.of("neurons"),
         )

@@ -33,6 +33,7 @@ class VectorFolding(EngineFolding):
         "spram": "a vector engine's weights lie in block RAM: that of {first} has spram; leave it out",
         "state_sprams": ONLY_WIDE,
         "skips": "a vector engine passes in every step: that of {first} has skips; leave it out",
+        "lists": "a vector engine passes over all neurons: that of {first} has lists; leave it out",
         "fast": "a vector engine is not fast by registers: that of {first} is to be; leave fast out",
     }
 

@@ -45,7 +45,7 @@ class WideFolding(EngineFolding):
 
     kind = EngineKind.WIDE
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("events_per_beat", "neurons_per_cycle", "skips", "fast"), NOT_WIDE
+        ("events_per_beat", "neurons_per_cycle", "skips", "lists", "fast"), NOT_WIDE
     )
 
     @property

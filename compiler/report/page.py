@@ -49,6 +49,7 @@ ROLE_NAMES = {
     "currents": "synaptic currents",
     "adaptation": "adaptation of thresholds",
     "touched": "touched neurons",
+    "visits": "visits to come",
     "readout": "readout",
     "parameters": "neuron parameters",
 }

@@ -113,7 +113,7 @@ class SparseFormat(EngineFormat):
 
     def traced(self) -> SparseFormat:
         """The same engine, whose monitors see every neuron in every step."""
-        return replace(self, neurons=replace(self.neurons, skips=False, touched=0))
+        return replace(self, neurons=replace(self.neurons, skips=False, touched=0, lists=False))
 
     @property
     def outputs(self) -> int:

@@ -37,6 +37,7 @@ from .dynamics import (
     raised,
 )
 from .idle import pass_by, skip, watch_still
+from .listed import list_visits
 from .neuron_format import NeuronFormat, NeuronRule, trace_signature
 from .repeats import left_bits, repeated
 from .shared_leaks import SharedLeaks
@@ -74,6 +75,9 @@ class NeuronBank(wiring.Component):
 
     Where it looks at what is `touched`, a pass that does not end the sample takes a cycle for each block of so many
     neurons to which nothing has come since the last pass and in which none fired then. The trace is silent there.
+
+    Where it `lists` visits, a pass that does not end the sample takes of the first population only the neurons to which
+    something has come since the last pass, or that fired in it, and one cycle more. The trace is silent of the others.
     """
 
     i: stream.Interface
@@ -106,7 +110,7 @@ class NeuronBank(wiring.Component):
         w = Wires(self._format, self.i, self.o, memories)
         self._integrate(m, w)
         self._issue(m, w)
-        parameters = self._read_parameters(m, shapes.get("parameters"), w.neuron)
+        parameters = self._read_parameters(m, shapes.get("parameters"), w.asked)
         after = self._compare(m, w, parameters)
         written = self._write(m, w, after)
         passed = self._leave(m, w)
@@ -119,6 +123,8 @@ class NeuronBank(wiring.Component):
             watch_still(m, self._format, w, self.i.payload.post, written, after.kept_spike, passed)
         if self._format.touched:
             pass_by(m, self._format, w, self.i.payload.post, after.kept_spike)
+        if self._format.lists:
+            list_visits(m, self._format, w, again=w.stall & w.stages[0], kept_spike=after.kept_spike)
         m.d.comb += [
             self.trace.valid.eq(w.stages[1] & ~w.hold & ~w.quiet),
             self.trace.neuron.eq(w.written),
@@ -166,10 +172,10 @@ class NeuronBank(wiring.Component):
             m.d.sync += w.job.eq(Job.PASS)
         m.d.comb += [
             w.sums.read_enable.eq(1),  # unused words do no harm
-            w.sums.read_address.eq(Mux(w.comes, self.i.payload.post, w.neuron)),
+            w.sums.read_address.eq(Mux(w.comes, self.i.payload.post, w.asked)),
         ]
         for memory in w.own:
-            m.d.comb += [memory.read_enable.eq(1), memory.read_address.eq(w.neuron)]
+            m.d.comb += [memory.read_enable.eq(1), memory.read_address.eq(w.asked)]
 
     def _compare(self, m: Module, w: Wires, parameters: Mapping[str, Value]) -> Compared:
         """Stage 1: both words are there. Stage 2, which waits while contributions are written, has what follows."""
@@ -248,11 +254,13 @@ class NeuronBank(wiring.Component):
             )
             for rule, of_rule, leak in zip(self._rules, parameters, leaks, strict=True)
         ]
-        word = Signal(bits + form.remembers_firing)
-        m.d.comb += word.eq(self._of_rule(w.written, starts))
+        word = Signal(bits + form.remembers_firing + form.lists)
+        m.d.comb += word[: bits + form.remembers_firing].eq(self._of_rule(w.written, starts))
+        if form.lists:
+            m.d.comb += word[-1].eq(after.kept_spike)
         total = (w.accumulator + w.weight)[: form.accumulator_bits]
         if after.kept_g is None:
-            self._write_sums(m, w, word, Cat(total, w.kept_bit))
+            self._write_sums(m, w, word, Cat(total, w.kept_bit, Const(1, int(form.lists))))
             return word if adapted is None else Cat(word, adapted)
         left = [
             left_current(rule, after.kept_g, after.kept, leak) for rule, leak in zip(self._rules, leaks, strict=True)

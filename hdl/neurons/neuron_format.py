@@ -108,7 +108,8 @@ class NeuronFormat:
     so that the next step's input may be integrated during its pass. One that `skips` leaves a population's pass out
     where it would change nothing. One with `touched` visits in a step's pass, of every so many neurons that follow one
     another (a power of two, of which there is a whole number), only those where one got a contribution or fired in the
-    last pass, as it would change nothing of the others. One that `gives_membranes` gives those of the last population
+    last pass, as it would change nothing of the others. One that `lists` visits takes those of its first population one
+    by one from a list. One that `gives_membranes` gives those of the last population
     to its output, in place of spikes. One that is `fast` has more registers on its way (`FastBank`). `logic_luts` is as
     in MemoryShape.
     """
@@ -131,6 +132,7 @@ class NeuronFormat:
     overlaps: bool = False
     skips: bool = False
     touched: int = 0
+    lists: bool = False
     gives_membranes: bool = False
     fast: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
@@ -251,9 +253,11 @@ class NeuronFormat:
 
         `state` is what the membrane starts from. Contributions are added to it, but where there are `currents`: then to
         these, which only a pass changes otherwise. `adaptation` is how much higher thresholds are, where they adapt.
-        `touched` says of which neurons the next pass makes something. `parameters` are there if any has a bit.
+        `touched` says of which neurons the next pass makes something, `visits` lists them. `parameters` are there if
+        any has a bit.
         """
-        words = {"state": (self.fast_bits(family) if self.fast else self.membrane_start_bits) + self.remembers_firing}
+        beside = self.remembers_firing + self.lists
+        words = {"state": (self.fast_bits(family) if self.fast else self.membrane_start_bits) + beside}
         if self.has_currents:
             words["currents"] = self.accumulator_bits
         if self.has_adaptation:
@@ -261,6 +265,9 @@ class NeuronFormat:
         shapes = {role: MemoryShape(family, self.neurons, bits, writable=True) for role, bits in words.items()}
         if self.touched:
             shapes["touched"] = MemoryShape(family, self.neurons // self.touched, 1, writable=True)
+        if self.lists:
+            listed = self.ends[0]
+            shapes["visits"] = MemoryShape(family, listed, address_bits(listed), writable=True)
         if self.parameter_bits:
             words_of_all = sum(population.parameter_words for population in self.populations)
             shapes["parameters"] = read_only(family, words_of_all, self.parameter_bits, self.logic_luts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from amaranth import Cat, Const, Signal
+from amaranth import Cat, Const, Mux, Signal
 from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import enum, stream
 
@@ -52,6 +52,20 @@ class NeuronWires(StepWires):
         self.post = Signal(address_bits(form.neurons))  # whose sum is written
 
 
+class ListWires:
+    """What a pass knows of the list that it takes neurons from, while it is `listing`: the number of the next neuron,
+    `place`, then is its place there."""
+
+    def __init__(self, place: Signal, listing: Value, entry: Value, most: int) -> None:
+        self.listing = listing
+        self.count = Signal(range(most + 1), name="listed")  # for the next pass
+        self.past = Signal.like(self.count, name="past")  # behind the last place of this one
+        self.begins = Signal()  # a pass, a cycle before it asks for the first neuron
+        self.at_end = listing & (place == self.past)
+        self.asked = Mux(listing, entry, place)
+        self.read = Signal.like(place, name="read")  # the neuron that was asked for last
+
+
 class Wires(NeuronWires):
     """What the parts of a bank tell each other: the job, the pass under way, and the contribution that is added.
 
@@ -67,11 +81,13 @@ class Wires(NeuronWires):
         self.sums = sums = memories.get("currents", state)
         self.adaptation = memories.get("adaptation")
         self.touched = memories.get("touched")
-        self.own = [memory for memory in memories.values() if memory not in (sums, self.touched)]
+        self.visits = memories.get("visits")
+        self.own = [memory for memory in memories.values() if memory not in (sums, self.touched, self.visits)]
         start_bits = form.membrane_start_bits
         self.accumulator = sums.read_data[: form.accumulator_bits].as_signed()
         self.start = state.read_data[:start_bits].as_signed()
-        self.kept_bit = state.read_data[start_bits:]
+        self.kept_bit = state.read_data[start_bits : start_bits + form.remembers_firing]
+        self.listed = state.read_data[start_bits + form.remembers_firing :]  # whether the next pass visits it
         self.a = None if self.adaptation is None else self.adaptation.read_data.as_signed()
         self.words = self._words()
 
@@ -79,7 +95,9 @@ class Wires(NeuronWires):
         self.still = Signal(len(form.populations))  # populations that a pass would not change
 
         self.stages = [Signal(name=f"stage{number}") for number in (1, 2)]
-        self.read, self.written = (self.neuron - 1)[: len(self.neuron)], Signal.like(self.neuron, name="written")
+        self.lists = self._lists(form)
+        self.read = (self.neuron - 1)[: len(self.neuron)] if self.lists is None else self.lists.read
+        self.written = Signal.like(self.neuron, name="written")
         self.spike = Signal()
         self.spikes = self.stages[1] & self.spike
         self.again = Signal() if form.repeats else None  # it fires once more
@@ -91,7 +109,21 @@ class Wires(NeuronWires):
         self.issue = (self.job == Job.PASS) & ~self.comes & ~self.stall
         if self.passes_by is not None:
             self.issue = self.issue & ~self.passes_by
+        if self.lists is not None:
+            self.issue = self.issue & ~self.lists.begins & ~self.lists.at_end
         self.hold = self.stall | self.adding if self.shared else self.stall
+
+    @property
+    def asked(self) -> Value:
+        """The next neuron of the pass."""
+        return self.neuron if self.lists is None else self.lists.asked
+
+    def _lists(self, form: NeuronFormat) -> ListWires | None:
+        """Where passes take the first population's neurons from a list."""
+        if self.visits is None:
+            return None
+        listing = ~self.clear if len(form.populations) == 1 else ~self.clear & (self.neuron < form.ends[0])
+        return ListWires(self.neuron, listing, self.visits.read_data, form.ends[0])
 
     def _words(self) -> Value:
         """All that is read of a neuron, in the order in which it is written."""

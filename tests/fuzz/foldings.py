@@ -105,6 +105,40 @@ def _can_be_fast(network: Data, names: list[str]) -> bool:
     )
 
 
+def _can_list(network: Data, names: list[str]) -> bool:
+    """Whether an engine of some populations can take neurons of the first from a list: they stay as they are until
+    something comes, the others' have one state, and nothing comes later or by maps."""
+    first, *others = [population for population in network["populations"] if population["name"] in names]
+    rests = (
+        first["dynamics"] == "IF"
+        and first.get("adapt") is None
+        and not np.any(first["bias"])
+        and np.all(np.asarray(first["fire"]) >= 0)
+        and first["reset"] != "snntorch_same"
+        and (first["v_min"] is None or np.all(np.asarray(first["v_min"]) <= np.asarray(first["fire"])))
+    )
+    plain = all(p["dynamics"] in ("IF", "LIF", "LI") and p.get("adapt") is None for p in others)
+    read = first["name"] == network["output"] and network["readout"] is not None
+    return (
+        bool(rests and plain and not read)
+        and not any(
+            (np.any(p["delay"]) and p["pre"] in names) or _has_maps(network, p["post"])
+            for p in network["projections"]
+            if p["post"] in names
+        )
+        and not _has_loops(network, names)
+    )
+
+
+def _has_loops(network: Data, names: list[str]) -> bool:
+    """Whether spikes of some populations come back to them a step later."""
+    order = [population["name"] for population in network["populations"]]
+    return any(
+        p["post"] in names and p["pre"] in names and order.index(p["pre"]) >= order.index(p["post"])
+        for p in network["projections"]
+    )
+
+
 def _can_be_slotted(network: Data, name: str) -> bool:
     """Whether a slotted engine can run a population: plain neurons that fire once, whose membranes do not leave."""
     population = next(p for p in network["populations"] if p["name"] == name)
@@ -152,6 +186,8 @@ def _shared(family: str) -> st.SearchStrategy[Data]:
 @st.composite
 def _one_lane(draw: st.DrawFn, network: Data, names: list[str], family: str) -> Data:
     engine = draw(_shared(family))
+    if not engine["skips"] and _can_list(network, names) and draw(st.booleans()):
+        return {**engine, "lists": True}
     fast = _can_be_fast(network, names) and not engine["skips"] and draw(st.booleans())
     return {**engine, "fast": True} if fast else engine
 

@@ -21,6 +21,7 @@ AMARANTH = ("tests/test_hardware_executors.py", "-k", "amaranth_equals")
 
 ENGINES = "tests/test_sample_starts.py"
 LOOPS = "tests/test_step_edges.py"
+LISTS = ("tests/test_listed_visits.py", "-k", "takes_neurons")
 SEVERAL = "tests/test_several_spikes_hardware.py"
 FOLDINGS = ("tests/test_folding.py", "-k", "engine_per_population")
 REGRESS = "tests/test_regress.py"
@@ -528,6 +529,27 @@ TAPS = (
         "collides = adding & (place ==",
         "collides = (adding & 0) & (place ==",
         MAPS,
+    ),
+    Mutant(
+        "what fired is not listed for the next step",
+        "hdl/neurons/listed.py",
+        "visits.write_enable.eq(arrives | stays),",
+        "visits.write_enable.eq(arrives),",
+        LISTS,
+    ),
+    Mutant(
+        "a neuron is listed by each contribution",
+        "hdl/neurons/listed.py",
+        "arrives = w.adding & ~w.listed",
+        "arrives = w.adding",
+        LISTS,
+    ),
+    Mutant(
+        "a pass goes on in the list behind a neuron that is asked for again",
+        "hdl/neurons/listed.py",
+        "again.replicate(len(w.neuron) - 1)",
+        "(again & 0).replicate(len(w.neuron) - 1)",
+        LISTS,
     ),
     Mutant(
         "what fired is passed by in the next step",
