@@ -118,6 +118,28 @@ def test_steps_together_and_apart_have_the_same_gradients(case: str, monkeypatch
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_what_hears_itself_alone_has_the_gradients_of_autograd(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of inputs, of the loop with its delay, of what is read, and of leaks."""
+    net = _network([(INPUT, "a", 0), ("a", "a", 1), ("a", "b", 0), ("b", "b", 2)], CASES[case])
+    layers, x = layers_of(net, dtype=torch.float64), inputs_of(_samples(), dtype=torch.float64)
+
+    def gradients() -> list[Any]:
+        given = [layer.weight.clone().requires_grad_() for layer in layers]
+        leaks = [layer.beta.clone().requires_grad_() for layer in layers if layer.form.leaky]
+        own = [layer.leaking(beta) for layer, beta in zip(layers, leaks, strict=True)] if leaks else layers
+        answer = simulate(own, x, given, surrogate=True)
+        (answer["b"].spikes.sum() + (answer["a"].membranes ** 2).mean()).backward()  # type: ignore[union-attr]
+        spikes = [answer[name].spikes.detach() for name in "ab"]  # type: ignore[union-attr]
+        return [*spikes, *(value.grad for value in (*given, *leaks))]
+
+    found = gradients()
+    monkeypatch.setattr("spikeloom.compiler.compression.simulation.hears_itself_plainly", lambda *_: False)
+    for one, other in zip(found, gradients(), strict=True):
+        assert bool(one.any())
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
 def test_gradients_go_round_the_loop() -> None:
     """The loop's own weights have the gradient that differences of membranes below the threshold show."""
     net = _network([(INPUT, "a", 0), ("a", "a", 1), ("a", "c", 0)], LIF(beta=0.8, threshold=1.0))

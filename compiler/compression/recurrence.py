@@ -7,7 +7,8 @@ other: those go through each step together.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..ir.network import INPUT
@@ -54,6 +55,41 @@ PASSED = 0.1
 al., NeurIPS 2018, pass 0.3 of it)."""
 
 
+@dataclass(frozen=True, eq=False)
+class Edge:
+    """What a population hears of a group that it is in: the source's number and name, its delay, and its weights."""
+
+    number: int
+    pre: str
+    delay: int
+    weight: torch.Tensor
+
+
+def from_outside(
+    layer: Layer, inside: Collection[str], spikes: Mapping[str, torch.Tensor], weight: torch.Tensor, bias: torch.Tensor
+) -> tuple[torch.Tensor, list[Edge]]:
+    """The currents from all that is not `inside` the group, bias included, and the edges from what is."""
+    import torch
+
+    parts = torch.split(weight, [len(part) for part in layer.form.weights])
+    outer = [n for n, (pre, _) in enumerate(layer.sources) if pre not in inside]
+    first = next(iter(spikes.values()))
+    if outer:  # all steps at once
+        currents = summed(gather(layer, spikes, outer), torch.cat([parts[n] for n in outer])) + bias
+    else:
+        currents = bias.expand(len(first), first.shape[1] * layer.view.members, -1)
+    return currents, [Edge(n, *source, parts[n]) for n, source in enumerate(layer.sources) if source[0] in inside]
+
+
+def hears_itself_plainly(layers: Sequence[Layer], group: Sequence[int]) -> bool:
+    """Whether a group is one population whose neurons have weights of their own for all that comes back."""
+    if len(group) > 1:
+        return False
+    layer = layers[group[0]]
+    back = [n for n, (pre, _) in enumerate(layer.sources) if pre == layer.name]
+    return layer.view.is_plain and all(layer.view.connectivities[n].one_per_pair for n in back)
+
+
 class _Stepped:
     """One layer of a group on its way through the steps."""
 
@@ -67,18 +103,8 @@ class _Stepped:
     ) -> None:
         import torch
 
-        rows = [len(part) for part in layer.form.weights]
-        parts = torch.split(weight, rows)
-        outer = [n for n, (pre, _) in enumerate(layer.sources) if pre not in inside]
-        count = len(next(iter(spikes.values())))
-        if outer:  # all steps at once
-            arriving = gather(layer, spikes, outer)
-            self.currents = summed(arriving, torch.cat([parts[n] for n in outer])) + bias
-        else:
-            samples = next(iter(spikes.values())).shape[1] * layer.view.members
-            self.currents = bias.expand(count, samples, -1)
+        self.currents, self.edges = from_outside(layer, inside, spikes, weight, bias)
         self.layer = layer
-        self.loops = [(n, *source, parts[n]) for n, source in enumerate(layer.sources) if source[0] in inside]
         self.state = State.cleared(torch.zeros_like(self.currents[0]))
         self.spikes: list[torch.Tensor] = []
         self.membranes: list[torch.Tensor] = []
@@ -86,12 +112,12 @@ class _Stepped:
     def advance(self, time: int, others: Mapping[str, _Stepped], surrogate: bool) -> None:
         """One step, after those of the layers before."""
         current = self.currents[time]
-        for number, pre, delay, weight in self.loops:
-            if time >= delay:
-                arriving = others[pre].spikes[time - delay]
+        for edge in self.edges:
+            if time >= edge.delay:
+                arriving = others[edge.pre].spikes[time - edge.delay]
                 if surrogate:
                     arriving = arriving.detach() + PASSED * (arriving - arriving.detach())
-                current = current + self.layer.view.seen(arriving[None], number)[0] @ weight
+                current = current + self.layer.view.seen(arriving[None], edge.number)[0] @ edge.weight
         self.state = step(TENSORS, self.layer.model, self.state, current)
         fired = self.state.spiked
         if surrogate and self.layer.model.spiking:

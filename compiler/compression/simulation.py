@@ -9,7 +9,7 @@ importing this module.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,13 @@ import numpy.typing as npt
 
 from ...hdl.errors import ModelError, quoted
 from ..ir.network import INPUT, Network
-from ..ir.neurons import Drive, ResetMode, ResetPlace
+from ..ir.neurons import ResetMode, ResetPlace
 from ..neurons.contract import ContractForm, Kept, NeuronModel, contract_form
 from ..neurons.step import TENSORS, State, steps
+from .gradients import around_loops, of_subtraction, passes_of, straight
 from .masked import summed_where
 from .rare import summed
-from .recurrence import groups_of, is_recurrent, step_through
+from .recurrence import Edge, from_outside, groups_of, hears_itself_plainly, is_recurrent, step_through
 from .sources import gather
 from .surrogate import slope
 from .view import View
@@ -170,6 +171,11 @@ def respond_together(
     kept: Sequence[torch.Tensor] | None = None,
 ) -> dict[str, Response]:
     """The responses of a group of populations (`groups_of`) to the spikes of all others, by name."""
+    if is_recurrent(layers, group) and hears_itself_plainly(layers, group):
+        layer, outside = layers[group[0]], dict(spikes)
+        outside.pop(layer.name, None)  # what it said before
+        currents, edges = from_outside(layer, (layer.name,), outside, weights[group[0]], biases[group[0]])
+        return {layer.name: respond(layer, currents, surrogate, edges)}
     if is_recurrent(layers, group):
         stepped = step_through(layers, group, spikes, weights, biases, surrogate)
         return {
@@ -183,11 +189,14 @@ def respond_together(
     return {layer.name: respond(layer, sums + biases[index], surrogate)}
 
 
-def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False) -> Response:
-    """A population's response to the input currents of its groups [steps, samples * members, groups], with the bias."""
-    spikes, membranes = (
-        _steps().apply(currents, layer.beta, layer.sub, layer) if surrogate else _stepped(layer, currents, _Course())
-    )
+def respond(layer: Layer, currents: torch.Tensor, surrogate: bool = False, edges: Sequence[Edge] = ()) -> Response:
+    """A population's response to the input currents of its groups [steps, samples * members, groups], bias included,
+    and to what it hears of itself by its `edges`."""
+    delays, weights = [edge.delay for edge in edges], [edge.weight for edge in edges]
+    if surrogate:
+        spikes, membranes = _steps().apply(currents, layer.beta, layer.sub, layer, delays, *weights)
+    else:
+        spikes, membranes = _stepped(layer, currents, _Course(), delays, weights)
     by_neuron = layer.view.by_neuron
     return Response(by_neuron(spikes) if layer.model.spiking else None, by_neuron(membranes))
 
@@ -211,13 +220,30 @@ class _Course:
         return cls(*(torch.empty_like(currents) if there else None for there in present))
 
 
-def _stepped(layer: Layer, currents: torch.Tensor, course: _Course) -> tuple[torch.Tensor, torch.Tensor]:
-    """Spikes and compared membranes; what `course` has room for is written there."""
+def _stepped(
+    layer: Layer,
+    currents: torch.Tensor,
+    course: _Course,
+    delays: Sequence[int] = (),
+    weights: Sequence[torch.Tensor] = (),
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Spikes and compared membranes; what `course` has room for is written there.
+
+    What a population hears of itself comes so many steps late (`delays`) by these `weights`.
+    """
     import torch
 
     membranes, spikes = torch.empty_like(currents), torch.empty_like(currents)
+
+    def heard() -> Iterator[torch.Tensor]:
+        for t, current in enumerate(currents):
+            for delay, weight in zip(delays, weights, strict=True):
+                if t >= delay:
+                    current = current + spikes[t - delay] @ weight
+            yield current
+
     kept = torch.zeros_like(currents[0])
-    for t, state in enumerate(steps(TENSORS, layer.model, currents, torch.zeros_like(currents[0]))):
+    for t, state in enumerate(steps(TENSORS, layer.model, heard(), torch.zeros_like(currents[0]))):
         spikes[t], membranes[t] = state.spiked, state.u
         if course.floored is not None:
             course.floored[t] = state.v <= layer.model.v_min
@@ -236,38 +262,11 @@ def _leaking_next(model: NeuronModel, state: State) -> torch.Tensor:
     return kept
 
 
-def _leaky_sum(gradient: torch.Tensor, leak: torch.Tensor, passes: torch.Tensor | None = None) -> None:
-    """Add to each step what a leak hands back to it from the next one, where it `passes` (a share), in place."""
-    for t in range(len(gradient) - 2, -1, -1):
-        passed = leak * gradient[t + 1]
-        gradient[t] += passed if passes is None else passed * passes[t]
-
-
-def _of_subtraction(
-    layer: Layer,
-    gradient: torch.Tensor,
-    spikes: torch.Tensor,
-    leaked: torch.Tensor,
-    passes: torch.Tensor | None,
-) -> torch.Tensor:
-    """The gradient of what a spike subtracts (groups,), from those of the compared membranes in all steps.
-
-    A spike lowers the membrane that the next step leaks, or where resets are late the next one that is compared.
-    """
-    place = layer.model.reset_place
-    if place is ResetPlace.NEXT:
-        return -(gradient[1:] * spikes[:-1]).sum(dim=(0, 1))
-    before = TENSORS.fires(layer.model, leaked) if place is ResetPlace.SNNTORCH_SAME else None
-    left = spikes if before is None else spikes - before
-    if passes is not None:
-        left = left * passes
-    sums = (gradient[1:] * left[:-1]).sum(dim=(0, 1)) * layer.beta
-    return -sums if before is None else -(sums + (gradient * before).sum(dim=(0, 1)))
-
-
 @functools.cache
 def _steps() -> Any:
-    """The autograd function `(currents, beta, sub, layer) -> (spikes, membranes)`; `beta` and `sub` are the layer's.
+    """The autograd function `(currents, beta, sub, layer, delays, *weights) -> (spikes, membranes)`.
+
+    `beta` and `sub` are the layer's, `delays` and `weights` those of what it hears of itself.
 
     One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value or ended
     on the floor: spikes count as constants in resets and in thresholds that adapt. So the gradient of all steps is one
@@ -278,34 +277,36 @@ def _steps() -> Any:
     class Steps(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any, currents: torch.Tensor, beta: torch.Tensor, sub: torch.Tensor, layer: Layer
+            ctx: Any,
+            currents: torch.Tensor,
+            beta: torch.Tensor,
+            sub: torch.Tensor,
+            layer: Layer,
+            delays: Sequence[int],
+            *weights: torch.Tensor,
         ) -> tuple[torch.Tensor, torch.Tensor]:
             course = _Course.of(layer.model, currents, any(ctx.needs_input_grad[1:3]))
-            spikes, membranes = _stepped(layer, currents, course)
-            ctx.layer = layer
-            ctx.save_for_backward(spikes, membranes, course.floored, course.raised, course.leaked)
+            spikes, membranes = _stepped(layer, currents, course, delays, weights)
+            ctx.layer, ctx.delays = layer, delays
+            ctx.save_for_backward(spikes, membranes, course.floored, course.raised, course.leaked, *weights)
             return spikes, membranes
 
         @staticmethod
         def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-            spikes, membranes, floored, raised, leaked = ctx.saved_tensors
+            spikes, membranes, floored, raised, leaked, *weights = ctx.saved_tensors
             layer = ctx.layer
-            if layer.model.spiking:
-                gradient = gradients[0] * slope(layer, membranes, raised)
-                gradient += gradients[1]
+            passes = passes_of(layer, spikes, floored)
+            if weights:
+                steep = slope(layer, membranes, raised)
+                gradient, given = around_loops(layer, gradients, steep, passes, ctx.delays, weights)
             else:
-                gradient = gradients[1].clone()
-            forgets = layer.model.spiking and layer.model.reset_mode is ResetMode.VALUE
-            passes = 1 - spikes if forgets else None
-            if floored is not None:
-                passes = 1 - floored if passes is None else passes * (1 - floored)
-            _leaky_sum(gradient, layer.beta, passes)
+                gradient, given = straight(layer, gradients, membranes, raised, passes)
             leaks = (gradient * leaked).sum(dim=(0, 1)) if ctx.needs_input_grad[1] else None
-            subs = _of_subtraction(layer, gradient, spikes, leaked, passes) if ctx.needs_input_grad[2] else None
-            if layer.alpha is not None:
-                if layer.model.drive is Drive.OLD:
-                    gradient = torch.cat([gradient[1:], torch.zeros_like(gradient[:1])])
-                _leaky_sum(gradient, layer.alpha)
-            return gradient, leaks, subs, None
+            subs = of_subtraction(layer, gradient, spikes, leaked, passes) if ctx.needs_input_grad[2] else None
+            back = [
+                spikes[: len(spikes) - d].flatten(0, 1).T @ given[d:].flatten(0, 1) if d < len(spikes) else None
+                for d in ctx.delays
+            ]
+            return given, leaks, subs, None, None, *back
 
     return Steps

@@ -1266,8 +1266,15 @@ COMPRESSION = (
         ("tests/test_compression_recurrence.py", "-k", "values_of_every_step"),
     ),
     Mutant(
+        "what comes back late teaches as if it had come at once",
+        "compiler/compression/gradients.py",
+        "spiked = torch.addmm(spiked, given[t + delay], weight, alpha=recurrence.PASSED)",
+        "spiked = torch.addmm(spiked, given[t + 1], weight, alpha=recurrence.PASSED)",
+        ("tests/test_compression_recurrence.py", "-k", "hears_itself_alone"),
+    ),
+    Mutant(
         "what a spike subtracts is trained as if the next step did not leak",
-        "compiler/compression/simulation.py",
+        "compiler/compression/gradients.py",
         "sums = (gradient[1:] * left[:-1]).sum(dim=(0, 1)) * layer.beta",
         "sums = (gradient[1:] * left[:-1]).sum(dim=(0, 1))",
         ("tests/test_own_subtraction.py", "-k", "autograd"),
@@ -1650,8 +1657,8 @@ RECURRENT_COMPRESSION = (
     Mutant(
         "spikes come back a step late",
         "compiler/compression/recurrence.py",
-        "arriving = others[pre].spikes[time - delay]",
-        "arriving = others[pre].spikes[max(0, time - delay - 1)]",
+        "arriving = others[edge.pre].spikes[time - edge.delay]",
+        "arriving = others[edge.pre].spikes[max(0, time - edge.delay - 1)]",
         (RECURRENCE, "-k", "float_executor"),
     ),
     Mutant(
