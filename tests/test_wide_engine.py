@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import pytest
 from golden import golden_cases
 from networks import random_spikes
 from shipped import run_shipped
+from spikeloom.boards.boards import find_board
 from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
+from spikeloom.compiler.cycles.wide import event_words
 from spikeloom.compiler.estimate.estimate import estimate
+from spikeloom.compiler.flow.folding import link_on, plan_for
+from spikeloom.compiler.flow.options import CompileOptions
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.maps import size_of
 from spikeloom.compiler.ir.network import INPUT, Network
@@ -21,7 +26,7 @@ from spikeloom.compiler.ir.neurons import Kind, ResetPlace
 from spikeloom.compiler.ir.pooled import Pooled
 from spikeloom.compiler.lowering.quantise import dequantise
 from spikeloom.compiler.plan.engine_folding import EngineKind
-from spikeloom.compiler.plan.folding import Folding, folding_data, read_folding, wide_folding
+from spikeloom.compiler.plan.folding import Folding, folding_data, read_folding, shared_folding, wide_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.monitors import monitors_of
 from spikeloom.compiler.plan.plan import Plan, make_plan, with_spram, with_state_in_spram
@@ -45,7 +50,8 @@ def firing(network: Network, **changes: Any) -> Network:
     populations = []
     for number, population in enumerate(network.populations):
         fire = np.abs(population.dynamics.fire) + 3  # type: ignore[union-attr]
-        dynamics = replace(population.dynamics, fire=fire, sub=fire + number % 2, v_reset=0, **plain)  # type: ignore[type-var]
+        thresholds: Changes = {"fire": fire, "sub": fire + number % 2, "v_reset": 0}
+        dynamics = replace(population.dynamics, **thresholds | plain)  # type: ignore[type-var]
         populations.append(replace(population, dynamics=dynamics, bias=np.zeros((), np.int64)))
     return replace(network, populations=tuple(populations))
 
@@ -106,14 +112,23 @@ def several_then_one() -> Network:
     return replace(network, populations=(first, *once))
 
 
+def floored(build: Callable[[], Network], **changes: Any) -> Network:
+    """Neurons with floors at minus what a spike subtracts, as Sinabs reads NIR."""
+    network = firing(build(), **changes)
+    populations = (replace(p, dynamics=replace(p.dynamics, v_min=-p.dynamics.sub)) for p in network.populations)  # type: ignore[type-var, union-attr, operator]
+    return replace(network, populations=tuple(populations))
+
+
 NETWORKS: dict[str, tuple[Callable[[], Network], Changes | None]] = {
     "words": (rows_of_words, {}),
     "words with leaks": (rows_of_words, None),
     "several spikes": (rows_of_words, {"max_spikes": 3}),
-    "several spikes and a floor": (map_at_the_end, {"max_spikes": 255, "v_min": np.array(-9)}),
+    "several spikes and a floor": (partial(floored, map_at_the_end, max_spikes=255), None),
+    "several spikes and a floor of its own": (map_at_the_end, {"max_spikes": 255, "v_min": np.array(-9)}),
     "several spikes, then one": (several_then_one, None),
     "few outputs": (few_outputs, {}),
     "a floor": (map_at_the_end, {"v_min": np.array(-9)}),
+    "floors at minus thresholds": (partial(floored, rows_of_words), None),
 }
 
 
@@ -199,7 +214,10 @@ def test_what_the_networks_have() -> None:
         "words with leaks",
         "several spikes",
         "several spikes, then one",
+        "floors at minus thresholds",
     ]
+    derived = [name for name, form in forms.items() if form.neurons.floor_is_sub]
+    assert derived == ["several spikes and a floor", "floors at minus thresholds"]
     assert forms["words"].renumbered and not forms["a floor"].renumbered
     assert {section.words for section in forms["words"].rows} == {1, 2, 3}
     assert {rule.limited for rule in forms["several spikes"].neurons.rules} >= {True}
@@ -275,18 +293,36 @@ def test_words_can_have_some_golden_maps() -> None:
     assert not GOLDEN or sum(map(folds, GOLDEN)) > 10
 
 
+def cycles_of_a_step(plan: Plan, events: np.ndarray) -> float:
+    """Those of each step with the same inputs and no spikes, by the exact model."""
+    trains = {p.name: np.zeros((1, 16, p.size), np.uint8) for p in plan.network.populations}
+    trains[INPUT] = np.broadcast_to(events.astype(np.uint8), (1, 16, len(events)))
+    counts = [count_cycles(plan, {name: train[:, :steps] for name, train in trains.items()})[0] for steps in (8, 16)]
+    return float(counts[1] - counts[0]) / 8
+
+
 def test_an_idle_layer_costs_a_few_cycles_a_step() -> None:
-    network = network_of("words")
-    plan = make_plan(network, "ecp5", one_engine(network, 4))
-    nothing = {p.name: np.zeros((1, 40, p.size), np.uint8) for p in network.populations}
-    counts = [
-        count_cycles(
-            plan,
-            {INPUT: np.zeros((1, steps, network.input_size), np.uint8)} | {n: t[:, :steps] for n, t in nothing.items()},
-        )
-        for steps in (20, 40)
-    ]
-    assert (counts[1][0] - counts[0][0]) / 20 <= 20 * len(network.populations)
+    for name, layers in (("few outputs", 2), ("words", 3)):
+        network = network_of(name)
+        plan = make_plan(network, "ecp5", one_engine(network, 4))
+        assert cycles_of_a_step(plan, np.zeros(network.input_size)) == 11 + 2 * layers
+
+
+@pytest.mark.parametrize("leaks", [False, True])
+def test_a_step_costs_the_words_of_its_events_and_of_its_pass(leaks: bool) -> None:
+    """With no bubble between two events where none reaches a word that is on its way, and no word that nothing came to,
+    but where neurons leak."""
+    kernel = convolved(np.random.default_rng(1), INPUTS, 8, padding=((1, 1), (1, 1)))
+    network = replace(joined((INPUT, "a", kernel, 0)), input_shape=INPUTS)
+    plan = make_plan(network if leaks else firing(network), "ecp5", one_engine(network, 4))
+    form = plan.engines[0].form
+    words = event_words(form, plan.engines[0].contents)
+    order = np.random.default_rng(0).permutation(network.input_size)
+    for count in (1, 30):
+        chosen = np.isin(np.arange(network.input_size), order[:count])
+        passed = form.words if leaks or count > 1 else words[chosen].sum()  # the many reach every word
+        assert cycles_of_a_step(plan, chosen) == words[chosen].sum() + passed + 18
+    assert cycles_of_a_step(plan, np.zeros(network.input_size)) == (form.words + 15 if leaks else 13)
 
 
 def test_a_folding_of_words_is_read_back_and_estimated(tmp_path: Any) -> None:
@@ -353,6 +389,19 @@ def test_a_state_goes_to_spram_where_weights_alone_are_too_little() -> None:
     assert with_state_in_spram(emptied) is emptied
     shared = make_plan(network, "ice40")
     assert with_state_in_spram(shared) is shared
+
+
+def test_maps_lie_in_words_where_the_smallest_core_is_too_large() -> None:
+    """Of as few neurons as hold them, with their state in SPRAM; a folding that is given stays."""
+    shape = (2, 32, 32)
+    map_ = convolved(np.random.default_rng(3), shape, 16, padding=((1, 1), (1, 0)))
+    network = firing(replace(joined((INPUT, "a", map_, 0)), input_shape=shape), fire=np.array(5), sub=np.array(5))
+    board, options = find_board("icebreaker"), CompileOptions(board="icebreaker")
+    link = link_on(board, network, options)
+    plan = plan_for(network, board, options, link)
+    assert plan.folding == one_engine(network, 4, spram=True, state_sprams=3)
+    given = plan_for(network, board, replace(options, folding=shared_folding(network)), link)
+    assert given.folding == shared_folding(network)
 
 
 def test_what_words_in_spram_cannot_be() -> None:

@@ -166,7 +166,7 @@ def folding_options() -> argparse.ArgumentParser:
         "--fold",
         choices=FOLDS,
         help="one engine for all populations, one each, one with words of 16 neurons, or one each with words of 4 "
-        "synapses; default: smallest",
+        "synapses; default: smallest, and wide where maps are too large for a device otherwise",
     )
     group.add_argument("--folding", type=Path, metavar="FILE.json", help="which engine runs which populations")
     titled.add_argument(

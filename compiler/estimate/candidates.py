@@ -121,13 +121,13 @@ def _weighed_vector(network: Network) -> Iterator[Folding]:
 
 
 def _weighed_wide(network: Network) -> Iterator[Folding]:
-    return (folding for _, folding in _wide(network))
+    return (folding for _, folding in of_words(network))
 
 
-def _wide(network: Network) -> Iterator[tuple[int, Folding]]:
+def of_words(network: Network, lanes_each: Sequence[int] = WORD_LANES) -> Iterator[tuple[int, Folding]]:
     """How many neurons words have, where there are maps, and the folding."""
     if any(listens_to_maps(network, population.name) for population in network.populations):
-        for lanes in WORD_LANES:
+        for lanes in lanes_each:
             folding = wide_folding(network, lanes)
             if any(isinstance(engine, WideFolding) for engine in folding.engines):
                 yield lanes, folding
@@ -190,7 +190,7 @@ def _searched_vector(network: Network, lanes: Sequence[int]) -> Mapping[str, Fol
 
 
 def _searched_wide(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:
-    return {f"words of {count}": folding for count, folding in _wide(network)}
+    return {f"words of {count}": folding for count, folding in of_words(network)}
 
 
 def _searched_slotted(network: Network, lanes: Sequence[int]) -> Mapping[str, Folding]:

@@ -13,6 +13,7 @@ from ...hdl.memories.memory import Family
 from ...hdl.resources import Resources
 from ...sim.reference import run_reference
 from ..data.samples import Samples
+from ..estimate.candidates import of_words
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..ir.network import Network
 from ..plan.folding import Folding, default_folding, fast_folding
@@ -23,6 +24,9 @@ from .clock import aimed_share
 from .facts import Step
 from .measure import mean_rates, random_samples
 from .options import CompileOptions, family_of, follows_fmax, plan_target_clock, silent
+
+FEW_LANES = (4, 8, 16)
+"""How many neurons words may have where the smallest core's memories are too large."""
 
 CHOICE_SAMPLES = 100
 """Samples whose activity chooses a folding."""
@@ -94,13 +98,28 @@ def link_on(target: Board | Device | None, network: Network, options: CompileOpt
 
 def plan_for(network: Network, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:
     """The plan of an integer network for a target, weights in SPRAM where that is wanted or needed, and where that is
-    too little the state of a wide engine, too; registers on the way of engines where that is wanted or pays.
+    too little the state of a wide engine, too; registers on the way of engines where that is wanted or pays. Where no
+    folding is given and the smallest core's memories are more than the target has, maps lie in words of several
+    neurons, as few as hold them.
 
     Raises ModelError where its core cannot answer what the class is read by.
     """
-    folding = options.folding or default_folding(network)
-    require_folded_answer(network, folding)
-    return _with_room_in_spram(_quick_plan(network, target, options, folding), target, options, link)
+
+    def planned(folding: Folding) -> Plan:
+        require_folded_answer(network, folding)
+        return _with_room_in_spram(_quick_plan(network, target, options, folding), target, options, link)
+
+    plan = planned(options.folding or default_folding(network))
+    if options.folding is not None or target is None:
+        return plan
+    capacity = device_of(target).capacity
+    if memory_needs(plan, link).fits(capacity):
+        return plan
+    for _, folding in of_words(network, FEW_LANES):
+        words = planned(folding)
+        if memory_needs(words, link).fits(capacity):
+            return words
+    return plan
 
 
 def _with_room_in_spram(plan: Plan, target: Board | Device | None, options: CompileOptions, link: LinkFormat) -> Plan:

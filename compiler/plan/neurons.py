@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -40,12 +41,14 @@ def plan_neurons(
     order: IntArray | None = None,
     logic_luts: int = LOGIC_ROM_LUTS,
     by_channel: bool = False,
+    derives_floors: bool = False,
 ) -> tuple[NeuronFormat, tuple[int, ...]]:
     """The format and the parameter words of an engine's `populations`, whose contributions are shifted by `shifts`.
 
     Of a single population only the `chosen` neurons may be meant, in that order; those of all populations may lie in
-    another `order` than their own, and share parameters then, with `by_channel` only those of a channel. `logic_luts`
-    is as in MemoryShape.
+    another `order` than their own, and share parameters then, with `by_channel` only those of a channel. Floors
+    that are what a spike subtracts, negative, are no parameters where it `derives_floors`. `logic_luts` is as in
+    MemoryShape.
     """
     currents = any(_integer(population).decay_syn is not None for population in populations)
     rules = [_rule(network, population, paired=currents) for population in populations]
@@ -55,6 +58,7 @@ def plan_neurons(
     if picked is not None:
         values = {name: value[picked] for name, value in values.items()}
     added_to = sum_bits if currents else accumulator_bits
+    widths: dict[str, Any] = {f"{name}_bits": _field_bits(value) for name, value in values.items()}
     form = NeuronFormat(
         populations=tuple(
             PopulationFormat(neurons=population.size if chosen is None else len(chosen), shift=shift, rule=rule)
@@ -63,21 +67,14 @@ def plan_neurons(
         weight_bits=weight_bits,
         accumulator_bits=max(added_to(network, population) for population in populations),
         start_bits=max(start_bits(network, population) for population in populations) if currents else 0,
-        fire_bits=_field_bits(values["fire"]),
-        sub_delta_bits=_field_bits(values["sub_delta"]),
-        v_reset_bits=_field_bits(values["v_reset"]),
-        bias_bits=_field_bits(values["bias"]),
-        c_bits=_field_bits(values["c"]),
-        v_min_bits=_field_bits(values["v_min"]),
-        c_syn_bits=_field_bits(values["c_syn"]),
-        jump_bits=_field_bits(values["jump"]),
-        c_a_bits=_field_bits(values["c_a"]),
+        **widths,
         adaptation_bits=max(adaptation_bits(network, population) for population in populations),
         unsigned=frozenset(name for name, value in values.items() if value.min() >= 0),
         overlaps=overlaps,
         skips=skips,
         lists=lists,
         gives_membranes=gives_membranes,
+        floor_is_sub=derives_floors and _floors_are_subs(rules, columns),
         logic_luts=logic_luts,
     )
     words = _parameter_words(form, values)
@@ -158,6 +155,19 @@ def _decay(decay: Decay, *, paired: bool) -> DecayFormat:
 def _own_leak(decay: Decay | None) -> IntArray:
     """The coefficient of every neuron; 0 where it is one for all."""
     return decay.c if decay is not None and decay.c.ndim else np.zeros((), np.int64)
+
+
+def _floors_are_subs(rules: Sequence[NeuronRule], columns: Sequence[Mapping[str, IntArray]]) -> bool:
+    """Whether there are floors, each of them what a spike subtracts, negative: its threshold or one more, and no less
+    than the lowest of its membrane."""
+    floors = [
+        bool(np.all(column["v_min"] == -(column["fire"] + column["sub_delta"])))
+        and int(column["v_min"].min()) >= -(1 << rule.state_bits - 1)
+        for rule, column in zip(rules, columns, strict=True)
+        if rule.has_floor
+    ]
+    near = all(np.all(c["fire"] >= 0) and np.all((c["sub_delta"] | 1) == 1) for c in columns)
+    return bool(floors) and all(floors) and near
 
 
 def _field_bits(values: IntArray) -> int:

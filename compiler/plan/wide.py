@@ -106,7 +106,11 @@ class WideFolding(EngineFolding):
         populations = self._words(network)
         taps = plan_words(weights, populations, LOGIC_ROM_LUTS, divides=self.state_sprams > 0)
         neurons, words = plan_neurons(
-            network, [network.population(name) for name in self.populations], taps.weight_bits, weights.shifts
+            network,
+            [network.population(name) for name in self.populations],
+            taps.weight_bits,
+            weights.shifts,
+            derives_floors=True,
         )
         neurons, parameters = _shared(neurons, np.array(words, object), populations)
         names = _names(populations)

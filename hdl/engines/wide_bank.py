@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -20,8 +18,9 @@ from ..neurons.wires import Job
 from ..streams.tokens import TokenKind
 from .visit_map import VisitMap
 from .wide_format import WideContents, WideFormat, work_layout
-from .wide_lanes import Lane, ended, is_plain, left_over, plain_end, subtracted_at_once
+from .wide_lanes import Lane, ended, exceeds, is_plain, left_over, lost, plain_end, sinks
 from .wide_monitors import show_lane
+from .wide_spikes import emit_spikes, keep_spikes
 from .wide_waiting import wait_for_words
 from .wide_wires import Wires, of_population, of_rule, spike_layout
 
@@ -102,8 +101,12 @@ class WideBank(wiring.Component):
         wait_for_words(m, w, self._form, self.i)
         self._issue(m, w, valid & w.has_room, word, take)
         self._second(m, w, self._first(m, w, self._read_parameters(m, w, word)))
-        self._keep_spikes(m, w, word)
-        self._emit(m, w)
+        names = None
+        if self._form.name_bits:
+            m.submodules.names = names = ShapedMemory(self._form.memories(self._family)["names"], self._contents.names)
+        keep_spikes(m, w, self._form, names, word)
+        emit_spikes(m, w, self._form, self.o)
+        m.d.comb += self.last.eq(w.population == len(self._form.layouts) - 1)
         self._turn(m, w, done)
         return m
 
@@ -116,7 +119,7 @@ class WideBank(wiring.Component):
         take = Signal()
         next_word = Signal(range(form.words + 1))
         end = _choice(w.population, form.ends)
-        in_turn = (w.job == Job.PASS) & (next_word != end)
+        in_turn = w.passing & (next_word != end)
         with m.If(w.job == Job.END):
             m.d.sync += next_word.eq(0)
         if w.visits is None:
@@ -135,9 +138,9 @@ class WideBank(wiring.Component):
             visits.forgets.eq((w.job == Job.END) & w.clear),
             visits.take.eq(take & ~w.clear),
             *(self._wipe(visits, w) if isinstance(visits, VisitMap) else ()),
-            w.looks.eq((((w.job == Job.PASS) & visits.valid) | w.turns.again) & w.has_room),
+            w.looks.eq(((w.passing & visits.valid) | w.turns.again) & w.has_room),
         ]
-        valid = Mux(w.clear, in_turn, (w.job == Job.PASS) & visits.valid)
+        valid = Mux(w.clear, in_turn, w.passing & visits.valid)
         word = Mux(w.clear, next_word[: len(w.read.word)], visits.word)
         return *self._once_more(w, valid, word), take, Mux(w.clear, next_word == end, visits.done)
 
@@ -154,13 +157,12 @@ class WideBank(wiring.Component):
     def _issue(self, m: Module, w: Wires, valid: Value, offered: Value, take: Signal) -> None:
         """The word that is read: one that is added to, or the one that a pass looks at."""
         form, pending = self._form, w.pending
-        is_event = pending.kind == TokenKind.EVENT
         waits = w.collides | (w.looks & ~pending.now) if form.takes_ahead else w.collides
-        adds = pending.valid & is_event & ~waits
+        adds = pending.event & ~waits
         passes = valid & ~adds
         word = Mux(adds, pending.word, offered)
         m.d.comb += [
-            w.goes.eq(Mux(is_event, ~waits, (w.job == Job.INTEGRATE) & ~w.busy)),
+            w.goes.eq(Mux(pending.event, ~waits, (w.job == Job.INTEGRATE) & ~w.busy)),
             take.eq(passes & ~w.turns.again),
             w.state.read_address.eq(w.read.word if form.alternates else word),
             w.state.read_enable.eq(1),
@@ -205,9 +207,8 @@ class WideBank(wiring.Component):
 
     # -- arithmetic --------------------------------------------------------------------------------------------
 
-    def _first(self, m: Module, w: Wires, parameters: Sequence[Mapping[str, Value]]) -> list[tuple[Lane, Lane]]:
-        """Words that are held are added and compared. Gives each lane as it is written, and as it is shown: the
-        words of a sample that ends are cleared."""
+    def _first(self, m: Module, w: Wires, parameters: Sequence[Mapping[str, Value]]) -> list[Lane]:
+        """Words that are held are added and compared. Gives each lane as the second stage has it."""
         form = self._form
         neurons, bits = form.neurons, form.sum_bits
         allowed = of_rule(
@@ -221,6 +222,7 @@ class WideBank(wiring.Component):
             ],
         )
         fires = w.compared.passes & ~w.quiet & allowed
+        floors = w.compared.passes & of_rule(form, w.compared.word, [Const(int(r.has_floor), 1) for r in neurons.rules])
         lanes = []
         for number, mine in enumerate(parameters):
             word = w.held_word.word_select(number, form.lane_bits)
@@ -229,40 +231,41 @@ class WideBank(wiring.Component):
             if neurons.bias_bits:
                 bias = Mux(w.turns.round.any(), 0, mine["bias"]) if neurons.repeats else mine["bias"]
                 u, added = start + bias, Mux(w.compared.adds, shifted, bias)
-            # The sign of a difference takes a carry chain; that one is above the other is a tree behind it.
-            above = (mine["fire"] - u)[-1]
+            above = exceeds(neurons, self._family, u, mine)
             spike = of_rule(
                 self._form, w.compared.word, [above if rule.fires else Const(0, 1) for rule in neurons.rules]
             )
             m.d.sync += w.fired[number].eq(spike)
-            lanes.append(self._registered(m, w, start + added, spike, word[bits:], mine))
-            with m.If(~fires):  # a register's reset, as no gate must stand behind the longest carry chain
-                m.d.sync += [w.fired[number].eq(0), *(shown.fired.eq(0) for shown in lanes[-1])]
+            if is_plain(neurons):
+                low = floors & sinks(neurons, u, mine) if neurons.floor_is_sub else Const(0, 1)
+                lanes.append(self._plain(m, start + added, spike & fires, low, mine))
+            else:
+                lanes.append(self._registered(m, start + added, word[bits:], mine))
+        with m.If(~fires):  # a register's reset, as no gate must stand behind the longest carry chain
+            m.d.sync += w.fired.eq(0)
         return lanes
 
-    def _registered(
-        self, m: Module, w: Wires, total: Value, fires: Value, kept: Value, parameters: Mapping[str, Value]
-    ) -> tuple[Lane, Lane]:
-        """A lane in the second stage, as it is written and as it is shown."""
-        totals = [Signal(signed(self._form.sum_bits), name=name, reset_less=True) for name in ("total", "shown")]
-        spikes = [Signal(name=name) for name in ("fired", "shown_fired")]
-        if is_plain(self._form.neurons):
-            parameters = subtracted_at_once(parameters)
-        held = {name: Signal(value.shape(), name=f"{name}2", reset_less=True) for name, value in parameters.items()}
-        bit = Signal(int(self._form.neurons.remembers_firing), name="kept")
-        m.d.sync += [
-            *(signal.eq(total) for signal in totals),
-            *(signal.eq(fires) for signal in spikes),
-            *(held[name].eq(value) for name, value in parameters.items()),
-            bit.eq(kept),
-        ]
-        if is_plain(self._form.neurons):
-            with m.If(w.compared.passes & w.clear):  # what is written becomes 0: a register's reset costs nothing
-                m.d.sync += [totals[0].eq(0), spikes[0].eq(0)]
-        mine, shown = (Lane(t, s, bit, held) for t, s in zip(totals, spikes, strict=True))
-        return mine, shown
+    def _plain(self, m: Module, total: Value, spikes: Value, low: Value, parameters: Mapping[str, Value]) -> Lane:
+        """A plain lane in the second stage: where it does not spike nothing is subtracted; where it is `low`, below its
+        floor, what a spike subtracts is, from 0. Both are resets of registers, which take no logic."""
+        held, loses = Signal(signed(self._form.sum_bits), name="total"), lost(parameters)
+        subtracted = Signal(len(loses), name="lost")
+        m.d.sync += [held.eq(total), subtracted.eq(loses)]
+        with m.If(~(spikes | low)):
+            m.d.sync += subtracted.eq(0)
+        with m.If(low):
+            m.d.sync += held.eq(0)
+        return Lane(held, subtracted, Const(0, 0), {})
 
-    def _second(self, m: Module, w: Wires, lanes: Sequence[tuple[Lane, Lane]]) -> None:
+    def _registered(self, m: Module, total: Value, kept: Value, parameters: Mapping[str, Value]) -> Lane:
+        """A lane in the second stage."""
+        held = Signal(signed(self._form.sum_bits), name="total", reset_less=True)
+        own = {name: Signal(value.shape(), name=f"{name}2", reset_less=True) for name, value in parameters.items()}
+        bit = Signal(int(self._form.neurons.remembers_firing), name="kept")
+        m.d.sync += [held.eq(total), *(own[name].eq(value) for name, value in parameters.items()), bit.eq(kept)]
+        return Lane(held, Const(0, 0), bit, own)
+
+    def _second(self, m: Module, w: Wires, lanes: Sequence[Lane]) -> None:
         """What comes of the words is written."""
         form = self._form
         neurons, bits = form.neurons, form.sum_bits
@@ -273,22 +276,23 @@ class WideBank(wiring.Component):
         def choose(choices: Sequence[Value]) -> Value:
             return of_rule(self._form, w.written.word, choices)
 
-        for number, (mine, shown) in enumerate(lanes):
+        for number, lane in enumerate(lanes):
+            fired = w.fired[number]
             if is_plain(neurons):
-                v = plain_end(neurons, shown, choose, w.written.passes, bits)
-                words.append(plain_end(neurons, mine, choose, w.written.passes, bits)[:bits])
+                v = plain_end(neurons, lane, choose, w.written.passes & ~redo, bits)
+                words.append(v[:bits])
             else:
-                after = ended(neurons, shown, choose, w.clear, bits)
+                after = ended(neurons, lane, fired, choose, w.clear, bits)
                 v, begun = after.v, after.start
                 if neurons.repeats:
-                    begun = Mux(redo, left_over(neurons, shown, choose), begun)
+                    begun = Mux(redo, left_over(neurons, lane, fired, choose), begun)
                 words.append(
                     Cat(
-                        Mux(w.written.passes, begun[:bits], shown.total)[:bits],
-                        Mux(w.written.passes, begun[bits:], shown.kept)[: neurons.remembers_firing],
+                        Mux(w.written.passes, begun[:bits], lane.total)[:bits],
+                        Mux(w.written.passes, begun[bits:], lane.kept)[: neurons.remembers_firing],
                     )
                 )
-            show_lane(m, w, form, traces, number, v, shown.fired, redo)
+            show_lane(m, w, form, traces, number, v, fired, redo)
         looks = self._looks_again(w, redo)
         if form.lists_visits:
             was = Signal()
@@ -302,6 +306,9 @@ class WideBank(wiring.Component):
             w.state.write_data.eq(Cat(*words)),
             w.state.write_enable.eq(w.written.passes | w.written.adds),
         ]
+        if is_plain(neurons):  # others know of the end of a sample themselves
+            with m.If(w.written.passes & w.clear & ~redo):
+                m.d.sync += w.state.write_data.eq(0)
         if neurons.repeats:
             w.turns.fires(m, redo)
 
@@ -314,65 +321,20 @@ class WideBank(wiring.Component):
         keeps = [Const(int(rule.limited or not rule.repeats), 1) for rule in neurons.rules]
         return ~redo & w.turns.written_round.any() & ~w.clear & of_rule(self._form, w.written.word, keeps)
 
-    # -- spikes ------------------------------------------------------------------------------------------------
-
-    def _keep_spikes(self, m: Module, w: Wires, word: Value) -> None:
-        """Words in which neurons fire wait for their events to be made."""
-        form = self._form
-        name: Value = w.written.word
-        if form.name_bits:
-            shape = form.memories(self._family)["names"]
-            m.submodules.names = names = ShapedMemory(shape, self._contents.names)
-            m.d.comb += [names.read_address.eq(word), names.read_enable.eq(1)]
-            held, name = (Signal(form.name_bits, name=of) for of in ("held_name", "name"))
-            m.d.sync += [held.eq(names.read_data), name.eq(held)]
-        m.d.comb += [
-            w.fires.eq(w.written.passes & w.fired.any()),
-            w.spikes.i.valid.eq(w.fires & ~w.direct),
-            w.spikes.i.payload.mask.eq(w.fired),
-            w.spikes.i.payload.name.eq(name),
-        ]
-
-    def _emit(self, m: Module, w: Wires) -> None:
-        """Their events, from the lowest lane on, then the end of the step."""
-        held, mask = w.held, Signal(self._form.lanes)
-        name = Signal(self._form.name_width)
-        lowest = mask & (~mask + 1)[: len(mask)]
-        rest = mask & ~lowest
-        lane = [reduce(or_, (lowest[n] for n in range(len(mask)) if n >> bit & 1)) for bit in range(_bits(len(mask)))]
-        load = w.spikes.o.ready
-        is_end = w.job == Job.END
-        m.d.comb += [
-            load.eq(~held | (self.o.ready & ~rest.any())),
-            w.direct.eq(w.fires & load & ~w.waiting.any()),
-            self.o.valid.eq(held | (is_end & w.announce)),
-            self.o.payload.kind.eq(Mux(is_end, w.end, TokenKind.EVENT)),
-            self.o.payload.lane.eq(Cat(*lane)),
-            self.o.payload.name.eq(name),
-            self.last.eq(w.population == len(self._form.layouts) - 1),
-        ]
-        with m.If(load):
-            m.d.sync += held.eq(w.spikes.o.valid | w.direct)
-            first, new = (end.payload.as_value() for end in (w.spikes.o, w.spikes.i))
-            m.d.sync += Cat(mask, name).eq(Mux(w.waiting.any(), first, new))
-        with m.Elif(self.o.ready):
-            m.d.sync += mask.eq(rest)
-        m.d.sync += w.waiting.eq(w.waiting + w.spikes.i.valid - (w.spikes.o.valid & load))
-
     # -- turns -------------------------------------------------------------------------------------------------
 
     def _turn(self, m: Module, w: Wires, done: Value) -> None:
         """From step to step: integration, the pass of each population, and the end."""
         last = w.population == len(self._form.layouts) - 1
-        drained = (w.job == Job.DRAIN) & ~w.busy_now & ~w.waiting.any() & ~w.held & (self.settled | last)
-        accepts = w.pending.valid & w.goes & (w.pending.kind != TokenKind.EVENT)
+        drained = (w.job == Job.DRAIN) & ~w.busy_now & ~w.waits & ~w.held & (self.settled | last)
+        accepts = w.pending.valid & ~w.pending.event & w.goes
         m.d.comb += w.begins.eq(accepts | (drained & ~last))
-        with m.If((w.job == Job.PASS) & done):
-            m.d.sync += w.job.eq(Job.DRAIN)
+        with m.If(w.passing & done):
+            m.d.sync += [w.job.eq(Job.DRAIN), w.passing.eq(0)]
         with m.If(accepts):
-            m.d.sync += [w.end.eq(w.pending.kind), w.announce.eq(1), w.job.eq(Job.PASS)]
+            m.d.sync += [w.end.eq(w.pending.kind), w.announce.eq(1), w.job.eq(Job.PASS), w.passing.eq(1)]
         with m.If(drained):
-            m.d.sync += w.job.eq(Mux(last, Job.END, Job.PASS))
+            m.d.sync += [w.job.eq(Mux(last, Job.END, Job.PASS)), w.passing.eq(~last)]
             with m.If(~last):
                 m.d.sync += w.population.eq(w.population + 1)
         with m.If((w.job == Job.END) & (self.o.ready | ~w.announce)):
@@ -393,7 +355,3 @@ class WideBank(wiring.Component):
 def _choice(index: Value, numbers: Sequence[int]) -> Value:
     """The number at `index`."""
     return Value.cast(select_from([Const(number) for number in numbers], index))
-
-
-def _bits(lanes: int) -> int:
-    return (lanes - 1).bit_length()

@@ -28,11 +28,12 @@ def wait_for_words(m: Module, w: Wires, form: WideFormat, i: stream.Interface) -
     ]
     with m.If(i.ready):
         m.d.sync += [
-            *(staged.valid.eq(i.valid), staged.kind.eq(work.kind), staged.word.eq(work.word)),
+            *(staged.valid.eq(i.valid), staged.event.eq(i.valid & is_event)),
+            *(staged.kind.eq(work.kind), staged.word.eq(work.word)),
             staged.now.eq(is_of_the_step(form, work.kind, work.word)),
             staged.joins.eq(Const(0, 1) if form.joining is None else is_event & (work.word == form.joining)),
         ]
-    behind_it = pending.valid & (pending.kind == TokenKind.EVENT) & (pending.word == staged.word)
+    behind_it = pending.event & (pending.word == staged.word)
     with m.If(loads):
         m.d.sync += [mine.eq(its) for mine, its in zip(pending, staged, strict=True)]
         m.d.sync += w.collides.eq(behind_it | _on_its_way(w, staged.word))

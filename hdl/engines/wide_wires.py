@@ -27,10 +27,11 @@ def spike_layout(form: WideFormat) -> data.StructLayout:
 
 
 class Waiting(NamedTuple):
-    """What is to be added: whether there is something, its kind, the word, whether it is of the step under way, and
-    whether it may be joined by others to the same word."""
+    """What is to be added: whether there is something, whether that is an event, its kind, the word, whether it is of
+    the step under way, and whether it may be joined by others to the same word."""
 
     valid: Signal
+    event: Signal
     kind: Signal
     word: Signal
     now: Signal
@@ -39,7 +40,7 @@ class Waiting(NamedTuple):
     @staticmethod
     def named(name: str, word_bits: int) -> Waiting:
         """Signals of that name."""
-        shapes = {"valid": 1, "kind": TokenKind, "word": word_bits, "now": 1, "joins": 1}
+        shapes = {"valid": 1, "event": 1, "kind": TokenKind, "word": word_bits, "now": 1, "joins": 1}
         signals = (Signal(shape, name=f"{name}_{part}") for part, shape in shapes.items())
         return Waiting(*signals)
 
@@ -61,6 +62,7 @@ class Wires(StepWires):
         self.visits = _visits(form, shapes)
 
         self.population = Signal(range(len(form.layouts)))  # whose pass it is
+        self.passing = Signal(init=1)  # the job is a pass
         self.begins = Signal()  # a pass of a population
         self.looks = Signal()  # it looks at a word, unless it clears: additions of the next step wait for it
         word = address_bits(form.words)
@@ -92,13 +94,11 @@ class Wires(StepWires):
         self.direct = Signal()  # whose events are made at once, as no others wait
         self.held = Signal()  # there is a word of spikes whose events are made
         self.waiting = Signal(range(SPIKING_WORDS + 1))  # words of spikes whose events are not made yet
+        self.waits = Signal()  # there are some
+        # A pass may go on: there is room for the spikes of all words on their way. Where it may not, additions of the
+        # next step must not wait for it, as those spikes are behind them.
+        self.has_room = Signal(init=1)
         self.touches = Signal()  # the word that is written is one that the next pass looks at
-
-    @property
-    def has_room(self) -> Value:
-        """Whether a pass may go on: there is room for the spikes of all words on their way. Where it may not, additions
-        of the next step must not wait for it, as those spikes are behind them."""
-        return self.waiting < SPIKING_WORDS // 2
 
     @property
     def busy(self) -> Value:

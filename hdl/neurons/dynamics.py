@@ -56,6 +56,8 @@ def parameters_of(form: NeuronFormat, word: Value) -> dict[str, Value]:
         field = word[low : low + width]
         values[name] = Const(0, 1) if not width else field if name in form.unsigned else field.as_signed()
         low += width
+    if form.floor_is_sub:
+        values["v_min"] = -(values["fire"] + values["sub_delta"])
     return values
 
 

@@ -109,9 +109,9 @@ class NeuronFormat:
     where it would change nothing. One with `touched` visits in a step's pass, of every so many neurons that follow one
     another (a power of two, of which there is a whole number), only those where one got a contribution or fired in the
     last pass, as it would change nothing of the others. One that `lists` visits takes those of its first population one
-    by one from a list. One that `gives_membranes` gives those of the last population
-    to its output, in place of spikes. One that is `fast` has more registers on its way (`FastBank`). `logic_luts` is as
-    in MemoryShape.
+    by one from a list. One that `gives_membranes` gives those of the last population to its output, in place of spikes.
+    One that is `fast` has more registers on its way (`FastBank`). Where the `floor_is_sub`, every floor is what a spike
+    subtracts, negative, and is no field. `logic_luts` is as in MemoryShape.
     """
 
     populations: tuple[PopulationFormat, ...]
@@ -135,6 +135,7 @@ class NeuronFormat:
     lists: bool = False
     gives_membranes: bool = False
     fast: bool = False
+    floor_is_sub: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
 
     @property
@@ -219,7 +220,7 @@ class NeuronFormat:
             ("bias", self.bias_bits),
             ("c", self.c_bits),
         )
-        floor = (("v_min", self.v_min_bits),) if self.has_floor else ()
+        floor = (("v_min", self.v_min_bits),) if self.has_floor and not self.floor_is_sub else ()
         current = (("c_syn", self.c_syn_bits),) if self.has_currents else ()
         adaptation = (("jump", self.jump_bits), ("c_a", self.c_a_bits)) if self.has_adaptation else ()
         return (*fields, *floor, *current, *adaptation)
