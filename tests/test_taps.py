@@ -12,7 +12,7 @@ from spikeloom.compiler.cycles.taps import TapFront
 from spikeloom.compiler.encodings.taps import Choice, MapJob, Parts, SegmentJobs, encode_taps, place_of, taps_of
 from spikeloom.hdl.engines.tap_format import OwnRow, Places, TapContents, TapFormat
 from spikeloom.hdl.engines.taps import TapGenerator
-from spikeloom.hdl.memories.memory import Family
+from spikeloom.hdl.memories.memory import LOGIC_ROM_LUTS, NEVER_LOGIC, Family
 from spikeloom.hdl.streams.tokens import TokenKind
 
 CHANNELS, ROWS, COLUMNS = 3, 5, 4
@@ -26,8 +26,19 @@ def parts(rng: random.Random, length: int, most: int, *, gaps: bool, unit: int) 
     )
 
 
+def stepped(rng: random.Random, length: int, most: int, *, gaps: bool, unit: int) -> Parts:
+    """The same where the taps of all places are alike far from each other, as those of kernels are."""
+    counts = [rng.randint(0 if gaps else 1, most) for _ in range(length)]
+    firsts = [(rng.randrange(12), rng.randrange(4, 9) * unit) for _ in range(length)]
+    return tuple(
+        tuple((row + 4 * slot, origin - unit * slot) for slot in range(count))
+        for count, (row, origin) in zip(counts, firsts, strict=True)
+    )
+
+
 def some_taps(*, planar: bool, fields: bool, choices: bool, gaps: bool = True) -> tuple[TapFormat, TapContents]:
-    """Two maps and what has rows of its own, before, behind and beside them."""
+    """Two maps and what has rows of its own, before, behind and beside them; with steps where nothing is chosen."""
+    made = parts if choices else stepped
     rng = random.Random(planar + 2 * fields + 4 * choices + 8 * gaps)
     channels, columns = (4, 4) if fields else (CHANNELS, COLUMNS + 1)
     places = Places(inner=columns, outer=8 if fields else ROWS, planar=True)
@@ -39,7 +50,7 @@ def some_taps(*, planar: bool, fields: bool, choices: bool, gaps: bool = True) -
     rows = ROWS if not (planar and fields) else 8
 
     def job() -> MapJob:
-        return MapJob(down=parts(rng, rows, 3, gaps=gaps, unit=16), across=parts(rng, columns, 2, gaps=gaps, unit=4))
+        return MapJob(down=made(rng, rows, 3, gaps=gaps, unit=16), across=made(rng, columns, 2, gaps=gaps, unit=4))
 
     segments = [
         SegmentJobs(first=0, jobs=(job(), OwnRow(offset=7, origin=3)), places=places),
@@ -48,7 +59,10 @@ def some_taps(*, planar: bool, fields: bool, choices: bool, gaps: bool = True) -
     ]
     addresses = 2 * size + 9
     chosen = [Choice(jobs=rng.randrange(4), number=rng.randrange(size)) for _ in range(addresses)] if choices else []
-    return encode_taps(segments, addresses=addresses, rows=256, post=512, choices=chosen)
+    luts = LOGIC_ROM_LUTS if choices else NEVER_LOGIC  # steps are for what would be block RAM
+    return encode_taps(
+        segments, addresses=addresses, rows=256, post=512, choices=chosen, logic_luts=luts, steps=not choices
+    )
 
 
 CASES = [
@@ -80,6 +94,20 @@ def test_tables_hold_each_axis_once_and_no_zeros() -> None:
     assert list(taps_of(form, contents, 0)) == 2 * [(0, 128)]
     assert list(taps_of(form, contents, 2)) == [None, None]
     assert list(taps_of(form, contents, 4)) == 2 * [(4, 256), (6, 192), (6, 192), (8, 128)]
+
+
+def test_tables_with_steps_say_the_same_in_fewer_words() -> None:
+    """Along the axis of a kernel; not where one place has its second tap elsewhere."""
+    axis = stepped(random.Random(1), 32, 5, gaps=True, unit=1)
+    uneven = (*axis, ((0, 0), (5, 1)))
+    for asked, words in ((axis, 32), (uneven, 33 * 8)):
+        segment = SegmentJobs(
+            first=0, jobs=(MapJob(down=asked, across=(((0, 0),),)),), places=Places(inner=1, outer=1, planar=False)
+        )
+        form, contents = encode_taps([segment], addresses=len(asked), rows=32, post=16, steps=True)
+        assert len(contents.down) == words and form.down.memory(Family.ECP5, LOGIC_ROM_LUTS).brams == (words > 33)
+        for place, taps in enumerate(asked):
+            assert list(taps_of(form, contents, place)) == (list(taps) or [None])
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.6])

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...hdl.engines.engine import SparseContents, SparseFormat
-from ...hdl.engines.tap_format import AxisFormat, MapTaps, OwnRow, Places, Segment, TapContents, TapFormat
+from ...hdl.engines.tap_format import (
+    STEPPED_LUTS,
+    AxisFormat,
+    MapTaps,
+    OwnRow,
+    Places,
+    Segment,
+    TapContents,
+    TapFormat,
+)
 from ...hdl.memories.memory import LOGIC_ROM_LUTS
 from ..ir.arrays import IntArray
 
@@ -50,11 +59,14 @@ def encode_taps(
     post: int,
     choices: Sequence[Choice] = (),
     logic_luts: int = LOGIC_ROM_LUTS,
+    steps: bool = False,
 ) -> tuple[TapFormat, TapContents]:
-    """The format and the contents of a tap generator; without `choices` every address has all jobs of its segment."""
+    """The format and the contents of a tap generator; without `choices` every address has all jobs of its segment.
+    Tables that would be block RAM may have `steps`."""
     jobs = [job for segment in segments for job in segment.jobs if isinstance(job, MapJob)]
-    down, down_words, down_counts, rows_of = _axis([job.down for job in jobs])
-    across, across_words, across_counts, columns_of = _axis([job.across for job in jobs])
+    most = logic_luts if steps else None
+    down, down_words, down_counts, rows_of = _axis([job.down for job in jobs], most)
+    across, across_words, across_counts, columns_of = _axis([job.across for job in jobs], most)
     looks_up = any(segment.looked_up for segment in segments)
 
     def tables_of(job: OwnRow | MapJob) -> OwnRow | MapTaps:
@@ -137,9 +149,11 @@ def place_of(places: Places, number: int) -> tuple[int, int, int]:
     return (rest, outer, inner) if places.planar else (inner, rest, outer)
 
 
-def _axis(parts: Sequence[Parts]) -> tuple[AxisFormat, tuple[int, ...], tuple[int, ...], dict[Parts, int]]:
+def _axis(
+    parts: Sequence[Parts], logic_luts: int | None
+) -> tuple[AxisFormat, tuple[int, ...], tuple[int, ...], dict[Parts, int]]:
     """One table for several, each of which is there once: its format, its words and numbers, and the first place of
-    each."""
+    each. One that takes more than `logic_luts` may have steps."""
     firsts: dict[Parts, int] = {}
     places = 0
     for part in parts:
@@ -160,9 +174,25 @@ def _axis(parts: Sequence[Parts]) -> tuple[AxisFormat, tuple[int, ...], tuple[in
         origin_shift=origin_shift,
     )
     words = [_word(form, taps, slot) for taps in every for slot in range(form.slots)]
+    if logic_luts is not None and form.slots > 1 and form.width * -(-len(words) // 16) > logic_luts:
+        found = _steps(form, every)
+        if found is not None and form.stepped_luts <= STEPPED_LUTS:
+            form, words = replace(form, steps=found), words[:: form.slots]
     bits = (form.slots - 1).bit_length()
     counts = [max(0, len(taps) - 1) | int(form.gaps and bool(taps)) << bits for taps in every]
     return form, tuple(words), tuple(counts) if form.count_bits else (), firsts
+
+
+def _steps(form: AxisFormat, every: Sequence[tuple[tuple[int, int], ...]]) -> tuple[int, ...] | None:
+    """How far the word of each slot is from a place's first, if that is the same at all places that have the slot."""
+    found: dict[int, int] = {}
+    for taps in every:
+        for slot, (row, origin) in enumerate(taps):
+            rows, origins = (row - taps[0][0]) >> form.row_shift, (origin - taps[0][1]) >> form.origin_shift
+            step = rows % (1 << form.row_bits) | origins % (1 << form.origin_bits) << form.row_bits
+            if found.setdefault(slot, step) != step:
+                return None
+    return tuple(found.get(slot, 0) for slot in range(form.slots))
 
 
 def _field(values: Sequence[int]) -> tuple[int, int]:
@@ -186,9 +216,10 @@ def _words_at(form: AxisFormat, words: tuple[int, ...], counts: tuple[int, ...],
     count = counts[place] if counts else 0
     if form.gaps and not count >> bits:
         return []
-    first = place * form.slots
     found = []
-    for word in words[first : first + (count & ((1 << bits) - 1)) + 1]:
-        row, origin = word & ((1 << form.row_bits) - 1), word >> form.row_bits
+    for slot in range((count & ((1 << bits) - 1)) + 1):
+        word, step = (words[place], form.steps[slot]) if form.steps else (words[place * form.slots + slot], 0)
+        row = (word + step) & ((1 << form.row_bits) - 1)
+        origin = ((word >> form.row_bits) + (step >> form.row_bits)) & ((1 << form.origin_bits) - 1)
         found.append((row << form.row_shift, origin << form.origin_shift))
     return found

@@ -32,6 +32,11 @@ def tap_parts(parts: Parts, form: TapFormat) -> None:
     parts.ff("taps", 2 * address + 2 * places + row + post + 12 + jobs.bit_length())
     parts.lut("taps", 24 + 2 * places + jobs * COMPARE * (row + post) / 2)
     parts.adder("taps", 2 * row + post)
+    for axis in (form.down, form.across):
+        if axis.steps:
+            parts.adder("taps", axis.width)
+            parts.lut("tables", axis.width)
+            parts.ff("tables", axis.width)
     if len(form.segments) > 1:
         parts.adder("taps", places)
         parts.lut("taps", (len(form.segments) - 1) * address * COMPARE)

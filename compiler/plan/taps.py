@@ -58,7 +58,7 @@ def plan_taps(
 ) -> PlacedRows:
     """The rows, taps and pools of an engine; entries lie in SPRAMs from `first_spram` on, if that is a number. Where
     nothing is convolved, only these of its `neurons` may be meant. With `room` rows are laid out for others, too."""
-    plan = _Plan(weights, scarce, neurons)
+    plan = _Plan(weights, scarce, family, neurons)
     taps, pool = _Segments(), _Segments()
     for addresses in weights.address_ranges():
         plan.hear(addresses, taps, pool)
@@ -74,7 +74,7 @@ def plan_taps(
             placed_in=plan.post,
             room=None if room is None else room.of("rows"),
         ),
-        "taps": taps.encode(rows=plan.row_count, post=plan.post, scarce=scarce),
+        "taps": taps.encode(rows=plan.row_count, post=plan.post, scarce=scarce, family=family),
     }
     if len(taps.choices) > passing:
         parts["pool"] = plan.spike_pool(pool)
@@ -118,7 +118,7 @@ class _Segments:
         self.choices += [Choice(*both) for both in zip(masks.tolist(), neurons.tolist(), strict=True)]
         self.differ |= looked_up or not all(mask.all() for _, mask in jobs)
 
-    def encode(self, *, rows: int, post: int, scarce: Scarce) -> tuple[TapFormat, TapContents]:
+    def encode(self, *, rows: int, post: int, scarce: Scarce, family: Family) -> tuple[TapFormat, TapContents]:
         """The generator, for so many rows and post neurons."""
         return encode_taps(
             self.segments,
@@ -127,15 +127,17 @@ class _Segments:
             post=post,
             choices=self.choices if self.differ else (),
             logic_luts=LOGIC_LUTS[scarce],
+            steps=scarce is Scarce.BRAMS and family is Family.ECP5,
         )
 
 
 class _Plan:
     """The rows of an engine as they are found: those that events have of their own, and those of kernels."""
 
-    def __init__(self, weights: EngineWeights, scarce: Scarce, neurons: range | None) -> None:
+    def __init__(self, weights: EngineWeights, scarce: Scarce, family: Family, neurons: range | None) -> None:
         self._weights = weights
         self._scarce = scarce
+        self._family = family
         self._blocks: list[IntArray] = []
         self._widths = [2]
         self._kernels: dict[int, MapJob] = {}
@@ -282,7 +284,7 @@ class _Plan:
     def spike_pool(self, pool: _Segments) -> tuple[SpikePoolFormat, TapContents]:
         """The pool of spikes in front of the taps."""
         outputs = len(pool.choices) + self._window_count
-        taps, contents = pool.encode(rows=outputs + self._count_count, post=1, scarce=self._scarce)
+        taps, contents = pool.encode(rows=outputs + self._count_count, post=1, scarce=self._scarce, family=self._family)
         form = SpikePoolFormat(taps=taps, windows=self._window_count, counts=self._count_count, most=self._most)
         return form, contents
 
@@ -291,7 +293,9 @@ class _Plan:
         windows = _Segments()
         for number in self._sums:
             self._add_sum_windows(number, windows)
-        taps, contents = windows.encode(rows=self._sum_count + self.neurons, post=1, scarce=self._scarce)
+        taps, contents = windows.encode(
+            rows=self._sum_count + self.neurons, post=1, scarce=self._scarce, family=self._family
+        )
         form = SumPoolFormat(
             neurons=self.neurons,
             sums=self._sum_count,

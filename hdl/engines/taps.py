@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..memories.memory import Family, ShapedMemory, select_from
 from ..streams.tokens import TokenKind, address_bits, token_layout
+from .axis_table import AxisTable
 from .tap_format import AxisFormat, MapTaps, OwnRow, Places, Segment, TapContents, TapFormat, tap_layout
 
 
@@ -57,7 +58,7 @@ class _Axis(NamedTuple):
     """The table of an axis, and that of the numbers of taps, where they differ."""
 
     form: AxisFormat
-    words: ShapedMemory
+    words: AxisTable
     counts: ShapedMemory | None
 
 
@@ -108,7 +109,7 @@ class TapGenerator(wiring.Component):
 
     def _axis(self, m: Module, role: str, form: AxisFormat, words: Sequence[int], numbers: Sequence[int]) -> _Axis:
         shapes = self._format.memories(self._family)
-        m.submodules[role] = table = ShapedMemory(shapes[role], words)
+        m.submodules[role] = table = AxisTable(form, shapes[role], words)
         counts = None
         if form.count_bits:
             m.submodules[f"{role}_counts"] = counts = ShapedMemory(shapes[f"{role}_counts"], numbers)
@@ -286,8 +287,7 @@ class TapGenerator(wiring.Component):
                 slots[0].eq(slots[0] + ends[1]),
             ]
         for axis, slot, place in ((down, slots[0], row), (across, slots[1], column)):
-            bits = (axis.form.slots - 1).bit_length()
-            m.d.comb += [axis.words.read_address.eq(Cat(slot[:bits], place)), axis.words.read_enable.eq(free)]
+            m.d.comb += [axis.words.slot.eq(slot), axis.words.place.eq(place), axis.words.read_enable.eq(free)]
         offered = _Offered(active & shows, watched, kind, number, job)
         return Cat(active & watched, self._tap(m, offered, free, down, across))
 
@@ -299,7 +299,7 @@ class TapGenerator(wiring.Component):
             _Offered(*(Signal.like(value, name=f"{name}{stage}") for name, value in offered._asdict().items()))
             for stage in (4, 5)
         )
-        words = [Signal.like(axis.words.read_data, name=f"word{n}") for n, axis in enumerate((down, across))]
+        words = [Signal.like(axis.words.word, name=f"word{n}") for n, axis in enumerate((down, across))]
         seen, base = Signal(), Signal.like(mine.number)
         row, origin = Signal.like(self.o.payload.address), Signal.like(self.o.payload.origin)
         own_origin = Signal.like(origin)
@@ -311,7 +311,7 @@ class TapGenerator(wiring.Component):
         with m.If(free):
             m.d.sync += [
                 *(one.eq(its) for one, its in zip((*there, *mine), (*offered, *there), strict=True)),
-                *(word.eq(axis.words.read_data) for word, axis in zip(words, (down, across), strict=True)),
+                *(word.eq(axis.words.word) for word, axis in zip(words, (down, across), strict=True)),
                 self.o.valid.eq(mine.valid),
                 self.o.payload.kind.eq(mine.kind),
                 seen.eq(mine.watched),

@@ -18,6 +18,15 @@ def maps() -> st.SearchStrategy[Shape]:
 
 
 @st.composite
+def input_maps(draw: st.DrawFn) -> Shape:
+    """The same, or one so long that the taps along it have tables with steps on ECP5."""
+    if draw(st.integers(0, 5)):
+        return draw(maps())
+    length, place = draw(st.integers(18, 36)), draw(st.integers(0, 1))
+    return [draw(st.integers(1, 2)), *((1, length) if place else (length, 1))]
+
+
+@st.composite
 def poolings(draw: st.DrawFn, shape: Shape) -> tuple[Data, Shape]:
     """A pooling of a map, and the map of what it gives."""
     kernel = [draw(st.integers(1, min(3, length))) for length in shape[1:]]

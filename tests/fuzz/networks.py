@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .layers import Shape, convolutions, maps, poolings
+from .layers import Shape, convolutions, input_maps, maps, poolings
 from .oracle import Data
 
 NEURONS: dict[str, tuple[str, ...]] = {
@@ -42,7 +42,7 @@ def networks(draw: st.DrawFn, *, hardware: bool = True) -> Data:
     """A network; of the whole IR, with the largest counts, where it is not for the `hardware`."""
     mapped = draw(st.booleans())
     names = [f"p{number}" for number in range(draw(st.integers(1, 3)))]
-    shape_of = {"input": draw(maps()) if mapped else [draw(st.integers(1, MAX_SIZE))]}
+    shape_of = {"input": draw(input_maps()) if mapped else [draw(st.integers(1, MAX_SIZE))]}
     x_max = draw(st.sampled_from((1, 1, 1, 2, 5, 20 if hardware else 255)))
     bits = draw(st.integers(2, 16) | st.integers(2, 5))
     loops = not hardware or draw(st.booleans())

@@ -475,6 +475,20 @@ TAPS = (
         ("tests/test_taps.py", "-k", "cycles_of_the_model"),
     ),
     Mutant(
+        "the first slot of a place is a step from itself",
+        "hdl/engines/axis_table.py",
+        "select_from(form.steps, self.slot)",
+        "select_from([*form.steps[1:], 0], self.slot)",
+        ("tests/test_taps.py", "-k", "cycles_of_the_model"),
+    ),
+    Mutant(
+        "a place that has its taps elsewhere has the steps of the others",
+        "compiler/encodings/taps.py",
+        "if found.setdefault(slot, step) != step:",
+        "if found.setdefault(slot, step) is None:",
+        ("tests/test_taps.py", "-k", "fewer_words"),
+    ),
+    Mutant(
         "the outer part of a place is divided by the inner divisor",
         "hdl/engines/taps.py",
         "left > bits,",
