@@ -14,12 +14,15 @@ from spikeloom.compiler.compression import FineTune, Override, Recipe, compress,
 from spikeloom.compiler.compression.magnitude import prune
 from spikeloom.compiler.compression.recipe import default_method
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
+from spikeloom.compiler.ir.convolution import Convolution
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LI, LIF
+from spikeloom.compiler.ir.pooling import Pooling, PoolKind
 from spikeloom.compiler.lowering.quantise import dequantise, quantise
 from spikeloom.hdl.errors import ModelError, OptionError, SampleError
 
 SIZES = (30, 12, 4)
+MAXIMA = Pooling(kind=PoolKind.MAX, pre_shape=(2, 4, 4), kernel=(2, 2), stride=(2, 2))
 
 
 def network(seed: int = 0, beta: float = 0.9) -> Network:
@@ -115,9 +118,27 @@ def test_bad_overrides_are_refused(fields: dict[str, Any]) -> None:
 def test_the_default_method_depends_on_samples() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert default_method(calibrated=True) == "osbc"
+        assert default_method(network(), calibrated=True) == "osbc"
     with pytest.warns(UserWarning, match="no calibration samples"):
-        assert default_method(calibrated=False) == "magnitude"
+        assert default_method(network(), calibrated=False) == "magnitude"
+
+
+@pytest.mark.parametrize(
+    ("groups", "pooling", "reason"),
+    [(1, MAXIMA, "sums are pooled, as those of 'input' -> 'hidden' are"), (2, None, "'input' -> 'hidden' do")],
+    ids=["pooled", "grouped"],
+)
+def test_what_cannot_be_fitted_is_compressed_by_magnitude(groups: int, pooling: Pooling | None, reason: str) -> None:
+    weights = np.ones((2, 2 // groups, 1, 1))
+    kernel = Convolution(weights=weights, pre_shape=MAXIMA.pre_shape, groups=groups, pool_after=pooling)
+    net = Network(
+        input_shape=MAXIMA.pre_shape,
+        populations=(Population(name="hidden", shape=kernel.post_shape, dynamics=LIF(beta=0.9, threshold=1.0)),),
+        projections=(Projection(pre=INPUT, post="hidden", connectivity=kernel),),
+        output="hidden",
+    )
+    with pytest.warns(UserWarning, match=reason):
+        assert default_method(net, calibrated=True) == "magnitude"
 
 
 # ----------------------------------------------------------------------------------------------------- compress

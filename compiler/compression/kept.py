@@ -63,7 +63,7 @@ def method_of(network: Network, bits: int | None, *, calibrated: bool) -> str:
     to change) is to keep them, that of others the default."""
     if bits is not None and bits in _WIDTHS and not network.is_integer and lies_on_grid(network, bits):
         return KEEP
-    return default_method(calibrated)
+    return default_method(network, calibrated=calibrated)
 
 
 def formats_of(network: Network) -> dict[str, Format]:

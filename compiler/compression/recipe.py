@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Literal
 
 from ...hdl.errors import OptionError, installing, quoted
+from ..ir.network import Network, Projection
 from ..names import FITTED, KEEP, METHODS, SCOPES
 from .allocation import check_operation_weight
 from .grid import ONLY_BITS, Format, check_scheme
@@ -134,16 +135,30 @@ class Recipe:
         )
 
 
-def default_method(calibrated: bool) -> str:
-    """The method where none is chosen: OSBC with calibration samples and torch, else magnitude, with a warning."""
+def default_method(network: Network, *, calibrated: bool) -> str:
+    """The method where none is chosen: OSBC with calibration samples and torch, of networks that it can fit, else
+    magnitude, with a warning."""
     if not calibrated:
-        reason = "there are no calibration samples"
+        reason = "there are no calibration samples; OSBC keeps more of the accuracy"
     elif find_spec("torch") is None:
-        reason = f"torch is not installed ({installing('torch')})"
+        reason = f"torch is not installed ({installing('torch')}); OSBC keeps more of the accuracy"
     else:
-        return "osbc"
-    warnings.warn(f"weights are compressed by magnitude, as {reason}; OSBC keeps more of the accuracy", stacklevel=3)
+        unfitted = next(filter(None, map(_unfitted, network.projections)), None)
+        if unfitted is None:
+            return "osbc"
+        reason = f"OSBC fits no network in which {unfitted}"
+    warnings.warn(f"weights are compressed by magnitude, as {reason}", stacklevel=3)
     return "magnitude"
+
+
+def _unfitted(projection: Projection) -> str | None:
+    """Why weights cannot be fitted to samples (`view.View`), if they cannot."""
+    arrow = f"{quoted(projection.pre)} -> {quoted(projection.post)}"
+    if projection.connectivity.pools_sums:
+        return f"sums are pooled, as those of {arrow} are"
+    if len(projection.connectivity.alike()) > 1:
+        return f"weights see unlike inputs, as those of {arrow} do"
+    return None
 
 
 def pattern_of(pattern: object) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:

@@ -121,7 +121,7 @@ def make_subject(
     network = _network(layer_shapes, weights)
     if method is not None and method not in METHODS:
         raise OptionError(f"a compression method is one of {', '.join(METHODS)}: got {quoted(method)}")
-    method = default_method(calibrated=data is not None) if method is None and data is not None else method
+    method = default_method(network, calibrated=True) if method is None and data is not None else method
     method = method or "magnitude"
     default = not isinstance(weights, Network)
     if data is None:
