@@ -16,8 +16,9 @@ from ...sim.evaluation import wilson
 from ...sim.float_executor import run_float
 from ...sim.readout import readings
 from ...sim.recording import Recording
-from ..cycles.count import busy_cycles
+from ..cycles.count import busy_cycles, count_cycles
 from ..cycles.lane import PASS_CYCLES
+from ..cycles.model import engine_cycles
 from ..data.images import encode
 from ..data.samples import Samples
 from ..ir.arrays import SpikeArray
@@ -36,6 +37,9 @@ SIMULATED_CYCLES = 60_000
 
 MAX_SIMULATED = 10
 """The most samples that are simulated."""
+
+LONG_CYCLES = 5 * SIMULATED_CYCLES
+"""Busy cycles from which a sample is counted by the exact model: half an hour of the simulator is a minute of that."""
 
 MAX_CLASSES = 100
 """Classes up to which a confusion matrix is kept."""
@@ -94,18 +98,24 @@ def measure_latency(
     recording: Recording,
     progress: Callable[[int, int], None] | None = None,
 ) -> Latency:
-    """Simulate the core on the first samples, each alone, and count clock cycles.
+    """Simulate the core on the first samples, each alone, and count clock cycles; of a long one the model counts them,
+    where all engines have one.
 
     `recording` is the reference's of at least those samples; `stimulus` says where they come from.
     """
     count = affordable(plan, samples, recording, SIMULATED_CYCLES, MAX_SIMULATED)
     spikes = recording.trains(samples.spikes, count)
+    busy = busy_cycles(plan, spikes)
+    is_long = count == 1 and float(np.sum(busy)) > LONG_CYCLES
+    modelled = is_long and all(engine.no_model is None for engine in engine_cycles(plan))
+    counted = count_cycles(plan, spikes) if modelled else measure_cycles(plan, samples.spikes[:count], progress)
     return Latency(
-        cycles=tuple(measure_cycles(plan, samples.spikes[:count], progress)),
+        cycles=tuple(counted),
         steps=samples.steps,
         stimulus=stimulus,
         cycles_per_layer={name: float(layer_cycles(plan.network, name, spikes).mean()) for name in plan.populations},
-        cycles_per_engine=[float(cycles.mean()) for cycles in busy_cycles(plan, spikes)],
+        cycles_per_engine=[float(cycles.mean()) for cycles in busy],
+        simulated=not modelled,
     )
 
 

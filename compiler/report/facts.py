@@ -59,7 +59,7 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Clock cycles of the core, counted in simulation over `cycles` = one figure per sample.
+    """Clock cycles of the core, counted in simulation, or by the exact model, over `cycles` = one figure per sample.
 
     `stimulus` says which samples: `calibration`, or `random` where the user gave none. `cycles_per_layer` is the mean
     per sample by population, `cycles_per_engine` that of each engine.
@@ -70,6 +70,7 @@ class Latency:
     stimulus: str
     cycles_per_layer: Mapping[str, float] = field(default_factory=dict)
     cycles_per_engine: Sequence[float] = ()
+    simulated: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

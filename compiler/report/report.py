@@ -148,7 +148,7 @@ def _latency(facts: Facts) -> dict[str, Any]:
         "steps_per_sample": latency.steps,
         "samples_measured": len(latency.cycles),
         "stimulus": latency.stimulus,
-        "source": Source.MEASURED,
+        "source": Source.MEASURED if latency.simulated else Source.ESTIMATED,
     }
 
 
