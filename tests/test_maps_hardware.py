@@ -12,6 +12,8 @@ import pytest
 from networks import random_codes, random_population, random_spikes
 from shipped import run_shipped
 from spikeloom.compiler.cycles.count import busy_cycles, count_cycles
+from spikeloom.compiler.data.samples import Samples
+from spikeloom.compiler.flow.measure import measure_latency
 from spikeloom.compiler.ir.connectivity import Connectivity, Dense, Quantised
 from spikeloom.compiler.ir.convolution import Convolution
 from spikeloom.compiler.ir.maps import MapShape, size_of
@@ -22,6 +24,7 @@ from spikeloom.compiler.ir.pooling import Pooling, PoolKind
 from spikeloom.compiler.plan.folding import Folding, default_folding, pipelined_folding, shared_folding
 from spikeloom.compiler.plan.kinds import engine_folding
 from spikeloom.compiler.plan.plan import Plan, make_plan
+from spikeloom.hdl.engines.engine import SparseFormat
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
@@ -148,6 +151,25 @@ def agrees(plan: Plan, spikes: np.ndarray) -> None:
 def test_a_core_does_what_the_reference_does_in_the_cycles_of_the_model(name: str, fold: Any) -> None:
     network = NETWORKS[name]
     agrees(make_plan(network, "ecp5", fold(network)), random_spikes(7, network, 2, 4, 0.4))
+
+
+def test_a_long_line_has_tables_with_steps() -> None:
+    """Of a kernel with maxima behind it; the cycles of a sample are the same where the model counts them."""
+    rng = np.random.default_rng(6)
+    line: MapShape = (1, 22, 1)
+    kernel = Convolution(weights=weights(rng, 2, 1, 5, 1), pre_shape=line, padding=((2, 2), (0, 0)))
+    windows = max_of(kernel.sum_shape, kernel=(3, 1), padding=((0, 0), (0, 0)))
+    network = joined((INPUT, "a", replace(kernel, pool_after=windows), 0), x_max=2)
+    network = replace(network, input_shape=line)
+    plan = make_plan(network, "ecp5", pipelined_folding(network))
+    form = plan.engines[0].form
+    assert isinstance(form, SparseFormat) and form.taps is not None and form.taps.down.steps
+    assert form.memories(plan.family)["down"].brams == 0
+    spikes = random_spikes(9, network, 2, 3, 0.3)
+    agrees(plan, spikes)
+    recording = run_reference(network, spikes)
+    found = [measure_latency(plan, Samples(spikes=spikes[:1]), "random", recording, None, most) for most in (1, 10**6)]
+    assert [latency.simulated for latency in found] == [False, True] and found[0].cycles == found[1].cycles
 
 
 @pytest.mark.parametrize("kind", [{"lanes": 3}, {"kind": "vector", "lanes": 0}], ids=["lanes", "vector"])

@@ -97,16 +97,17 @@ def measure_latency(
     stimulus: str,
     recording: Recording,
     progress: Callable[[int, int], None] | None = None,
+    long_cycles: float = LONG_CYCLES,
 ) -> Latency:
-    """Simulate the core on the first samples, each alone, and count clock cycles; of a long one the model counts them,
-    where all engines have one.
+    """Simulate the core on the first samples, each alone, and count clock cycles; of one of `long_cycles` and more the
+    model counts them, where all engines have one.
 
     `recording` is the reference's of at least those samples; `stimulus` says where they come from.
     """
     count = affordable(plan, samples, recording, SIMULATED_CYCLES, MAX_SIMULATED)
     spikes = recording.trains(samples.spikes, count)
     busy = busy_cycles(plan, spikes)
-    is_long = count == 1 and float(np.sum(busy)) > LONG_CYCLES
+    is_long = count == 1 and float(np.sum(busy)) >= long_cycles
     modelled = is_long and all(engine.no_model is None for engine in engine_cycles(plan))
     counted = count_cycles(plan, spikes) if modelled else measure_cycles(plan, samples.spikes[:count], progress)
     return Latency(
