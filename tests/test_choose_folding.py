@@ -12,7 +12,7 @@ from spikeloom.compiler.estimate.estimate import Estimate, estimate, parts_of
 from spikeloom.compiler.ir.neurons import ResetPlace
 from spikeloom.compiler.plan.engine_folding import EngineKind
 from spikeloom.compiler.plan.folding import Folding
-from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.compiler.plan.plan import make_plan, with_spram
 from spikeloom.hdl.errors import CapacityError, ModelError
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources
@@ -58,6 +58,24 @@ def test_each_objective_finds_the_least_of_all_candidates() -> None:
 def test_the_smallest_shares_an_engine_and_the_fastest_has_vectors() -> None:
     assert len(chosen(Objective.LUTS).engines) == 1
     assert chosen(Objective.LATENCY).engines[0].kind is EngineKind.VECTOR
+
+
+def test_weights_in_spram_make_room_for_what_block_ram_has_not() -> None:
+    purpose = Purpose(clock_hz=CLOCK, steps=STEPS)
+    blocks = [make_plan(NETWORK, "ice40", folding).brams for folding in candidate_foldings(NETWORK)]
+    most = 10**6
+    capacity = Resources(luts=most, ffs=most, lcs=most, brams=min(blocks) - 1, spram=4, dsps=9)
+    with pytest.raises(CapacityError, match="no folding fits the device"):
+        choose_folding(NETWORK, Family.ICE40, purpose, rates(), capacity=capacity)  # type: ignore[arg-type]
+    folding = choose_folding(
+        NETWORK,
+        Family.ICE40,
+        purpose,
+        rates(),  # type: ignore[arg-type]
+        capacity=capacity,
+        placed=with_spram,
+    )
+    assert all(engine.wants_spram for engine in folding.engines)
 
 
 def test_time_is_that_of_the_clock_that_a_folding_can_have() -> None:
