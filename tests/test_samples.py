@@ -83,6 +83,23 @@ def test_an_array_of_many_blocks_is_read_whole(tmp_path: Path) -> None:
     assert np.array_equal(load_samples(save(tmp_path, spikes=spikes)).spikes, spikes)
 
 
+def test_labels_of_steps_come_where_they_are_asked_for(tmp_path: Path) -> None:
+    labels = np.full(SPIKES.shape[:2], -1)
+    labels[0, 1] = 2
+    file = save(tmp_path, spikes=SPIKES, labels=labels)
+    found = load_samples(file, network(), of_steps=True).labels
+    assert found is not None and np.array_equal(found, labels)
+    with pytest.raises(SampleError, match="one class number per sample"):
+        load_samples(file, network())
+    for wrong, words in (
+        (labels[:, 1:], r"or per step, shape \(2, 3\)"),
+        (labels - 1, "has -2"),
+        (labels[::-1] + 1, "sample 1 has 3"),
+    ):
+        with pytest.raises(SampleError, match=words):
+            load_samples(save(tmp_path, spikes=SPIKES, labels=wrong), network(), of_steps=True)
+
+
 def test_labels_are_optional_and_the_first_samples_keep_theirs(tmp_path: Path) -> None:
     assert load_samples(save(tmp_path, spikes=SPIKES)).first(1).labels is None
     samples = load_samples(save(tmp_path, spikes=SPIKES, labels=[1, 2]))

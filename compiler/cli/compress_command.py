@@ -212,6 +212,7 @@ def _training(
 ) -> tuple[FineTune | None, Samples | None]:
     """How to fine-tune, and on which samples; SampleError where they have no labels."""
     from ...hdl.errors import OptionError, SampleError
+    from ..compression.answers import labels_steps
     from ..compression.finetune import FineTune
     from ..frontends.samples import read_samples
 
@@ -222,7 +223,7 @@ def _training(
                 raise OptionError(f"--{option} is for training: no --finetune is given; give labelled samples")
         return None, None
     coding = _coding(options, network, calibration.steps)
-    samples = read_samples(options.finetune, network, coding=coding)
+    samples = read_samples(options.finetune, network, coding=coding, of_steps=labels_steps(network.reading))
     if samples.labels is None:
         raise SampleError(f"fine-tuning needs labels: {options.finetune} has none; add 'labels' [samples]")
     finetune = FineTune(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..data.samples import UNLABELLED
 from ..ir.readout import ReadBy, Readout
 from .simulation import Response
 
@@ -32,10 +33,6 @@ def divergence(given: torch.Tensor, wanted: torch.Tensor, temperature: float = 1
     probabilities = (wanted / temperature).softmax(dim=1)
     apart = functional.kl_div((given / temperature).log_softmax(dim=1), probabilities, reduction="batchmean")
     return error + apart * (temperature * temperature)
-
-
-UNLABELLED = -1
-"""The label of a step that has none."""
 
 
 def mistaken(response: Response, readout: Readout, labels: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...hdl.errors import ModelError, SampleError, quoted
+from ..data.samples import UNLABELLED
 from ..ir.arrays import FloatArray, SpikeArray
 from ..ir.connectivity import Quantised
 from ..ir.network import INPUT, Network
@@ -32,7 +33,7 @@ from ..lowering.quantise import dequantise, quantise_codes
 from ..names import FITTED
 from ..neurons.observe import calibration_inputs
 from .allocation import Share
-from .answers import UNLABELLED, labels_steps
+from .answers import labels_steps
 from .baseline import by_magnitude, nearest_codes, pruned
 from .calibration import Calibration
 from .finetune import FineTune, Weights

@@ -35,6 +35,9 @@ MAX_RATIO = 300
 RATIO_FREE_BYTES = 64 << 20
 """Arrays up to this size are harmless whatever their expansion, in bytes."""
 
+UNLABELLED = -1
+"""The label of a step that has none."""
+
 FEWEST_QUESTIONED = 10
 """Fewer labels may leave classes out by chance."""
 
@@ -47,6 +50,8 @@ _MAX_SIZE = 1 << 64
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Samples:
     """`spikes` uint8 [samples, steps, inputs], the number of spikes per step; `labels` int64 [samples] or None.
+
+    Only who asks for it (`load_samples`) gets labels of every step, [samples, steps], -1 where a step has none.
 
     `images` uint8 [samples, inputs] are what the spikes were encoded from, if that is so.
     """
@@ -90,7 +95,12 @@ class _Header:
 
 
 def load_samples(
-    path: str | Path, network: Network | None = None, *, coding: ImageCoding | None = None, max_bytes: int = MAX_BYTES
+    path: str | Path,
+    network: Network | None = None,
+    *,
+    coding: ImageCoding | None = None,
+    max_bytes: int = MAX_BYTES,
+    of_steps: bool = False,
 ) -> Samples:
     """Read an `.npz` file with `spikes` [samples, steps, inputs...] and optionally `labels` [samples].
 
@@ -100,14 +110,15 @@ def load_samples(
     with their signs, from its `x_min` on. Arrays larger than `max_bytes` are refused.
 
     With a `coding` the file holds `images` [samples, inputs...] instead, pixels of 0..255 or bool (True is white), and
-    they are encoded. They may have the dimensions of pictures where the network's inputs are flat.
+    they are encoded. They may have the dimensions of pictures where the network's inputs are flat. Labels may be
+    those `of_steps` [samples, steps] too, -1 where a step has none.
 
     Raises SampleError, in one line, for anything else.
     """
     path = Path(path)
     try:
         with open_regular(path, "samples", _MAX_FILE_BYTES, SampleError) as file:
-            return _read_file(file, path, network, coding, max_bytes)
+            return _read_file(file, path, network, coding, max_bytes, of_steps)
     except FileNotFoundError:
         raise SampleError(f"samples must be an existing .npz file: {path} was not found") from None
     except DAMAGES as error:
@@ -129,14 +140,24 @@ def samples_of(spikes: npt.NDArray[Any], network: Network) -> Samples:
 
 
 def _read_file(
-    file: io.BufferedReader, path: Path, network: Network | None, coding: ImageCoding | None, max_bytes: int
+    file: io.BufferedReader,
+    path: Path,
+    network: Network | None,
+    coding: ImageCoding | None,
+    max_bytes: int,
+    of_steps: bool,
 ) -> Samples:
     with zipfile.ZipFile(BoundedFile(file)) as archive:
-        return _read_archive(archive, path, network, coding, max_bytes)
+        return _read_archive(archive, path, network, coding, max_bytes, of_steps)
 
 
 def _read_archive(
-    archive: zipfile.ZipFile, path: Path, network: Network | None, coding: ImageCoding | None, max_bytes: int
+    archive: zipfile.ZipFile,
+    path: Path,
+    network: Network | None,
+    coding: ImageCoding | None,
+    max_bytes: int,
+    of_steps: bool,
 ) -> Samples:
     members = _members(archive, path)
     key, shape = ("spikes", "[samples, steps, inputs...]") if coding is None else ("images", "[samples, inputs...]")
@@ -151,7 +172,9 @@ def _read_archive(
     else:
         _check_images_header(headers[key], network, coding, max_bytes)
     if "labels" in headers:
-        _check_labels_header(headers["labels"], headers[key].shape[0])
+        samples, *rest = headers[key].shape
+        steps = (rest[0] if coding is None else coding.steps) if of_steps else None
+        _check_labels_header(headers["labels"], samples, steps)
     if coding is None:
         images, spikes = None, _read_spikes(archive, members[key], headers[key], network)
     else:
@@ -258,10 +281,14 @@ def _check_images_header(header: _Header, network: Network | None, coding: Image
         )
 
 
-def _check_labels_header(header: _Header, samples: int) -> None:
-    if header.dtype.kind == "b" or header.shape != (samples,):
+def _check_labels_header(header: _Header, samples: int, steps: int | None) -> None:
+    """SampleError for others than one class of each sample or, where there are `steps`, of each of them."""
+    shapes = [(samples,)] if steps is None else [(samples,), (samples, steps)]
+    if header.dtype.kind == "b" or header.shape not in shapes:
+        each = "" if steps is None else f", or per step, shape ({samples}, {steps})"
         raise SampleError(
-            f"'labels' must be one class number per sample, shape ({samples},): it is {header.dtype} {header.shape}"
+            f"'labels' must be one class number per sample, shape ({samples},){each}: it is {header.dtype} "
+            f"{header.shape}"
         )
 
 
@@ -328,6 +355,9 @@ def _check_range(key: str, block: npt.NDArray[np.generic], least: int, largest: 
 
 def _check_labels(labels: npt.NDArray[np.int64], network: Network | None) -> None:
     classes = None if network is None else network.class_count
+    if labels.ndim == 2:  # of each sample the worst
+        given = np.where(labels == UNLABELLED, 0, labels)
+        labels = np.where(given.min(axis=1) < 0, given.min(axis=1), given.max(axis=1))
     bad = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
     if network is not None and classes is not None and bad.any():
         sample, of = int(np.argmax(bad)), "outputs" if network.readout is None else "classes"

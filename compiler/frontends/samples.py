@@ -12,10 +12,12 @@ from ..ir.network import Network
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def read_samples(path: str | Path, network: Network, *, coding: ImageCoding | None = None) -> Samples:
+def read_samples(
+    path: str | Path, network: Network, *, coding: ImageCoding | None = None, of_steps: bool = False
+) -> Samples:
     """The samples in `path`: HDF5 by `read_exchange`, anything else by `load_samples`, whose errors these are."""
     if not _is_hdf5(Path(path)):
-        return load_samples(path, network, coding=coding)
+        return load_samples(path, network, coding=coding, of_steps=of_steps)
     if coding is not None:
         raise SampleError(f"images come as an .npz file: {path} holds spikes; leave out --encoder")
     from .nir.exchange import read_exchange
