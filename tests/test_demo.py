@@ -69,12 +69,12 @@ def test_a_command_off_the_path_is_called_by_its_path(tmp_path: Path, monkeypatc
 def test_the_end_says_what_was_compared_and_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    used = {"used": 684, "available": 5280}
+    used = {"used": 686, "available": 5280}
     report = {
         "board": {"name": "1BitSquared iCEBreaker"},
         "network": {"inputs": 64, "neurons": 74, "silent_neurons": 24, "synapses": 707, "sparsity": 0.85},
-        "timing": {"fmax_mhz": 41.21501922607422, "clock_mhz": 12.0},
-        "latency": {"cycles_per_sample": 2192.0, "microseconds_per_sample": 182.667},
+        "timing": {"fmax_mhz": 37.4, "clock_mhz": 31.875},
+        "latency": {"cycles_per_sample": 2192.0, "microseconds_per_sample": 68.769},
         "utilization": {"lcs": used, "brams": {"used": 6, "available": 30}},
     }
     monkeypatch.chdir(tmp_path)

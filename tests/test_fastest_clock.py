@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from networks import chain, random_spikes
 from spikeloom.boards.boards import find_board
-from spikeloom.boards.clock import clock_below, clocks_per_bit, fastest_hz, has_pll, plan_clock
+from spikeloom.boards.clock import ClockPlan, clock_below, clocks_per_bit, fastest_hz, has_pll, plan_clock
 from spikeloom.boards.critical_path import Timing
 from spikeloom.boards.devices import find_device
 from spikeloom.boards.host.facts import read_facts
@@ -19,9 +19,7 @@ from spikeloom.boards.toolchain import BuildResult
 from spikeloom.compiler import write_nir
 from spikeloom.compiler.cli.main import main
 from spikeloom.compiler.estimate.estimate import estimate
-from spikeloom.compiler.flow import clock as clock_module
-from spikeloom.compiler.flow.clock import AIMED, BELOW, FASTEST_TRIES, NEAR, aimed_clock, built_near_fmax
-from spikeloom.compiler.flow.facts import Design
+from spikeloom.compiler.flow.clock import AIMED, BELOW, FASTEST_TRIES, NEAR, Paced, aimed_clock, built_near_fmax
 from spikeloom.compiler.flow.folding import with_chosen_folding
 from spikeloom.compiler.flow.options import CompileOptions, follows_fmax
 from spikeloom.compiler.output.build_folder import load_build_folder
@@ -94,95 +92,87 @@ OWN = plan_clock(BOARD)
 
 def settled(
     bears: list[float], *, fastest: bool = True, aim: float = 30e6, too_large_above: float = 1e9
-) -> tuple[list[float], Design | None]:
-    """The clocks that are tried, in MHz, where 30 are aimed at and the builds reach so many in turn, and the design in
-    the end."""
+) -> tuple[list[float], Paced | None]:
+    """The clocks that are tried, in MHz, where 30 are aimed at and the builds reach so many in turn, and what is
+    built in the end."""
     tried: list[float] = []
 
-    def build(design: Design) -> BuildResult:
+    def build(clock: ClockPlan) -> BuildResult:
         fmax = bears[min(len(tried), len(bears) - 1)]
-        tried.append(round(design.clock.hz / 1e6, 3))
-        if design.clock.hz > too_large_above:
+        tried.append(round(clock.hz / 1e6, 3))
+        if clock.hz > too_large_above:
             raise CapacityError("some cells too many")
-        if fmax < design.clock.hz / 1e6:
+        if fmax < clock.hz / 1e6:
             raise TimingError("too slow", fmax_mhz=fmax)
         timing = Timing(constraint_mhz=tried[-1], fmax_mhz=fmax, critical_path=())
         return BuildResult(
             bitstream=Path("top.bin"),
-            clock_hz=design.clock.hz,
+            clock_hz=clock.hz,
             utilisation=None,  # type: ignore[arg-type]
             timing=timing,
             files=(),
             tools=(),
         )
 
-    nothing: Any = None
-    design = Design(
-        plan=nothing, lean=nothing, integers=nothing, link=nothing, baud=0, clock=OWN, target=BOARD, built=None,
-        native=False, seed=1,
-    )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock_module, "aimed_clock", lambda *about: plan_clock(BOARD, aim))
-        try:
-            return tried, built_near_fmax(design, CompileOptions(fastest=fastest), build)
-        except TimingError:
-            return tried, None
+    try:
+        return tried, built_near_fmax(BOARD, CompileOptions(fastest=fastest), plan_clock(BOARD, aim), build)
+    except TimingError:
+        return tried, None
 
 
 def test_a_clock_that_is_near_what_was_placed_stays() -> None:
-    tried, design = settled([33.0])
-    assert tried == [30.0] and design is not None
-    assert design.clock_choice == "as asked near its Fmax: 91% of it, in build 1"
+    tried, paced = settled([33.0])
+    assert tried == [30.0] and paced is not None
+    assert paced.choice == "as asked near its Fmax: 91% of it, in build 1"
 
 
 @pytest.mark.parametrize("bears", [40.0, 25.0])
 def test_the_second_build_has_the_clock_that_the_first_bears(bears: float) -> None:
-    tried, design = settled([bears])
-    assert tried == [30.0, clock_below(BOARD, BELOW * bears * 1e6, always).hz / 1e6] and design is not None
-    assert design.clock.hz >= NEAR * bears * 1e6 and design.clock.pll is not None
-    assert clocks_per_bit(design.clock.hz, design.baud) >= 4  # the line follows
+    tried, paced = settled([bears])
+    assert tried == [30.0, clock_below(BOARD, BELOW * bears * 1e6, always).hz / 1e6] and paced is not None
+    assert paced.clock.hz >= NEAR * bears * 1e6 and paced.clock.pll is not None
 
 
 def test_what_was_reached_once_has_the_last_build() -> None:
     """A faster one after the first was missed each time."""
     for bears, builds in (([40.0, 30.5, 40.0], 3), ([40.0, 37.0, 34.0, 40.0], FASTEST_TRIES + 1)):
-        tried, design = settled(bears)
-        assert tried[0] == tried[-1] == 30.0 and len(tried) == builds and design is not None
-        assert design.clock.hz == 30e6 and design.clock_choice is not None
+        tried, paced = settled(bears)
+        assert tried[0] == tried[-1] == 30.0 and len(tried) == builds and paced is not None
+        assert paced.clock.hz == 30e6
 
 
 def test_where_no_clock_is_reached_the_boards_own_has_the_last_build() -> None:
-    tried, design = settled([29.0, 27.0, 25.0, 24.0])
-    assert tried[-1] == 12.0 and design is not None and design.clock == OWN
+    tried, paced = settled([29.0, 27.0, 25.0, 24.0])
+    assert tried[-1] == 12.0 and paced is not None and paced.clock == OWN
     assert settled([29.0, 27.0, 25.0, 11.0])[1] is None
 
 
 def test_by_default_the_first_build_that_reaches_its_clock_stays() -> None:
-    tried, design = settled([60.0], fastest=False)
-    assert tried == [30.0] and design is not None and design.clock.hz == 30e6
+    tried, paced = settled([60.0], fastest=False)
+    assert tried == [30.0] and paced is not None and paced.clock.hz == 30e6
     said = "near its Fmax by the board's PLL: 50% of it, in build 1 (--clock-mhz board: 12 MHz)"
-    assert design.clock_choice == said
+    assert paced.choice == said
 
 
 def test_by_default_a_clock_that_was_missed_follows_what_was_placed() -> None:
-    tried, design = settled([27.0], fastest=False)
-    assert tried == [30.0, clock_below(BOARD, BELOW * 27e6, always).hz / 1e6] and design is not None
-    tried, design = settled([27.0, 24.0, 20.0], fastest=False)
-    assert len(tried) == 3 and tried[-1] == 12.0 and design is not None and design.clock == OWN
-    assert design.clock_choice == "the board's own: 60% of its Fmax, in build 3"
+    tried, paced = settled([27.0], fastest=False)
+    assert tried == [30.0, clock_below(BOARD, BELOW * 27e6, always).hz / 1e6] and paced is not None
+    tried, paced = settled([27.0, 24.0, 20.0], fastest=False)
+    assert len(tried) == 3 and tried[-1] == 12.0 and paced is not None and paced.clock == OWN
+    assert paced.choice == "the board's own: 60% of its Fmax, in build 3"
     assert settled([27.0, 24.0, 11.0], fastest=False)[1] is None
 
 
 def test_by_default_a_design_that_bears_no_faster_clock_has_the_boards_own() -> None:
-    tried, design = settled([13.0], fastest=False, aim=12e6)
-    assert tried == [12.0] and design is not None and design.clock == OWN
-    assert design.clock_choice == "the board's own: 92% of its Fmax, in build 1"
+    tried, paced = settled([13.0], fastest=False, aim=12e6)
+    assert tried == [12.0] and paced is not None and paced.clock == OWN
+    assert paced.choice == "the board's own: 92% of its Fmax, in build 1"
     assert settled([11.0], fastest=False, aim=12e6) == ([12.0], None)
 
 
 def test_a_design_that_a_faster_clock_makes_too_large_has_the_boards_own() -> None:
-    tried, design = settled([60.0], fastest=False, too_large_above=12e6)
-    assert tried == [30.0, 12.0] and design is not None and design.clock == OWN
+    tried, paced = settled([60.0], fastest=False, too_large_above=12e6)
+    assert tried == [30.0, 12.0] and paced is not None and paced.clock == OWN
     for fastest, most in ((True, 12e6), (False, 1e6)):
         with pytest.raises(CapacityError):
             settled([60.0], fastest=fastest, too_large_above=most)

@@ -348,7 +348,7 @@ def test_a_folding_of_very_many_engines_is_refused_in_a_short_line() -> None:
         ('{"engines": [{"populations": ["a"]}], "wide": 1}', "wide is true or false: FILE has 1"),
         (
             '{"engines": [3]}',
-            "an engine has events_per_beat, fast, inlet_queue, kind, lanes, neurons_per_cycle, populations, queue, ",
+            "an engine has events_per_beat, fast, inlet_queue, kind, lanes, lists, neurons_per_cycle, populations, ",
         ),
         (
             '{"engines": [' + '{"populations": ["a"]},' * 300_000 + '{"lanes": 1}]}',

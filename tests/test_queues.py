@@ -127,7 +127,8 @@ def test_a_queue_that_no_core_has_is_refused(depths: tuple[int, int], message: s
 
 def asked(network: Network, **options: object) -> Folding | None:
     """The folding of a command line."""
-    said = {"fold": None, "folding": None, "lanes": None, "fast": False, "queue": None, "pass_width": None}
+    said = {"fold": None, "folding": None, "lanes": None, "fast": False, "queue": None}
+    said |= {"pass_width": None, "lists": False}
     return folding_of(Namespace(**said | options), network)
 
 

@@ -9,18 +9,17 @@ of the PLL and another divisor of the serial line, until the design reaches its 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 from ...boards.boards import Board, device_of
-from ...boards.clock import ClockPlan, clock_below
+from ...boards.clock import ClockPlan, clock_below, plan_clock
 from ...boards.devices import Device
 from ...boards.toolchain import BuildResult
 from ...hdl.errors import CapacityError, OptionError, TimingError
 from ...hdl.link.protocol import LinkFormat
 from ..estimate.estimate import estimate
 from ..plan.plan import Plan
-from .facts import Design
-from .options import CompileOptions, baud_of, clocks_of
+from .options import CompileOptions, clocks_of
 
 AIMED = 0.9
 """What the clock is of the estimated Fmax by default: an estimate is some 5 to 10 % off (docs/hardware.md)."""
@@ -60,24 +59,29 @@ def _below(target: Board | Device, options: CompileOptions, most_mhz: float) -> 
     return clock_below(target, 1e6 * most_mhz, suits)
 
 
-def with_clock(design: Design, options: CompileOptions, clock: ClockPlan) -> Design:
-    """The design with another clock, and with the rate that its serial line then has."""
-    return replace(design, clock=clock, baud=baud_of(design.target, options, clock))
+@dataclass(frozen=True)
+class Paced:
+    """What was built, at which clock, and why it is that."""
+
+    built: BuildResult
+    clock: ClockPlan
+    choice: str
 
 
-def built_near_fmax(design: Design, options: CompileOptions, build: Callable[[Design], BuildResult]) -> Design:
-    """The design as it is built at a clock that follows its Fmax. `build` raises TimingError where a clock is not
-    reached; this does where the target's own, which the design has, is not either. A design that by default is too
-    large by the cells that a faster clock takes has its target's own."""
-    target, own = design.target, design.clock
-    assert target is not None, "what is built has a target"
-    design = with_clock(design, options, aimed_clock(target, options, design.plan, design.link))
+def built_near_fmax(
+    target: Board | Device, options: CompileOptions, aim: ClockPlan, build: Callable[[ClockPlan], BuildResult]
+) -> Paced:
+    """A design as it is built at a clock that follows its Fmax, first at what is aimed at. `build` raises TimingError
+    where a clock is not reached; this does where the target's own is not either. A design that by default is too large
+    by the cells that a faster clock takes has its target's own."""
+    own, clock = plan_clock(target, None), aim
     reached: ClockPlan | None = None
     tries = FASTEST_TRIES if options.fastest else TRIES
     for builds in range(1, tries + 1):
-        clock = design.clock
+        met = True
         try:
-            design = replace(design, built=build(design))
+            built = build(clock)
+            fmax_mhz = built.timing.fmax_mhz
         except TimingError as error:
             fmax_mhz, met = error.fmax_mhz, False
             if _below(target, options, BELOW * fmax_mhz).hz >= clock.hz:
@@ -86,33 +90,29 @@ def built_near_fmax(design: Design, options: CompileOptions, build: Callable[[De
             if options.fastest or clock == own:
                 raise
             break
-        else:
-            assert design.built is not None
-            fmax_mhz, met = design.built.timing.fmax_mhz, True
         if met and not options.fastest:
-            return _said(design, options, own, builds)
+            return _paced(built, clock, own, options, builds)
         following = _below(target, options, BELOW * fmax_mhz)
         if met and (builds > 1 or clock.hz >= NEAR * 1e6 * fmax_mhz or following.hz <= clock.hz):
-            return _said(design, options, own, builds)
+            return _paced(built, clock, own, options, builds)
         if reached is not None and following.hz <= reached.hz:
             break
         reached = clock if met else reached
-        design = with_clock(design, options, following)
-    design = with_clock(design, options, own if reached is None else reached)
-    return _said(replace(design, built=build(design)), options, own, builds + 1)
+        clock = following
+    clock = own if reached is None else reached
+    return _paced(build(clock), clock, own, options, builds + 1)
 
 
-def _said(design: Design, options: CompileOptions, own: ClockPlan, builds: int) -> Design:
-    """The design with the reason of its clock."""
-    assert design.built is not None
-    share = design.clock.hz / 1e6 / design.built.timing.fmax_mhz
-    built = f"in build {builds}"
+def _paced(built: BuildResult, clock: ClockPlan, own: ClockPlan, options: CompileOptions, builds: int) -> Paced:
+    """What was built, with the reason of its clock."""
+    share = clock.hz / 1e6 / built.timing.fmax_mhz
+    count = f"in build {builds}"
     if options.fastest:
-        choice = f"as asked near its Fmax: {share:.0%} of it, {built}"
-    elif design.clock == own:
-        choice = f"the board's own: {share:.0%} of its Fmax, {built}"
+        choice = f"as asked near its Fmax: {share:.0%} of it, {count}"
+    elif clock == own:
+        choice = f"the board's own: {share:.0%} of its Fmax, {count}"
     else:
         choice = (
-            f"near its Fmax by the board's PLL: {share:.0%} of it, {built} (--clock-mhz board: {own.hz / 1e6:g} MHz)"
+            f"near its Fmax by the board's PLL: {share:.0%} of it, {count} (--clock-mhz board: {own.hz / 1e6:g} MHz)"
         )
-    return replace(design, clock_choice=choice)
+    return Paced(built, clock, choice)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...boards.boards import Board, device_of
 from ...boards.capacity import check_capacity
+from ...boards.clock import ClockPlan
 from ...boards.constraints import write_constraints
 from ...boards.devices import Device
 from ...boards.toolchain import BuildResult
@@ -55,7 +56,7 @@ from ..plan.readout import answered, require_answer
 from ..report.datasheet import DATASHEET, datasheet
 from ..report.readout import readout_data
 from ..report.report import build_report, recipe_options
-from .clock import built_near_fmax
+from .clock import aimed_clock, built_near_fmax
 from .early import require_early_exit
 from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
@@ -217,15 +218,20 @@ def _with_bitstream(
     design: Design, flash: FlashFormat | None, folder: Path, options: CompileOptions, step: Step
 ) -> Design:
     """The design as it is built, at another clock than it has where that follows the design's Fmax."""
-    if not follows_fmax(design.target, options):
+    target = design.target
+    if target is None or not follows_fmax(target, options):
         return replace(design, built=_built(design, flash, folder, options, step))
 
-    def build(tried: Design) -> BuildResult:
-        built = _built(tried, flash, folder, replace(options, clock_mhz=tried.clock.hz / 1e6), step)
+    def paced(clock: ClockPlan) -> Design:
+        return replace(design, clock=clock, baud=baud_of(target, options, clock))
+
+    def build(clock: ClockPlan) -> BuildResult:
+        built = _built(paced(clock), flash, folder, replace(options, clock_mhz=clock.hz / 1e6), step)
         assert built is not None, "a clock is chosen for a bitstream"
         return built
 
-    return built_near_fmax(design, options, build)
+    result = built_near_fmax(target, options, aimed_clock(target, options, design.plan, design.link), build)
+    return replace(paced(result.clock), built=result.built, clock_choice=result.choice)
 
 
 def _built(

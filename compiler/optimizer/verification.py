@@ -9,16 +9,18 @@ from typing import Any
 
 from ...boards.artix7 import synthesise_artix7
 from ...boards.boards import Board, device_of
-from ...boards.clock import BAUD, clocks_per_bit, fastest_baud, plan_clock
+from ...boards.clock import BAUD, ClockPlan, clocks_per_bit, plan_clock
 from ...boards.devices import Device
-from ...boards.toolchain import build
+from ...boards.toolchain import BuildResult, build
 from ...hdl.errors import CapacityError, ToolError
 from ...hdl.json_files import decoded
 from ...hdl.link.linked_core import LinkedCore
 from ...hdl.link.protocol import LinkFormat
 from ...hdl.resources import Resources
 from ...hdl.staging import scratch_folder
+from ..flow.clock import aimed_clock, built_near_fmax
 from ..flow.link_facts import named
+from ..flow.options import CompileOptions, clocks_of, follows_fmax
 from ..flow.writing import core_text
 from ..plan.host_link import link_for
 from ..plan.lean import without_silent
@@ -80,13 +82,21 @@ def _synthesised(plan: Plan, target: Target, folder: Path, native: bool) -> Meas
 
 
 def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: bool) -> Measurement:
-    clock = plan_clock(place, None)
-    baud = fastest_baud(place, clock.hz) if isinstance(place, Board) else BAUD
-    link = _link(plan, device_of(place).capacity)
-    core = LinkedCore(plan.core(), link, clocks_per_bit(clock.hz, baud), plan.family)
+    """As a build makes it where nobody gives a clock."""
+    link, options = _link(plan, device_of(place).capacity), CompileOptions()
     tools = "yosys and nextpnr"
+
+    def build_at(clock: ClockPlan) -> BuildResult:
+        core = LinkedCore(plan.core(), link, clocks_of(place, options, clock), plan.family)
+        return build(core, place, folder, seed=seed, clock_hz=clock.hz, native=native)
+
     try:
-        built = build(core, place, folder, seed=seed, native=native)
+        if follows_fmax(place, options):
+            paced = built_near_fmax(place, options, aimed_clock(place, options, plan, link), build_at)
+            built, clock = paced.built, paced.clock
+        else:
+            clock = plan_clock(place, None)
+            built = build_at(clock)
     except CapacityError as error:
         return Measurement(tools=tools, problem=str(error).split(": ")[0])
     except ToolError as error:
