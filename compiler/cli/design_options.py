@@ -16,7 +16,12 @@ def clock_option(parser: argparse.ArgumentParser) -> None:
     frequency = common.real(0, open_=True)
 
     def clock(text: str) -> float | str:
-        return text if text in (FASTEST, OWN) else frequency(text)
+        if text in (FASTEST, OWN):
+            return text
+        try:
+            return frequency(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}; or say {FASTEST} or {OWN}") from None
 
     parser.add_argument(
         "--clock-mhz",
