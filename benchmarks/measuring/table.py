@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .bench import write_figures
 from .foldings import FRONT
 from .goals import RIVALS, ROWS, Figures, Result, number, shown, verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def markdown(results: Mapping[str, Result]) -> str:
@@ -82,6 +86,38 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return best
 
 
+PLACES = (
+    ((5, 5), "left"),
+    ((5, -10), "left"),
+    ((-5, 5), "right"),
+    ((-5, -10), "right"),
+    ((5, 14), "left"),
+    ((5, -19), "left"),
+)
+"""Where the name of a point may stand: how far off, in points, and which of its ends is there."""
+
+
+def name_points(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Name each point at the first place where its name stays in the frame and off the legend, points and other names;
+    one that finds none has the last place."""
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()
+    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(list(points.values()))]
+    legend = axes.get_legend()
+    assert legend is not None, "names keep off the legend"
+    taken.append(legend.get_window_extent())
+    for name, point in points.items():
+        for offset, side in PLACES:
+            text = axes.annotate(name, point, xytext=offset, textcoords="offset points", fontsize=7, ha=side)
+            box = text.get_window_extent()
+            inside = axes.bbox.containsx(box.x1) and axes.bbox.containsx(box.x0)
+            if (inside and not box.count_overlaps(taken)) or (offset, side) == PLACES[-1]:
+                taken.append(box)
+                break
+            text.remove()
+
+
 def plot(results: Mapping[str, Result], file: Path) -> None:
     """Look-up tables over time per image."""
     import matplotlib as mpl
@@ -100,16 +136,11 @@ def plot(results: Mapping[str, Result], file: Path) -> None:
     others = {rival.name: (rival.us_per_image, rival.luts) for rival in RIVALS}
     axes.plot(*zip(*others.values(), strict=True), "s", color="tab:red", label="others, quoted")
     points |= others
-    for index, (name, (x, y)) in enumerate(points.items()):
-        # Neighbours on the folding axis must not write over each other, nor the rightmost beyond the frame.
-        right = x == max(x for x, _ in points.values())
-        offset = (-5 if right else 5, -10 if index % 2 else 5)
-        side = "right" if right else "left"
-        axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", fontsize=7, ha=side)
     axes.set(xscale="log", yscale="log", xlabel="µs per image (784-128-10: of 25 steps)", ylabel="LUT4")
     axes.grid(alpha=0.3, which="both")
     axes.margins(x=0.3, y=0.12)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower left")
+    name_points(axes, points)
     figure.savefig(file, bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
 
