@@ -62,7 +62,7 @@ class Wires(StepWires):
         self.visits = _visits(form, shapes)
 
         self.population = Signal(range(len(form.layouts)))  # whose pass it is
-        self.passing = Signal(init=1)  # the job is a pass
+        self.passing = Signal(init=1)  # the job is a pass: a register, as words are chosen by it on the longest paths
         self.begins = Signal()  # a pass of a population
         self.looks = Signal()  # it looks at a word, unless it clears: additions of the next step wait for it
         word = address_bits(form.words)
