@@ -44,6 +44,25 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def figures(text: str) -> set[str]:
+    """The numbers with their units or names, as both tables write them, thousands with commas."""
+    text = text.replace("µs", "us").replace("logic cells", "LC").replace("DP16KD", "block RAMs")
+    return set(re.findall(r"\b[\d,.]*\d (?:LC|block RAMs|LUT4|COMB|cycles per step|us)\b", text))
+
+
+def test_the_readmes_figures_are_those_of_the_benchmark() -> None:
+    """Every row of "How small, how fast" is one row of the table that benchmarks/hardware.py printed."""
+    ours = [
+        line.split("|")[2]
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith(("| smallest", "| fastest"))
+    ]
+    table = (ROOT / "docs" / "benchmarks_hardware.md").read_text(encoding="utf-8")
+    measured = [figures(line.split("|")[2]) for line in table.splitlines() if line.startswith("| MNIST")]
+    assert len(ours) == 3 and all(len(figures(row)) >= 2 for row in ours)
+    assert [row for row in ours if not any(figures(row) <= figures_of_row for figures_of_row in measured)] == []
+
+
 def test_the_sites_contents_are_pages() -> None:
     contents = re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(contents) > 25 and [name for name in contents if ROOT / "docs" / name not in PAGES] == []
