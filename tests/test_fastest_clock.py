@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from spikeloom.compiler.estimate.estimate import estimate
 from spikeloom.compiler.flow.clock import AIMED, BELOW, FASTEST_TRIES, NEAR, Paced, aimed_clock, built_near_fmax
 from spikeloom.compiler.flow.folding import with_chosen_folding
 from spikeloom.compiler.flow.options import CompileOptions, follows_fmax
+from spikeloom.compiler.flow.writing import aside
 from spikeloom.compiler.output.build_folder import load_build_folder
 from spikeloom.compiler.plan.host_link import link_of
 from spikeloom.compiler.plan.plan import make_plan
@@ -94,8 +96,12 @@ def settled(
     bears: list[float], *, fastest: bool = True, aim: float = 30e6, too_large_above: float = 1e9
 ) -> tuple[list[float], Paced | None]:
     """The clocks that are tried, in MHz, where 30 are aimed at and the builds reach so many in turn, and what is
-    built in the end."""
+    built in the end. What is brought back from aside is tried again, so to speak, as a negative clock."""
     tried: list[float] = []
+
+    def keep() -> Callable[[], None]:
+        last = tried[-1]
+        return lambda: tried.append(-last)
 
     def build(clock: ClockPlan) -> BuildResult:
         fmax = bears[min(len(tried), len(bears) - 1)]
@@ -115,7 +121,7 @@ def settled(
         )
 
     try:
-        return tried, built_near_fmax(BOARD, CompileOptions(fastest=fastest), plan_clock(BOARD, aim), build)
+        return tried, built_near_fmax(BOARD, CompileOptions(fastest=fastest), plan_clock(BOARD, aim), build, keep)
     except TimingError:
         return tried, None
 
@@ -133,12 +139,27 @@ def test_the_second_build_has_the_clock_that_the_first_bears(bears: float) -> No
     assert paced.clock.hz >= NEAR * bears * 1e6 and paced.clock.pll is not None
 
 
-def test_what_was_reached_once_has_the_last_build() -> None:
+def test_what_was_reached_once_comes_back() -> None:
     """A faster one after the first was missed each time."""
-    for bears, builds in (([40.0, 30.5, 40.0], 3), ([40.0, 37.0, 34.0, 40.0], FASTEST_TRIES + 1)):
+    for bears, builds in (([40.0, 30.5, 40.0], 2), ([40.0, 37.0, 34.0, 40.0], FASTEST_TRIES)):
         tried, paced = settled(bears)
-        assert tried[0] == tried[-1] == 30.0 and len(tried) == builds and paced is not None
-        assert paced.clock.hz == 30e6
+        assert tried[0] == -tried[-1] == 30.0 and len(tried) == builds + 1 and paced is not None
+        assert paced.clock.hz == 30e6 and paced.built.clock_hz == 30e6
+        assert paced.choice == f"as asked near its Fmax: 75% of it, in build 1 of {builds}"
+
+
+def test_files_that_were_put_aside_come_back(tmp_path: Path) -> None:
+    folder = tmp_path / "build"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "a.log").write_text("first")
+    with aside(folder) as keep:
+        restore = keep()
+        (folder / "logs" / "a.log").write_text("second")
+        (folder / "logs" / "b.log").write_text("of the second")
+        (folder / "top.bit").write_text("of the second")
+        restore()
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["a.log"]
+    assert (folder / "logs" / "a.log").read_text() == "first"
 
 
 def test_where_no_clock_is_reached_the_boards_own_has_the_last_build() -> None:
@@ -147,11 +168,22 @@ def test_where_no_clock_is_reached_the_boards_own_has_the_last_build() -> None:
     assert settled([29.0, 27.0, 25.0, 11.0])[1] is None
 
 
-def test_by_default_the_first_build_that_reaches_its_clock_stays() -> None:
-    tried, paced = settled([60.0], fastest=False)
+def test_by_default_the_first_build_that_reaches_its_clock_stays_where_that_is_not_far_from_its_fmax() -> None:
+    tried, paced = settled([37.5], fastest=False)
     assert tried == [30.0] and paced is not None and paced.clock.hz == 30e6
-    said = "near its Fmax by the board's PLL: 50% of it, in build 1 (--clock-mhz board: 12 MHz)"
+    said = "near its Fmax by the board's PLL: 80% of it, in build 1 (--clock-mhz board: 12 MHz)"
     assert paced.choice == said
+
+
+def test_by_default_a_clock_that_is_far_from_what_was_placed_follows_it() -> None:
+    faster = clock_below(BOARD, AIMED * 50e6, always).hz / 1e6
+    tried, paced = settled([50.0, 46.0], fastest=False)
+    assert tried == [30.0, faster] and paced is not None and paced.clock.hz == 1e6 * faster
+    assert "98% of it, in build 2 (" in paced.choice
+    tried, paced = settled([50.0, 44.0], fastest=False)
+    assert tried == [30.0, faster, -30.0] and paced is not None and paced.clock.hz == 30e6
+    assert "60% of it, in build 1 of 2 (" in paced.choice
+    assert settled([50.0], fastest=False, too_large_above=30e6)[0] == [30.0, faster, -30.0]
 
 
 def test_by_default_a_clock_that_was_missed_follows_what_was_placed() -> None:
@@ -205,7 +237,7 @@ def test_a_build_runs_near_its_fmax_and_its_line_follows(tmp_path: Path) -> None
     build = load_build_folder(tmp_path / "b")
     timing, facts = build.report()["timing"], read_facts(tmp_path / "b")
     assert timing["met"] and timing["clock_mhz"] >= 0.8 * timing["fmax_mhz"]
-    assert re.fullmatch(r"as asked near its Fmax: \d+% of it, in build \d", timing["clock_choice"])
+    assert re.fullmatch(r"as asked near its Fmax: \d+% of it, in build \d( of \d)?", timing["clock_choice"])
     assert build.options["fastest"] and build.options["clock_mhz"] * 1e6 == pytest.approx(facts.clock_hz)
     pll = plan_clock(BOARD, facts.clock_hz).pll
     assert pll is not None

@@ -2,8 +2,10 @@
 `--clock-mhz max`.
 
 The estimated Fmax says what to aim at, and the placed design what it bears. By default the aim is so far below the
-estimate that the first build mostly reaches it. As fast as it can means more builds, each with another setting
-of the PLL and another divisor of the serial line, until the design reaches its clock and that is near its Fmax.
+estimate that the first build mostly reaches it, and a second is made where that missed it or bears a much faster
+one. As fast as it can means more builds, until the design reaches its clock and that is near its Fmax. A build is
+synthesised anew, as the PLL's setting is not all that follows the clock: so do the divisor of the serial line and the
+reset's length, which are logic.
 """
 
 from __future__ import annotations
@@ -22,17 +24,21 @@ from ..plan.plan import Plan
 from .options import CompileOptions, clocks_of
 
 AIMED = 0.9
-"""What the clock is of the estimated Fmax by default: an estimate is some 5 to 10 % off (docs/hardware.md)."""
+"""What the clock is of the estimated Fmax by default, and of the placed one of a design whose clock is far from it: an
+estimate is some 5 to 10 % off (docs/hardware.md), and so are placements from each other."""
 
 NEAR = 0.9
 """A clock of so much of the placed Fmax is near it."""
 
+FAR = 0.8
+"""By default a clock of less than so much of the placed Fmax is worth another build."""
+
 BELOW = 0.97
-"""What the next build aims at, of the Fmax of the one before: placements differ."""
+"""What the next build aims at, of the Fmax of the one before, as fast as it can and where a clock was missed."""
 
 TRIES, FASTEST_TRIES = 2, 3
-"""After so many builds, by default and for the fastest clock, the fastest that was reached, else the board's own, has
-the last."""
+"""After so many builds, by default and for the fastest clock, the fastest that was reached stays; where none was, the
+board's own clock has one more."""
 
 
 def aimed_clock(target: Board | Device, options: CompileOptions, plan: Plan, link: LinkFormat) -> ClockPlan:
@@ -68,45 +74,73 @@ class Paced:
     choice: str
 
 
+Keep = Callable[[], Callable[[], None]]
+"""Puts aside what was built last; what it returns brings it back."""
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """A build that reached its clock, which of the builds it was, and what brings it back."""
+
+    built: BuildResult
+    clock: ClockPlan
+    number: int
+    restore: Callable[[], None]
+
+
 def built_near_fmax(
-    target: Board | Device, options: CompileOptions, aim: ClockPlan, build: Callable[[ClockPlan], BuildResult]
+    target: Board | Device,
+    options: CompileOptions,
+    aim: ClockPlan,
+    build: Callable[[ClockPlan], BuildResult],
+    keep: Keep,
 ) -> Paced:
     """A design as it is built at a clock that follows its Fmax, first at what is aimed at. `build` raises TimingError
-    where a clock is not reached; this does where the target's own is not either. A design that by default is too large
-    by the cells that a faster clock takes has its target's own."""
+    where a clock is not reached; this does where the target's own is not either. What was reached is put aside while a
+    faster clock is tried. A design that by default is too large by the cells that a faster clock takes has its
+    target's own."""
     own, clock = plan_clock(target, None), aim
-    reached: ClockPlan | None = None
+    reached: _Reached | None = None
     tries = FASTEST_TRIES if options.fastest else TRIES
-    for builds in range(1, tries + 1):
-        met = True
+    for number in range(1, tries + 1):
+        built = None
         try:
             built = build(clock)
             fmax_mhz = built.timing.fmax_mhz
         except TimingError as error:
-            fmax_mhz, met = error.fmax_mhz, False
+            fmax_mhz = error.fmax_mhz
             if _below(target, options, BELOW * fmax_mhz).hz >= clock.hz:
                 raise  # there is no slower one
         except CapacityError:
-            if options.fastest or clock == own:
+            if reached is None and (options.fastest or clock == own):
                 raise
             break
-        if met and not options.fastest:
-            return _paced(built, clock, own, options, builds)
-        following = _below(target, options, BELOW * fmax_mhz)
-        if met and (builds > 1 or clock.hz >= NEAR * 1e6 * fmax_mhz or following.hz <= clock.hz):
-            return _paced(built, clock, own, options, builds)
-        if reached is not None and following.hz <= reached.hz:
+        following = _following(target, options, fmax_mhz, met=built is not None)
+        if built is not None:
+            near = clock.hz >= (NEAR if options.fastest else FAR) * 1e6 * fmax_mhz
+            if near or number > 1 or following.hz <= clock.hz:
+                return _paced(built, clock, own, options, number)
+            reached = _Reached(built, clock, number, keep())
+        elif reached is not None and following.hz <= reached.clock.hz:
             break
-        reached = clock if met else reached
         clock = following
-    clock = own if reached is None else reached
-    return _paced(build(clock), clock, own, options, builds + 1)
+    if reached is None:
+        return _paced(build(own), own, own, options, number + 1)
+    reached.restore()
+    return _paced(reached.built, reached.clock, own, options, reached.number, of=number)
 
 
-def _paced(built: BuildResult, clock: ClockPlan, own: ClockPlan, options: CompileOptions, builds: int) -> Paced:
-    """What was built, with the reason of its clock."""
+def _following(target: Board | Device, options: CompileOptions, fmax_mhz: float, *, met: bool) -> ClockPlan:
+    """The clock of the build that follows one that was placed for `fmax_mhz`."""
+    return _below(target, options, fmax_mhz * (AIMED if met and not options.fastest else BELOW))
+
+
+def _paced(
+    built: BuildResult, clock: ClockPlan, own: ClockPlan, options: CompileOptions, number: int, of: int | None = None
+) -> Paced:
+    """What was built, with the reason of its clock; of more builds where later ones missed theirs."""
     share = clock.hz / 1e6 / built.timing.fmax_mhz
-    count = f"in build {builds}"
+    count = f"in build {number}" + ("" if of is None else f" of {of}")
     if options.fastest:
         choice = f"as asked near its Fmax: {share:.0%} of it, {count}"
     elif clock == own:

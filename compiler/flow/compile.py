@@ -77,7 +77,17 @@ from .options import (
     require_target,
     silent,
 )
-from .writing import build_bitstream, core_ports, kept, versions, write_bench, write_cores, write_flash, write_weights
+from .writing import (
+    aside,
+    build_bitstream,
+    core_ports,
+    kept,
+    versions,
+    write_bench,
+    write_cores,
+    write_flash,
+    write_weights,
+)
 
 DEFAULT_BITS = 8
 """The width of weights that nobody chose."""
@@ -230,7 +240,9 @@ def _with_bitstream(
         assert built is not None, "a clock is chosen for a bitstream"
         return built
 
-    result = built_near_fmax(target, options, aimed_clock(target, options, design.plan, design.link), build)
+    aim = aimed_clock(target, options, design.plan, design.link)
+    with aside(folder) as keep:
+        result = built_near_fmax(target, options, aim, build, keep)
     return replace(paced(result.clock), built=result.built, clock_choice=result.choice)
 
 

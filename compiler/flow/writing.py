@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -159,3 +159,22 @@ def kept(folder: Path, output: Path) -> Iterator[None]:
         with tempfile.NamedTemporaryFile(prefix="spikeloom-", suffix=".log", delete=False) as kept:
             shutil.copyfile(error.log, kept.name)
         raise ToolError(message, Path(kept.name)) from error
+
+
+@contextmanager
+def aside(folder: Path) -> Iterator[Callable[[], Callable[[], None]]]:
+    """Gives what puts all files of a folder aside, and returns what brings those back that were put aside then."""
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
+
+        def keep() -> Callable[[], None]:
+            place = Path(name) / str(len(list(Path(name).iterdir())))
+            shutil.copytree(folder, place)
+
+            def restore() -> None:
+                for entry in folder.iterdir():
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                shutil.copytree(place, folder, dirs_exist_ok=True)
+
+            return restore
+
+        yield keep
