@@ -28,6 +28,7 @@ from .options import (
     check_headroom,
     check_wide,
     follows_fmax,
+    is_wide,
     plan_target_clock,
     require_target,
     silent,
@@ -100,10 +101,12 @@ def estimate_network(
     clock = plan_target_clock(target, options)
     source = answered(source)
     require_answer(source)
-    check_coding(replace(options, verilog_only=target is None), source, None)
+    options = replace(options, verilog_only=target is None)
+    check_coding(options, source, None)
     integers = integers_of(source, options, samples, step)
     if folding is not None:
         options = replace(options, folding=folding(integers.network))
+    options = replace(options, verilog_only=options.verilog_only or is_wide(options))
     network = for_core(integers, options)[1].network
     check_wide(options)
     link = link_on(target, network, options)

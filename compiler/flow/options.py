@@ -219,9 +219,14 @@ def check_line(options: CompileOptions) -> None:
         raise OptionError(f"{asked} is for a bitstream: bare Verilog has no {what}; leave it out")
 
 
+def is_wide(options: CompileOptions) -> bool:
+    """Whether a wide input is asked for, by itself or in a folding."""
+    return options.wide or (options.folding is not None and options.folding.wide)
+
+
 def check_wide(options: CompileOptions) -> None:
     """OptionError for a wide input where there is a host link, which sends one event at a time."""
-    if not (options.wide or (options.folding is not None and options.folding.wide)):
+    if not is_wide(options):
         return
     rule = "a wide input is for a design of your own: the host link sends one event at a time"
     if options.board is not None:
