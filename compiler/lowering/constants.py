@@ -7,7 +7,7 @@ A membrane unit is scale / 2^F. `fire` decides on integer membranes exactly as t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -34,18 +34,19 @@ def integer_neurons(form: ContractForm, scale: FloatArray, fraction_bits: int, l
     real = form.population.dynamics
     assert not isinstance(real, IntegerDynamics)
     integrates = real.kind is Kind.LIF and leaks.membrane is None and form.jump is None
-    units = [Fraction(s) / (1 << fraction_bits) for s in scale.tolist()]
-    threshold = [Fraction(t) / unit for t, unit in zip(form.threshold.tolist(), units, strict=True)]
-    floor = form.fire is Fire.GT
+
+    def rounded(values: FloatArray) -> IntArray:
+        return _in_units(values, scale, fraction_bits, _nearest)
+
     lowest = -(scale / (1 << fraction_bits)) * float(1 << MAX_STATE_BITS)  # no membrane comes as low
     dynamics = IntegerDynamics(
         kind=Kind.IF if integrates else real.kind,
-        fire=np.array([math.floor(t) if floor else math.ceil(t) - 1 for t in threshold], np.int64),
-        sub=_rounded(form.sub, units),
-        v_reset=_rounded(form.v_reset, units),
-        v_min=None if form.v_min is None else _rounded(np.maximum(form.v_min, lowest), units),
+        fire=_in_units(form.threshold, scale, fraction_bits, math.floor if form.fire is Fire.GT else _below),
+        sub=rounded(form.sub),
+        v_reset=rounded(form.v_reset),
+        v_min=None if form.v_min is None else rounded(np.maximum(form.v_min, lowest)),
         max_spikes=several(form.max_spikes),
-        jump=None if form.jump is None else _rounded(form.jump, units),
+        jump=None if form.jump is None else rounded(form.jump),
         decay=leaks.membrane,
         decay_syn=leaks.synapse,
         decay_a=leaks.adaptation,
@@ -56,7 +57,7 @@ def integer_neurons(form: ContractForm, scale: FloatArray, fraction_bits: int, l
         fraction_bits=fraction_bits,
         scale=scale,
     )
-    return replace(form.population, dynamics=dynamics, bias=_rounded(form.bias, units))
+    return replace(form.population, dynamics=dynamics, bias=rounded(form.bias))
 
 
 def constant_bits(population: Population) -> int:
@@ -77,10 +78,21 @@ def with_state_bits(population: Population, state_bits: int) -> Population:
     return replace(population, dynamics=replace(dynamics, state_bits=state_bits, v_min=v_min))
 
 
-def _rounded(values: FloatArray, units: Sequence[Fraction]) -> IntArray:
-    """values / units to the nearest integer, ties up, exactly."""
-    half = Fraction(1, 2)
-    return np.array([math.floor(Fraction(v) / u + half) for v, u in zip(values.tolist(), units, strict=True)], np.int64)
+def _nearest(value: Fraction) -> int:
+    """Ties up."""
+    return math.floor(value + Fraction(1, 2))
+
+
+def _below(value: Fraction) -> int:
+    """The largest integer below it."""
+    return math.ceil(value) - 1
+
+
+def _in_units(values: FloatArray, scale: FloatArray, fraction_bits: int, whole: Callable[[Fraction], int]) -> IntArray:
+    """values / units made `whole`, exactly. What many neurons share, as those of a map do, is worked out once."""
+    pairs, places = np.unique(np.stack([values, scale], axis=1), axis=0, return_inverse=True)
+    units = [Fraction(value) / Fraction(unit) * (1 << fraction_bits) for value, unit in pairs.tolist()]
+    return np.array([whole(value) for value in units], np.int64)[places.reshape(-1)]
 
 
 def largest_constant(form: ContractForm) -> FloatArray:

@@ -91,6 +91,8 @@ class Proofs:
         drive, adaptation = self.driven(bits), self.adaptation(bits)
         if drive is None or (adaptation is None and self._adaptation is not None):
             return None
+        if self._model.leak is None and self._model.v_min is None and np.any(drive.low < 0):
+            return None  # nothing ends it: every step without a spike takes it lower
         if self._membranes is None:
             model = replace(self._model, leak_syn=None)
             self._membranes = Growth(lambda v: _stepped(model, v, drive, adaptation), len(drive.low), self._rounds)

@@ -1139,15 +1139,15 @@ LOWERING = (
     Mutant(
         "`>=` fires above its threshold only",
         "compiler/lowering/constants.py",
-        "math.floor(t) if floor else math.ceil(t) - 1",
-        "math.floor(t)",
+        "return math.ceil(value) - 1",
+        "return math.floor(value)",
         (QUANTISE, "-k", "lattice"),
     ),
     Mutant(
         "constants are rounded down",
         "compiler/lowering/constants.py",
-        "half = Fraction(1, 2)",
-        "half = Fraction(0)",
+        "value + Fraction(1, 2)",
+        "value",
         (QUANTISE, "-k", "half_a_unit"),
     ),
     Mutant(
@@ -1757,6 +1757,13 @@ CONVOLUTION = (
         "spikes = windows.amax(dim=3) if pooled[1] else windows.sum(dim=3)",
         "spikes = windows.sum(dim=3)",
         ("tests/test_maps_compressed.py", "-k", "view_of_maps"),
+    ),
+    Mutant(
+        "gradients of copies come back to one value only",
+        "compiler/compression/taken.py",
+        "for copies in copies_of(ctx.numbers, ctx.size):",
+        "for copies in copies_of(ctx.numbers, ctx.size)[:1]:",
+        ("tests/test_maps_compressed.py", "-k", "taken_values"),
     ),
     Mutant(
         "a pooling looks below 0 for what is not there",
