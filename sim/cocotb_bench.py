@@ -219,7 +219,7 @@ class CoreBench:
             sample, step = output.place
             if step == 0:
                 self.ended[sample - 1] = _cycle()
-                (self.folder / "progress").write_text(str(sample), encoding="ascii")
+            (self.folder / "progress").write_text(str(output.finished), encoding="ascii")
             self._step_finished(output, self._output_comparisons())
 
     async def _watch_monitor(self, monitor: MonitorObserver) -> None:

@@ -28,6 +28,7 @@ WAVES = "waves.fst"
 """The waveform file in the run folder."""
 
 _PLAN = "run.json"
+_PUBLIC = "public.vlt"
 _POLL_SECONDS = 0.2
 _FOREIGN_SETTINGS = (
     "PYTEST_CURRENT_TEST",
@@ -80,9 +81,13 @@ def run_bench(
     the file `outcome`. Raises ToolError when the simulator is missing, fails, is killed or ends without an outcome.
     """
     require_simulator(simulator, waves)
+    sources = [*bench.sources]
+    if simulator == "verilator":
+        (folder / _PUBLIC).write_text(_public_ports(bench), encoding="ascii")
+        sources = [folder / _PUBLIC, *sources]
     plan = {
         "simulator": simulator,
-        "sources": [str(source.resolve()) for source in bench.sources],
+        "sources": [str(source.resolve()) for source in sources],
         "top": bench.top,
         "module": bench.module,
         "defines": list(bench.defines),
@@ -96,6 +101,16 @@ def run_bench(
         raise ToolError(f"the {simulator} simulation failed", _best_log(folder)) from error
     if not (folder / outcome).is_file():
         raise ToolError(f"the {simulator} simulation ended without a result", _best_log(folder))
+
+
+def _public_ports(bench: Bench) -> str:
+    """What a bench sees of a design in Verilator: the ports of its top. That takes a third of the C++ that there is to
+    compile where it sees everything, and what nobody sees is computed faster."""
+    header = re.compile(rf"^module {re.escape(bench.top)}\s*\(([\w\s,]*)\);", re.MULTILINE)
+    texts = (source.read_text(encoding="utf-8") for source in bench.sources)
+    names = next((found[1].split(",") for text in texts if (found := header.search(text))), ["*"])
+    lines = [f'public_flat_rw -module "{bench.top}" -var "{name.strip()}"' for name in names]
+    return "\n".join(["`verilator_config", *lines, ""])
 
 
 def _best_log(folder: Path) -> Path:
@@ -182,7 +197,9 @@ def _run(folder: Path) -> None:
         sources=plan["sources"],
         hdl_toplevel=plan["top"],
         defines=dict.fromkeys(plan["defines"], 1),
-        build_args=["-Wno-fatal", *(["--trace-fst"] if plan["waves"] else [])] if is_verilator else [],
+        build_args=["-Wno-fatal", "--no-public-flat-rw", *(["--trace-fst"] if plan["waves"] else [])]
+        if is_verilator
+        else [],
         build_dir=folder / "build",
         always=True,
         timescale=("1ns", "1ps"),

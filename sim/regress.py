@@ -68,7 +68,7 @@ def regress(
     the seed); the shipped core runs at full speed and must give the output spikes, also after a sample that is aborted
     half way. `level` is "rtl" (the emitted Verilog) or "netlist" (the RTLIL synthesised for `family` first, with `dsp`
     where an iCE40 may use its multipliers), `simulator` "icarus" or "verilator". `waves` is the FST file for the traced
-    core's waveforms; the shipped core's lie beside it. `progress(done, total)` counts samples, once per core.
+    core's waveforms; the shipped core's lie beside it. `progress(done, total)` counts steps, once per core.
 
     Raises MismatchError with the first divergence (or where the core broke its protocol or hung), SampleError,
     InputError for a folder without the cores, OptionError, ToolError.
@@ -77,6 +77,7 @@ def regress(
     require_simulator(simulator, waves is not None)
     lean = lean_in(folder, network)
     expected = of_core(lean, run_reference(network, inputs, membranes=True))
+    steps = len(inputs) * inputs.shape[1]
     runs: list[CoreRun] = []
     files: list[Path] = []
     for traced in (True, False):
@@ -96,7 +97,7 @@ def regress(
                     level=level,
                     stress=stress,
                     waves=file,
-                    progress=_offset(progress, len(runs) * len(inputs), 2 * len(inputs)),
+                    progress=_offset(progress, len(runs) * steps, 2 * steps),
                 )
             )
         except MismatchError as error:
@@ -104,12 +105,11 @@ def regress(
             raise MismatchError(f"{'traced' if traced else 'shipped'} core, {error}{hint}") from None
         files += [file] if file is not None else []
     traced_run, shipped_run = runs
-    samples, steps = inputs.shape[:2]
     return RegressionResult(
         simulator=simulator,
         level=level,
-        samples=samples,
-        steps=steps,
+        samples=len(inputs),
+        steps=inputs.shape[1],
         spikes_compared=traced_run.compared[SPIKE] + shipped_run.compared[EVENTS],
         membranes_compared=traced_run.compared[MEMBRANE],
         cycles=shipped_run.cycles,

@@ -37,7 +37,7 @@ def simulate(
     folder `folder` where one is given. Neurons that a build's core lacks are silent in its recordings, with the
     reference's membranes. `family` is the device family that the core is planned or synthesised for,
     `folding` which engine runs which populations (by default the smallest core's), `dsp` whether synthesis may use an
-    iCE40's multipliers. `membranes` records V at the end of each step too; `progress(done, total)` counts samples.
+    iCE40's multipliers. `membranes` records V after each step too; `progress(done, total)` counts samples, or steps.
 
     Raises OptionError for an unknown executor, ModelError for a float network where integers are needed or for what
     the hardware lacks, SampleError, ToolError, and MismatchError where a core hangs or breaks its protocol.

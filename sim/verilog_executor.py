@@ -108,8 +108,8 @@ def run_verilog(
     `level` is "rtl" (the emitted Verilog) or "netlist" (synthesised for `family` first, with `dsp` where an iCE40 may
     use its multipliers). The core is taken from the build folder `folder` where one is given, else it is emitted with
     `folding` (by default the smallest core's). `stress` is the seed of random input gaps and output stalls; without it
-    the core runs at full speed. Raises ModelError, SampleError, ToolError, and MismatchError where the core breaks its
-    protocol or its output events differ from its output population's spikes.
+    the core runs at full speed. `progress(done, total)` counts steps. Raises ModelError, SampleError, ToolError, and
+    MismatchError where the core breaks its protocol or its output events differ from its output population's spikes.
     """
     inputs = checked_spikes(network, spikes)
     require_simulator(simulator)
@@ -223,7 +223,7 @@ def run_core(
             simulator=simulator,
             outcome=_OUTCOME,
             waves=waves is not None,
-            total=shape[0],
+            total=shape[0] * shape[1],
             progress=progress,
         )
     finally:

@@ -51,7 +51,7 @@ def test_a_long_step_in_a_pipe_is_not_silent(monkeypatch: pytest.MonkeyPatch) ->
 
     def hear(message: str) -> None:
         said.append(message)
-        if "so far" in message and "2 of 5" in message:
+        if "2 of 5, " in message and "s so far, about " in message and message.endswith(" s left"):
             spoke.set()
 
     monkeypatch.setattr(progress, "tell", hear)

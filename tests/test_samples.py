@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spikeloom.compiler.data.samples import load_samples
+from spikeloom.compiler.data.samples import Samples, load_samples
 from spikeloom.compiler.ir.connectivity import Dense
 from spikeloom.compiler.ir.network import INPUT, Network, Population, Projection
 from spikeloom.compiler.ir.neurons import LIF
@@ -106,6 +106,11 @@ def test_labels_are_optional_and_the_first_samples_keep_theirs(tmp_path: Path) -
     first = samples.first(1)
     assert first.spikes.shape == (1, 3, 4) and first.labels is not None and first.labels.tolist() == [1]
     assert samples.first(None) is samples and samples.first(99) is samples
+    assert samples.cut(None) is samples and samples.cut(99) is samples
+    cut = samples.cut(1)
+    assert np.array_equal(cut.spikes, samples.spikes[:, :1]) and np.array_equal(cut.labels, samples.labels)
+    with pytest.raises(SampleError, match="an image is encoded in all of its"):
+        Samples(spikes=samples.spikes, images=samples.spikes[:, 0]).cut(1)
 
 
 def test_several_spikes_per_step_go_up_to_x_max(tmp_path: Path) -> None:

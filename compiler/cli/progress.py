@@ -34,8 +34,10 @@ def _lines(label: str) -> Iterator[Progress]:
     def speak() -> None:
         while not over.wait(EVERY_SECONDS):
             done, total = state
+            elapsed = time.monotonic() - started
             far = f"{done} of {total}, " if total else ""
-            tell(f"{label}: {far}{time.monotonic() - started:.0f} s so far")
+            left = f", about {elapsed * (total - done) / done:.0f} s left" if 0 < done < total else ""
+            tell(f"{label}: {far}{elapsed:.0f} s so far{left}")
 
     def update(done: int, total: int) -> None:
         state[:] = done, total

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from ..output.build_folder import BuildFolder
     from ..output.verified import Verification
 
+HALVES = 1.5
+"""Half a sample before the reset of each core, and half a sample that is aborted in one."""
+
+MANY_CYCLES = 300_000
+"""From so many clock cycles on it is said how long they take."""
+
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
     """The parser of this command."""
@@ -42,6 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
     )
     parser.add_argument("--json", action="store_true", help="print what was compared as JSON")
     parser.add_argument("--limit", type=common.whole(1), metavar="N", help="run the first N samples only")
+    parser.add_argument("--steps", type=common.whole(1), metavar="N", help="run the first N steps of a sample only")
     parser.set_defaults(run=run)
     return parser
 
@@ -63,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             check_file(wave_file(options.waves, traced), force=options.force)
     build = common.open_build(options.folder)
     network = read_nir(build.network_file)
-    samples = read_samples(options.data, network, coding=build.coding).first(options.limit)
+    samples = read_samples(options.data, network, coding=build.coding).first(options.limit).cut(options.steps)
     try:
         compared = (_at_the_pins if options.level == "pins" else _cores)(options, build, network, samples)
     except MismatchError as error:
@@ -121,6 +128,7 @@ def _cores(options: argparse.Namespace, build: BuildFolder, network: Network, sa
     if not options.trust:
         for name in ("core_traced", "core"):
             require_own_verilog(build.path, name)
+    _tell_of_long_runs(options, build, samples)
     label = f"comparing {len(samples)} samples ({options.level}, {options.simulator})"
     with common.progress_bar(label) as progress:
         result = regress(
@@ -149,6 +157,18 @@ def _cores(options: argparse.Namespace, build: BuildFolder, network: Network, sa
     if build.coding is not None:
         _with_encoder(options, build, network, samples, build.coding)
     return result.spikes_compared + result.membranes_compared + result.readings_compared
+
+
+def _tell_of_long_runs(options: argparse.Namespace, build: BuildFolder, samples: Samples) -> None:
+    """Say so where the slower simulator has much to do, and what is quicker."""
+    per_step = (build.report().get("latency") or {}).get("cycles_per_step") or 0
+    cycles = per_step * samples.steps * (2 * len(samples) + HALVES)
+    if options.simulator == "icarus" and cycles >= MANY_CYCLES:
+        common.tell(
+            f"{cycles:,.0f} clock cycles in both cores: Icarus Verilog does 200,000 in a minute of a large design; "
+            "--simulator verilator compiles for a minute and is then some five times as fast (but knows no X), and "
+            "--limit and --steps run less"
+        )
 
 
 def _with_encoder(

@@ -78,6 +78,16 @@ class Samples:
             images=None if self.images is None else self.images[:count],
         )
 
+    def cut(self, steps: int | None) -> Samples:
+        """The first `steps` of every sample, or all of them for None. SampleError for images, which are encoded in the
+        steps that their coding has."""
+        if steps is None or steps >= self.steps:
+            return self
+        if self.images is not None:
+            raise SampleError(f"an image is encoded in all of its {self.steps} steps: it cannot be cut to {steps}")
+        labels = self.labels if self.labels is None or self.labels.ndim == 1 else self.labels[:, :steps]
+        return Samples(spikes=self.spikes[:, :steps], labels=labels)
+
 
 @dataclass(frozen=True)
 class _Header:
