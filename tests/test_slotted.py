@@ -23,6 +23,7 @@ from spikeloom.hdl.engines.slotted_format import SlottedFormat
 from spikeloom.hdl.errors import ModelError
 from spikeloom.sim.amaranth_executor import measure_cycles, run_amaranth
 from spikeloom.sim.reference import run_reference
+from test_fast import with_codes
 from test_folding import assert_agrees
 
 
@@ -40,7 +41,7 @@ def slots_of(network: Network, *lanes: int, per_cycle: tuple[int, ...] = (1, 1))
     [
         ((9, 5, 3), (2, 2), (1, 1), ResetPlace.NEXT, "ecp5", 3),
         pytest.param((5, 8, 1), (16, 2), (1, 1), ResetPlace.SNNTORCH_SAME, "ecp5", None, marks=pytest.mark.slow),
-        ((6, 13, 6), (8, 2), (2, 4), ResetPlace.SAME, "ice40", 5),
+        ((6, 13, 6), (4, 2), (2, 4), ResetPlace.SAME, "ice40", 5),
     ],
 )
 def test_a_slotted_engine_does_what_the_reference_does(
@@ -91,9 +92,31 @@ def test_all_that_fire_wait_in_the_queue(width: int) -> None:
 
 def test_any_synapse_of_a_group_takes_either_of_its_slots() -> None:
     row = [(0, 3), (1, -1), (4, 2), (6, 7)]
-    assert row_words(row, 4, 2, 2) == [[(3, 0, 0), (-1, 0, 0), (2, 2, 0), None], [(7, 3, 0), None, None, None]]
-    assert row_words(row, 2, 2, 1) == [[(3, 0, 0), (-1, 0, 1)], [(2, 2, 0), (7, 3, 0)]]
+    first = [((3,), 0, 0), ((-1,), 0, 0), ((2,), 2, 0), None]
+    assert row_words(row, 4, 2, 2) == [first, [((7,), 3, 0), None, None, None]]
+    assert row_words(row, 2, 2, 1) == [[((3,), 0, 0), ((-1,), 0, 1)], [((2,), 2, 0), ((7,), 3, 0)]]
     assert row_words([], 4, 2, 2) == []
+
+
+def test_synapses_that_lie_abreast_take_one_slot() -> None:
+    row = [(0, 3), (1, -1), (4, 2), (7, 5)]
+    found = row_words(row, 2, 2, 1, abreast=True)
+    assert found == [[((3, -1), 0, 0), ((2, 0), 2, 0)], [((0, 5), 3, 0), None]]
+    assert row_words(row[1:2], 4, 4, 2, abreast=True) == [[None, ((-1, 0), 0, 0), None, None]]
+
+
+def test_neurons_that_hear_the_same_lie_abreast() -> None:
+    """Where that makes fewer words of no more block RAMs; behind all pairs is who has no other."""
+    network = chain(4, (6, 5, 3))
+    hears = np.zeros((6, 5), np.int64)
+    hears[:3, [0, 3]] = hears[2:5, [1, 4]] = hears[5, 2] = 1
+    network = with_codes(network, {"p0": hears}, 4)
+    order = slot_order(network, "p0", 1, 2, 2)
+    assert {frozenset(order[:2].tolist()), frozenset(order[2:4].tolist())} == {frozenset({0, 3}), frozenset({1, 4})}
+    (engine, _) = make_plan(network, "ecp5", slots_of(network, 2, 2)).engines
+    assert isinstance(engine.form, SlottedFormat) and engine.form.abreast
+    assert row_lengths(engine.form, engine.contents).tolist() == [1] * 6
+    assert sorted(slot_order(network, "p0", 1, 2, 4).tolist()) == list(range(5))
 
 
 def test_neurons_are_spread_so_that_rows_have_few_words() -> None:

@@ -26,6 +26,7 @@ def encode_slotted(
     neurons_per_cycle: int = 1,
     x_max: int | IntArray = 1,
     distributed: tuple[int, int] = (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH),
+    abreast: bool = False,
 ) -> tuple[SlottedFormat, SlottedContents]:
     """A slotted engine for integer weights, a row for each input; `parameters` holds a word per neuron, or none.
 
@@ -33,7 +34,8 @@ def encode_slotted(
     follows. `slots` and the rest are as in SlottedFormat. Raises ValueError where that does.
     """
     synapses = zip(weights.post.tolist(), weights.code.tolist(), strict=True)
-    words = [row_words(islice(synapses, length), slots, banks, groups) for length in weights.lengths.tolist()]
+    rows_of = (islice(synapses, length) for length in weights.lengths.tolist())
+    words = [row_words(row, slots, banks, groups, abreast=abreast) for row in rows_of]
     lengths = [len(row) for row in words]
     form = SlottedFormat(
         pre=weights.shape[0],
@@ -46,6 +48,7 @@ def encode_slotted(
         longest_row=max(1, *lengths),
         neurons_per_cycle=neurons_per_cycle,
         distributed=distributed,
+        abreast=abreast,
     )
     none = (1 << form.length_bits) - 1
     rows: list[int] = []
@@ -58,22 +61,35 @@ def encode_slotted(
     return form, SlottedContents(rows=tuple(rows), entries=tuple(entries or [0]), parameters=of_words)
 
 
-Slot = tuple[int, int, int]
-"""A weight, and the place and the bank in its group of its neuron."""
+Slot = tuple[tuple[int, ...], int, int]
+"""A weight, and the place and the bank in its group of its neuron; or a weight for each bank of the group, and 0."""
 
 
-def row_words(row: Iterable[tuple[int, int]], slots: int, banks: int, groups: int) -> list[list[Slot | None]]:
+def row_words(
+    row: Iterable[tuple[int, int]], slots: int, banks: int, groups: int, *, abreast: bool = False
+) -> list[list[Slot | None]]:
     """The words of a row of neurons with their weights, slot by slot: in each slot of a group of banks its synapses in
-    turn."""
-    queues: list[list[Slot]] = [[] for _ in range(slots)]
+    turn, those of one place together where they are `abreast`."""
+    found: list[list[Slot]] = [[] for _ in range(groups)]
+    together: dict[tuple[int, int], list[int]] = {}
     for neuron, weight in row:
         place, bank = divmod(neuron, banks)
         reached, group = divmod(bank, groups)
-        queue = min((queues[slot] for slot in range(group, slots, groups)), key=len)
-        queue.append((weight, place, reached))
+        if abreast:
+            together.setdefault((group, place), [0] * (banks // groups))[reached] = weight
+        else:
+            found[group].append(((weight,), place, reached))
+    for (group, place), weights in together.items():
+        found[group].append((tuple(weights), place, 0))
+    replicas = slots // groups
+    words = range(max(-(-len(of_group) // replicas) for of_group in found))
     return [
-        [queue[number] if number < len(queue) else None for queue in queues] for number in range(max(map(len, queues)))
+        [_nth(found[slot % groups], number * replicas + slot // groups) for slot in range(slots)] for number in words
     ]
+
+
+def _nth(slots: Sequence[Slot], number: int) -> Slot | None:
+    return slots[number] if number < len(slots) else None
 
 
 def row_lengths(form: SlottedFormat, contents: SlottedContents) -> IntArray:
@@ -88,7 +104,9 @@ def _word(form: SlottedFormat, slots: Sequence[Slot | None]) -> int:
     word = 0
     for number, slot in enumerate(slots):
         if slot is not None:
-            weight, place, bank = slot
-            code = weight & ((1 << bits) - 1) | place << bits | bank << (bits + form.place_bits)
+            weights, place, bank = slot
+            code = place | bank << form.place_bits
+            for weight in reversed(weights):
+                code = code << bits | weight & ((1 << bits) - 1)
             word |= code << (number * size)
     return word

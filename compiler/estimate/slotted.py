@@ -84,10 +84,10 @@ class SlottedEstimate(EngineEstimate):
     def _synapses(self) -> npt.NDArray[np.int64]:
         """The synapses of each row, int64."""
         form = self._form
-        size, mask = form.slot_layout.size, (1 << form.neurons.weight_bits) - 1
-        full = [
-            sum(bool(word >> (slot * size) & mask) for slot in range(form.slots)) for word in self._contents.entries
-        ]
+        bits, mask = form.neurons.weight_bits, (1 << form.neurons.weight_bits) - 1
+        weights = form.slot_layout["weights"].width // bits
+        lows = [slot * form.slot_layout.size + n * bits for slot in range(form.slots) for n in range(weights)]
+        full = [sum(bool(word >> low & mask) for low in lows) for word in self._contents.entries]
         ends = np.concatenate([[0], np.cumsum(full)])
         starts = np.array(self._contents.rows, np.int64) & ((1 << form.pointer_bits) - 1)
         return np.asarray(ends[starts + row_lengths(form, self._contents)] - ends[starts], np.int64)

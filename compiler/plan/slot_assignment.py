@@ -1,4 +1,5 @@
-"""Which neurons share a group of a slotted engine: those that rarely hear the same input."""
+"""Which neurons share a group of a slotted engine, those that rarely hear the same input, and which a place, where it
+has a weight for each of its neurons: those that often do."""
 
 from __future__ import annotations
 
@@ -7,34 +8,74 @@ from hashlib import sha256
 import numpy as np
 import numpy.typing as npt
 
-from ..ir.arrays import IntArray
+from ..ir.arrays import FloatArray, IntArray
 from ..ir.network import Network
 
-EXCHANGES = 6_000
-"""How many exchanges of two neurons are tried at most."""
+EFFORT = 2_000_000_000
+"""Multiplications that exchanges of neurons may take."""
+
+MOST_ROUNDS = 48
+"""How often every neuron is exchanged at most."""
+
+HEAT = 2.0
+"""By how many words of a mean row an exchange may do harm at first, as it is drawn: less and less, at the end none."""
 
 _KNOWN: dict[bytes, IntArray] = {}
 """Orders that were found, by what they follow from: foldings are weighed, planned and counted in turn."""
 
 
-def slot_order(network: Network, name: str, groups: int, replicas: int) -> IntArray:
+def slot_order(network: Network, name: str, groups: int, replicas: int, reach: int = 1) -> IntArray:
     """The neurons of a population in the order in which they lie in groups of a slotted engine in turn, int64.
 
     Each of `groups` has `replicas` slots. A row has as many words as the fullest slots have synapses: neurons are dealt
-    out, most synapses first, to where they make fewest words, then exchanged where that makes fewer. The output of the
-    network keeps its order, as it is what the core's output addresses say, and so does what is in one group.
+    out, most synapses first, to where they make fewest words, then exchanged where that makes fewer. One group has
+    `reach` neurons at a place, which a slot may have weights for at once: those that hear the same inputs. The more
+    synapses an input has the more its words count: training leaves most to those that are often active. The output of
+    the network keeps its order, as it is what the core's output addresses say.
     """
     size = network.size_of(name)
-    if groups == 1 or name == network.output:
+    if groups == reach == 1 or name == network.output:
         return np.arange(size, dtype=np.int64)
     hears = np.concatenate([p.connectivity.codes != 0 for p in network.projections_into(name)])
-    key = sha256(np.packbits(hears).tobytes() + repr((hears.shape, groups, replicas)).encode()).digest()
+    key = sha256(np.packbits(hears).tobytes() + repr((hears.shape, groups, replicas, reach)).encode()).digest()
     if key not in _KNOWN:
-        _KNOWN[key] = _ordered(hears, groups, replicas)
+        _KNOWN[key] = _abreast(hears, reach) if groups == 1 else _spread(hears, groups, replicas)
     return _KNOWN[key]
 
 
-def _ordered(hears: npt.NDArray[np.bool_], groups: int, replicas: int) -> IntArray:
+def _abreast(hears: npt.NDArray[np.bool_], reach: int) -> IntArray:
+    """Neurons two by two, then pairs of them, each time those first that share most."""
+    weights = hears.sum(axis=1, dtype=np.float64)
+    bundles = np.arange(hears.shape[1], dtype=np.int64)[:, None]
+    columns = hears.astype(np.float64)
+    rest: list[IntArray] = []  # what nothing is left for
+    while bundles.shape[1] < reach:
+        one, other, alone = _pairs((columns.T * weights) @ columns)
+        rest = [*bundles[alone], *rest]
+        bundles = np.concatenate([bundles[one], bundles[other]], axis=1)
+        columns = np.maximum(columns[:, one], columns[:, other])
+    return np.concatenate([bundles.ravel(), *rest])
+
+
+def _pairs(shared: FloatArray) -> tuple[list[int], list[int], list[int]]:
+    """Pairs of what shares most with each other, the best first, and what is left alone."""
+    size = len(shared)
+    first, second = np.triu_indices(size, 1)
+    best = np.argsort(-shared[first, second], kind="stable")
+    one: list[int] = []
+    other: list[int] = []
+    free = set(range(size))
+    for a, b in zip(first[best].tolist(), second[best].tolist(), strict=True):
+        if a in free and b in free:
+            free -= {a, b}
+            one.append(a)
+            other.append(b)
+            if len(free) < 2:
+                break
+    return one, other, sorted(free)
+
+
+def _spread(hears: npt.NDArray[np.bool_], groups: int, replicas: int) -> IntArray:
     rows = [np.flatnonzero(column) for column in hears.T]
     group_of, counts = _dealt(rows, hears.shape[0], groups, replicas)
     _exchanged(hears, group_of, counts, replicas)
@@ -69,23 +110,44 @@ def _dealt(rows: list[IntArray], inputs: int, groups: int, replicas: int) -> tup
 
 
 def _exchanged(hears: npt.NDArray[np.bool_], group_of: IntArray, counts: IntArray, replicas: int) -> None:
-    """Exchange two neurons of different groups wherever that leaves fewer words."""
-    columns = np.ascontiguousarray(hears.T)
-    for one, other in np.random.default_rng(0).integers(len(columns), size=(EXCHANGES, 2)).tolist():
-        a, b = group_of[one], group_of[other]
-        if a == b:
-            continue
-        moved = np.flatnonzero(columns[one] ^ columns[other])
-        was = counts[moved]
-        now = was.copy()
-        sign = np.where(columns[one][moved], 1, -1)
-        now[:, b] += sign
-        now[:, a] -= sign
-        if _words(now, replicas) < _words(was, replicas):
-            counts[moved] = now
-            group_of[one], group_of[other] = b, a
+    """Exchange neurons, each with the one of another group with which it leaves fewest words, but for the heat."""
+    inputs, size = hears.shape
+    groups = counts.shape[1]
+    columns = hears.astype(np.float32)  # sums of whole numbers, which are exact in any order
+    weights = hears.sum(axis=1, dtype=np.float32)
+    moved = np.zeros((groups, groups, inputs), np.float32)
+    _weigh(moved, counts, weights, np.arange(inputs), replicas)
+    visits = min(MOST_ROUNDS * size, EFFORT // (inputs * size * groups))
+    heat = HEAT * float(weights.mean()) * np.maximum(0.0, np.linspace(1.0, -0.1, visits))
+    rng = np.random.default_rng(0)
+    for one, warm in zip(rng.integers(size, size=visits).tolist(), heat.tolist(), strict=True):
+        mine, hear = group_of[one], columns[:, one]
+        # A row that both hear stays as it is: what it costs that one goes is taken back where the other comes.
+        comes = (moved[:, mine] * (1 - hear) - moved[mine] * hear) @ columns
+        cost = (moved[mine] @ hear)[group_of] + comes[group_of, np.arange(size)] - rng.exponential(warm, size)
+        cost[group_of == mine] = 0
+        other = int(np.argmin(cost))
+        if cost[other] < 0:
+            theirs = group_of[other]
+            changed = np.flatnonzero(hears[:, one] ^ hears[:, other])
+            sign = np.where(hears[changed, one], 1, -1)
+            counts[changed, theirs] += sign
+            counts[changed, mine] -= sign
+            group_of[one], group_of[other] = theirs, mine
+            _weigh(moved, counts, weights, changed, replicas)
 
 
-def _words(counts: IntArray, replicas: int) -> int:
-    """Of rows, one that costs a cycle in any case included."""
-    return int(np.maximum(1, -(-counts.max(axis=1, initial=0) // replicas)).sum())
+def _weigh(
+    moved: npt.NDArray[np.float32], counts: IntArray, weights: npt.NDArray[np.float32], rows: IntArray, replicas: int
+) -> None:
+    """What it costs in words when a synapse of each of some `rows` goes from one group to another: [from, to, row]."""
+    now = counts[rows].T
+    most = now.max(axis=0)
+    left = most - ((now == most) & ((now == most).sum(axis=0) == 1))  # the most of a row that one was taken from
+    after = np.maximum(left[:, None], now[None] + 1)
+    moved[:, :, rows] = (_words(after, replicas) - _words(most, replicas)) * weights[rows]
+
+
+def _words(most: IntArray, replicas: int) -> IntArray:
+    """Of rows that have so many synapses in their fullest group; one that costs a cycle in any case included."""
+    return np.asarray(np.maximum(1, -(-most // replicas)), np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -56,6 +57,10 @@ class SlottedFolding(EngineFolding):
         """Groups of banks, each of which some slots share."""
         return self.lanes // REPLICAS
 
+    @property
+    def banks(self) -> int:
+        return max(2 * self.neurons_per_cycle, self.groups)
+
     def check(self, network: Network, *, wide: bool) -> None:
         check_one_population(self, "a slotted engine has one population")
         size = network.size_of(self.first)
@@ -94,17 +99,22 @@ class SlottedFolding(EngineFolding):
         order = self.order(weights.network)
         neurons, parameters = weights.neurons(weight_bits, chosen=order, scarce=self.scarce)
         spares = self.scarce == Scarce.BRAMS and self.groups > 1  # one group has its sums in pairs: too wide
-        return encode_slotted(
+        encoded = partial(
+            encode_slotted,
             rows.of_posts(order),
             neurons,
             parameters,
             slots=self.lanes,
-            banks=max(2 * self.neurons_per_cycle, self.groups),
+            banks=self.banks,
             groups=self.groups,
             neurons_per_cycle=self.neurons_per_cycle,
             x_max=weights.largest_inputs,
             distributed=DISTRIBUTED_SUMS if spares else (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH),
         )
+        plain = encoded()
+        if self.groups > 1:
+            return plain
+        return min(plain, encoded(abreast=True), key=lambda way: (_entry_blocks(way[0], family), way[0].words))
 
     def orders(self, network: Network) -> Mapping[str, IntArray]:
         order = self.order(network)
@@ -117,7 +127,11 @@ class SlottedFolding(EngineFolding):
 
     def order(self, network: Network) -> IntArray:
         """Its neurons as they lie in it."""
-        return slot_order(network, self.first, self.groups, REPLICAS)
+        return slot_order(network, self.first, self.groups, REPLICAS, self.banks // self.groups)
+
+
+def _entry_blocks(form: SlottedFormat, family: Family) -> int:
+    return form.memories(family)["entries"].brams
 
 
 def most_per_cycle(size: int) -> int:

@@ -2,7 +2,8 @@
 
 Neuron n lies in bank n % banks, at the place n // banks. Banks are in groups, bank b in group b % groups, and slot s
 adds to those of group s % groups. A word has, slot by slot, a weight and which bank of its group and which place its
-neuron has; a slot without a synapse has weight 0.
+neuron has; a slot without a synapse has weight 0. Where slots are `abreast`, each has a weight for every bank of its
+group, of neurons that have one place: two synapses that lie side by side take one slot.
 
 A pass takes a few neurons per cycle: word w has those from w * `neurons_per_cycle` on, and a place of all banks is a
 power of two of words, at least 2.
@@ -10,7 +11,7 @@ power of two of words, at least 2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from amaranth.hdl import signed, unsigned
@@ -30,6 +31,10 @@ QUEUED = 32
 
 UNDER_WAY = 11
 """Words that may be on their way to the queue when no more neurons are asked for, beside those of a place."""
+
+
+ABREAST_BLOCK_LUTS = 64
+"""What a block RAM of entries is worth in look-up tables where slots are abreast: they are to be fast."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,7 @@ class SlottedFormat(EngineFormat):
     longest_row: int
     neurons_per_cycle: int = 1
     distributed: tuple[int, int] = (DISTRIBUTED_DEPTH, DISTRIBUTED_DEPTH)
+    abreast: bool = False
 
     def __post_init__(self) -> None:
         for name in ("pre", "sum_bits", "groups", "words", "longest_row"):
@@ -132,9 +138,10 @@ class SlottedFormat(EngineFormat):
 
     @property
     def slot_layout(self) -> data.StructLayout:
-        """A slot of a word: the weight, and the place and the bank of its neuron."""
-        weight, bank = signed(self.neurons.weight_bits), unsigned((self.reach - 1).bit_length())
-        return data.StructLayout({"weight": weight, "place": unsigned(self.place_bits), "bank": bank})
+        """A slot of a word: the weight, and the place and the bank of its neuron; `abreast` a weight for each bank."""
+        weights = data.ArrayLayout(signed(self.neurons.weight_bits), self.reach if self.abreast else 1)
+        bank = unsigned(0 if self.abreast else (self.reach - 1).bit_length())
+        return data.StructLayout({"weights": weights, "place": unsigned(self.place_bits), "bank": bank})
 
     @property
     def pointer_bits(self) -> int:
@@ -185,6 +192,8 @@ class SlottedFormat(EngineFormat):
             "rows": read_only(family, self.pre, self.pointer_bits + self.length_bits, luts),
             "entries": read_only(family, self.words, self.slots * self.slot_layout.size, luts),
         }
+        if self.abreast:
+            shapes["entries"] = replace(shapes["entries"], block_luts=ABREAST_BLOCK_LUTS)
         width = self.reach * self.sum_bits
         sums = [MemoryShape(family, 2 << self.place_bits, width, True, distributed=most) for most in self.distributed]
         shapes |= {f"sums{number}": sums[number % 2] for number in range(2 * self.slots)}

@@ -91,8 +91,8 @@ class SlottedSums(wiring.Component):
     def _weight(self, m: Module, slot: data.View[data.StructLayout], bank: int, name: str) -> Signal:
         """What a slot adds to a bank of its group."""
         weight = Signal(signed(self._form.neurons.weight_bits), name=name)
-        m.d.sync += weight.eq(slot.weight)
-        if self._form.reach > 1:
+        m.d.sync += weight.eq(slot.weights[bank if self._form.abreast else 0])
+        if self._form.reach > 1 and not self._form.abreast:
             with m.If(slot.bank != bank):
                 m.d.sync += weight.eq(0)
         return weight

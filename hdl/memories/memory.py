@@ -56,16 +56,17 @@ Shapes = tuple[tuple[int, int], ...]
 
 
 @cache
-def _best_columns(shapes: Shapes, depth: int, width: int) -> tuple[int, int, Shapes]:
-    """Blocks, LUTs that choose between blocks, and the shape of each column, at the least cost."""
+def _best_columns(shapes: Shapes, depth: int, width: int, block_luts: int) -> tuple[int, int, Shapes]:
+    """Blocks, LUTs that choose between blocks, and the shape of each column, at the least cost, where a block is worth
+    so many LUTs."""
     if width <= 0:
         return 0, 0, ()
     candidates = []
     for shape in shapes:
-        blocks, luts, columns = _best_columns(shapes, depth, width - shape[1])
+        blocks, luts, columns = _best_columns(shapes, depth, width - shape[1], block_luts)
         stacked = -(-depth // shape[0])
         candidates.append((blocks + stacked, luts + (stacked - 1) * min(width, shape[1]), (shape, *columns)))
-    return min(candidates, key=lambda c: (BLOCK_LUTS * c[0] + c[1], c[0], len(c[2])))
+    return min(candidates, key=lambda c: (block_luts * c[0] + c[1], c[0], len(c[2])))
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class MemoryShape:
     """How `depth` words of `width` bits lie in the blocks of `family`; `writable` for RAM, else ROM.
 
     A ROM of at most `logic_luts` look-up tables is built from them, on ECP5 a RAM of at most `distributed` words from
-    distributed RAM.
+    distributed RAM. A block more is worth `block_luts` look-up tables less that choose between blocks.
     """
 
     family: Family
@@ -98,6 +99,7 @@ class MemoryShape:
     writable: bool = False
     logic_luts: int = LOGIC_ROM_LUTS
     distributed: int = DISTRIBUTED_DEPTH
+    block_luts: int = BLOCK_LUTS
 
     @cached_property
     def style(self) -> str:
@@ -113,7 +115,7 @@ class MemoryShape:
         """(first bit, block depth) of each column, low bits first, with few blocks and little between them."""
         if self.style != "block":
             return ((0, self.depth),)
-        shapes = _best_columns(BLOCK_SHAPES[self.family], self.depth, self.width)[2]
+        shapes = _best_columns(BLOCK_SHAPES[self.family], self.depth, self.width, self.block_luts)[2]
         columns, low = [], 0
         for depth, width in sorted(shapes, key=lambda shape: -shape[1]):
             columns.append((low, depth))

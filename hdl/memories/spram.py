@@ -18,7 +18,7 @@ from amaranth.hdl import ValueLike
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .memory import _best_columns, select_from
+from .memory import BLOCK_LUTS, _best_columns, select_from
 
 SPRAM_DEPTH = 16384
 SPRAM_WIDTH = 16
@@ -43,7 +43,7 @@ class SpramShape:
     def columns(self) -> tuple[tuple[int, int], ...]:
         """(first bit, depth of a bank) of each column, low bits first, with the fewest SPRAMs in all."""
         columns, low = [], 0
-        shapes = _best_columns(SPRAM_SHAPES, self.depth, self.width)[-1]
+        shapes = _best_columns(SPRAM_SHAPES, self.depth, self.width, BLOCK_LUTS)[-1]
         for depth, width in sorted(shapes, key=lambda shape: -shape[1]):
             columns.append((low, depth))
             low += width

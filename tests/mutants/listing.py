@@ -2391,6 +2391,20 @@ SLOTS = (
         (SLOTTED_ENGINE, "-k", "does_what"),
     ),
     Mutant(
+        "all neurons of a place have the weight of the first",
+        "hdl/engines/slotted_sums.py",
+        "slot.weights[bank if self._form.abreast else 0]",
+        "slot.weights[0]",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
+        "a weight goes to every bank of its group",
+        "hdl/engines/slotted_sums.py",
+        "with m.If(slot.bank != bank):",
+        "with m.If(slot.bank != slot.bank):",
+        (SLOTTED_ENGINE, "-k", "does_what"),
+    ),
+    Mutant(
         "what lies behind the words of a row is added too",
         "hdl/engines/slotted_walker.py",
         "self.valid.eq(coming)",
