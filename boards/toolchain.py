@@ -16,7 +16,7 @@ from typing import Any
 from amaranth.back import rtlil
 
 from ..hdl.emit.emit import Synthesis, verilog_from_rtlil
-from ..hdl.emit.synthesis import synthesis_passes
+from ..hdl.emit.synthesis import block_map, synthesis_passes
 from ..hdl.emit.tools import find_tool, read_tool_json, run_tool
 from ..hdl.errors import OptionError, TimingError, ToolError
 from ..hdl.memories.filled import with_words
@@ -245,7 +245,8 @@ def synthesise_hierarchical(
     """
     folder = il_file.parent
     passes = synthesis_passes(family, top, flatten=False)
-    _yosys(folder, [f"read_rtlil {il_file.name}", *passes, _STATISTICS], "hierarchy", native)
+    with block_map(folder, family):
+        _yosys(folder, [f"read_rtlil {il_file.name}", *passes, _STATISTICS], "hierarchy", native)
     modules = {name.removeprefix("\\"): figures for name, figures in _statistics(folder, "modules").items()}
     return {
         name.removeprefix(f"{top}."): count_cells(figures["num_cells_by_type"])
@@ -309,7 +310,8 @@ def _synthesise(device: Device, folder: Path, native: bool, il_file: str) -> dic
     """Write top.json; returns the number of cells of each type."""
     passes = synthesis_passes(device.family, TOP, dsp=device.capacity.dsps > 0)
     script = [f"read_rtlil {il_file}", *passes, _STATISTICS, f"write_json {SYNTHESISED}"]
-    _yosys(folder, script, "yosys", native)
+    with block_map(folder, device.family):
+        _yosys(folder, script, "yosys", native)
     return _statistics(folder, "design", "num_cells_by_type")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil
+from spikeloom.hdl.emit.synthesis import block_map, synthesis_passes
+from spikeloom.hdl.emit.tools import find_tool, run_tool
 from spikeloom.hdl.memories.filled import FilledMemory
 from spikeloom.hdl.memories.memory import BLOCK_SHAPES, Family, MemoryShape, ShapedMemory
 
@@ -60,6 +63,27 @@ def test_blocks_of_one_word_are_built_as_planned(family: Family, tmp_path: Path)
     cells = (tmp_path / "top.v").read_text()
     built = len(re.findall(r"^  (SB_RAM40_4K\w*|DP16KD|PDPW16KD) #", cells, re.MULTILINE))
     assert built == shape.brams >= 5
+
+
+@pytest.mark.parametrize("width", [2, pytest.param(16, marks=pytest.mark.slow)])
+def test_block_rams_are_mapped_as_yosys_does(width: int, tmp_path: Path) -> None:
+    """By a map of our own, which takes no second for each."""
+    depth = 4096 // width
+    words = [random.Random(1).getrandbits(width) for _ in range(depth)]
+    found = []
+    for name, mine in (("ours", True), ("theirs", False)):
+        (tmp_path / "top.il").write_text(to_rtlil(ShapedMemory(MemoryShape(Family.ICE40, depth, width), words), "top"))
+        passes = synthesis_passes(Family.ICE40, "top")[:-1]
+        if not mine:
+            passes = [command.replace("brams_map.v", "+/ice40/brams_map.v") for command in passes]
+        script = ["read_rtlil top.il", *passes, "select top", f"write_json -selected {name}.json"]
+        with block_map(tmp_path, Family.ICE40):
+            run_tool([*find_tool("yosys"), "-q", "-p", "; ".join(script)], cwd=tmp_path, log=tmp_path / "log")
+        cells = json.loads((tmp_path / f"{name}.json").read_text())["modules"]["top"]["cells"].values()
+        found.append([(cell["type"], cell["parameters"], cell["connections"]) for cell in cells])
+    assert found[0] == found[1]
+    assert "SB_RAM40_4K" in {type_ for type_, _, _ in found[0]}
+    assert not (tmp_path / "brams_map.v").exists()
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -19,7 +19,7 @@ from spikeloom.boards.devices import DEVICES, Device
 from spikeloom.boards.toolchain import build, synthesise_hierarchical
 from spikeloom.boards.utilisation import count_cells
 from spikeloom.hdl.emit.emit import to_rtlil
-from spikeloom.hdl.emit.synthesis import synthesis_passes
+from spikeloom.hdl.emit.synthesis import block_map, synthesis_passes
 from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version
 from spikeloom.hdl.memories.memory import Family
 from spikeloom.hdl.resources import Resources
@@ -101,7 +101,9 @@ def _modules(rtlil: str, family: Family, folder: Path) -> dict[str, Any]:
 def _flat(rtlil: str, family: Family, dsp: bool, folder: Path) -> dict[str, Any]:
     (folder / "core.il").write_text(rtlil, encoding="utf-8")
     passes = ["read_rtlil core.il", *synthesis_passes(family, TOP, dsp=dsp), "tee -q -o stat.json stat -json"]
-    run_tool([*find_tool("yosys", False), "-q", "-p", "; ".join(passes)], cwd=folder, log=folder / "logs" / "core.log")
+    with block_map(folder, family):
+        argv = [*find_tool("yosys", False), "-q", "-p", "; ".join(passes)]
+        run_tool(argv, cwd=folder, log=folder / "logs" / "core.log")
     cells = json.loads((folder / "stat.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
     return asdict(count_cells(cells))
 

@@ -28,7 +28,7 @@ from spikeloom.compiler.output.flash_image import plan_flash
 from spikeloom.compiler.plan.lean import without_silent
 from spikeloom.compiler.plan.plan import Plan
 from spikeloom.hdl.emit.emit import to_rtlil
-from spikeloom.hdl.emit.synthesis import synthesis_passes
+from spikeloom.hdl.emit.synthesis import block_map, synthesis_passes
 from spikeloom.hdl.emit.tools import find_tool, run_tool, tool_version
 from spikeloom.hdl.link.flashed_core import FlashedCore
 from spikeloom.hdl.link.linked_core import LinkedCore
@@ -146,7 +146,8 @@ def synthesise(rtlil: str, device: Device, folder: Path, top: str = TOP) -> dict
     passes = synthesis_passes(device.family, top, dsp=device.capacity.dsps > 0)
     script = ["read_rtlil top.il", *passes, "tee -q -o stat.json stat -json", "write_json top.json"]
     log = folder / "logs" / "yosys.console.log"
-    run_tool([*find_tool("yosys"), "-q", "-l", "logs/yosys.log", "-p", "; ".join(script)], cwd=folder, log=log)
+    with block_map(folder, device.family):
+        run_tool([*find_tool("yosys"), "-q", "-l", "logs/yosys.log", "-p", "; ".join(script)], cwd=folder, log=log)
     cells = json.loads((folder / "stat.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
     return {"netlist": str(folder / "top.json"), "cells": cells}
 

@@ -19,7 +19,7 @@ from amaranth.lib import wiring
 from ..errors import ToolError
 from ..memories.filled import with_words
 from ..memories.memory import Family
-from .synthesis import synthesis_passes
+from .synthesis import block_map, synthesis_passes
 from .tools import find_tool, run_tool
 
 _MODELS = Path(__file__).parent.parent / "memories"
@@ -78,7 +78,8 @@ def netlist_from_rtlil(il_file: Path, v_file: Path, family: str, top: str, log: 
     same passes that make a bitstream. Raises `ToolError` when yosys fails.
     """
     passes = synthesis_passes(Family(family), _identifier(top), dsp=dsp)
-    _run_yosys(il_file, v_file, [*passes, f"write_verilog -noattr {_name(v_file)}"], log)
+    with block_map(il_file.parent, Family(family)):
+        _run_yosys(il_file, v_file, [*passes, f"write_verilog -noattr {_name(v_file)}"], log)
 
 
 def cells_sim(family: str) -> SimulationCells:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from ..memories.memory import Family
+
+_BLOCKS = "brams_map.v"
+"""The file in the folder of yosys that maps block RAMs of an iCE40."""
 
 _ABC9_SCRIPT = "scratchpad -copy abc9.script.flow3 abc9.script"
 
@@ -14,8 +21,17 @@ _NO_ELEMENTS = "rename -hide */w:*[[]* */x:* %d"
 """Amaranth names the elements of an array (`rows[0]`) as yosys does bits of the whole: abc9 takes one for the other."""
 
 
+_RAMS = (
+    "memory_libmap -lib +/ice40/brams.txt -lib +/ice40/spram.txt -no-auto-huge",
+    f"techmap -map {_BLOCKS} -map +/ice40/spram_map.v",
+    "ice40_braminit",
+)
+"""What synth_ice40 does with memories, but with a map of our own, which makes the same cells: yosys's takes a second
+for each block RAM."""
+
+
 def synthesis_passes(family: Family, top: str, *, dsp: bool = False, flatten: bool = True) -> list[str]:
-    """Passes that map the module `top`; `dsp` allows an iCE40 its multipliers.
+    """Passes that map the module `top`, within a `block_map`; `dsp` allows an iCE40 its multipliers.
 
     Two choices depart from yosys's defaults because they are smaller and no slower on our cores (784-128-10 with a
     serial link, seeds 1 to 3): abc9's third script saves 1 to 2 % of an iCE40's logic cells and runs 8 % faster; with
@@ -28,4 +44,20 @@ def synthesis_passes(family: Family, top: str, *, dsp: bool = False, flatten: bo
         return [_NO_ELEMENTS, _NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ecp5", "-nowidelut", *options])]
     if dsp:
         options.append("-dsp")
-    return [_NO_ELEMENTS, _NO_COLLISIONS, _ABC9_SCRIPT, " ".join(["synth_ice40", *options])]
+    synthesis = " ".join(["synth_ice40", *options])
+    steps = (f"{synthesis} -run begin:map_ram", *_RAMS, f"{synthesis} -run map_ffram:")
+    return [_NO_ELEMENTS, _NO_COLLISIONS, _ABC9_SCRIPT, *steps]
+
+
+@contextmanager
+def block_map(folder: Path, family: Family) -> Iterator[None]:
+    """The file that the passes of a family read, as long as yosys runs in that folder."""
+    if family is not Family.ICE40:
+        yield
+        return
+    file = folder / _BLOCKS
+    file.write_bytes((Path(__file__).parent / f"ice40_{_BLOCKS}").read_bytes())
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
