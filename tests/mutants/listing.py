@@ -2391,6 +2391,13 @@ SLOTS = (
         (SLOTTED_ENGINE, "-k", "does_what"),
     ),
     Mutant(
+        "bits of the block RAMs of an iCE40 change places with others",
+        "hdl/emit/ice40_brams_map.v",
+        "MIDDLE = {256{16'h0c0c}}",
+        "MIDDLE = {256{16'h0c08}}",
+        ("tests/test_memory.py", "-k", "mapped_as"),
+    ),
+    Mutant(
         "all neurons of a place have the weight of the first",
         "hdl/engines/slotted_sums.py",
         "slot.weights[bank if self._form.abreast else 0]",
