@@ -24,6 +24,7 @@ torch = pytest.importorskip("torch")
 
 from spikeloom.compiler.compression import recurrence  # noqa: E402
 from spikeloom.compiler.compression.simulation import Layer, inputs_of, layers_of, simulate  # noqa: E402
+from spikeloom.compiler.compression.surrogate import slope  # noqa: E402
 
 ECG = Path(__file__).parent.parent / "examples" / "ecg8.nir"
 
@@ -63,6 +64,9 @@ CASES: dict[str, Any] = {
     "next": LIF(beta=0.8, threshold=1.0, reset_place=ResetPlace.NEXT),
     "snntorch_same": LIF(beta=0.8, threshold=1.0, reset_place=ResetPlace.SNNTORCH_SAME),
     "floor": LIF(beta=0.8, threshold=1.0, v_min=-0.5),
+    "value, next": LIF(beta=0.8, threshold=1.0, reset_mode=ResetMode.VALUE, reset_place=ResetPlace.NEXT),
+    "adaptive": LIF(beta=0.8, threshold=1.0, rho=0.9, jump=0.2),
+    "adaptive, next": LIF(beta=0.8, threshold=1.0, rho=0.9, jump=-0.1, reset_place=ResetPlace.NEXT),
     "CubaLIF": CubaLIF(alpha=0.5, beta=0.8, threshold=1.0, reset_mode=ResetMode.VALUE),
     "CubaLIF, old drive": CubaLIF(alpha=0.5, beta=0.8, threshold=1.0, drive=Drive.OLD),
 }
@@ -98,11 +102,12 @@ def test_what_feeds_each_other_is_a_group_behind_what_feeds_it(
         assert spikes is not None and np.array_equal(spikes.numpy().transpose(1, 0, 2), record.spikes)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["LIF", "floor", "CubaLIF", "CubaLIF, old drive"])
 def test_steps_together_and_apart_have_the_same_gradients(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chain has no need to be stepped through; where it is, spikes and, unshortened, gradients are the same."""
-    monkeypatch.setattr(recurrence, "PASSED", 1.0)
-    layers, x = layers_of(_network(CHAIN, CASES[case]), dtype=torch.float64), inputs_of(_samples(), dtype=torch.float64)
+    """A chain has no need to be stepped through; where it is, spikes are the same, and gradients where none resets."""
+    monkeypatch.setattr(recurrence, "slope_in_loops", slope)
+    neurons = replace(CASES[case], reset_mode=ResetMode.NONE)
+    layers, x = layers_of(_network(CHAIN, neurons), dtype=torch.float64), inputs_of(_samples(), dtype=torch.float64)
 
     def gradients() -> list[Any]:
         weights = [layer.weight.clone().requires_grad_() for layer in layers]
@@ -148,7 +153,7 @@ def test_gradients_go_round_the_loop() -> None:
     simulate(layers, x, weights, surrogate=True)["c"].membranes.sum().backward()
     grad = weights[0].grad
     assert grad is not None and bool(grad[:12].any()) and bool(grad[12:].any())
-    quiet = LIF(beta=0.8, threshold=1e9)
+    quiet = LIF(beta=0.8, threshold=1e9, reset_mode=ResetMode.NONE)
     layers = layers_of(_network([(INPUT, "a", 0), ("a", "a", 1)], quiet), dtype=torch.float64)
     weight = layers[0].weight.clone().requires_grad_()
     simulate(layers, x, [weight], surrogate=True)["a"].membranes.sum().backward()
@@ -159,8 +164,8 @@ def test_gradients_go_round_the_loop() -> None:
     torch.testing.assert_close(weight.grad[3, 2], (ends[1] - ends[0]) / 2e-6, rtol=1e-5, atol=1e-6)
 
 
-def test_gradients_that_come_back_do_not_grow_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a trained recurrent network those of 60 steps are near those of 25; where all passes, they explode."""
+def test_gradients_that_come_back_do_not_grow_without_bound() -> None:
+    """In a trained recurrent network those of 200 steps are near those of 25."""
     layers, rng = layers_of(dequantise(read_nir(ECG))), np.random.default_rng(4)
 
     def norm(steps: int) -> float:
@@ -170,9 +175,7 @@ def test_gradients_that_come_back_do_not_grow_without_bound(monkeypatch: pytest.
         assert weight.grad is not None
         return float(weight.grad.norm())
 
-    assert norm(60) < 10 * norm(25)
-    monkeypatch.setattr(recurrence, "PASSED", 1.0)
-    assert norm(60) > 1000 * norm(25)
+    assert norm(200) < 10 * norm(25)
 
 
 def test_values_of_every_step_are_learnt_where_they_are_asked_for() -> None:

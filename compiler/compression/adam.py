@@ -37,6 +37,16 @@ class Adam:
         for value in self.values:
             value.grad = None
 
+    def limit(self, most: float) -> None:
+        """Shorten the gradient of all tensors together to that length where it is longer."""
+        import torch
+
+        gradients = [value.grad for value in self.values if value.grad is not None]
+        with torch.no_grad():
+            length = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+            for gradient in gradients if length > most else ():
+                gradient.mul_(most / length)
+
     def step(self, share: float = 1.0) -> None:
         """Move every tensor that has a gradient, at that share of its learning rate."""
         import torch

@@ -33,6 +33,7 @@ from .gradual import PRUNED_BY, STAGES, most_valuable, synapses_at
 from .grid import Grid
 from .material import Arrays, Material
 from .meter import Progress
+from .recurrence import groups_of, is_recurrent
 from .simulation import Layer, simulate
 from .trained import begin, hold, trained_of, trains_neurons, with_trained
 
@@ -51,6 +52,9 @@ BOLD, CAREFUL = 8e-3, 5e-3
 RISES_FOR = 0.1
 """The share of the training in which the learning rate rises."""
 
+LONGEST = 1.0
+"""The longest gradient that recurrent networks are trained by."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FineTune:
@@ -68,7 +72,8 @@ class FineTune:
     with 1 the mask is fixed from the start. `warp` trains on warped copies of labelled images too; None does so where
     more than `ROOMY` of the weights stay or the epochs are `MANY_EPOCHS`, as fewer epochs leave sparse networks no time
     for images that no test asks for, and never with material that varies by itself in more than its code. `blend` is
-    the share of samples that are blends, fresh in every epoch, where unlabelled samples are no images.
+    the share of samples that are blends, fresh in every epoch, where unlabelled samples are no images. Samples that are
+    varied so are each used `uses` times, and the fewer of them in an epoch.
     `leaks` trains what the membrane of each neuron keeps from step to step too, `resets` what a spike subtracts of it.
     `mixed_precision` multiplies spikes and weights in bfloat16, which takes half the time where the processor has it
     (membranes stay float32). Everything random comes from `seed`.
@@ -87,13 +92,14 @@ class FineTune:
     surplus: float = 3.0
     warp: bool | None = None
     blend: float = 0.7
+    uses: int = 1
     leaks: bool = False
     resets: bool = False
     mixed_precision: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch_size", 1)):
+        for name, least in (("epochs", 0), ("batch_size", 1), ("uses", 1)):
             if getattr(self, name) < least:
                 raise OptionError(f"fine-tuning needs {name} of at least {least}: got {getattr(self, name)}")
         for name in ("learning_rate", "temperature"):
@@ -199,12 +205,15 @@ def finetune(
     optimiser = Adam(_parameters(weights, options.learning_rate))
     total = options.epochs * batches.count
     between = max(1, int(PRUNED_BY * total) // STAGES)
+    loops = any(is_recurrent(layers, group) for group in groups_of(layers))
     done = 0
     for _ in range(options.epochs):
         for batch in batches.epoch():
             optimiser.forget()
             loss = _loss(layers, weights, batch, output, options, readout, told)
             loss.backward()
+            if loops:
+                optimiser.limit(LONGEST)
             optimiser.step(_one_cycle(done / total))
             _stay_on_grid(weights)
             done += 1

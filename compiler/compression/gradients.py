@@ -1,14 +1,17 @@
-"""Gradients of the steps of a population, backwards in time, with spikes as constants in resets and thresholds."""
+"""Gradients of the steps of a population, backwards in time.
+
+Spikes are constants in resets and thresholds, but where they come back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..ir.neurons import Drive, ResetMode, ResetPlace
 from ..neurons.step import TENSORS
-from . import recurrence
-from .surrogate import slope
+from .surrogate import slope, slope_in_loops
 
 if TYPE_CHECKING:
     import torch
@@ -79,32 +82,79 @@ def straight(
     return gradient, given
 
 
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What a population did in all steps, [steps, samples, groups]: its spikes, the membranes that were compared, where
+    it has them 1 where the floor ended a step, and by how much thresholds were higher."""
+
+    layer: Layer
+    spikes: torch.Tensor
+    membranes: torch.Tensor
+    floored: torch.Tensor | None
+    raised: torch.Tensor | None
+
+    def of_left(self, t: int, later: torch.Tensor) -> torch.Tensor:
+        """The gradient of the membrane that a step leaves, from that of the membrane compared in the next one."""
+        kept = self.layer.beta * later
+        return kept if self.floored is None else kept * (1 - self.floored[t])
+
+    def of_reset(self, t: int, of_left: torch.Tensor, later: torch.Tensor) -> torch.Tensor | float:
+        """The gradient of a step's spikes through their reset."""
+        model, late = self.layer.model, self.layer.model.reset_place is ResetPlace.NEXT
+        if not model.spiking or model.reset_mode is ResetMode.NONE:
+            return 0.0
+        if model.reset_mode is ResetMode.VALUE:
+            before = self.membranes[t] if model.v_min is None else self.membranes[t].maximum(model.v_min)
+            return of_left * (model.v_reset - before)
+        sub = model.sub if self.raised is None else model.sub + self.raised[min(t + late, len(self.raised) - 1)]
+        return -(later if late else of_left) * sub
+
+    def of_sub(self, t: int, of_left: torch.Tensor, of_compared: torch.Tensor) -> torch.Tensor | float:
+        """The gradient of what spikes subtract in a step."""
+        model = self.layer.model
+        if model.reset_mode is not ResetMode.SUBTRACT:
+            return 0.0
+        if model.reset_place is ResetPlace.NEXT:
+            return -of_compared * self.spikes[t - 1] if t else 0.0
+        return -of_left * self.spikes[t]
+
+    def passed(self, t: int, of_left: torch.Tensor) -> torch.Tensor:
+        """What of it reaches the membrane that the step compared."""
+        model = self.layer.model
+        forgets = model.spiking and model.reset_mode is ResetMode.VALUE
+        return of_left * (1 - self.spikes[t]) if forgets else of_left
+
+
 def around_loops(
-    layer: Layer,
-    gradients: Sequence[torch.Tensor],
-    steep: torch.Tensor,
-    passes: torch.Tensor | None,
-    delays: Sequence[int],
-    weights: Sequence[torch.Tensor],
+    course: Course, gradients: Sequence[torch.Tensor], delays: Sequence[int], weights: Sequence[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradients of compared membranes and of currents where spikes come back: of what they do, so much goes on as
-    `recurrence.PASSED` says."""
+    """The gradients of compared membranes and of currents where spikes come back.
+
+    They pass through resets and thresholds: a spike takes from the membrane what would make the next one. As constants
+    these would let the gradients of a loop grow without bound.
+    """
     import torch
 
+    layer, model = course.layer, course.layer.model
     of_spikes, of_membranes = gradients
     gradient, given = torch.empty_like(of_membranes), torch.empty_like(of_membranes)
-    zero = torch.zeros_like(of_membranes[0])
+    zero = of_raise = torch.zeros_like(of_membranes[0])
+    steep = slope_in_loops(layer, course.membranes, course.raised)
     transposed = [weight.t() for weight in weights]
     for t in range(len(given) - 1, -1, -1):
         spiked = of_spikes[t]
         for delay, weight in zip(delays, transposed, strict=True):
             if t + delay < len(given):
-                spiked = torch.addmm(spiked, given[t + delay], weight, alpha=recurrence.PASSED)
+                spiked = torch.addmm(spiked, given[t + delay], weight)
+        if course.raised is not None:
+            spiked = torch.addcmul(spiked, of_raise, model.jump)
         later, later_given = (gradient[t + 1], given[t + 1]) if t + 1 < len(given) else (zero, zero)
-        kept = layer.beta * later
-        kept = kept if passes is None else kept * passes[t]
-        gradient[t] = torch.addcmul(of_membranes[t] + kept, spiked, steep[t])
+        of_left = course.of_left(t, later)
+        above = (spiked + course.of_reset(t, of_left, later)) * steep[t]
+        gradient[t] = of_membranes[t] + above + course.passed(t, of_left)
+        if course.raised is not None:
+            of_raise = TENSORS.decayed(of_raise, model.leak_a) - above + course.of_sub(t, of_left, gradient[t])
         given[t] = gradient[t]
         if layer.alpha is not None:
-            given[t] = torch.addcmul(later if layer.model.drive is Drive.OLD else gradient[t], layer.alpha, later_given)
+            given[t] = torch.addcmul(later if model.drive is Drive.OLD else gradient[t], layer.alpha, later_given)
     return gradient, given

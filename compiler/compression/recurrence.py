@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..ir.network import INPUT
-from ..neurons.step import TENSORS, State, step
+from ..neurons.contract import NeuronModel
+from ..neurons.step import TENSORS, State, Tensors, step
 from .rare import summed
 from .sources import gather
-from .surrogate import slope
+from .surrogate import slope_in_loops
 
 if TYPE_CHECKING:
     import torch
@@ -48,11 +49,6 @@ def _reached(start: int, into: Sequence[set[int]]) -> set[int]:
 def is_recurrent(layers: Sequence[Layer], group: Sequence[int]) -> bool:
     """Whether the layers of a group hear themselves."""
     return len(group) > 1 or any(pre == layers[group[0]].name for pre, _ in layers[group[0]].sources)
-
-
-PASSED = 0.1
-"""What of the gradient of a spike that comes back goes on: over many steps all of it grows without bound (Bellec et
-al., NeurIPS 2018, pass 0.3 of it)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,14 +111,10 @@ class _Stepped:
         for edge in self.edges:
             if time >= edge.delay:
                 arriving = others[edge.pre].spikes[time - edge.delay]
-                if surrogate:
-                    arriving = arriving.detach() + PASSED * (arriving - arriving.detach())
                 current = current + self.layer.view.seen(arriving[None], edge.number)[0] @ edge.weight
-        self.state = step(TENSORS, self.layer.model, self.state, current)
-        fired = self.state.spiked
-        if surrogate and self.layer.model.spiking:
-            fired = _fires().apply(self.state.u, fired, self.state.a, self.layer)
-        self.spikes.append(self.layer.view.by_neuron(fired[None])[0])
+        domain = _Learning(self.layer) if surrogate else TENSORS
+        self.state = step(domain, self.layer.model, self.state, current)
+        self.spikes.append(self.layer.view.by_neuron(self.state.spiked[None])[0])
         self.membranes.append(self.state.u)
 
 
@@ -136,8 +128,7 @@ def step_through(
 ) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
     """Spikes and compared membranes [steps, samples, n] of the layers of a group, which hear `spikes` and each other.
 
-    Gradients go through every step, spikes counting as constants in resets and thresholds, as in `simulation`, and
-    `PASSED` of them through spikes that come back.
+    Gradients go through every step, its resets and thresholds too, as in `gradients.around_loops`.
     """
     import torch
 
@@ -155,23 +146,34 @@ def step_through(
     return result
 
 
+class _Learning(Tensors):
+    """torch tensors whose spikes have a gradient, by the membrane that is compared and by the threshold."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def compared(self, model: NeuronModel, u: Any) -> tuple[Any, Any]:
+        return u, _fires().apply(u, model.threshold, self.fires(model, u.detach()), self.layer)
+
+
 @functools.cache
 def _fires() -> Any:
-    """The autograd function `(membranes, spikes, raised, layer) -> spikes`, with the gradient of `simulation`."""
+    """The autograd function `(membranes, thresholds, spikes, layer) -> spikes`."""
     import torch
 
     class Fires(torch.autograd.Function):
         @staticmethod
         def forward(
-            ctx: Any, membranes: torch.Tensor, spikes: torch.Tensor, raised: torch.Tensor, layer: Layer
+            ctx: Any, membranes: torch.Tensor, thresholds: torch.Tensor, spikes: torch.Tensor, layer: Layer
         ) -> torch.Tensor:
             ctx.layer = layer
-            ctx.save_for_backward(membranes, raised)
-            return spikes.clone()
+            ctx.save_for_backward(membranes, thresholds)
+            return spikes
 
         @staticmethod
-        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-            membranes, raised = ctx.saved_tensors
-            return gradients[0] * slope(ctx.layer, membranes, raised), None, None, None
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+            membranes, thresholds = ctx.saved_tensors
+            gradient = gradients[0] * slope_in_loops(ctx.layer, membranes, thresholds - ctx.layer.threshold)
+            return gradient, -gradient if ctx.needs_input_grad[1] else None, None, None
 
     return Fires

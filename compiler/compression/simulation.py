@@ -21,12 +21,11 @@ from ..ir.network import INPUT, Network
 from ..ir.neurons import ResetMode, ResetPlace
 from ..neurons.contract import ContractForm, Kept, NeuronModel, contract_form
 from ..neurons.step import TENSORS, State, steps
-from .gradients import around_loops, of_subtraction, passes_of, straight
+from .gradients import Course, around_loops, of_subtraction, passes_of, straight
 from .masked import summed_where
 from .rare import summed
 from .recurrence import Edge, from_outside, groups_of, hears_itself_plainly, is_recurrent, step_through
 from .sources import gather
-from .surrogate import slope
 from .view import View
 
 if TYPE_CHECKING:
@@ -270,7 +269,8 @@ def _steps() -> Any:
 
     One step of a membrane depends on the last by its leak alone, or not at all where it was reset to a value or ended
     on the floor: spikes count as constants in resets and in thresholds that adapt. So the gradient of all steps is one
-    leaky sum backwards in time, and one more for the synaptic current of a CubaLIF.
+    leaky sum backwards in time, and one more for the synaptic current of a CubaLIF. Where spikes come back they are no
+    constants (`gradients.around_loops`).
     """
     import torch
 
@@ -297,8 +297,8 @@ def _steps() -> Any:
             layer = ctx.layer
             passes = passes_of(layer, spikes, floored)
             if weights:
-                steep = slope(layer, membranes, raised)
-                gradient, given = around_loops(layer, gradients, steep, passes, ctx.delays, weights)
+                course = Course(layer, spikes, membranes, floored, raised)
+                gradient, given = around_loops(course, gradients, ctx.delays, weights)
             else:
                 gradient, given = straight(layer, gradients, membranes, raised, passes)
             leaks = (gradient * leaked).sum(dim=(0, 1)) if ctx.needs_input_grad[1] else None

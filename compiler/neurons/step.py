@@ -166,7 +166,7 @@ class _Arrays(_Numbers):
         return np.maximum(v, v_min)
 
 
-class _Tensors(_Numbers):
+class Tensors(_Numbers):
     """torch tensors; spikes are 0.0 or 1.0, or more. Nothing here loads torch."""
 
     def fires(self, model: NeuronModel, v: Any) -> Any:
@@ -183,7 +183,7 @@ class _Tensors(_Numbers):
 
 
 ARRAYS: Domain = _Arrays()
-TENSORS: Domain = _Tensors()
+TENSORS: Domain = Tensors()
 
 
 # ---------------------------------------------------------------------------------------------------- responses

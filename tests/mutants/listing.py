@@ -1266,10 +1266,10 @@ COMPRESSION = (
         ("tests/test_masked_sums.py", "-k", "gradients"),
     ),
     Mutant(
-        "all of the gradients that come back goes on",
-        "compiler/compression/recurrence.py",
-        "PASSED = 0.1",
-        "PASSED = 1.0",
+        "resets are constants to the gradients that go around a loop",
+        "compiler/compression/gradients.py",
+        "above = (spiked + course.of_reset(t, of_left, later)) * steep[t]",
+        "above = spiked * steep[t]",
         ("tests/test_compression_recurrence.py", "-k", "without_bound"),
     ),
     Mutant(
@@ -1282,8 +1282,8 @@ COMPRESSION = (
     Mutant(
         "what comes back late teaches as if it had come at once",
         "compiler/compression/gradients.py",
-        "spiked = torch.addmm(spiked, given[t + delay], weight, alpha=recurrence.PASSED)",
-        "spiked = torch.addmm(spiked, given[t + 1], weight, alpha=recurrence.PASSED)",
+        "spiked = torch.addmm(spiked, given[t + delay], weight)",
+        "spiked = torch.addmm(spiked, given[t + 1], weight)",
         ("tests/test_compression_recurrence.py", "-k", "hears_itself_alone"),
     ),
     Mutant(
@@ -1685,8 +1685,8 @@ RECURRENT_COMPRESSION = (
     Mutant(
         "no gradient goes round a loop",
         "compiler/compression/recurrence.py",
-        "fired = _fires().apply(self.state.u, fired, self.state.a, self.layer)",
-        "fired = fired.detach()",
+        "_fires().apply(u, model.threshold, self.fires(model, u.detach()), self.layer)",
+        "self.fires(model, u.detach())",
         (RECURRENCE, "-k", "gradients"),
     ),
     Mutant(
