@@ -29,3 +29,14 @@ def test_values_move_as_with_torch() -> None:
         torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(optimiser.square_of(own[0]), other.state[theirs[0]]["exp_avg_sq"])
     assert torch.equal(own[2], torch.ones(2))
+
+
+def test_long_gradients_are_shortened_together() -> None:
+    values = [torch.zeros(2), torch.zeros(3), torch.zeros(1)]
+    optimiser = Adam((value, 0.1) for value in values)
+    values[0].grad, values[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 0.0, -4.0])
+    optimiser.limit(10.0)
+    assert values[1].grad.tolist() == [0, 0, -4]
+    optimiser.limit(1.0)
+    torch.testing.assert_close(values[0].grad, torch.tensor([0.6, 0.0]))
+    torch.testing.assert_close(values[1].grad, torch.tensor([0.0, 0.0, -0.8]))

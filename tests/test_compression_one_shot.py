@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compressing import compress_weights
-from spikeloom.compiler.compression import moments
+from spikeloom.compiler.compression import moments, one_shot
 from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.one_shot import _bounded
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
@@ -290,3 +290,25 @@ def test_long_samples_are_distilled_in_as_many_updates_on_fewer_samples() -> Non
     long = _bounded(options, np.zeros((88, 320, 3), np.uint8))
     assert (long.batch_size, long.epochs) == (31, 23)
     assert _bounded(options, np.zeros((12, 5000, 3), np.uint8)) is options
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [
+        ({"sparsity": 0.8, "bits": 4}, True),
+        ({"sparsity": 0.8, "bits": 4, "method": "obc"}, False),
+        ({"sparsity": 0.8, "bits": 4, "distil": FineTune(epochs=0)}, False),
+        ({"sparsity": 0.8, "bits": 2}, False),
+        ({"sparsity": 0.5, "bits": 4}, False),
+        ({"sparsity": 0.8}, False),
+    ],
+)
+def test_real_weights_are_distilled_and_rounded_last_where_few_stay(
+    options: dict[str, Any], last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(one_shot, "rounded", lambda *given: calls.append(given) or moments.rounded(*given))
+    result = compressed(**options)
+    assert bool(calls) == last
+    assert sparsity_of(result) >= options["sparsity"] - 0.01
+    assert result.is_integer == ("bits" in options)

@@ -72,8 +72,7 @@ class FineTune:
     with 1 the mask is fixed from the start. `warp` trains on warped copies of labelled images too; None does so where
     more than `ROOMY` of the weights stay or the epochs are `MANY_EPOCHS`, as fewer epochs leave sparse networks no time
     for images that no test asks for, and never with material that varies by itself in more than its code. `blend` is
-    the share of samples that are blends, fresh in every epoch, where unlabelled samples are no images. Samples that are
-    varied so are each used `uses` times, and the fewer of them in an epoch.
+    the share of samples that are blends, fresh in every epoch, where unlabelled samples are no images.
     `leaks` trains what the membrane of each neuron keeps from step to step too, `resets` what a spike subtracts of it.
     `mixed_precision` multiplies spikes and weights in bfloat16, which takes half the time where the processor has it
     (membranes stay float32). Everything random comes from `seed`.
@@ -92,14 +91,13 @@ class FineTune:
     surplus: float = 3.0
     warp: bool | None = None
     blend: float = 0.7
-    uses: int = 1
     leaks: bool = False
     resets: bool = False
     mixed_precision: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch_size", 1), ("uses", 1)):
+        for name, least in (("epochs", 0), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise OptionError(f"fine-tuning needs {name} of at least {least}: got {getattr(self, name)}")
         for name in ("learning_rate", "temperature"):

@@ -38,6 +38,7 @@ from .baseline import by_magnitude, nearest_codes, pruned
 from .calibration import Calibration
 from .finetune import FineTune, Weights
 from .finetune import finetune as train
+from .grid import Format
 from .job import Job
 from .meter import Meter, Progress
 from .moments import fitted, rounded
@@ -188,17 +189,24 @@ def _compressed(
     distilled = job.recipe.method == "osbc" and job.recipe.distil and (distil is None or distil.epochs > 0)
     work = _work(distil or _bounded(BRISK, data.samples), samples)
     meter = Meter(progress, (FITTING, work) if distilled else (FITTING,))
-    weights = _one_shot(job, layers, data, meter)
+    trained_job = replace(job, formats=None) if distilled and _rounds_last(job) else job
+    weights = _one_shot(trained_job, layers, data, meter)
     if distilled:
         meter.next()
         chosen = distil or _bounded(_distillation(weights), data.samples)
-        trained = _trained(job, layers, data, weights, chosen, meter)
+        trained = _trained(trained_job, layers, data, weights, chosen, meter)
         weights = data.better(layers, weights, trained)
+    if trained_job is not job:
+        weights = rounded(job, layers, data, weights)
     meter.report(1, 1)
     network = _network(job, layers, weights, samples)
-    loops = any(network.is_recurrent(projection) for projection in network.projections)
     fitted_codes = job.formats is not None and job.recipe.method in FITTED
-    return _keeping_spikes(network, data) if loops and fitted_codes else network
+    return _keeping_spikes(network, data) if _has_loops(network) and fitted_codes else network
+
+
+def _has_loops(network: Network) -> bool:
+    """Whether spikes come back."""
+    return any(network.is_recurrent(projection) for projection in network.projections)
 
 
 def _one_shot(job: Job, layers: Sequence[Layer], data: Calibration, meter: Meter) -> list[Weights]:
@@ -215,7 +223,7 @@ def _tuned(
     if trains_neurons(training):
         require_trainable(job.network, training)
         training = replace(training, teacher=training.teacher or job.network)  # whose neurons stay
-    coarse = job.formats is not None and all(f.grid.limit == 1 for f in job.formats.values())
+    coarse = job.formats is not None and all(map(_is_coarse, job.formats.values()))
     if coarse and training.warp is None:
         training = replace(training, warp=False)
     training = training.settled(_staying(job))
@@ -240,6 +248,22 @@ def _tuned(
             layers = settled(layers, weights)
     meter.report(1, 1)
     return layers, weights
+
+
+def _is_coarse(form: Format) -> bool:
+    """Whether codes are 1 in size at most."""
+    return form.grid.limit == 1
+
+
+def _rounds_last(job: Job) -> bool:
+    """Whether distillation trains real weights that are then rounded: where few stay, and codes tell enough of them.
+
+    Codes that are trained themselves learn less of the original. Where most weights stay, real ones have nothing to
+    learn, coarse codes must make up for what they cannot tell, and around loops wrong spikes of rounding add up.
+    """
+    if job.formats is None or any(map(_is_coarse, job.formats.values())) or _has_loops(job.network):
+        return False
+    return _staying(job) <= SPARSE
 
 
 def _staying(job: Job) -> float:

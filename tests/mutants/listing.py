@@ -1273,6 +1273,27 @@ COMPRESSION = (
         ("tests/test_compression_recurrence.py", "-k", "without_bound"),
     ),
     Mutant(
+        "thresholds that adapt are constants to the gradients that go around a loop",
+        "compiler/compression/gradients.py",
+        "spiked = torch.addcmul(spiked, of_raise, model.jump)",
+        "spiked = spiked.clone()",
+        ("tests/test_compression_recurrence.py", "-k", "hears_itself_alone"),
+    ),
+    Mutant(
+        "long gradients of recurrent networks are as long as they are",
+        "compiler/compression/adam.py",
+        "gradient.mul_(most / length)",
+        "gradient.mul_(1.0)",
+        ("tests/test_adam.py", "-k", "gradients_are_shortened"),
+    ),
+    Mutant(
+        "few synapses learn as codes",
+        "compiler/compression/one_shot.py",
+        "return _staying(job) <= SPARSE",
+        "return False",
+        ("tests/test_compression_one_shot.py", "-k", "rounded_last"),
+    ),
+    Mutant(
         "values of every step are learnt by the last",
         "compiler/compression/answers.py",
         "return response.membranes.transpose(0, 1)",
