@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+from amaranth.lib import data
 from networks import chain, connect, random_population, random_spikes
 from spikeloom.compiler.encodings.rows import row_lengths
 from spikeloom.compiler.ir.connectivity import Dense, Quantised
 from spikeloom.compiler.ir.network import INPUT, Network, Projection
 from spikeloom.compiler.ir.neurons import Decay, Kind, ResetMode, ResetPlace
+from spikeloom.compiler.plan.host_link import link_of, memory_needs, with_room
 from spikeloom.compiler.plan.plan import make_plan
+from spikeloom.hdl.emit.emit import netlist_from_rtlil, to_rtlil
 from spikeloom.hdl.engines.row_format import RowFormat
 from spikeloom.hdl.errors import ModelError
+from spikeloom.hdl.link.frame_fifo import FrameFifo
+from spikeloom.hdl.resources import Resources
 from spikeloom.sim import simulate
 from spikeloom.sim.amaranth_executor import measure_cycles
 
@@ -132,3 +138,25 @@ def test_what_the_hardware_lacks_is_named() -> None:
 def test_an_output_that_never_fires_gives_membranes() -> None:
     plan = make_plan(chain(16, (4, 3), kind=Kind.LI))
     assert plan.readout is not None and plan.engines[plan.output].form.neurons.gives_membranes
+
+
+def test_a_queue_of_the_link_gives_way_where_it_is_the_block_that_lacks() -> None:
+    """On ECP5, whose small memories need no block; a core that is too large itself keeps the link that it has."""
+    plan = make_plan(chain(17, (300, 60, 10)), "ecp5")
+    link = link_of(plan.network)
+    assert memory_needs(plan, link).brams == plan.brams + 1
+    for brams, words in ((plan.brams + 1, link.fifo_words), (plan.brams, 32), (plan.brams - 1, link.fifo_words)):
+        assert with_room(link, plan, Resources(brams=brams)).fifo_words == words
+    ice40 = make_plan(plan.network, "ice40")
+    assert with_room(link, ice40, Resources(brams=ice40.brams)) == link
+
+
+def test_a_short_queue_takes_no_block_of_an_ecp5(tmp_path: Path) -> None:
+    """And one of an iCE40, which has no other memory."""
+    for family, cells in (("ecp5", {"DP16KD": 0}), ("ice40", {"SB_RAM40_4K": 1})):
+        file = tmp_path / f"{family}.il"
+        file.write_text(to_rtlil(FrameFifo(data.StructLayout({"word": 13}), 32), "top"), encoding="utf-8")
+        netlist_from_rtlil(file, tmp_path / f"{family}.v", family, "top", tmp_path / "log")
+        text = (tmp_path / f"{family}.v").read_text(encoding="utf-8")
+        assert {name: text.count(f"  {name} ") for name in cells} == cells
+        assert family == "ice40" or "TRELLIS_DPR16X4 " in text

@@ -60,7 +60,7 @@ from .clock import aimed_clock, built_near_fmax
 from .early import require_early_exit
 from .exchange import LAID_NETWORK, check_bitstream, exchange_of, linked_design, write_layout
 from .facts import Design, Integers, Step, gather_facts
-from .folding import link_on, plan_for, with_chosen_folding
+from .folding import link_beside, link_on, plan_for, with_chosen_folding
 from .link_facts import named_in, write_facts
 from .narrow import Narrow, Price
 from .options import (
@@ -132,6 +132,7 @@ def compile_network(
     network, link = lean.network, link_on(target, lean.network, options)
     options = with_chosen_folding(network, target, options, link, samples, step)
     plan = plan_for(network, target, options, link)
+    link = link_beside(plan, target, link)
     if target is not None:
         check_design(plan, target, None if options.verilog_only else link)
     design = Design(

@@ -20,7 +20,7 @@ from ..plan.readout import answered, require_answer
 from .clock import aimed_clock
 from .compile import for_core, integers_of
 from .facts import Integers, Step
-from .folding import link_on, plan_for, with_chosen_folding
+from .folding import link_beside, link_on, plan_for, with_chosen_folding
 from .measure import affordable, random_samples
 from .options import (
     CompileOptions,
@@ -112,6 +112,7 @@ def estimate_network(
     link = link_on(target, network, options)
     options = with_chosen_folding(network, target, options, link, samples, step)
     plan = plan_for(network, target, options, link)
+    link = link_beside(plan, target, link)
     if target is not None and follows_fmax(target, options):
         clock = aimed_clock(target, options, plan, link)
     device = None if target is None else device_of(target)

@@ -17,7 +17,7 @@ from ..estimate.candidates import of_words
 from ..estimate.choose_folding import Objective, Purpose, choose_folding
 from ..ir.network import Network
 from ..plan.folding import Folding, default_folding, fast_folding
-from ..plan.host_link import link_for, memory_needs
+from ..plan.host_link import link_for, memory_needs, with_room
 from ..plan.plan import Plan, make_plan, with_spram, with_state_in_spram
 from ..plan.readout import require_folded_answer
 from .clock import aimed_share
@@ -141,6 +141,11 @@ def _with_room_in_spram(plan: Plan, target: Board | Device | None, options: Comp
     if memory_needs(emptied, link).fits(capacity):
         return emptied
     return moved if options.weights == "spram" else plan
+
+
+def link_beside(plan: Plan, target: Board | Device | None, link: LinkFormat) -> LinkFormat:
+    """The host link that a plan's design has on a target (`host_link.with_room`)."""
+    return link if target is None else with_room(link, plan, device_of(target).capacity)
 
 
 def all_fast(network: Network, folding: Folding) -> Folding:

@@ -215,7 +215,9 @@ def _layer_text(layer: Mapping[str, Any]) -> str:
 
 def _design(built: _Built, plan: Plan, integers: Integers) -> Design:
     """What is built, the link as it was but for its identity."""
-    link = replace(link_of(plan.network, built.build.coding), packed=built.facts.packed)
+    link = replace(
+        link_of(plan.network, built.build.coding), packed=built.facts.packed, fifo_words=built.facts.fifo_words
+    )
     if replace(link, identity=built.facts.identity) != built.facts.form:
         raise ModelError(
             "a host's link stays as it was built: that of the new network is another; compile it on its own"

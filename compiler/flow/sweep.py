@@ -21,7 +21,7 @@ from ..ir.network import Network
 from ..plan.lean import lean_for
 from ..report.neurobench import NeuroBench, neurobench
 from .compile import integers_of
-from .folding import link_on, plan_for
+from .folding import link_beside, link_on, plan_for
 from .measure import mean_rates
 from .options import CompileOptions, require_target
 
@@ -112,6 +112,7 @@ def point_of(integer: Network, options: CompileOptions, judged: Comparison, samp
     target = require_target(options)
     link = link_on(target, lean.network, options)
     plan = plan_for(lean.network, target, options, link)
+    link = link_beside(plan, target, link)
     ran = samples.first(ESTIMATE_SAMPLES)
     recording = run_reference(integer, ran.spikes)
     figures = estimate(

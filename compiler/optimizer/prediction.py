@@ -9,7 +9,7 @@ from ..cycles.count import busy_cycles
 from ..estimate.estimate import estimate
 from ..ir.arrays import SpikesByPopulation
 from ..ir.network import INPUT
-from ..plan.host_link import link_for, link_of, memory_needs
+from ..plan.host_link import link_for, link_of, memory_needs, with_room
 from ..plan.plan import Plan
 from .candidate import Prediction
 from .target import Target
@@ -18,9 +18,9 @@ MOST_SAMPLES = 50
 """Cycles are the mean over so many samples at most."""
 
 
-def whole_brams(plan: Plan) -> int:
+def whole_brams(plan: Plan, target: Target) -> int:
     """Block RAMs of the core and its host link, exactly."""
-    return memory_needs(plan, link_of(plan.network)).brams
+    return memory_needs(plan, with_room(link_of(plan.network), plan, target.capacity)).brams
 
 
 def predicted(plan: Plan, target: Target, spikes: SpikesByPopulation | None) -> Prediction:
@@ -30,7 +30,7 @@ def predicted(plan: Plan, target: Target, spikes: SpikesByPopulation | None) -> 
     """
     rates = None if spikes is None else {name: array.mean(axis=(0, 1)) for name, array in spikes.items()}
     steps = 1 if spikes is None else spikes[INPUT].shape[1]
-    link = link_for(plan.network, target.capacity)
+    link = with_room(link_for(plan.network, target.capacity), plan, target.capacity)
     found = estimate(plan, device=target.device_id, link=link, rates=rates, steps=steps)
     cycles = found.cycles
     if cycles is None and spikes is not None:  # what passes are skipped depends on membranes: as if none were

@@ -92,7 +92,7 @@ def smallest_brams(network: Network, target: Target, form: str, sparsity: float)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         integers, _ = compress(network, Point(form=form, sparsity=sparsity).recipe("magnitude", distil=False))
-    return whole_brams(make_plan(without_silent(integers).network, target.family.value))
+    return whole_brams(make_plan(without_silent(integers).network, target.family.value), target)
 
 
 def _room(network: Network, target: Target, form: str, least: float) -> float:

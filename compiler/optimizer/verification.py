@@ -22,7 +22,7 @@ from ..flow.clock import aimed_clock, built_near_fmax
 from ..flow.link_facts import named
 from ..flow.options import CompileOptions, clocks_of, follows_fmax
 from ..flow.writing import core_text
-from ..plan.host_link import link_for
+from ..plan.host_link import link_for, with_room
 from ..plan.lean import without_silent
 from ..plan.plan import Plan, make_plan
 from .evaluation import foldings_of, unpacked
@@ -112,7 +112,7 @@ def _placed(plan: Plan, place: Board | Device, folder: Path, seed: int, native: 
 
 def _link(plan: Plan, capacity: Resources) -> LinkFormat:
     """The link as a build has it, with the design's identity, which costs a few cells more or less."""
-    return named(link_for(plan.network, capacity), core_text(plan))
+    return named(with_room(link_for(plan.network, capacity), plan, capacity), core_text(plan))
 
 
 NAMES = {

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ...hdl.images.coding import ImageCoding
 from ...hdl.link.linked_core import link_memories
 from ...hdl.link.protocol import LinkFormat
+from ...hdl.memories.memory import DISTRIBUTED_DEPTH, Family
 from ...hdl.resources import Resources
 from ..ir.network import Network
 from .plan import Plan
@@ -40,6 +41,15 @@ def link_for(
     if packed is None:
         packed = (coding is not None or link.input_bytes > 1) and capacity.lcs > SCARCE_CELLS
     return replace(link, packed=packed)
+
+
+def with_room(link: LinkFormat, plan: Plan, capacity: Resources) -> LinkFormat:
+    """The link beside a core: its queue holds so few words that an ECP5 needs no block RAM for it where the block is
+    just what is lacking. Frames are smaller then, and more."""
+    if link.coding is not None or plan.family is not Family.ECP5 or memory_needs(plan, link).fits(capacity):
+        return link
+    small = replace(link, fifo_words=DISTRIBUTED_DEPTH)
+    return small if memory_needs(plan, small).fits(capacity) else link
 
 
 def memory_needs(plan: Plan, link: LinkFormat | None) -> Resources:

@@ -6,6 +6,8 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memories.memory import DISTRIBUTED_DEPTH
+
 
 class FrameFifo(wiring.Component):
     """A FIFO that can forget what was written.
@@ -45,7 +47,8 @@ class FrameFifo(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Not a ShapedMemory: the word being written is never read, so none of its bypass is needed.
-        block = memory.Memory(shape=len(self.word), depth=self._depth, init=[], attrs={"ram_style": "block"})
+        attrs = {"ram_style": "block"} if self._depth > DISTRIBUTED_DEPTH else {}
+        block = memory.Memory(shape=len(self.word), depth=self._depth, init=[], attrs=attrs)
         m.submodules.block = block
         write, read = block.write_port(), block.read_port()
         address = len(read.addr)
