@@ -106,10 +106,10 @@ def test_parts_that_were_never_measured_count_as_they_are() -> None:
 
 
 def test_the_longest_path_sets_the_clock() -> None:
-    parts = Parts(paths={("bank", 2, 10), ("walker", 5, 4)})
+    parts = Parts(paths={("bank", 2, 10), ("walker", 5, 4)}, blocks=9)
     delays = {"bank": 1.0, "walker": 0.5, "level": 1.0, "carry": 0.1}
     found = path_amounts(parts, 2000, delays)
-    assert found == {"constant": 1.0, "kiloluts": 2.0, "walker": 1.0, "level": 5, "carry": 4}
+    assert found == {"constant": 1.0, "kiloluts": 2.0, "spread": 3.0, "walker": 1.0, "level": 5, "carry": 4}
     assert path_amounts(parts, 0, delays | {"carry": 1.0})["bank"] == 1.0
 
 

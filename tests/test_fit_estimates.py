@@ -26,7 +26,7 @@ def fitting() -> Iterator[SimpleNamespace]:
     folder = Path(__file__).resolve().parent.parent / "benchmarks"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        modules = [importlib.import_module(f"fitting.{name}") for name in ("trials", "measurements", "fit")]
+        modules = [importlib.import_module(f"fitting.{name}") for name in ("trials", "measurements", "fit", "built")]
         yield SimpleNamespace(**{key: value for module in modules for key, value in vars(module).items()})
 
 
@@ -40,7 +40,7 @@ def test_every_kind_of_engine_memory_and_encoder_has_its_designs(fitting: Simple
     found = {part for trial in trials for part in parts_of(trial.plan, trial.link).luts}
     wanted = {"vector sums", "vector tree", "vector queue", "vector pass", "bitmap", "image link", "encoder"}
     wanted |= {"encoder rate", "encoder latency", "encoder direct", "decoder argmax", "queues", "link", "walker"}
-    wanted |= {"slotted walker", "slotted sums", "slotted pass", "wide lanes", "words", "taps", "places"}
+    wanted |= {"slotted walker", "slotted sums", "slotted pass", "wide lanes", "wide adders", "words", "taps", "places"}
     wanted |= {"spram", "flash loader"} if family == "ice40" else {"distributed choices"}
     assert wanted <= found and found & {"pool", "sums"}
     assert all(trial.plan.brams < trial.device.capacity.brams for trial in trials)
@@ -124,10 +124,61 @@ def test_more_words_in_an_spram_take_more_choices() -> None:
     assert choices(900) > choices(40) == 0
 
 
-@pytest.mark.parametrize(("number", "luts"), [(19, 535), (31, 944), (43, 349), (67, 342)])
-def test_slotted_engines_take_about_what_is_estimated(fitting: SimpleNamespace, number: int, luts: int) -> None:
-    """The look-up tables that yosys made of some of the designs that the prices were fitted to (docs/hardware.md)."""
-    trial = fitting.trial_of("ecp5", number)
-    figures = estimate(trial.plan)
-    assert trial.kind == "slotted" and not figures.guessed
-    assert figures.resources.luts == pytest.approx(luts, rel=0.1)
+# ----------------------------------------------------------------------------------------------- what was built
+
+
+BUILT = ("fold fast 300 ecp5", "fold vector1 300 ecp5", "fold queued 300 ecp5", "trial ecp5 7", "trial ecp5 106")
+
+
+@pytest.mark.parametrize("name", [*BUILT, "trial ice40 10"])
+def test_prices_are_those_of_what_was_built(fitting: SimpleNamespace, name: str) -> None:
+    """Of one design of most kinds, whose figures are kept."""
+    made, found = fitting.design_of(name), fitting.read_built()[name]
+    guess = estimate(made.plan, device=made.device)
+    assert found.device.split("-")[0] == made.device.split("-")[0] and not guess.guessed
+    assert guess.resources.luts == pytest.approx(found.luts, rel=0.14)
+    assert found.fmax_mhz is None or guess.fmax_mhz == pytest.approx(found.fmax_mhz, rel=0.15)
+
+
+@pytest.mark.slow
+def test_all_that_was_built_has_its_price(fitting: SimpleNamespace) -> None:
+    """Nothing is fitted: what is there is as near as docs/hardware.md says, but for one unlucky placement."""
+    known = fitting.read_built()
+    for family in ("ecp5", "ice40"):
+        factors = importlib.import_module("spikeloom.compiler.estimate.estimate")._factors()[family]
+        errors = fitting.errors_of_built(known, fitting.designs_of(known, family), factors)
+        assert max(map(abs, errors["LUTs"])) < 0.14
+        assert sorted(map(abs, errors["Fmax"]))[-2] < 0.15
+
+
+def test_figures_that_are_kept_read_back(
+    fitting: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = fitting.read_built()
+    monkeypatch.setattr(importlib.import_module("fitting.built"), "FILE", tmp_path / "built.json")
+    fitting.write_built(known)
+    assert fitting.read_built() == known
+    assert {name.split()[0] for name in known} == {"trial", "fold", "row"}
+
+
+def test_only_what_has_no_factor_gets_one(fitting: SimpleNamespace) -> None:
+    """And anew all of them move."""
+    names = ("fold fast 300 ecp5", "fold shared 300 ecp5")
+    known = {name: fitting.read_built()[name] for name in names}
+    designs = fitting.designs_of(known, "ecp5")
+    parts = parts_of(designs[names[0]].plan)
+    factors = {
+        "luts": dict.fromkeys(parts.luts, 1.0) | {"elsewhere": 2.0},
+        "ffs": dict.fromkeys(parts.ffs, 1.0),
+        "lcs": {"luts": 1.0},
+        "period_ns": {"constant": 2.0, "level": 1.0, "carry": 0.1, "kiloluts": 0.5, "spread": 0.1},
+        "slower": {},
+    }
+    del factors["luts"]["registers"]
+    kept = fitting.fit_built(known, designs, factors)
+    assert kept["luts"].keys() == factors["luts"].keys() | {"registers"}
+    assert all(kept["luts"][name] == price for name, price in factors["luts"].items())
+    assert kept["period_ns"]["constant"] == 2.0 and kept["period_ns"]["registers"] >= 0
+    moved = fitting.fit_built(known, designs, factors, anew=True)
+    assert moved["luts"]["walker"] != 1.0 and moved["luts"]["elsewhere"] == 2.0
+    assert moved["period_ns"]["constant"] != 2.0

@@ -338,9 +338,7 @@ def test_a_folding_of_words_is_read_back_and_estimated(tmp_path: Any) -> None:
     rates = {INPUT: 0.1, "a": 0.1, "b": 0.1, "c": 0.1}
     figures = estimate(plan, rates=rates, steps=4)
     assert figures.resources.brams == plan.brams and figures.cycles and figures.work
-    guessed = {"wide lanes", "words"}  # where nothing was measured
-    assert not guessed & set(figures.guessed)
-    assert guessed <= set(estimate(make_plan(network, "ice40", folding), rates=rates, steps=4).guessed)
+    assert not {"wide lanes", "wide adders", "words"} & set(figures.guessed)
 
 
 def test_where_no_words_can_be_engines_are_as_they_were() -> None:

@@ -26,25 +26,33 @@ FLIP_FLOPS = (0.9, 0.3)
 LEAST_CELLS: Prior = {"luts": (1.0, 0.3), "ffs": (0.3, 0.3), "carries": (0.5, 0.5), "rams": (6.0, 1.0)}
 
 DELAYS: Prior = {
-    "constant": (6.0, 3.0),
-    "level": (0.6, 0.4),
-    "carry": (0.1, 0.06),
-    "kiloluts": (0.4, 0.4),
-    "walker": (0.0, 1.0),
-    "integrate": (0.0, 1.0),
-    "decide": (0.0, 1.0),
-    "next": (0.0, 1.0),
-    "entries": (0.0, 1.0),
+    "constant": (2.5, 1.5),
+    "level": (1.0, 0.3),
+    "carry": (0.04, 0.02),
+    "kiloluts": (0.2, 0.1),
+    "spread": (0.2, 0.1),
+    "walker": (5.0, 1.0),
+    "integrate": (5.0, 1.0),
+    "decide": (5.0, 1.0),
+    "compare": (6.0, 1.0),
+    "memory": (5.0, 1.0),
+    "next": (5.0, 1.0),
+    "entries": (5.0, 1.0),
+    "vector": (3.0, 3.0),
     "registers": (0.0, 2.0),
     "slotted": (0.0, 2.0),
     "wide": (0.0, 2.0),
-    "link": (1.7, 1.0),
-    "image link": (4.0, 3.0),
+    "link": (5.0, 1.0),
+    "image link": (7.0, 3.0),
 }
-"""Nanoseconds: of registers and wires, a look-up table, a bit of carry, a thousand look-up tables in the design, and
-what each kind of path has beside."""
+"""Nanoseconds: of a register, its wire and the next one, a look-up table with its wire, a bit of carry, a thousand
+look-up tables in the design, the square root of its block RAMs, and what each kind of path has beside: most begin at a
+block RAM."""
 
-ROUNDS = 30
+ALWAYS = {"constant", "level", "carry", "kiloluts", "spread"}
+"""What every path has."""
+
+ROUNDS = 60
 
 PARTS = 5
 """In how many the designs are divided: no divisor of the number of kinds."""
@@ -123,7 +131,13 @@ def period_rows(trial: Trial, found: Measurement) -> Iterator[PeriodRow]:
 def fit_periods(rows: Sequence[PeriodRow], known: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
     """Nanoseconds of each thing in a path; of those that are `known` as they are, the others of paths that are there.
     Which path is the longest depends on what is looked for: a few rounds settle it."""
-    there = {kind for parts, _, _ in rows for kind, _, _ in parts.paths} | {"constant", "level", "carry", "kiloluts"}
+    there = {kind for parts, _, _ in rows for kind, _, _ in parts.paths} | {
+        "constant",
+        "level",
+        "carry",
+        "kiloluts",
+        "spread",
+    }
     delays = {name: prior for name, (prior, _) in DELAYS.items() if name in there} | dict(known)
     for _ in range(ROUNDS):
         amounts = [(path_amounts(parts, luts, delays), period) for parts, luts, period in rows]

@@ -23,7 +23,7 @@ from ..plan.plan import Plan
 from .engine_estimate import EngineEstimate, Work, work_of
 from .fast import fast_parts
 from .maps import map_parts
-from .neurons import bank_parts, own_leaks
+from .neurons import ADDER, bank_parts, lane_parts, own_leaks, stage_paths
 from .parts import DSP_PRODUCT_BITS, Parts, queue_parts, return_parts, walker_parts
 from .slotted import SlottedEstimate
 from .wide import WideEstimate
@@ -92,6 +92,10 @@ class LanesEstimate(EngineEstimate):
         return work_of(events, additions, reads, additions, [form.neurons for form, _ in self._lanes], steps)
 
 
+PRODUCT = 8
+"""Look-up tables that a multiplier block, and what chooses behind it, count as on a path."""
+
+
 class VectorEstimate(EngineEstimate):
     """A vector engine: sums of all neurons, a queue of them, and the pass; words of weights are added in a tree."""
 
@@ -100,12 +104,12 @@ class VectorEstimate(EngineEstimate):
 
     def add_parts(self, parts: Parts, family: Family) -> None:
         self._add_sums(parts)
-        self._add_pass(parts)
+        self._add_pass(parts, family)
 
     def modules(self, family: Family) -> Iterator[tuple[str, Parts]]:
         integrator, neurons = Parts(), Parts()
         self._add_sums(integrator)
-        self._add_pass(neurons)
+        self._add_pass(neurons, family)
         yield "integrator", integrator
         yield "neurons", neurons
 
@@ -116,20 +120,25 @@ class VectorEstimate(EngineEstimate):
         parts.adder("vector tree", words - form.lanes * form.neurons.weight_bits)
         parts.ff("vector sums", sums)
         parts.ff("vector tree", words)
+        parts.path("vector", ADDER + (form.row_beats > 1), form.sum_bits)
 
-    def _add_pass(self, parts: Parts) -> None:
-        """Each neuron of a word has the arithmetic of a bank; together they have a queue of sums."""
+    def _add_pass(self, parts: Parts, family: Family) -> None:
+        """Each neuron of a word has the arithmetic of a bank; together they have a queue of sums. Words of a number of
+        neurons that is no power of two have a product on the way to the next engine."""
         form = self._form
         queued = form.sum_bits * form.pass_words * form.neurons_per_cycle
         parts.lut("vector queue", queued)
         parts.ff("vector queue", queued)
-        slot = Parts()
-        bank_parts(slot, form.neurons)
+        slot = lane_parts(form.neurons)
         count = form.neurons_per_cycle
         parts.lut("vector pass", count * sum(slot.luts.values()))
         parts.ff("vector pass", count * sum(slot.ffs.values()))
         parts.carries += count * slot.carries
-        parts.paths |= slot.paths
+        stage_paths(parts, "registers", form.neurons)
+        from_block = form.state_memory(family).brams > 0
+        parts.path("vector" if from_block else "registers", 2 * ADDER + 2, form.membrane_bits)
+        if count & (count - 1):
+            parts.path("vector", PRODUCT, form.outputs.bit_length())
 
     def multipliers(self, family: Family) -> int:
         return self._form.neurons_per_cycle * own_leaks(self._form.neurons)

@@ -8,6 +8,7 @@ depends on the placement's luck besides. Cycles are exact for spike trains (`cyc
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -124,9 +125,10 @@ def cell_amounts(logic: Resources, parts: Parts) -> dict[str, float]:
 
 def path_amounts(parts: Parts, luts: float, delays: Mapping[str, float]) -> dict[str, float]:
     """What the clock's period is made of: the path that is the longest by these `delays`, and wires, which grow longer
-    with the design."""
+    with the design: with its look-up tables, and with how far apart its block RAMs are."""
     paths = [{kind: 1.0, "level": levels, "carry": carries} for kind, levels, carries in sorted(parts.paths)]
-    return {"constant": 1.0, "kiloluts": luts / 1000} | max(paths, key=lambda path: _amount(delays, path))
+    wires = {"kiloluts": luts / 1000, "spread": math.sqrt(parts.blocks)}
+    return {"constant": 1.0} | wires | max(paths, key=lambda path: _amount(delays, path))
 
 
 def _fmax(factors: Mapping[str, Any], parts: Parts, luts: float, device: str | None) -> float:

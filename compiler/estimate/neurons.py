@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from ...hdl.neurons.decay import DecayFormat, signed_digits
-from ...hdl.neurons.neuron_format import NeuronFormat
+from ...hdl.neurons.neuron_format import NeuronFormat, NeuronRule
 from .parts import COMPARE, Parts
 
 
@@ -59,6 +59,7 @@ def bank_parts(parts: Parts, form: NeuronFormat) -> None:
     kinds = (len(rules) > 1) + (len(shifts) > 1)
     parts.path("integrate", 2, bits)
     shared = form.shared
+    parts.path("compare", ADDER * (1 + bool(form.bias_bits)) + 1 + shared + kinds, bits)
     subtracts = any(mode == "subtract" for mode, _ in now)
     decision = 3 + synaptic + bool(form.bias_bits) + bool(now) + 2 * bool(saturated) + 2 * bool(floors) + kinds + shared
     parts.path("decide", decision, bits * (1 + subtracts))
@@ -92,20 +93,62 @@ def arithmetic_parts(parts: Parts, form: NeuronFormat) -> None:
     parts.join(bank)
 
 
-CUT = 2
-"""Look-up tables that a path is shorter by where it begins and ends in registers and not in a memory."""
+ONCE = ("bank", "neuron numbers", "neuron counters", "turns", "visits")
+"""What a bank has once, however many neurons it takes in a cycle."""
+
+
+def lane_parts(form: NeuronFormat) -> Parts:
+    """What a bank has for each neuron that it takes in a cycle, its registers and paths among it."""
+    lane = Parts()
+    bank_parts(lane, form)
+    lane.carries -= lane.luts["neuron counters"]
+    lane.luts = {name: count for name, count in lane.luts.items() if name not in ONCE}
+    return lane
+
+
+ADDER = 2
+"""Look-up tables that an adder or a comparison counts as on a path, beside its bits of carry."""
+
+
+CHOOSES = 1
+"""Look-up tables that say by which of several rules a neuron goes."""
 
 
 def stage_paths(parts: Parts, kind: str, form: NeuronFormat) -> None:
     """The paths of a `kind` of a bank with registers behind its memories, and between what decides whether a neuron
-    fires and what it starts the next step from. The bias is in its words, and what saturates does so beside what
-    compares."""
-    plain = Parts()
-    bank_parts(plain, form)
-    beside = {"decide": 2 * any(rule.saturates for rule in form.rules) + bool(form.bias_bits), "next": 0}
-    for name, levels, carries in plain.paths:
-        if name in beside:
-            parts.path(kind, max(0.0, levels - CUT - beside[name]), min(carries, form.accumulator_bits + 1))
+    fires and what it starts the next step from, to which its bias is added there. Carries of adders one behind another
+    run side by side, but behind a comparison, whose last bit is what counts."""
+    others = len({_circuit(rule) for rule in form.rules}) - 1
+    choice = CHOOSES * (others > 0) + others.bit_length()
+    for rule in form.rules:
+        now, later = (rule.fires and (rule.reset_place == "next") is late for late in (False, True))
+        subtracts = rule.reset_mode == "subtract"
+        held = choice + 2 * rule.saturates + 2 * rule.has_floor  # whether it fires decides on what is kept
+        if now:
+            held += ADDER + (ADDER + 1 if subtracts else 1)
+        parts.path(kind, max(held, (choice + ADDER) * rule.fires), form.accumulator_bits * (1 + (now and subtracts)))
+        adders, depth = leak_depth(rule.decay)
+        adders += bool(form.bias_bits) + (later and subtracts)
+        first = max(depth, float(adders > 0))  # what is subtracted is inverted
+        levels = choice + 1 + first + (later and not subtracts) + ADDER * adders
+        parts.path(kind, levels, float(form.state_bits * (adders > 0)))
+
+
+def _circuit(rule: NeuronRule) -> tuple[object, ...]:
+    """What is another circuit for another rule, and not only other numbers."""
+    width = rule.state_bits if rule.saturates else 0
+    return rule.fires, rule.reset_mode, rule.reset_place, width, rule.has_floor, rule.decay
+
+
+def leak_depth(decay: DecayFormat | None) -> tuple[int, float]:
+    """Adders one behind another of a leak, and the look-up tables in front that make two terms of several; of one whose
+    terms are added two by two as many adders as there are rounds."""
+    if decay is None:
+        return 0, 0.0
+    if decay.c is None:
+        return 1, 3.0
+    cost = leak_cost(decay, 1)
+    return cost.sums, math.log(max(1.0, cost.terms / 2), 1.5)
 
 
 def _leak_parts(parts: Parts, decays: Set[DecayFormat | None], state: int) -> None:

@@ -31,13 +31,14 @@ COMPARE = 2 / 3
 
 @dataclass
 class Parts:
-    """Look-up tables and flip-flops by part, bits of carry chains, ECP5's distributed RAMs of 16 words of 4 bits, and
-    paths that may be the longest."""
+    """Look-up tables and flip-flops by part, bits of carry chains, ECP5's distributed RAMs of 16 words of 4 bits, block
+    RAMs, and paths that may be the longest."""
 
     luts: dict[str, float] = field(default_factory=dict)
     ffs: dict[str, float] = field(default_factory=dict)
     carries: float = 0.0
     rams: float = 0.0
+    blocks: int = 0
     paths: set[tuple[str, float, float]] = field(default_factory=set)
 
     def lut(self, part: str, count: float) -> None:
@@ -62,6 +63,7 @@ class Parts:
             self.ff(name, count)
         self.carries += module.carries
         self.rams += module.rams
+        self.blocks += module.blocks
         self.paths |= module.paths
 
 
@@ -190,10 +192,11 @@ def memory_parts(parts: Parts, shape: MemoryShape, *, registered: bool = False) 
         bounds = [low for low, _ in shape.columns[1:]] + [shape.width]
         for (low, depth), high in zip(shape.columns, bounds, strict=True):
             blocks = -(-shape.depth // depth)
+            parts.blocks += blocks
             parts.lut("stacked blocks", (blocks - 1) * (high - low) + blocks - 1)
             parts.ff("bank", (blocks - 1).bit_length())
             choice = (blocks - 1).bit_length()
-            parts.path(*(("registers", choice, 8) if registered else ("entries", 3 + choice, 8)))
+            parts.path(*(("memory", choice, 0) if registered else ("entries", 3 + choice, 8)))
 
 
 def spram_parts(parts: Parts, shape: SpramShape) -> None:

@@ -18,7 +18,7 @@ from .parts import Parts
 
 
 class SlottedEstimate(EngineEstimate):
-    """A slotted engine; of what nothing was measured."""
+    """A slotted engine."""
 
     def __init__(self, form: SlottedFormat, contents: SlottedContents) -> None:
         self._form = form

@@ -14,12 +14,15 @@ from ...hdl.streams.tokens import address_bits
 from ..cycles.wide import event_words
 from .engine_estimate import EngineEstimate, Work, work_of
 from .maps import tap_parts
-from .neurons import bank_parts, own_leaks, stage_paths
+from .neurons import ADDER, lane_parts, leak_depth, own_leaks
 from .parts import COMPARE, Parts
+
+ADDERS = ("accumulate", "bias", "compare")
+"""Of a lane what is carry chains on an ECP5, with few look-up tables beside them."""
 
 
 class WideEstimate(EngineEstimate):
-    """A wide engine; of what nothing was measured."""
+    """A wide engine."""
 
     def __init__(self, form: WideFormat, contents: WideContents) -> None:
         self._form = form
@@ -37,13 +40,28 @@ class WideEstimate(EngineEstimate):
         yield "bank", bank
 
     def _add_bank(self, parts: Parts) -> None:
-        """Each lane adds, compares and resets as a bank does."""
-        lanes, slot = self._form.lanes, Parts()
-        bank_parts(slot, self._form.neurons)
-        parts.lut("wide lanes", lanes * sum(slot.luts.values()))
-        parts.ff("wide lanes", lanes * (2 * self._form.sum_bits + self._form.neurons.parameter_bits))
-        parts.carries += lanes * slot.carries
-        stage_paths(parts, "wide", self._form.neurons)
+        """Each lane adds, compares and resets as a bank does, whose numbers, counters and turns are there once."""
+        lanes, neurons = self._form.lanes, self._form.neurons
+        lane = lane_parts(neurons)
+        adders = sum(lane.luts.pop(name, 0.0) for name in ADDERS)
+        parts.lut("wide adders", lanes * adders)
+        parts.lut("wide lanes", lanes * sum(lane.luts.values()))
+        parts.ff("wide lanes", lanes * (2 * self._form.sum_bits + neurons.parameter_bits))
+        parts.carries += lanes * lane.carries
+        self._add_paths(parts)
+
+    def _add_paths(self, parts: Parts) -> None:
+        """A word, with its bias, is compared in one cycle; in the next one it is reset, and what it starts the next
+        step from is made."""
+        neurons, bits = self._form.neurons, self._form.sum_bits
+        several = len(neurons.rules) > 1
+        adders = 1 + bool(neurons.bias_bits)
+        parts.path("wide", ADDER * adders + several, bits)
+        for rule in neurons.rules:
+            adders, levels = leak_depth(rule.decay)
+            adders += rule.has_sub
+            levels = max(levels, float(adders > 0)) + 2 * rule.saturates + 2 * rule.has_floor + 1 + several
+            parts.path("wide", levels + ADDER * adders, bits)
 
     def _add_queues(self, parts: Parts) -> None:
         """Words of rows, of passes and of spikes, one after the other."""
@@ -61,6 +79,9 @@ class WideEstimate(EngineEstimate):
             parts.ff("words", 2 * ROW + 6 * word)
         if form.alternates:
             parts.ff("words", 1 + address_bits(form.outputs))
+
+    def registered(self, family: Family) -> bool:
+        return True
 
     def multipliers(self, family: Family) -> int:
         return self._form.lanes * own_leaks(self._form.neurons)
