@@ -12,7 +12,6 @@ from spikeloom.compiler.compression.finetune import FineTune
 from spikeloom.compiler.compression.one_shot import compress_weights
 from spikeloom.compiler.compression.recipe import Recipe
 from spikeloom.compiler.compression.simulation import inputs_of, layers_of, simulate
-from spikeloom.compiler.compression.taken import taken
 from spikeloom.compiler.ir.arrays import SpikeArray
 from spikeloom.compiler.ir.connectivity import Connectivity, Dense
 from spikeloom.compiler.ir.convolution import Convolution
@@ -175,23 +174,6 @@ def test_training_moves_kernels() -> None:
         first, before = found.projections[0].connectivity, plain.projections[0].connectivity
         assert isinstance(first, Convolution) and first.codes.shape == before.codes.shape
         assert not np.array_equal(first.real, before.real)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-def test_taken_values_and_their_gradient_are_torchs_to_the_last_bit(dtype: str) -> None:
-    torch = pytest.importorskip("torch")
-    numbers = np.random.default_rng(5).integers(-1, 20, (7, 6))
-    values = torch.rand(4, 3, 21, generator=torch.Generator().manual_seed(1)).to(getattr(torch, dtype))
-    values[..., 20] = 0  # for none
-    own, indexed = values[..., :20].clone().requires_grad_(), values.clone().requires_grad_()
-    got, wanted = taken(own, numbers), indexed[..., torch.as_tensor(numbers % 21)]
-    assert torch.equal(got, wanted)
-    gradient = torch.rand(got.shape, generator=torch.Generator().manual_seed(2)).to(got.dtype)
-    got.backward(gradient)
-    wanted.backward(gradient)
-    assert torch.equal(own.grad, indexed.grad[..., :20])
-    with torch.no_grad():
-        assert not taken(own, numbers).requires_grad
 
 
 def test_what_no_leak_and_no_floor_ends_is_unknown_at_once() -> None:

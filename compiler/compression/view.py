@@ -18,7 +18,6 @@ from ..ir.arrays import IntArray
 from ..ir.columns import Columns
 from ..ir.connectivity import Connectivity
 from ..neurons.contract import ContractForm
-from .taken import taken
 
 if TYPE_CHECKING:
     import torch
@@ -88,15 +87,22 @@ class View:
         if connectivity.one_per_pair:
             return spikes
         if (pooled := connectivity.pooled_inputs()) is not None:
-            windows = taken(spikes, pooled[0])
+            windows = self._taken(spikes, pooled[0])
             spikes = windows.amax(dim=3) if pooled[1] else windows.sum(dim=3)
-        return taken(spikes, connectivity.inputs_of(0)).flatten(1, 2)
+        return self._taken(spikes, connectivity.inputs_of(0)).flatten(1, 2)
+
+    def _taken(self, values: torch.Tensor, numbers: IntArray) -> torch.Tensor:
+        """[steps, samples, *numbers] of values [steps, samples, n]; 0 where a number is -1, for none."""
+        import torch
+
+        padded = torch.cat([values, torch.zeros_like(values[..., :1])], dim=2)
+        return padded[..., self._index(numbers % padded.shape[2], values)]  # -1 is the zero at the end
 
     def by_neuron(self, values: torch.Tensor) -> torch.Tensor:
         """Values of the groups [steps, samples * members, groups] as those of the neurons [steps, samples, n]."""
         if self.is_plain:
             return values
-        return taken(values.unflatten(1, (-1, self.members)).flatten(2), self.places)
+        return values.unflatten(1, (-1, self.members)).flatten(2)[..., self._index(self.places, values)]
 
     def per_neuron(self, constants: torch.Tensor) -> torch.Tensor:
         """One constant per neuron (n,) of one per group (groups,)."""

@@ -1780,13 +1780,6 @@ CONVOLUTION = (
         ("tests/test_maps_compressed.py", "-k", "view_of_maps"),
     ),
     Mutant(
-        "gradients of copies come back to one value only",
-        "compiler/compression/taken.py",
-        "for copies in copies_of(ctx.numbers, ctx.size):",
-        "for copies in copies_of(ctx.numbers, ctx.size)[:1]:",
-        ("tests/test_maps_compressed.py", "-k", "taken_values"),
-    ),
-    Mutant(
         "a pooling looks below 0 for what is not there",
         "compiler/ir/pooling.py",
         "fill = 0 if self.kind is PoolKind.SUM else _lowest(maps.dtype)",
