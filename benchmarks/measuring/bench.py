@@ -112,10 +112,10 @@ class Bench:
             remarks.append(f"Fmax of seeds {self.options.seed} to {seed}: {', '.join(f'{mhz:.1f}' for mhz in speeds)}")
         return Result(figures, tuple(remarks))
 
-    def design(self, network: Network, board: str) -> Figures:
-        """The whole design with its host link, as `spikeloom compile` builds it for the board's own clock, with which
-        it takes the least area."""
-        options = CompileOptions(board=board, seed=self.options.seed, own_clock=True)
+    def design(self, network: Network, board: str, **chosen: Any) -> Figures:
+        """The whole design with its host link, as `spikeloom compile` builds it, with the `chosen` options and for the
+        board's own clock, with which it takes the least area."""
+        options = CompileOptions(board=board, seed=self.options.seed, own_clock=True, **chosen)
         target = find_board(board)
         link = link_on(target, network, options)
         plan = plan_for(network, target, options, link)

@@ -116,16 +116,21 @@ def measure_mnist16(bench: Bench) -> Result:
 
 
 def measure_nmnist(bench: Bench, *, whole: bool) -> Result:
-    """Recordings of many steps with few events: the pass is most of a step. As a whole design the smallest."""
+    """Recordings of many steps with few events: the pass is most of a step. As a whole design a small one: one
+    shared engine that spares look-up tables, and a plain link."""
     network = bench.network("nmnist")
     spikes = bench.spikes("nmnist_data")
+    small = shared_folding(network, Scarce.LUTS)
     if whole:
-        plan = with_spram(make_plan(network, "ice40"))
+        plan = with_spram(make_plan(network, "ice40", small))
     else:
         plan = make_plan(network, "ecp5", slotted_folding(network, 4, neurons_per_cycle=2))
     cycles_per_step(plan, spikes[:, :FEW_STEPS])
     cycles = float(np.mean(count_cycles(plan, run_reference(network, spikes).trains(spikes)))) / spikes.shape[1]
-    found = Result(bench.design(network, "icebreaker")) if whole else bench.core(plan, "lfe5u-25f")
+    if whole:
+        found = Result(bench.design(network, "icebreaker", folding=small, packed=False))
+    else:
+        found = bench.core(plan, "lfe5u-25f")
     figures = timed(found.figures, cycles, spikes.shape[1])
     figures["accuracy"] = bench.accuracy("nmnist", "nmnist_data")
     steps = f"recordings of {spikes.shape[1]} steps, cycles of {len(spikes)}"
