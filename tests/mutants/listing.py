@@ -147,6 +147,20 @@ QUEUES = (
         ("tests/test_queues.py", "-k", "need_not_wait"),
     ),
     Mutant(
+        "a link keeps its block RAM where a core leaves none",
+        "compiler/plan/host_link.py",
+        "return small if memory_needs(plan, small).fits(capacity) else link",
+        "return link",
+        ("tests/test_plan.py", "-k", "queue_of_the_link"),
+    ),
+    Mutant(
+        "a link has a short queue whatever the core leaves",
+        "compiler/plan/host_link.py",
+        "plan.family is not Family.ECP5 or memory_needs(plan, link).fits(capacity)",
+        "plan.family is not Family.ECP5",
+        ("tests/test_plan.py", "-k", "queue_of_the_link"),
+    ),
+    Mutant(
         "a queue stands in front of the core's input, too",
         "compiler/plan/plan.py",
         "None if name == INPUT else QueueFormat",
