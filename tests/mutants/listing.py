@@ -1549,6 +1549,13 @@ ESTIMATES = (
         ("tests/test_fast.py", "-k", "default_on_ecp5"),
     ),
     Mutant(
+        "wires are as long however many block RAMs they go to",
+        "compiler/estimate/estimate.py",
+        '"spread": math.sqrt(parts.blocks)',
+        '"spread": math.sqrt(0 * parts.blocks)',
+        ("tests/test_estimate.py", "-k", "longest_path"),
+    ),
+    Mutant(
         "parts that were never measured cost nothing",
         "compiler/estimate/estimate.py",
         "count * factors.get(part, 1.0)",
