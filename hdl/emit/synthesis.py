@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..memories.memory import Family
 
-_BLOCKS = "brams_map.v"
+_BLOCKS = "ice40_brams_map.v"
 """The file in the folder of yosys that maps block RAMs of an iCE40."""
 
 _ABC9_SCRIPT = "scratchpad -copy abc9.script.flow3 abc9.script"
@@ -23,11 +23,12 @@ _NO_ELEMENTS = "rename -hide */w:*[[]* */x:* %d"
 
 _RAMS = (
     "memory_libmap -lib +/ice40/brams.txt -lib +/ice40/spram.txt -no-auto-huge",
-    f"techmap -map {_BLOCKS} -map +/ice40/spram_map.v",
+    f"techmap -map {_BLOCKS}",
+    "techmap -map +/ice40/brams_map.v -map +/ice40/spram_map.v",
     "ice40_braminit",
 )
-"""What synth_ice40 does with memories, but with a map of our own, which makes the same cells: yosys's takes a second
-for each block RAM."""
+"""What synth_ice40 does with memories, but first with a map of our own, which makes the same cells: yosys's takes a
+second for each block RAM."""
 
 
 def synthesis_passes(family: Family, top: str, *, dsp: bool = False, flatten: bool = True) -> list[str]:
@@ -56,7 +57,7 @@ def block_map(folder: Path, family: Family) -> Iterator[None]:
         yield
         return
     file = folder / _BLOCKS
-    file.write_bytes((Path(__file__).parent / f"ice40_{_BLOCKS}").read_bytes())
+    file.write_bytes((Path(__file__).parent / _BLOCKS).read_bytes())
     try:
         yield
     finally:
