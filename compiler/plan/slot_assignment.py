@@ -20,6 +20,12 @@ MOST_ROUNDS = 48
 HEAT = 2.0
 """By how many words of a mean row an exchange may do harm at first, as it is drawn: less and less, at the end none."""
 
+AT_ONCE = 1 << 16
+"""Pairs that are looked at in turn, of those whose neurons are both free."""
+
+MOST_PAIRED = 4096
+"""Neurons that are paired: of more the pairs take gigabytes, and these keep their order."""
+
 _KNOWN: dict[bytes, IntArray] = {}
 """Orders that were found, by what they follow from: foldings are weighed, planned and counted in turn."""
 
@@ -34,7 +40,7 @@ def slot_order(network: Network, name: str, groups: int, replicas: int, reach: i
     the network keeps its order, as it is what the core's output addresses say.
     """
     size = network.size_of(name)
-    if groups == reach == 1 or name == network.output:
+    if groups == reach == 1 or (groups == 1 and size > MOST_PAIRED) or name == network.output:
         return np.arange(size, dtype=np.int64)
     hears = np.concatenate([p.connectivity.codes != 0 for p in network.projections_into(name)])
     key = sha256(np.packbits(hears).tobytes() + repr((hears.shape, groups, replicas, reach)).encode()).digest()
@@ -59,20 +65,20 @@ def _abreast(hears: npt.NDArray[np.bool_], reach: int) -> IntArray:
 
 def _pairs(shared: FloatArray) -> tuple[list[int], list[int], list[int]]:
     """Pairs of what shares most with each other, the best first, and what is left alone."""
-    size = len(shared)
-    first, second = np.triu_indices(size, 1)
+    first, second = (index.astype(np.int32) for index in np.triu_indices(len(shared), 1))
     best = np.argsort(-shared[first, second], kind="stable")
     one: list[int] = []
     other: list[int] = []
-    free = set(range(size))
-    for a, b in zip(first[best].tolist(), second[best].tolist(), strict=True):
-        if a in free and b in free:
-            free -= {a, b}
-            one.append(a)
-            other.append(b)
-            if len(free) < 2:
-                break
-    return one, other, sorted(free)
+    free = np.ones(len(shared), np.bool_)
+    for start in range(0, len(best), AT_ONCE):
+        some = best[start : start + AT_ONCE]
+        some = some[free[first[some]] & free[second[some]]]
+        for a, b in zip(first[some].tolist(), second[some].tolist(), strict=True):
+            if free[a] and free[b]:
+                free[[a, b]] = False
+                one.append(a)
+                other.append(b)
+    return one, other, np.flatnonzero(free).tolist()
 
 
 def _spread(hears: npt.NDArray[np.bool_], groups: int, replicas: int) -> IntArray:
