@@ -131,13 +131,7 @@ def period_rows(trial: Trial, found: Measurement) -> Iterator[PeriodRow]:
 def fit_periods(rows: Sequence[PeriodRow], known: Mapping[str, float] = MappingProxyType({})) -> dict[str, float]:
     """Nanoseconds of each thing in a path; of those that are `known` as they are, the others of paths that are there.
     Which path is the longest depends on what is looked for: a few rounds settle it."""
-    there = {kind for parts, _, _ in rows for kind, _, _ in parts.paths} | {
-        "constant",
-        "level",
-        "carry",
-        "kiloluts",
-        "spread",
-    }
+    there = {kind for parts, _, _ in rows for kind, _, _ in parts.paths} | ALWAYS
     delays = {name: prior for name, (prior, _) in DELAYS.items() if name in there} | dict(known)
     for _ in range(ROUNDS):
         amounts = [(path_amounts(parts, luts, delays), period) for parts, luts, period in rows]

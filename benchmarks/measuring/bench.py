@@ -20,7 +20,7 @@ from spikeloom.boards.toolchain import build
 from spikeloom.boards.top import SerialCore
 from spikeloom.boards.utilisation import read_utilisation
 from spikeloom.compiler.data.samples import load_samples
-from spikeloom.compiler.flow.folding import link_on, plan_for
+from spikeloom.compiler.flow.folding import link_beside, link_on, plan_for
 from spikeloom.compiler.flow.options import CompileOptions, baud_of, plan_target_clock
 from spikeloom.compiler.frontends.nir.reader import read_nir
 from spikeloom.compiler.ir.network import Network
@@ -119,6 +119,7 @@ class Bench:
         target = find_board(board)
         link = link_on(target, network, options)
         plan = plan_for(network, target, options, link)
+        link = link_beside(plan, target, link)
         clock = plan_target_clock(target, options)
         bit = clocks_per_bit(clock.hz, baud_of(target, options, clock))
         core: SerialCore = LinkedCore(plan.core(), link, bit, plan.family)

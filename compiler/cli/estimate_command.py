@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..names import ANSWERS, WEIGHT_MEMORIES
 from . import common
 from .coding_options import check_coding_options, coding_of, coding_options
 from .design_options import clock_option, design_of
-
-if TYPE_CHECKING:
-    from ..flow.options import CompileOptions
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser:
@@ -55,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> argparse.ArgumentPa
 def run(options: argparse.Namespace) -> int:
     """Estimate, and print the tables."""
     from ..flow.estimation import estimate_network
+    from ..flow.options import CompileOptions
     from ..frontends.samples import read_samples
     from ..plan.readout import answered
 
@@ -62,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     check_coding_options(options)
     source = answered(common.read_model(options))
     coding = coding_of(options, source)
-    wanted = replace(_wanted(options), coding=coding)
+    wanted = CompileOptions(**design_of(options), coding=coding)
     samples = None if options.data is None else read_samples(options.data, source, coding=coding)
     found = estimate_network(
         source,
@@ -77,12 +74,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print(summary)
     return 0
-
-
-def _wanted(options: argparse.Namespace) -> CompileOptions:
-    from ..flow.options import CompileOptions
-
-    return CompileOptions(verilog_only=True, **design_of(options))
 
 
 def _print(summary: dict[str, Any]) -> None:

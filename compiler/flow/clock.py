@@ -80,11 +80,10 @@ Keep = Callable[[], Callable[[], None]]
 
 @dataclass(frozen=True)
 class _Reached:
-    """A build that reached its clock, which of the builds it was, and what brings it back."""
+    """The first build where that reached its clock, and what brings it back."""
 
     built: BuildResult
     clock: ClockPlan
-    number: int
     restore: Callable[[], None]
 
 
@@ -120,14 +119,14 @@ def built_near_fmax(
             near = clock.hz >= (NEAR if options.fastest else FAR) * 1e6 * fmax_mhz
             if near or number > 1 or following.hz <= clock.hz:
                 return _paced(built, clock, own, options, number)
-            reached = _Reached(built, clock, number, keep())
+            reached = _Reached(built, clock, keep())
         elif reached is not None and following.hz <= reached.clock.hz:
             break
         clock = following
     if reached is None:
         return _paced(build(own), own, own, options, number + 1)
     reached.restore()
-    return _paced(reached.built, reached.clock, own, options, reached.number, of=number)
+    return _paced(reached.built, reached.clock, own, options, 1, of=number)
 
 
 def _following(target: Board | Device, options: CompileOptions, fmax_mhz: float, *, met: bool) -> ClockPlan:

@@ -229,7 +229,6 @@ def _design(built: _Built, plan: Plan, integers: Integers) -> Design:
         link=link,
         baud=built.facts.baud,
         clock=built.clock,
-        clock_choice=built.build.report()["timing"].get("clock_choice"),
         target=built.target,
         built=None,
         native=bool(built.build.options.get("native_tools")),

@@ -163,11 +163,11 @@ def kept(folder: Path, output: Path) -> Iterator[None]:
 
 @contextmanager
 def aside(folder: Path) -> Iterator[Callable[[], Callable[[], None]]]:
-    """Gives what puts all files of a folder aside, and returns what brings those back that were put aside then."""
+    """Gives what puts all files of a folder aside, once, and returns what brings them back."""
     with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
 
         def keep() -> Callable[[], None]:
-            place = Path(name) / str(len(list(Path(name).iterdir())))
+            place = Path(name) / "kept"
             shutil.copytree(folder, place)
 
             def restore() -> None:
