@@ -129,7 +129,7 @@ def _cores(options: argparse.Namespace, build: BuildFolder, network: Network, sa
         for name in ("core_traced", "core"):
             require_own_verilog(build.path, name)
     _tell_of_long_runs(options, build, samples)
-    label = f"comparing {len(samples)} samples ({options.level}, {options.simulator})"
+    label = f"comparing {counted(len(samples), 'sample')} ({options.level}, {options.simulator})"
     with common.progress_bar(label) as progress:
         result = regress(
             network,
